@@ -1,0 +1,1 @@
+"""Perennial keeps production models alive: monitor, retrain, sign off, promote, roll back."""

@@ -1,0 +1,91 @@
+"""Every error that Perennial raises on purpose.
+
+    PerennialError
+    ├── TransientError            try again: the world may have mended
+    │   ├── StoreUnavailable      PostgreSQL did not answer
+    │   ├── RegistryUnavailable   MLflow did not answer
+    │   ├── StorageUnavailable    the file storage did not answer
+    │   └── LockTimeout           another run holds the model's lock
+    └── PermanentError            fail now: trying again cannot help
+        ├── ConfigError           model.yaml or the settings are wrong
+        ├── StackError            a process of the local stack did not come up
+        ├── IntegrityError        a law was about to be broken (row accounts, digests, aliases)
+        ├── BatchHalted           a batch is broken and was not published
+        ├── TrainingError         no candidate could be made
+        ├── SignoffError          the evidence for a release is missing or stale
+        └── ReleaseError          a promotion or a rollback was refused
+
+Orchestration maps the two roots to Airflow's retry and fail-now, in one place. A message says what, where, how much and
+what to do next, and is bounded: see :func:`first_of`.
+"""
+
+from collections.abc import Iterable
+
+
+class PerennialError(Exception):
+    """Root of the tree."""
+
+
+class TransientError(PerennialError):
+    """Trying again later may help."""
+
+
+class StoreUnavailable(TransientError):
+    """PostgreSQL could not be reached or dropped the connection."""
+
+
+class RegistryUnavailable(TransientError):
+    """The MLflow server could not be reached."""
+
+
+class StorageUnavailable(TransientError):
+    """The file storage could not be reached."""
+
+
+class LockTimeout(TransientError):
+    """The model's lock was not free within the time allowed."""
+
+
+class PermanentError(PerennialError):
+    """Trying again cannot help; someone has to act."""
+
+
+class ConfigError(PermanentError):
+    """A configuration file or setting is wrong."""
+
+
+class StackError(PermanentError):
+    """A process of the local stack did not come up."""
+
+
+class IntegrityError(PermanentError):
+    """One of the laws was about to be broken."""
+
+
+class BatchHalted(PermanentError):
+    """A batch is broken and nothing of it was published."""
+
+
+class TrainingError(PermanentError):
+    """No candidate could be made."""
+
+
+class SignoffError(PermanentError):
+    """Evidence for a release is missing or stale."""
+
+
+class ReleaseError(PermanentError):
+    """A promotion or a rollback was refused."""
+
+
+def first_of(items: Iterable[object], *, most: int = 5) -> str:
+    """Join the first items for a message and count the rest.
+
+    >>> first_of(["a", "b"])
+    'a, b'
+    >>> first_of(range(8))
+    '0, 1, 2, 3, 4 and 3 more'
+    """
+    found = [str(item) for item in items]
+    shown = ", ".join(found[:most])
+    return shown if len(found) <= most else f"{shown} and {len(found) - most} more"

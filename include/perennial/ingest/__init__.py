@@ -1,0 +1,1 @@
+"""Sources to staged batches, and audited rows to published ones."""

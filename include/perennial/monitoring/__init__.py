@@ -1,0 +1,1 @@
+"""Signals: drift, quality and performance."""

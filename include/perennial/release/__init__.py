@@ -1,0 +1,1 @@
+"""Promotion, bake and rollback: the only code that moves an alias."""

@@ -1,0 +1,59 @@
+"""The only reader of the environment.
+
+What the environment does not set is read from ``<home>/stack.env``, which the local stack writes with its generated
+secrets; secrets are never shown by ``repr``.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from perennial.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Where things are. Every name has the prefix ``PERENNIAL_`` in the environment, but MLflow's own."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", extra="ignore", frozen=True, populate_by_name=True)
+
+    home: Path = ROOT / ".state"
+    models_dir: Path = ROOT / "include" / "models"
+    database_url: SecretStr | None = None
+    storage_uri: str | None = None
+    mlflow_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    airflow_url: str | None = None
+    airflow_port: int = Field(default=8080, ge=1, le=65535)
+    mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    postgres_port: int = Field(default=54329, ge=1, le=65535)
+
+    @property
+    def storage(self) -> str:
+        """Root URI of staged batches, snapshots and reports; below the state folder unless configured."""
+        return self.storage_uri or (self.home / "storage").resolve().as_uri()
+
+    def require_database_url(self) -> str:
+        """The store's URL, with its password. Raises ConfigError when it is not set."""
+        if self.database_url is None:
+            raise ConfigError(f"no database: set PERENNIAL_DATABASE_URL, or run `make up` (state in {self.home})")
+        return self.database_url.get_secret_value()
+
+    def require_mlflow_uri(self) -> str:
+        """The MLflow server's URI. Raises ConfigError when it is not set."""
+        if self.mlflow_uri is None:
+            raise ConfigError(f"no MLflow server: set MLFLOW_TRACKING_URI, or run `make up` (state in {self.home})")
+        return self.mlflow_uri
+
+
+def load_settings() -> Settings:
+    """The settings in force. Raises ConfigError that names the variable, the value and what is allowed."""
+    home = Path(os.environ.get("PERENNIAL_HOME") or ROOT / ".state").resolve()
+    try:
+        return Settings(home=home, _env_file=home / "stack.env")
+    except ValidationError as error:
+        found = error.errors()[0]
+        key = "_".join(str(part) for part in found["loc"])
+        raise ConfigError(f"setting {key} (environment or {home / 'stack.env'}): {found['msg']}") from None

@@ -1,0 +1,1 @@
+"""The gates, and the review."""

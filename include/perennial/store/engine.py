@@ -1,0 +1,61 @@
+"""One handle to everything that Perennial keeps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from perennial.errors import ConfigError, StoreUnavailable
+from perennial.store.files import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The engine for statements, the libpq URI for bulk rows (never shown), and the file storage."""
+
+    engine: Engine
+    libpq_uri: str = field(repr=False)
+    storage: Storage
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction. Raises StoreUnavailable when PostgreSQL can not be reached or goes away."""
+        with unavailable(self.engine.url.host or "", self.engine.url.port), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give back the pooled connections."""
+        self.engine.dispose()
+
+
+@contextmanager
+def unavailable(host: str, port: int | None) -> Iterator[None]:
+    """Turn a lost or refused connection into StoreUnavailable; other errors pass as they are."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        cause = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        raise StoreUnavailable(f"PostgreSQL at {host}:{port}: {cause}") from error
+
+
+def open_store(database_url: str, storage_uri: str) -> Store:
+    """A handle; nothing is connected yet.
+
+    ``database_url`` is any ``postgresql://`` URL: psycopg2 is chosen whatever driver it names. Raises ConfigError for
+    another database.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() != "postgresql":
+        raise ConfigError(
+            f"PERENNIAL_DATABASE_URL is a {url.get_backend_name()} URL; Perennial keeps its store in PostgreSQL"
+        )
+    # a role named like a schema would otherwise find that schema first on its search path
+    options = {"options": "-csearch_path=public"}
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg2"), pool_pre_ping=True, pool_size=2, connect_args=options
+    )
+    libpq = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return Store(engine, libpq, Storage.open(storage_uri))

@@ -1,0 +1,80 @@
+"""The file storage: staged batches, snapshots, references and reports, on anything that ``pyarrow.fs`` opens.
+
+Paths in records are relative to the storage's root, so that a root can move. Files appear whole or not at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from perennial.errors import StorageUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A root folder on a file system."""
+
+    filesystem: Any
+    root: str
+
+    @classmethod
+    def open(cls, uri: str) -> "Storage":
+        """The storage at ``uri`` (``file:///...``, ``s3://...``); a local root is made when missing."""
+        filesystem, root = fs.FileSystem.from_uri(uri)
+        return cls(filesystem, root.rstrip("/"))
+
+    def path(self, relative: str) -> str:
+        """The file system's own path of ``relative``."""
+        return f"{self.root}/{relative}"
+
+    def exists(self, relative: str) -> bool:
+        """True when a file is there."""
+        found: bool = self.filesystem.get_file_info(self.path(relative)).type == fs.FileType.File
+        return found
+
+    @contextmanager
+    def write(self, relative: str) -> Iterator[Any]:
+        """A binary stream to a file that appears under its name only when the block ends well."""
+        final = self.path(relative)
+        part = f"{final}.{uuid4().hex}.part"
+        try:
+            self.filesystem.create_dir(final.rpartition("/")[0], recursive=True)
+            with self.filesystem.open_output_stream(part) as stream:
+                yield stream
+            self.filesystem.move(part, final)
+        except BaseException as error:
+            if self.filesystem.get_file_info(part).type == fs.FileType.File:
+                self.filesystem.delete_file(part)
+            if isinstance(error, OSError):
+                raise StorageUnavailable(f"storage {final}: {error}") from error
+            raise
+
+    @contextmanager
+    def write_parquet(self, relative: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+        """A Parquet writer (zstd) to a file that appears only when the block ends well."""
+        with (
+            self.write(relative) as stream,
+            pq.ParquetWriter(stream, schema, compression="zstd", compression_level=1) as writer,
+        ):
+            yield writer
+
+    def read_batches(self, relative: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of a Parquet file, a bounded batch (65,536 rows at most) at a time."""
+        with self.filesystem.open_input_file(self.path(relative)) as source:
+            yield from pq.ParquetFile(source).iter_batches(batch_size=65_536, columns=columns)
+
+    def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
+        """All rows of a (bounded) Parquet file."""
+        with self.filesystem.open_input_file(self.path(relative)) as source:
+            return pq.read_table(source, columns=columns)
+
+    def delete(self, relative: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+        if self.exists(relative):
+            self.filesystem.delete_file(self.path(relative))

@@ -1,0 +1,158 @@
+"""The ledger: append-only, and the truth about releases."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from perennial.contracts import Fit, Hold, LedgerEntry, LedgerKind, ReleaseState, Window, from_record
+from perennial.errors import IntegrityError
+from perennial.store import schema
+from perennial.store.engine import Store
+
+
+def append(store: Store, entry: LedgerEntry) -> bool:
+    """Write an entry; False when its ``entry_id`` stands there already, which changes nothing."""
+    table = schema.ledger
+    statement = (
+        upsert(table)
+        .values(
+            entry_id=entry.entry_id,
+            model=entry.model,
+            kind=entry.kind,
+            at=entry.at,
+            actor=entry.actor,
+            reason=entry.reason,
+            version=entry.version,
+            payload=entry.payload,
+        )
+        .on_conflict_do_nothing(index_elements=["entry_id"])
+        .returning(table.c.seq)
+    )
+    with store.begin() as connection:
+        return connection.execute(statement).first() is not None
+
+
+def _entry(row: Row[Any]) -> LedgerEntry:
+    return LedgerEntry(**row._mapping)
+
+
+def entries(
+    store: Store, model: str | None = None, *, kinds: Iterable[LedgerKind] | None = None, last: int | None = None
+) -> tuple[LedgerEntry, ...]:
+    """Entries in the order they were written, of one model or all; ``last`` keeps the newest so many."""
+    table = schema.ledger
+    query = select(table).order_by(table.c.seq.desc())
+    if model is not None:
+        query = query.where(table.c.model == model)
+    if kinds is not None:
+        query = query.where(table.c.kind.in_(list(kinds)))
+    with store.begin() as connection:
+        rows = connection.execute(query.limit(last)).all()
+    return tuple(_entry(row) for row in reversed(rows))
+
+
+def entry(store: Store, entry_id: str) -> LedgerEntry | None:
+    """The entry with this id, or None."""
+    with store.begin() as connection:
+        row = connection.execute(select(schema.ledger).where(schema.ledger.c.entry_id == entry_id)).first()
+    return _entry(row) if row else None
+
+
+def release_state(store: Store, model: str) -> ReleaseState:
+    """Who serves and who is trusted, from all entries of the model."""
+    return fold(model, entries(store, model, kinds=RELEASE_KINDS))
+
+
+def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
+    """The release state after ``history``, oldest entry first. Pure.
+
+    An intent without its completion is ``pending``: the release was cut off and must be finished or found done.
+    """
+    state = ReleaseState(model=model)
+    for item in history:
+        if step := _STEPS.get(item.kind):
+            state = step(state, item)
+    return state
+
+
+def _intent(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    return replace(state, pending=item)
+
+
+def _request(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    return replace(state, last_request_at=item.at, request_times=(*state.request_times, item.at))
+
+
+def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    version = _version(item)
+    fitted = Fit(train=from_record(Window, item.payload["train"]), holdout=from_record(Window, item.payload["holdout"]))
+    return replace(
+        state,
+        champion=version,
+        champion_since=item.at,
+        fits={**state.fits, version: fitted},
+        in_bake=True,
+        bake_failed=False,
+        pending=None,
+        released_since_rollback=True,
+    )
+
+
+def _bake(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    version = _version(item)
+    if item.payload["outcome"] == "failed":
+        return replace(state, bake_failed=True)
+    stable = (*(known for known in state.stable if known != version), version)
+    return replace(state, in_bake=False, bake_failed=False, stable=stable)
+
+
+def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    gone = str(item.payload["previous"])
+    return replace(
+        state,
+        champion=_version(item),
+        champion_since=item.at,
+        in_bake=False,
+        bake_failed=False,
+        stable=tuple(known for known in state.stable if known != gone),
+        rolled_back=state.rolled_back | {gone},
+        pending=None,
+        last_rollback_at=item.at,
+        released_since_rollback=False,
+    )
+
+
+def _hold(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    stretch = from_record(Window, item.payload["stretch"])
+    return replace(state, holds=(*state.holds, Hold(entry_id=item.entry_id, stretch=stretch, reason=item.reason)))
+
+
+def _acknowledgement(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    excluded = bool(item.payload["exclude"])
+    holds = tuple(
+        replace(hold, acknowledged=True, excluded=excluded) if hold.entry_id == item.payload["hold"] else hold
+        for hold in state.holds
+    )
+    return replace(state, holds=holds)
+
+
+def _version(item: LedgerEntry) -> str:
+    if item.version is None:
+        raise IntegrityError(f"ledger entry {item.entry_id} ({item.kind}) of {item.model} names no version")
+    return item.version
+
+
+_STEPS: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] = {
+    "retrain_request": _request,
+    "promotion_intent": _intent,
+    "promotion": _promotion,
+    "bake": _bake,
+    "rollback_intent": _intent,
+    "rollback": _rollback,
+    "hold": _hold,
+    "acknowledgement": _acknowledgement,
+}
+RELEASE_KINDS: tuple[LedgerKind, ...] = tuple(_STEPS)

@@ -1,0 +1,177 @@
+"""The tables. Those of Perennial itself are made by the migrations; those of a model follow its ``model.yaml``."""
+
+from typing import Any
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Double,
+    Identity,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    inspect,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, Index
+from sqlalchemy.sql.type_api import TypeEngine
+
+from perennial.config import Feature, ModelConfig
+from perennial.errors import ConfigError
+from perennial.store.engine import Store
+
+metadata = MetaData(schema="perennial")
+Moment = DateTime(timezone=True)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("batch_id", Text, nullable=False, unique=True),
+    Column("model", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("window_start", Moment, nullable=False),
+    Column("window_end", Moment, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("n_staged", BigInteger, nullable=False),
+    Column("n_published", BigInteger, nullable=False, server_default=text("0")),
+    Column("n_quarantined", BigInteger, nullable=False, server_default=text("0")),
+    Column("n_duplicate", BigInteger, nullable=False, server_default=text("0")),
+    Column("staged", JSONB, nullable=False),
+    Column("audit", JSONB),
+    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    Index("batches_by_window", "model", "window_start", "source"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("batch_seq", BigInteger, primary_key=True),
+    Column("row_number", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("raw", Text, nullable=False),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("window_start", Moment, primary_key=True),
+    Column("window_end", Moment, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("as_of", Moment, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("value", Double),
+    Column("threshold", Double),
+    Column("detail", Text, nullable=False, server_default=""),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("snapshot_id", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("record", JSONB, nullable=False),
+    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("entry_id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("version", Text),
+    Column("payload", JSONB, nullable=False),
+    Column("recorded_at", Moment, nullable=False, server_default=func.clock_timestamp()),
+    UniqueConstraint("entry_id", name="ledger_entry_id_key"),
+    Index("ledger_by_model", "model", "seq"),
+)
+
+DATA_SCHEMA = "perennial_data"
+
+
+def feature_type(feature: Feature) -> TypeEngine[Any]:
+    """The column type of a feature."""
+    if feature.type == "float":
+        return Double()
+    if feature.type == "int":
+        return BigInteger()
+    return Boolean() if feature.type == "bool" else Text()
+
+
+def predictions_table(config: ModelConfig) -> Table:
+    """Published predictions: id, event time, the features, score, predicted class, model version, role, batch."""
+    name = f"{config.model}__predictions"
+    table = Table(
+        name,
+        MetaData(schema=DATA_SCHEMA),
+        Column("prediction_id", Text, primary_key=True),
+        Column("event_time", Moment, nullable=False),
+        *(Column(feature, feature_type(spec)) for feature, spec in config.features.items()),
+        Column("score", Double),
+        Column("predicted", Text),
+        Column("model_version", Text, nullable=False),
+        Column("role", Text, primary_key=True),
+        Column("batch_seq", BigInteger, nullable=False),
+    )
+    Index(f"{name}__by_time", table.c.event_time, postgresql_using="brin", postgresql_with={"pages_per_range": 32})
+    return table
+
+
+def labels_table(config: ModelConfig) -> Table:
+    """Published labels: ``prediction_id, label, labelled_at, batch_seq``; text for multiclass, else numbers."""
+    return Table(
+        f"{config.model}__labels",
+        MetaData(schema=DATA_SCHEMA),
+        Column("prediction_id", Text, primary_key=True),
+        Column("label", Text() if config.task == "multiclass" else Double(), nullable=False),
+        Column("labelled_at", Moment, nullable=False),
+        Column("batch_seq", BigInteger, nullable=False),
+    )
+
+
+def ensure_data_tables(store: Store, config: ModelConfig) -> None:
+    """Make the model's tables, or add the columns of features that are new. Safe to run at once from two processes.
+
+    Raises ConfigError when a feature changed its type: its stored history would no longer mean the same.
+    """
+    with store.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('perennial:ddl', 0))"))
+        connection.execute(CreateSchema(DATA_SCHEMA, if_not_exists=True))
+        for table in (predictions_table(config), labels_table(config)):
+            inspector = inspect(connection)
+            if not inspector.has_table(table.name, schema=DATA_SCHEMA):
+                connection.execute(CreateTable(table))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index))
+                continue
+            have = {column["name"]: column["type"] for column in inspector.get_columns(table.name, schema=DATA_SCHEMA)}
+            for column in table.columns:
+                if column.name not in have:
+                    _add_column(connection, table, column)
+                elif column.type.compile(connection.dialect) != have[column.name].compile(connection.dialect):
+                    raise ConfigError(
+                        f"{config.model}: feature {column.name} is {have[column.name]} in the store and {column.type} "
+                        "in model.yaml; give the changed feature a new name"
+                    )
+
+
+def _add_column(connection: Connection, table: Table, column: Column[object]) -> None:
+    operations = Operations(MigrationContext.configure(connection))
+    operations.add_column(table.name, Column(column.name, column.type), schema=DATA_SCHEMA)

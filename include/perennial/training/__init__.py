@@ -1,0 +1,1 @@
+"""Snapshot, fit, evaluate."""

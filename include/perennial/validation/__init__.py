@@ -1,0 +1,1 @@
+"""The audit: casts, Great Expectations, quarantine."""
