@@ -1,0 +1,1 @@
+"""The local stack: PostgreSQL, MLflow and Airflow as supervised processes of this machine, on loopback only."""

@@ -1,0 +1,94 @@
+"""The one table of commands: the local stack runs it, and docker-compose.yaml repeats it (a test compares them).
+
+The first word ``python`` stands for the interpreter of the environment that holds the project.
+"""
+
+from dataclasses import dataclass
+
+AIRFLOW_COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+
+POSTGRES_SETTINGS = {
+    "shared_buffers": "256MB",
+    "max_connections": "200",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+}
+INITDB_OPTIONS = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--auth=scram-sha-256",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Addresses and folders in which one deployment differs from another; no secret among them."""
+
+    listen: str
+    project: str
+    postgres_address: str
+    postgres_port: int
+    mlflow_port: int
+    mlflow_url: str
+    mlflow_allowed_hosts: str
+    mlflow_artifacts: str
+    airflow_home: str
+    airflow_port: int
+    airflow_url: str
+    airflow_public_url: str
+    state: str
+
+
+COMPOSE = Site(
+    listen="0.0.0.0",
+    project="/opt/perennial",
+    postgres_address="postgres",
+    postgres_port=5432,
+    mlflow_port=5000,
+    mlflow_url="http://mlflow:5000",
+    mlflow_allowed_hosts="mlflow:5000,localhost:5000,127.0.0.1:5000",
+    mlflow_artifacts="file:///var/lib/perennial/mlflow/artifacts",
+    airflow_home="/var/lib/perennial/airflow",
+    airflow_port=8080,
+    airflow_url="http://airflow-api-server:8080",
+    airflow_public_url="http://localhost:8080",
+    state="/var/lib/perennial/state",
+)
+
+
+def commands(site: Site) -> dict[str, tuple[str, ...]]:
+    """The command line of every component of a deployment, by the component's name."""
+    airflow = ("python", "-m", "airflow")
+    return {
+        "postgres": postgres_command(site.listen, site.postgres_port),
+        "mlflow": (
+            *("python", "-m", "mlflow", "server", "--host", site.listen, "--port", str(site.mlflow_port)),
+            *("--workers", "1", "--allowed-hosts", site.mlflow_allowed_hosts),
+            *("--serve-artifacts", "--artifacts-destination", site.mlflow_artifacts),
+        ),
+        "airflow-migrate": ("python", "-m", "perennial.stack.migrate_airflow"),
+        "airflow-api-server": (
+            *(*airflow, "api-server", "--host", site.listen, "--port", str(site.airflow_port), "--workers", "1"),
+        ),
+        "airflow-scheduler": (*airflow, "scheduler", "--skip-serve-logs"),
+        "airflow-dag-processor": (*airflow, "dag-processor"),
+        "airflow-triggerer": (*airflow, "triggerer", "--skip-serve-logs"),
+    }
+
+
+def postgres_command(listen: str, port: int, settings: dict[str, str] | None = None) -> tuple[str, ...]:
+    """PostgreSQL on TCP only; the data directory comes from PGDATA.
+
+    >>> postgres_command("127.0.0.1", 54329, {"fsync": "off"})[-2:]
+    ('-c', 'fsync=off')
+    """
+    chosen = {
+        "listen_addresses": listen,
+        "port": str(port),
+        "unix_socket_directories": "",
+        **POSTGRES_SETTINGS,
+        **(settings or {}),
+    }
+    return ("postgres", *(word for name, value in chosen.items() for word in ("-c", f"{name}={value}")))

@@ -1,0 +1,82 @@
+"""The configuration of every component, as environment variables: one function each, for the local stack, the tests
+and docker-compose.yaml (a test compares them)."""
+
+from perennial.stack.commands import Site
+from perennial.stack.credentials import Credentials
+
+ADMIN = "admin"
+VIEWER = "viewer"
+
+# Nothing here reports home, and Great Expectations must hear it before it is imported.
+_NO_TELEMETRY = {"GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+
+
+def database_url(site: Site, name: str, password: str) -> str:
+    """SQLAlchemy URL of one of the stack's databases; role and database have the same name."""
+    return f"postgresql+psycopg2://{name}:{password}@{site.postgres_address}:{site.postgres_port}/{name}"
+
+
+def perennial_environment(site: Site, credentials: Credentials) -> dict[str, str]:
+    """What perennial.settings needs to find the stack."""
+    return {
+        "PERENNIAL_DATABASE_URL": database_url(site, "perennial", credentials.perennial_db_password),
+        "PERENNIAL_AIRFLOW_URL": site.airflow_url,
+        "MLFLOW_TRACKING_URI": site.mlflow_url,
+    }
+
+
+def mlflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
+    """Environment of the MLflow server."""
+    return {
+        "MLFLOW_BACKEND_STORE_URI": database_url(site, "mlflow", credentials.mlflow_db_password),
+        # Without this the server starts a job runner and seven queue consumers: 2.6 GB for features nobody uses here.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        **_NO_TELEMETRY,
+    }
+
+
+def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
+    """Environment of all of Airflow's processes, and so of the tasks."""
+    return {
+        "AIRFLOW_HOME": site.airflow_home,
+        "PYTHONPATH": f"{site.project}/include",
+        "PERENNIAL_HOME": site.state,
+        **perennial_environment(site, credentials),
+        **_core(site, credentials),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(site, "airflow", credentials.airflow_db_password),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{site.airflow_home}/logs",
+        "AIRFLOW__API__BASE_URL": site.airflow_public_url,
+        "AIRFLOW__API__SECRET_KEY": credentials.airflow_secret_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": credentials.airflow_jwt_secret,
+        # A chain of short tasks waits for the scheduler most of the time; a tenth of a second costs a third of a core.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        **_NO_TELEMETRY,
+    }
+
+
+def _core(site: Site, credentials: Credentials) -> dict[str, str]:
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        # Tasks inherit the libraries that the scheduler has already imported (perennial.orchestration.preload).
+        "AIRFLOW__CORE__MP_START_METHOD": "fork",
+        "AIRFLOW__CORE__DAGS_FOLDER": f"{site.project}/dags",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": f"{site.project}/plugins",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": credentials.airflow_fernet_key,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{site.airflow_url}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": f"{site.airflow_home}/passwords.json",
+    }
+
+
+def migrate_environment(site: Site, credentials: Credentials) -> dict[str, str]:
+    """Environment of the step that prepares Airflow's database and its users."""
+    return {
+        **airflow_environment(site, credentials),
+        "PERENNIAL_AIRFLOW_ADMIN_PASSWORD": credentials.airflow_admin_password,
+        "PERENNIAL_AIRFLOW_VIEWER_PASSWORD": credentials.airflow_viewer_password,
+    }
