@@ -432,14 +432,17 @@ class ModelConfig(Strict):
         return self
 
 
+_SHOWN = 5
+
+
 def _problems(path: Path, error: ValidationError) -> str:
     lines = []
-    for found in error.errors()[:5]:
+    for found in error.errors()[:_SHOWN]:
         key = ".".join(str(part) for part in found["loc"]) or "(file)"
         value = "" if isinstance(found["input"], (dict, list)) else f" = {found['input']!r}"
         lines.append(f"{path}: {key}{value}: {found['msg'].removeprefix('Value error, ')}")
-    if error.error_count() > 5:
-        lines.append(f"and {error.error_count() - 5} more")
+    if error.error_count() > _SHOWN:
+        lines.append(f"and {error.error_count() - _SHOWN} more")
     return "\n".join(lines)
 
 

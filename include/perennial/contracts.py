@@ -160,9 +160,10 @@ class Signal:
     """One measured quantity of one window with its threshold.
 
     ``name`` is ``family/subject`` (``drift/temp``, ``drift/weighted_share``, ``quality/null_rate/temp``,
-    ``performance/roc_auc``, ``bake/roc_auc``). ``value`` is None exactly when ``status`` is ``unknown``, and then ``detail``
-    says why: an unknown signal is never a pass. ``as_of`` is the end of the window whose run measured it: performance
-    of a window is measured by a later run, when its labels are in. ``version`` is the champion it speaks about.
+    ``performance/roc_auc``, ``bake/roc_auc``). ``value`` is None exactly when ``status`` is ``unknown``, and then
+    ``detail`` says why: an unknown signal is never a pass. ``as_of`` is the end of the window whose run measured it:
+    performance of a window is measured by a later run, when its labels are in. ``version`` is the champion it speaks
+    about.
     """
 
     model: str

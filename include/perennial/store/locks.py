@@ -15,20 +15,18 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 @contextmanager
 def model_lock(store: Store, model: str, purpose: str, *, timeout_s: float = 120) -> Iterator[None]:
-    """Hold the lock ``purpose`` of ``model``; raises LockTimeout when another holds it for longer than ``timeout_s``.
+    """Hold the lock ``purpose`` of ``model``; raises LockTimeout when another holds it longer than ``timeout_s``.
 
     The lock is tied to a transaction of its own, so that a killed process leaves none behind.
     """
     with store.begin() as connection:
         connection.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{int(timeout_s * 1000)}ms"})
         try:
-            connection.execute(
-                text(LOCK_SQL.format(purpose=":purpose", model=":model")), {"purpose": purpose, "model": model}
-            )
+            connection.execute(_LOCK, {"key": f"perennial:{purpose}:{model}"})
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
                 raise LockTimeout(
-                    f"{model}: another run held the {purpose} lock for more than {timeout_s:g} s; try again when it ended"
+                    f"{model}: another run held the {purpose} lock for over {timeout_s:g} s; try again when it ended"
                 ) from error
             raise
         yield
