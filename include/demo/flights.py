@@ -13,7 +13,7 @@ column                      dtype                  meaning
 ``weekday``                 float64                local day of the week, Monday 0 to Sunday 6
 ``carrier``                 str                    one of :data:`CARRIERS`
 ``origin``                  str                    one of :data:`ORIGINS`
-``dest``                    str                    airport code, three capitals
+``dest``                    str                    one of :data:`DESTINATIONS`
 ``distance_mi``             float64                miles
 ``scheduled_duration_min``  float64                minutes from gate to gate, by the schedule
 ``temp_f``, ``dewp_f``      float64, nullable      degrees Fahrenheit, at the origin, in the scheduled hour
@@ -38,12 +38,20 @@ import numpy as np
 import pandas as pd
 
 LATE_AFTER_MIN: Final = 15
-LABEL_DELAY_H: Final = (6.0, 66.0)
+LABEL_DELAY_H: Final = (12.0, 72.0)
 LABEL_DELAY_SEED: Final = 2013
-NEW_YORK: Final = "America/New_York"
+STRONGEST_WIND_MPH: Final = 250.0
 
 ORIGINS: Final = ("EWR", "JFK", "LGA")
 CARRIERS: Final = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV")
+DESTINATIONS: Final = tuple(
+    (
+        "ABQ ACK ALB ANC ATL AUS AVL BDL BGR BHM BNA BOS BQN BTV BUF BUR BWI BZN CAE CAK CHO CHS CLE CLT CMH CRW CVG "
+        "DAY DCA DEN DFW DSM DTW EGE EYW FLL GRR GSO GSP HDN HNL HOU IAD IAH ILM IND JAC JAX LAS LAX LEX LGA LGB MCI "
+        "MCO MDW MEM MHT MIA MKE MSN MSP MSY MTJ MVY MYR OAK OKC OMA ORD ORF PBI PDX PHL PHX PIT PSE PSP PVD PWM RDU "
+        "RIC ROC RSW SAN SAT SAV SBN SDF SEA SFO SJC SJU SLC SMF SNA SRQ STL STT SYR TPA TUL TVC TYS XNA"
+    ).split()  # noqa: SIM905 (a hundred and five lines otherwise)
+)
 CATEGORICAL: Final = ("carrier", "origin", "dest")
 WEATHER: Final = {
     "temp": "temp_f",
@@ -116,7 +124,7 @@ def utc_schedule(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def metric_weather(frame: pd.DataFrame) -> pd.DataFrame:
-    """An upstream fault within every range: Celsius, metres per second and kilometres under the old names."""
+    """An upstream fault within every range: degrees Celsius and metres per second under the old names."""
     return frame.assign(
         temp_f=(frame["temp_f"] - 32.0) / 1.8,
         dewp_f=(frame["dewp_f"] - 32.0) / 1.8,
@@ -136,7 +144,7 @@ def _read(name: str) -> pd.DataFrame:
 def _weather() -> pd.DataFrame:
     """Hourly observations by origin and UTC hour; readings above the strongest wind ever measured are dropped."""
     weather = _read("weather.csv").drop_duplicates(["origin", "time_hour"])
-    weather["wind_speed"] = weather["wind_speed"].where(weather["wind_speed"] < 250.0)
+    weather["wind_speed"] = weather["wind_speed"].where(weather["wind_speed"] < STRONGEST_WIND_MPH)
     return weather[["origin", "time_hour", *WEATHER]].rename(columns=WEATHER)
 
 
