@@ -204,6 +204,7 @@ class Validation(Strict):
     min_rows: Annotated[int, Field(ge=1)]
     max_rows: Annotated[int, Field(ge=1)] | None = None
     extra_columns: Literal["allow", "halt"] = "allow"
+    keep_staging: PositiveDuration = timedelta(days=30)
     expectations: list[ExtraExpectation] = []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from perennial.config import ModelConfig
 from perennial.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,16 @@ class Settings(BaseSettings):
         if self.mlflow_uri is None:
             raise ConfigError(f"no MLflow server: set MLFLOW_TRACKING_URI, or run `make up` (state in {self.home})")
         return self.mlflow_uri
+
+    def table_urls(self, config: ModelConfig) -> dict[str, str]:
+        """The URLs of the model's table sources, by the variable that holds them. Raises ConfigError when unset."""
+        names = [
+            source.url_env for source in (config.sources.predictions, config.sources.labels) if source.kind == "table"
+        ]
+        missing = [name for name in names if not os.environ.get(name)]
+        if missing:
+            raise ConfigError(f"{config.model}: set {', '.join(missing)} to the SQLAlchemy URL of its table source")
+        return {name: os.environ[name] for name in names}
 
 
 def load_settings() -> Settings:

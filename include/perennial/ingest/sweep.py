@@ -1,0 +1,31 @@
+"""Staged files have served once their rows are published."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+
+from perennial.config import ModelConfig
+from perennial.contracts import Audit, Batch, from_record
+from perennial.store import Store
+from perennial.store.schema import batches
+
+
+def sweep(config: ModelConfig, *, store: Store, before: datetime) -> int:
+    """Delete the files of batches published before ``before``; returns how many files went. Safe to repeat.
+
+    Files of halted batches stay: they are the evidence of what was delivered.
+    """
+    query = select(batches.c.staged, batches.c.audit).where(
+        batches.c.model == config.model, batches.c.status == "published", batches.c.recorded_at < before
+    )
+    with store.begin() as connection:
+        rows = connection.execute(query).all()
+    uris = [from_record(Batch, row.staged).uri for row in rows]
+    for row in rows:
+        if row.audit:
+            verdict = from_record(Audit, row.audit)
+            uris += [verdict.accepted_uri, verdict.quarantine_uri]
+    present = [uri for uri in uris if uri and store.storage.exists(uri)]
+    for uri in present:
+        store.storage.delete(uri)
+    return len(present)
