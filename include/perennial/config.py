@@ -139,12 +139,17 @@ class PredictionColumns(Strict):
 
 
 class Label(Strict):
-    """The ground truth and how late it may be. ``mature_share``: share of labels that makes a window mature."""
+    """The ground truth and how late it may be.
+
+    An event ``delay`` old has its label as a rule: training data ends there. A window is mature once ``mature_share``
+    of its labels is in; one that is not after ``max_wait`` is reported.
+    """
 
     id: str = "prediction_id"
     value: str = "label"
     timestamp: str = "labelled_at"
     classes: Annotated[list[str | int], Field(min_length=2)] | None = None
+    delay: PositiveDuration
     mature_share: Annotated[float, Field(gt=0, le=1)]
     max_wait: PositiveDuration
 
