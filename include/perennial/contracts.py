@@ -246,7 +246,9 @@ class Evaluation:
     """Candidate and baseline on the same holdout rows, which neither was fitted on.
 
     ``baseline`` is the champion's version, or ``constant`` for a model without a champion: the predictor that always
-    answers the training prior (or mean). A metric that could not be computed is absent, and its gate fails.
+    answers the training prior (or mean). ``candidate`` is judged on all ``n_rows``; ``candidate_paired`` and
+    ``baseline_metrics`` on the ``n_paired_rows`` among them that the baseline was not fitted or judged on either. A
+    metric that could not be computed is absent, and its gate fails.
     """
 
     model: str
@@ -257,6 +259,7 @@ class Evaluation:
     baseline: str
     baseline_metrics: dict[str, float]
     n_paired_rows: int
+    candidate_paired: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,7 +375,8 @@ class Fit:
 class ReleaseState:
     """Who serves and who is trusted, folded from the ledger alone.
 
-    ``stable`` lists the versions that passed their bake, oldest first, without those rolled back.
+    ``stable`` lists the versions that passed their bake, the one trusted last at the end, without those rolled back.
+    ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced.
     """
 
     model: str
