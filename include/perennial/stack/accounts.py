@@ -31,9 +31,9 @@ class Account:
     uid: int
     gid: int
 
-    def run(self, command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         """Run a command as this account, from a folder that it can surely reach. Never raises for an exit status."""
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]  # options are the keywords of subprocess.run
+        return subprocess.run(  # noqa: S603  # our own commands
             command,
             user=self.uid,
             group=self.gid,
@@ -42,7 +42,6 @@ class Account:
             capture_output=True,
             text=True,
             check=False,
-            **options,
         )
 
     def can_write(self, folder: Path) -> bool:
@@ -94,7 +93,7 @@ def wheel_programs() -> Path:
 def moved_folder(folder: Path) -> Path | None:
     """The folder outside the state folder that holds the data, if it had to move there."""
     link = folder / "data"
-    return Path(os.readlink(link)).parent if link.is_symlink() else None
+    return link.readlink().parent if link.is_symlink() else None
 
 
 def _unprivileged_account() -> Account:

@@ -42,7 +42,7 @@ class Site:
 
 
 COMPOSE = Site(
-    listen="0.0.0.0",
+    listen="0.0.0.0",  # noqa: S104  # inside its container; the published ports are on loopback
     project="/opt/perennial",
     postgres_address="postgres",
     postgres_port=5432,

@@ -54,30 +54,37 @@ class StackLayout:
 
     @property
     def postgres(self) -> Path:
+        """PostgreSQL's folder."""
         return self.home / "postgres"
 
     @property
     def airflow(self) -> Path:
+        """AIRFLOW_HOME."""
         return self.home / "airflow"
 
     @property
     def mlflow(self) -> Path:
+        """MLflow's folder."""
         return self.home / "mlflow"
 
     @property
     def logs(self) -> Path:
+        """The logs of the processes."""
         return self.home / "logs"
 
     @property
     def run(self) -> Path:
+        """What only the running stack needs."""
         return self.home / "run"
 
     @property
     def credentials_file(self) -> Path:
+        """The generated secrets."""
         return self.home / "credentials.json"
 
     @property
     def env_file(self) -> Path:
+        """What perennial.settings reads where the environment is silent."""
         return self.home / "stack.env"
 
     @property

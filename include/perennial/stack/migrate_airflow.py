@@ -25,4 +25,4 @@ def write_passwords() -> None:
 
 if __name__ == "__main__":
     write_passwords()
-    os.execv(sys.executable, [sys.executable, "-m", "airflow", "db", "migrate"])
+    os.execv(sys.executable, [sys.executable, "-m", "airflow", "db", "migrate"])  # noqa: S606  # our own command, no shell wanted

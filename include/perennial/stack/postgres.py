@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from perennial.errors import StackError
-from perennial.stack.accounts import Place, Progress, find_place, moved_folder
+from perennial.stack.accounts import Place, find_place, moved_folder
 from perennial.stack.commands import INITDB_OPTIONS, postgres_command
 from perennial.stack.credentials import write_private
 from perennial.stack.layout import LOOPBACK, free_port
