@@ -1,0 +1,73 @@
+"""The one way in which rows become what a recipe sees, and what a model answers."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from perennial.config import ModelConfig
+from perennial.errors import IntegrityError
+
+MISSING = "(missing)"
+"""What a null category reads as."""
+
+
+def features_frame(config: ModelConfig, table: pa.Table) -> pd.DataFrame:
+    """The features of ``table`` as a recipe sees them, in the order of ``model.yaml``; other columns are left out.
+
+    Numbers (``float`` and ``int``) are float64 with NaN for null. Categories and booleans are text (pandas ``str``):
+    a category as it is, a boolean ``true`` or ``false``, and null the text ``(missing)``, a category like any other, so
+    that an encoder meets neither None nor NaN and answers the same for a row whatever rows stand around it. A recipe
+    chooses its columns by name or by ``make_column_selector(dtype_include="number")`` and its opposite, and lets its
+    encoder take unknown categories. The index is 0, 1, 2, ...
+
+    Raises IntegrityError when a feature is not among the columns.
+    """
+    absent = [name for name in config.features if name not in table.column_names]
+    if absent:
+        raise IntegrityError(f"{config.model}: rows without the features {', '.join(absent[:5])} can not be scored")
+    columns: dict[str, Any] = {}
+    for name in config.features:
+        column = table.column(name)
+        if name in config.numbers:
+            columns[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        else:
+            columns[name] = pd.array(_text(column).to_pylist(), dtype="str")
+    return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As text without nulls. Arrow writes a boolean as ``true`` or ``false``."""
+    return pc.fill_null(column.cast(pa.string()), MISSING)
+
+
+def score(config: ModelConfig, model: Any, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.str_] | None]:
+    """What ``model`` answers for each row: scores of shape (n,), and the predicted classes for multiclass.
+
+    binary: P(label = 1), no classes. multiclass: P(predicted class), and the class as text. regression: the value, no
+    classes. Raises IntegrityError for a model that knows other classes than the configuration or answers NaN or
+    infinity.
+    """
+    frame = features_frame(config, table)
+    if config.task == "regression":
+        return _finite(config, np.asarray(model.predict(frame), dtype=np.float64)), None
+    classes = [str(known) for known in model.classes_]
+    allowed = [str(known) for known in config.label.classes or ()]
+    if not set(classes) <= set(allowed) or (config.task == "binary" and classes != allowed):
+        raise IntegrityError(
+            f"{config.model}: the model knows the classes {classes[:9]}, model.yaml says {allowed[:9]}"
+        )
+    proba = _finite(config, np.asarray(model.predict_proba(frame), dtype=np.float64))
+    if config.task == "binary":
+        return proba[:, 1], None
+    return proba.max(axis=1), np.asarray(classes)[proba.argmax(axis=1)]
+
+
+def _finite(config: ModelConfig, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    n_bad = int((~np.isfinite(answers)).sum())
+    if n_bad:
+        raise IntegrityError(f"{config.model}: {n_bad} of {answers.size} answers of the model are NaN or infinite")
+    return answers

@@ -1,0 +1,167 @@
+"""Model versions: registered once, named by aliases, described by tags, known by the digest of their files."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+from mlflow.exceptions import MlflowException
+
+from perennial.errors import IntegrityError, PermanentError, RegistryUnavailable
+from perennial.registry.client import Registry, asking
+
+_ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+_SET_ALIAS_ATTEMPTS = 3
+_CHUNK_BYTES = 1 << 20
+
+
+def ensure_model(registry: Registry, name: str, *, description: str = "") -> None:
+    """The registered model ``name`` exists afterwards, whoever made it. Raises RegistryUnavailable."""
+    with asking(registry, f"making the registered model {name}"):
+        try:
+            registry.client.create_registered_model(name, description=description)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def get_version(registry: Registry, name: str, version: str) -> Any:
+    """MLflow's record of one version. Raises PermanentError when there is none."""
+    with asking(registry, f"reading {name} version {version}"):
+        return registry.client.get_model_version(name, version)
+
+
+def find_version(registry: Registry, name: str, run_id: str) -> str | None:
+    """The newest version that was registered from an MLflow run, or None."""
+    with asking(registry, f"looking for the version of {name} that run {run_id} made"):
+        found = registry.client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'", max_results=100)
+    return max((str(item.version) for item in found), key=int, default=None)
+
+
+def register_version(
+    registry: Registry, name: str, *, model_uri: str, run_id: str, tags: dict[str, str], description: str = ""
+) -> str:
+    """A new version of ``name`` over the files at ``model_uri`` (``models:/m-...``), or the one that this run made."""
+    if known := find_version(registry, name, run_id):
+        return known
+    ensure_model(registry, name)
+    with asking(registry, f"registering a version of {name} from run {run_id}"):
+        made = registry.client.create_model_version(
+            name,
+            source=model_uri,
+            run_id=run_id,
+            tags=tags,
+            description=description,
+            model_id=model_uri.removeprefix("models:/"),
+            await_creation_for=0,  # a version is ready at once: nothing copies files
+        )
+    return str(made.version)
+
+
+def alias_version(registry: Registry, name: str, alias: str) -> str | None:
+    """The version that ``alias`` names; None when the alias, or the model, is not there."""
+    with asking(registry, f"reading alias {alias} of {name}"):
+        try:
+            return str(registry.client.get_model_version_by_alias(name, alias).version)
+        except MlflowException as error:
+            if error.error_code in _ABSENT:
+                return None
+            raise
+
+
+def set_alias(registry: Registry, name: str, alias: str, version: str) -> None:
+    """Let ``alias`` name ``version``.
+
+    Two processes that set an alias for the very first time may meet a unique violation in MLflow, which has no
+    compare-and-set: a server error is tried again at once, a few times, before it counts as RegistryUnavailable.
+    """
+    for attempt in range(1, _SET_ALIAS_ATTEMPTS + 1):
+        try:
+            with asking(registry, f"setting alias {alias} of {name} to version {version}"):
+                registry.client.set_registered_model_alias(name, alias, version)
+            return
+        except RegistryUnavailable:
+            if attempt == _SET_ALIAS_ATTEMPTS:
+                raise
+
+
+def delete_alias(registry: Registry, name: str, alias: str) -> None:
+    """Take ``alias`` away; one that is gone already is fine."""
+    with asking(registry, f"deleting alias {alias} of {name}"):
+        try:
+            registry.client.delete_registered_model_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code not in _ABSENT:
+                raise
+
+
+def version_tags(registry: Registry, name: str, version: str) -> dict[str, str]:
+    """All tags of a version."""
+    return dict(get_version(registry, name, version).tags)
+
+
+def set_version_tags(registry: Registry, name: str, version: str, tags: dict[str, str]) -> None:
+    """Set tags of a version; others stay."""
+    with asking(registry, f"tagging {name} version {version}"):
+        for key, value in tags.items():
+            registry.client.set_model_version_tag(name, version, key, value)
+
+
+def describe_version(registry: Registry, name: str, version: str, description: str) -> None:
+    """Replace the description (Markdown) of a version."""
+    with asking(registry, f"describing {name} version {version}"):
+        registry.client.update_model_version(name, version, description=description)
+
+
+@contextmanager
+def downloaded_version(registry: Registry, name: str, version: str) -> Iterator[Path]:
+    """The files of a version in a temporary folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
+        with asking(registry, f"downloading {name} version {version}"):
+            uri = registry.client.get_model_version_download_uri(name, version)
+            local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=registry.uri)
+        yield Path(local)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the sorted relative paths and the bytes of all files below ``folder``, as 64 hex digits.
+
+    Each path and each file is preceded by its length, so that no two different folders give the same bytes.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.as_posix()):
+        relative = path.relative_to(folder).as_posix().encode()
+        digest.update(len(relative).to_bytes(8, "big") + relative + path.stat().st_size.to_bytes(8, "big"))
+        with path.open("rb") as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def artifact_digest(registry: Registry, name: str, version: str) -> str:
+    """The digest of the files of a version as the registry holds them now: see :func:`folder_digest`."""
+    with downloaded_version(registry, name, version) as folder:
+        return folder_digest(folder)
+
+
+def verify_digest(folder: Path, expected: str, *, name: str, version: str) -> None:
+    """Raises IntegrityError when the files below ``folder`` are not those with the digest ``expected``."""
+    found = folder_digest(folder)
+    if found != expected:
+        raise IntegrityError(
+            f"{name} version {version}: its files have the digest {found[:16]}..., not {expected[:16]}...; they were "
+            "changed after the version was registered. Find out by whom, and register the candidate anew"
+        )
+
+
+def source_run(registry: Registry, name: str, version: str) -> str:
+    """The MLflow run that made a version. Raises PermanentError when the version names none."""
+    run_id = get_version(registry, name, version).run_id
+    if not run_id:
+        raise PermanentError(
+            f"{name} version {version} was not made by a run of ours: it has no reference to compare with"
+        )
+    return str(run_id)
