@@ -1,0 +1,179 @@
+"""Replays the flights of 2013 through real DAG runs: writes the logs, triggers the monitor, and waits.
+
+A replay that was cut off goes on where it stopped: runs have deterministic ids, and deliveries are written once.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from demo import flights, story
+from demo.airflow import FINISHED, Airflow, wait_for
+from demo.deliveries import Feed, write
+from perennial import history, pipeline
+from perennial.cli import timeline_table
+from perennial.config import ModelConfig
+from perennial.contracts import Decision, RetrainRequest, Window, from_record
+from perennial.errors import PerennialError, StackError
+from perennial.settings import load_settings
+from perennial.stack.credentials import load as load_credentials
+from perennial.stack.layout import StackLayout
+from perennial.store import ledger
+
+MODEL = "flight_delay"
+MONITOR, RETRAIN = f"{MODEL}__monitor", f"{MODEL}__retrain"
+RUN_DEADLINE_S = 300.0
+REVIEW_TASK = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One replay against a running stack."""
+
+    airflow: Airflow
+    runtime: pipeline.Runtime
+    config: ModelConfig
+    feed: Feed
+    console: Console
+
+    def window(self, number: int) -> Window:
+        """Window ``number`` of the schedule, counted from 0."""
+        every = self.config.schedule.every
+        if every is None:
+            raise StackError(f"{MODEL}: the replay needs a schedule with every")
+        start = self.config.schedule.start + number * every
+        return Window(start=start, end=start + every)
+
+    def play(self, number: int) -> None:
+        """Deliver one window, let the monitor decide, and wait for what it set off."""
+        window, chapter = self.window(number), story.chapter(number)
+        self.say(f"[cyan]input of {window.start:%Y-%m-%d}[/cyan]: {chapter.announcement}")
+        if number == story.ACKNOWLEDGED_BEFORE:
+            self.acknowledge(window)
+        self.deliver_labels(window)
+        if chapter.delivery == "broken, then mended":
+            self.deliver(window, "part-0", broken=True)
+            self.monitor(window, "broken")
+            self.say(f"[cyan]input of {window.start:%Y-%m-%d}[/cyan]: the sender takes it back and delivers it mended")
+            (self.feed.folder("predictions", window) / "part-0.jsonl").unlink(missing_ok=True)
+            self.deliver(window, "part-1")
+        else:
+            self.deliver(window, "part-0")
+            if chapter.delivery == "twice":
+                self.deliver(window, "part-0-again")
+        decision = self.monitor(window, "whole")
+        if decision.retrain_run_id is not None:
+            self.await_retrain(decision.retrain_run_id)
+
+    def deliver(self, window: Window, name: str, *, broken: bool = False) -> None:
+        """Write the prediction log of a window, once."""
+        path = self.feed.folder("predictions", window) / f"{name}.jsonl"
+        mended = path.with_name("part-1.jsonl").exists()
+        if path.exists() or (broken and mended):
+            return
+        rows = self.feed.predictions(window)
+        write(flights.broken_schema(rows) if broken else rows, path)
+
+    def deliver_labels(self, window: Window) -> None:
+        """Write the labels that arrive in a window, once."""
+        path = self.feed.folder("labels", window) / "part-0.jsonl"
+        if not path.exists():
+            first, after = story.FAULT
+            fault = Window(start=self.window(first).start, end=self.window(after).start)
+            write(self.feed.labels(window, (fault,)), path)
+
+    def monitor(self, window: Window, name: str) -> Decision:
+        """Trigger the monitor DAG for a window and wait; returns the decision in the ledger."""
+        run_id = f"replay__{window.key}__{name}"
+        conf = {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
+        self.airflow.trigger(MONITOR, run_id, conf)
+        wait_for(
+            lambda: self.airflow.run_state(MONITOR, run_id) in FINISHED,
+            f"the run {run_id} of {MONITOR}",
+            deadline_s=RUN_DEADLINE_S,
+        )
+        entries = ledger.entries(self.runtime.store, MODEL, kinds=["decision"])
+        decisions = [from_record(Decision, entry.payload["decision"]) for entry in entries]
+        mine = [decision for decision in decisions if decision.window == window]
+        if not mine or (self.airflow.run_state(MONITOR, run_id) == "failed" and mine[-1].action != "halt"):
+            raise StackError(f"the run {run_id} of {MONITOR} failed without a decision; see its red task in Airflow")
+        decision = mine[-1]
+        colour = {"stay": "green", "halt": "red", "rollback": "red", "retrain": "yellow"}[decision.action]
+        self.say(f"  [{colour}]{decision.action}[/{colour}]: {'; '.join(decision.reasons)}")
+        return decision
+
+    def await_retrain(self, run_id: str) -> None:
+        """Wait until the retrain run is over or waits for its reviewer, and say what came of it."""
+
+        def settled() -> bool:
+            if self.airflow.run_state(RETRAIN, run_id) in FINISHED:
+                return True
+            states = (
+                self.airflow.task_states(RETRAIN, run_id) if self.airflow.run_state(RETRAIN, run_id) != "absent" else {}
+            )
+            return states.get(REVIEW_TASK) == "deferred"
+
+        wait_for(settled, f"the run {run_id} of {RETRAIN}", deadline_s=RUN_DEADLINE_S)
+        if self.airflow.run_state(RETRAIN, run_id) == "failed":
+            raise StackError(f"the run {run_id} of {RETRAIN} failed; see its red task in Airflow")
+        outcomes = [
+            entry.reason
+            for entry in ledger.entries(self.runtime.store, MODEL, kinds=["retrain_outcome"])
+            if from_record(RetrainRequest, entry.payload).run_id == run_id
+        ]
+        self.say(f"  {outcomes[-1] if outcomes else 'the candidate waits for its review in MLflow'}")
+
+    def acknowledge(self, window: Window) -> None:
+        """Play the operator who found the cause: the held stretch is left out of training from here on."""
+        cause = "the label feed sent on-time under the name late; mended upstream"
+        for hold in self.runtime.state(MODEL).holds:
+            if not hold.acknowledged:
+                self.say(f"[cyan]operator[/cyan]: acknowledges the hold: {cause}")
+                pipeline.acknowledge(
+                    self.config,
+                    hold.entry_id,
+                    runtime=self.runtime,
+                    actor="operator",
+                    reason=cause,
+                    exclude=True,
+                    at=window.start + timedelta(hours=1),
+                )
+
+    def say(self, line: str) -> None:
+        """A line above the progress bar."""
+        self.console.print(line, highlight=False)
+
+
+def open_replay(console: Console) -> Replay:
+    """A replay against the stack of the state folder. Raises StackError when it does not run."""
+    settings = load_settings()
+    if settings.airflow_url is None:
+        raise StackError("no Airflow: start the local stack with `make up`")
+    runtime = pipeline.open_runtime(settings)
+    config = runtime.config(MODEL)
+    pipeline.prepare(config, runtime=runtime)
+    credentials = load_credentials(StackLayout(home=settings.home).credentials_file)
+    airflow = Airflow.login(settings.airflow_url, "admin", credentials.airflow_admin_password)
+    for dag_id in (MONITOR, RETRAIN, f"{MODEL}__rollback", "perennial__maintenance"):
+        airflow.unpause(dag_id)
+    frame = flights.load_flights(settings.home / "demo")
+    return Replay(airflow, runtime, config, Feed(frame, settings.home, config, runtime.registry), console)
+
+
+def main() -> None:
+    """Replay every window, then print the timeline from the ledger."""
+    console = Console()
+    columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("windows"), TimeElapsedColumn())
+    try:
+        replay = open_replay(console)
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("windows", total=story.N_WINDOWS)
+            for number in range(story.N_WINDOWS):
+                replay.play(number)
+                progress.advance(task)
+    except PerennialError as error:
+        Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False)
+        raise SystemExit(1) from error
+    console.print(timeline_table(MODEL, history.timeline(replay.config, store=replay.runtime.store)))

@@ -1,0 +1,42 @@
+"""What is done to the input, window by window. What follows from it is decided by ``model.yaml`` alone."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+N_WINDOWS = 19
+FAULT = (11, 15)
+"""Windows from the first to before the second whose labels come upside down: the feed sends on-time under ``late``."""
+ACKNOWLEDGED_BEFORE = 18
+BROKEN, DOUBLE = 4, 5
+
+Delivery = Literal["whole", "broken, then mended", "twice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One window's input, and how it is announced."""
+
+    delivery: Delivery
+    announcement: str
+
+
+def chapter(number: int) -> Chapter:
+    """The input of window ``number``, counted from 0.
+
+    >>> chapter(4).delivery
+    'broken, then mended'
+    """
+    if number == BROKEN:
+        return Chapter(
+            "broken, then mended",
+            "the delivery has distance_km instead of distance_mi, and half its temperatures in tenths of a degree",
+        )
+    if number == DOUBLE:
+        return Chapter("twice", "the same file is delivered twice")
+    if number == FAULT[0]:
+        return Chapter("whole", "the label feed turns upside down: it now sends on-time under the name late")
+    if FAULT[0] < number < FAULT[1]:
+        return Chapter("whole", "the label feed is still upside down")
+    if number == FAULT[1]:
+        return Chapter("whole", "the label feed is mended: labels of flights from here on are right again")
+    return Chapter("whole", "a window of flights as it happened")

@@ -1,0 +1,323 @@
+"""The ``perennial`` command: reads the store, and runs the steps without Airflow for a debugger."""
+
+import getpass
+import json
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from perennial import history, pipeline
+from perennial.config import ModelConfig, load_models
+from perennial.contracts import RetrainRequest, Signoff, Window, digest_of, to_record, utc
+from perennial.errors import ConfigError, PerennialError, TransientError
+from perennial.settings import load_settings
+from perennial.stack.credentials import load as load_credentials
+from perennial.store import ledger
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+run_app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, without Airflow.")
+app.add_typer(run_app, name="run")
+
+out = Console()
+err = Console(stderr=True)
+EXIT_PERMANENT, EXIT_TRANSIENT = 1, 75
+SHOWN = "%Y-%m-%d"
+
+Model = Annotated[str, typer.Argument(help="Name of a folder under the models folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with stable field names.")]
+Reason = Annotated[str, typer.Option(help="Why; it goes to the ledger.")]
+P = ParamSpec("P")
+
+
+def speaks_plainly(command: Callable[P, None]) -> Callable[P, None]:
+    """Perennial's own errors end a command with their message; exit code 1, or 75 when trying again may help."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except PerennialError as error:
+            err.print(f"[red]{type(error).__name__}[/red]: ", end="")
+            err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(EXIT_TRANSIENT if isinstance(error, TransientError) else EXIT_PERMANENT) from error
+
+    return guarded
+
+
+def _runtime() -> pipeline.Runtime:
+    return pipeline.open_runtime(load_settings())
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return utc(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise ConfigError(f"{text!r}: {error}; write a moment as 2013-01-15T00:00:00Z") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _last_window(config: ModelConfig, now: datetime) -> Window:
+    schedule = config.schedule
+    if schedule.every is None:
+        raise ConfigError(f"{config.model} runs by cron: give --start and --end")
+    done = (min(now, schedule.end or now) - schedule.start) // schedule.every
+    if done < 1:
+        raise ConfigError(f"{config.model}: its first window ends at {(schedule.start + schedule.every).isoformat()}")
+    start = schedule.start + (done - 1) * schedule.every
+    return Window(start=start, end=start + schedule.every)
+
+
+@app.command()
+@speaks_plainly
+def check(as_json: AsJson = False) -> None:
+    """Validate every model.yaml and build every recipe."""
+    from perennial.training.recipe import build_estimator
+
+    settings = load_settings()
+    configs = load_models(settings.models_dir)
+    for config in configs:
+        build_estimator(config, models_dir=settings.models_dir)
+    if as_json:
+        _print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
+        return
+    for config in configs:
+        out.print(f"[green]ok[/green] {config.model}: {config.task}, {len(config.features)} features, {config.title}")
+    if not configs:
+        raise ConfigError(f"{settings.models_dir}: no model folder with a model.yaml")
+
+
+@app.command()
+@speaks_plainly
+def status(model: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
+    """Where every model, or one, stands: champion, bake, stable version, holds, last decision."""
+    runtime = _runtime()
+    configs = [runtime.config(model)] if model else list(load_models(runtime.models_dir))
+    found = [history.status(config, store=runtime.store) for config in configs]
+    if as_json:
+        _print_json([to_record(item) for item in found])
+        return
+    table = Table("model", "champion", "stable", "bake", "last window", "decision", "open holds")
+    for item in found:
+        window = f"{item.last_window.start:{SHOWN}} to {item.last_window.end:{SHOWN}}" if item.last_window else "-"
+        table.add_row(
+            item.model,
+            item.champion or "-",
+            item.stable or "-",
+            "running" if item.in_bake else "-",
+            window,
+            f"{item.last_action or '-'}: {'; '.join(item.last_reasons)}",
+            "\n".join(item.open_holds) or "-",
+        )
+    out.print(table)
+
+
+@app.command()
+@speaks_plainly
+def timeline(model: Model, as_json: AsJson = False) -> None:
+    """Every window of a model: rows, signals, performance, decision, champion and stable afterwards."""
+    runtime = _runtime()
+    rows = history.timeline(runtime.config(model), store=runtime.store)
+    if as_json:
+        _print_json([to_record(row) for row in rows])
+        return
+    out.print(timeline_table(model, rows))
+
+
+def timeline_table(model: str, rows: Iterable[history.TimelineRow]) -> Table:
+    """The timeline as a table of text; pub, quar and dup count prediction rows."""
+    table = Table(title=f"Timeline of {model}", title_justify="left", show_lines=True)
+    for name in ("window", "pub", "quar", "dup"):
+        table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
+    table.add_column("labelled", no_wrap=True)
+    for name in ("breached", "decision and what followed"):
+        table.add_column(name, overflow="fold")
+    for name in ("champion", "stable"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        performance = "\n".join(f"{metric} {value:.3f}" for metric, value in row.performance.items())
+        story = [f"[bold]{row.action}[/bold]: {'; '.join(row.reasons)}", *row.events]
+        table.add_row(
+            f"{row.window.start:{SHOWN}}",
+            *(f"{count:,}" for count in (row.n_published, row.n_quarantined, row.n_duplicate)),
+            performance or "-",
+            ", ".join(row.breached) or "-",
+            "\n".join(story),
+            row.champion or "-",
+            row.stable or "-",
+        )
+    return table
+
+
+@app.command(name="ledger")
+@speaks_plainly
+def show_ledger(
+    model: Annotated[str | None, typer.Argument()] = None,
+    last: Annotated[int | None, typer.Option(help="Only the newest so many entries.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The ledger: who, when, why, on what evidence."""
+    found = ledger.entries(_runtime().store, model, last=last)
+    if as_json:
+        _print_json([to_record(entry) for entry in found])
+        return
+    table = Table("seq", "model", "at", "kind", "version", "actor", "reason")
+    for entry in found:
+        moment = f"{entry.at:%Y-%m-%d %H:%M}"
+        table.add_row(str(entry.seq), entry.model, moment, entry.kind, entry.version or "-", entry.actor, entry.reason)
+    out.print(table)
+
+
+@run_app.command(name="monitor")
+@speaks_plainly
+def run_monitor(
+    model: Model,
+    start: Annotated[str | None, typer.Option(help="Start of the window, like 2013-01-01T00:00:00Z.")] = None,
+    end: Annotated[str | None, typer.Option(help="End of the window, not part of it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest, measure and decide for one window: the last complete one unless given."""
+    runtime = _runtime()
+    config = runtime.config(model)
+    if (start is None) != (end is None):
+        raise ConfigError("give --start and --end together, or neither")
+    window = Window(start=_moment(start), end=_moment(end)) if start and end else _last_window(config, _now())
+    decided = pipeline.monitor(config, window, runtime=runtime, progress=_progress(as_json))
+    if as_json:
+        _print_json(to_record(decided))
+    if decided.action == "halt":
+        raise typer.Exit(EXIT_PERMANENT)
+
+
+@run_app.command(name="retrain")
+@speaks_plainly
+def run_retrain(
+    model: Model,
+    as_of: Annotated[
+        str | None, typer.Option(help="Only labels that had arrived by then count; now unless given.")
+    ] = None,
+    reason: Reason = "asked for on the command line",
+    as_json: AsJson = False,
+) -> None:
+    """Snapshot, fit, evaluate, register, judge and promote, as of a moment."""
+    runtime = _runtime()
+    config = runtime.config(model)
+    moment = _moment(as_of) if as_of else _now()
+    request = RetrainRequest(
+        model=model,
+        run_id=f"cli__{digest_of(model, moment)}",
+        as_of=moment,
+        cause=reason,
+        requested_by=getpass.getuser(),
+    )
+    ended = pipeline.retrain(config, request, runtime=runtime, progress=_progress(as_json))
+    if as_json:
+        _print_json(to_record(ended))
+    elif isinstance(ended, Signoff):
+        out.print(f"version {ended.version} is not promoted")
+    else:
+        out.print(f"version {ended.version} promoted")
+
+
+@app.command()
+@speaks_plainly
+def rollback(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why; it goes to the ledger.")],
+    version: Annotated[
+        str | None, typer.Option(help="A version that passed its bake; the last one unless given.")
+    ] = None,
+) -> None:
+    """Put the last version that passed its bake back in charge."""
+    runtime = _runtime()
+    config = runtime.config(model)
+    pipeline.reconcile(config, runtime=runtime)
+    done = pipeline.roll_back(
+        config, runtime=runtime, actor=getpass.getuser(), reason=reason, at=_now(), version=version
+    )
+    pipeline.verify(config, runtime=runtime)
+    out.print(f"{model}: champion is version {done.version} again (was {done.previous})")
+
+
+@app.command()
+@speaks_plainly
+def acknowledge(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="What the cause was; it goes to the ledger.")],
+    hold: Annotated[
+        str | None, typer.Option(help="Id of the hold, from `perennial status`; the only open one unless given.")
+    ] = None,
+    exclude: Annotated[
+        bool, typer.Option("--exclude/--include", help="Leave the held rows out of training, or not.")
+    ] = True,
+    at: Annotated[str | None, typer.Option(help="Event time of your word; now unless given.")] = None,
+) -> None:
+    """Say that the cause of a rollback is understood, so that retraining may go on."""
+    runtime = _runtime()
+    config = runtime.config(model)
+    open_holds = [item.entry_id for item in runtime.state(model).holds if not item.acknowledged]
+    chosen = hold or (open_holds[0] if len(open_holds) == 1 else _ask_for_hold(model, open_holds))
+    pipeline.acknowledge(
+        config,
+        chosen,
+        runtime=runtime,
+        actor=getpass.getuser(),
+        reason=reason,
+        exclude=exclude,
+        at=_moment(at) if at else _now(),
+    )
+    out.print(f"{model}: hold {chosen} acknowledged, its rows are {'left out of' if exclude else 'kept for'} training")
+
+
+def _ask_for_hold(model: str, open_holds: list[str]) -> NoReturn:
+    known = f"give --hold, one of {', '.join(open_holds)}" if open_holds else "nothing is held"
+    raise ConfigError(f"{model}: {known}")
+
+
+def _progress(as_json: bool) -> pipeline.Progress:
+    return (lambda line: err.print(line, markup=False)) if as_json else (lambda line: out.print(line, markup=False))
+
+
+@app.command()
+@speaks_plainly
+def up() -> None:
+    """Start PostgreSQL, MLflow and Airflow on this machine; says where they are and how to get in."""
+    from perennial import stack
+
+    settings = load_settings()
+    ports = stack.Ports(airflow=settings.airflow_port, mlflow=settings.mlflow_port, postgres=settings.postgres_port)
+    layout = stack.StackLayout(home=settings.home, ports=ports)
+    running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False))
+    password = load_credentials(running.credentials_file).airflow_admin_password
+    table = Table("open", "at", "log in as")
+    table.add_row("Airflow", running.airflow_url, f"admin / {password}")
+    table.add_row("MLflow", running.mlflow_url, "no login; it listens on this machine only")
+    out.print(table)
+    out.print(f"All generated credentials: {running.credentials_file}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+@speaks_plainly
+def down() -> None:
+    """Stop everything that `perennial up` started; the data stays."""
+    from perennial import stack
+
+    stopped = stack.down(load_settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
+    out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def main() -> None:
+    """Entry point of the ``perennial`` command."""
+    app()
