@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.contracts import Fit, Hold, LedgerEntry, LedgerKind, ReleaseState, Window, from_record
+from perennial.contracts import Fit, Hold, LedgerEntry, LedgerKind, ReleaseState, Window, from_record, utc
 from perennial.errors import IntegrityError
 from perennial.store import schema
 from perennial.store.engine import Store
@@ -36,7 +36,8 @@ def append(store: Store, entry: LedgerEntry) -> bool:
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:
-    return LedgerEntry(**row._mapping)
+    found = LedgerEntry(**row._mapping)
+    return replace(found, at=utc(found.at))
 
 
 def entries(
@@ -69,7 +70,9 @@ def release_state(store: Store, model: str) -> ReleaseState:
 def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
     """The release state after ``history``, oldest entry first. Pure.
 
-    An intent without its completion is ``pending``: the release was cut off and must be finished or found done.
+    An intent without its completion is ``pending``: the release was cut off and must be finished or found done. A
+    verdict about a version that does not serve (any more) changes nothing. ``stable`` ends with the version that a
+    rollback would go to, and, but during a bake, with the champion itself.
     """
     state = ReleaseState(model=model)
     for item in history:
@@ -82,8 +85,15 @@ def _intent(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     return replace(state, pending=item)
 
 
+def _still_pending(state: ReleaseState, item: LedgerEntry, key: str) -> LedgerEntry | None:
+    """The pending intent unless ``item`` names it under ``key`` as completed or abandoned."""
+    ended = state.pending is not None and item.payload.get(key) == state.pending.entry_id
+    return None if ended else state.pending
+
+
 def _request(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    return replace(state, last_request_at=item.at, request_times=(*state.request_times, item.at))
+    times = tuple(sorted((*state.request_times, item.at)))
+    return replace(state, last_request_at=times[-1], request_times=times)
 
 
 def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
@@ -96,33 +106,42 @@ def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         fits={**state.fits, version: fitted},
         in_bake=True,
         bake_failed=False,
-        pending=None,
+        pending=_still_pending(state, item, "intent"),
         released_since_rollback=True,
     )
 
 
 def _bake(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     version = _version(item)
+    if version != state.champion or not state.in_bake:
+        return state
     if item.payload["outcome"] == "failed":
-        return replace(state, bake_failed=True)
-    stable = (*(known for known in state.stable if known != version), version)
-    return replace(state, in_bake=False, bake_failed=False, stable=stable)
+        return replace(state, in_bake=False, bake_failed=True)
+    return replace(state, in_bake=False, stable=_last(state.stable, version))
 
 
 def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    gone = str(item.payload["previous"])
+    version, gone = _version(item), str(item.payload["previous"])
     return replace(
         state,
-        champion=_version(item),
+        champion=version,
         champion_since=item.at,
         in_bake=False,
         bake_failed=False,
-        stable=tuple(known for known in state.stable if known != gone),
+        stable=_last(tuple(known for known in state.stable if known != gone), version),
         rolled_back=state.rolled_back | {gone},
-        pending=None,
+        pending=_still_pending(state, item, "intent"),
         last_rollback_at=item.at,
         released_since_rollback=False,
     )
+
+
+def _last(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
+    return (*(known for known in versions if known != version), version)
+
+
+def _abandonment(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    return replace(state, pending=_still_pending(state, item, "abandons"))
 
 
 def _hold(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
@@ -154,5 +173,6 @@ _STEPS: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] = 
     "rollback": _rollback,
     "hold": _hold,
     "acknowledgement": _acknowledgement,
+    "integrity": _abandonment,
 }
 RELEASE_KINDS: tuple[LedgerKind, ...] = tuple(_STEPS)
