@@ -209,7 +209,6 @@ def sign_off(
         config,
         candidate,
         frozen,
-        store=runtime.store,
         registry_uri=runtime.registry.uri,
         models_dir=runtime.models_dir,
     )
@@ -236,9 +235,9 @@ def review(config: ModelConfig, signed: Signoff, *, runtime: Runtime) -> Review 
 
     state = runtime.state(config.model)
     answer = read_review(config, signed, registry=runtime.registry, store=runtime.store, state=state)
-    if answer is not None:
-        record_review(config, signed, answer, store=runtime.store, registry=runtime.registry)
-    return answer
+    if answer is None:
+        return None
+    return record_review(config, signed, answer, store=runtime.store, registry=runtime.registry)
 
 
 def promote(

@@ -1,0 +1,233 @@
+"""Who answers for a release: the policy, a reviewer through the tag ``signoff`` in the MLflow UI, or the deadline.
+
+An answer holds for exactly what was signed off: the same files, against the same champion. The first answer that stands
+in the ledger is the answer, whatever the tag says later.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from perennial.config import ModelConfig
+from perennial.contracts import LedgerEntry, ReleaseState, Review, Signoff, digest_of, from_record, to_record
+from perennial.errors import PermanentError, SignoffError
+from perennial.registry import Registry, artifact_digest
+from perennial.registry.versions import set_version_tags, version_tags
+from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, verdict_of
+from perennial.store import Store, ledger
+
+ENTRY_TAG = "perennial.signoff_entry"
+NOTE_TAG = "perennial.signoff_note"
+UNNAMED = "unnamed reviewer"
+_log = logging.getLogger(__name__)
+
+
+def entry_id(signoff: Signoff) -> str:
+    """The id of a signoff in the ledger: one per artifact and champion seen."""
+    return digest_of("signoff", signoff.model, signoff.version, signoff.artifact_digest, signoff.champion_seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What an answer is held against: tags, champion and files as they are now.
+
+    ``since`` is when the signoff was written; ``now`` is None where the deadline is not asked about. ``digest`` is None
+    when the files were not looked at.
+    """
+
+    tag: str | None
+    reviewer: str | None
+    champion: str | None
+    digest: str | None
+    since: datetime | None
+    now: datetime | None = None
+
+
+def answer_of(signoff: Signoff, world: World, *, deadline: timedelta) -> Review | None:
+    """The answer to a signoff, or None while a reviewer may still give it. Pure.
+
+    Failed gates, another champion and other files reject, whoever approved. A reviewer's own ``rejected`` always
+    counts; an approval that is read after the deadline does not, since a tag does not say when it was set.
+
+    >>> from dataclasses import replace
+    >>> from datetime import UTC
+    >>> from perennial.contracts import Gate, Window
+    >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
+    >>> gate = Gate(name="metric/r2", passed=True, value=0.5, bound=0.3, detail="r2 0.5 keeps the minimum 0.3")
+    >>> signed = Signoff(model="m", version="3", artifact_digest="d", champion_seen="2", gates=(gate,), passed=True,
+    ...     review="manual", as_of=day.end, train=day, holdout=day)
+    >>> world = World(tag="approved", reviewer="ada", champion="2", digest="d", since=day.end)
+    >>> answer_of(signed, world, deadline=timedelta(hours=1)).verdict
+    'approved'
+    >>> answer_of(signed, replace(world, champion="4"), deadline=timedelta(hours=1)).verdict
+    'rejected'
+    >>> answer_of(signed, replace(world, tag="pending"), deadline=timedelta(hours=1)) is None
+    True
+    """
+
+    def rejected(reviewer: str, reason: str) -> Review:
+        return Review(
+            model=signoff.model, version=signoff.version, verdict="rejected", reviewer=reviewer, reason=reason
+        )
+
+    if not signoff.passed:
+        failed = [gate.name for gate in signoff.gates if not gate.passed]
+        return rejected("policy", f"gates failed: {', '.join(failed)}")
+    if changed := changes(signoff, world):
+        return rejected("policy", f"{changed} since the signoff; retrain for a candidate that is judged anew")
+    said = verdict_of(world.tag) if signoff.review == "manual" else "approved"
+    reviewer = (world.reviewer or UNNAMED) if signoff.review == "manual" else "policy"
+    if said == "rejected":
+        return rejected(reviewer, f"tag {SIGNOFF_TAG} = rejected")
+    if signoff.review == "manual" and world.now and world.since and world.now > world.since + deadline:
+        return rejected("deadline", f"no answer was read by {(world.since + deadline).isoformat(timespec='seconds')}")
+    if said is None:
+        return None
+    reason = f"tag {SIGNOFF_TAG} = approved" if signoff.review == "manual" else "all gates passed, review mode auto"
+    return Review(model=signoff.model, version=signoff.version, verdict="approved", reviewer=reviewer, reason=reason)
+
+
+def changes(signoff: Signoff, world: World) -> str | None:
+    """What differs from what was signed off, in words; None when nothing does. Pure."""
+    if world.champion != signoff.champion_seen:
+        return f"the champion changed from version {signoff.champion_seen} to version {world.champion}"
+    if world.digest is not None and world.digest != signoff.artifact_digest:
+        return f"the files changed from digest {signoff.artifact_digest[:16]} to {world.digest[:16]}"
+    return None
+
+
+def read_review(
+    config: ModelConfig,
+    signoff: Signoff,
+    *,
+    registry: Registry,
+    store: Store,
+    state: ReleaseState,
+    now: datetime | None = None,
+) -> Review | None:
+    """The answer as it stands, or None while it is pending; ``now`` judges the deadline too.
+
+    A tag that is neither ``pending``, ``approved`` nor ``rejected`` leaves the review pending and is answered with a
+    note on the version. Raises SignoffError for a signoff that is not in the ledger, RegistryUnavailable.
+    """
+    entry = ledger.entry(store, entry_id(signoff))
+    if entry is None:
+        raise SignoffError(f"{signoff.model} version {signoff.version} has no signoff in the ledger; sign off first")
+    if recorded := recorded_review(signoff, store=store):
+        return recorded
+    tags = _tags(signoff, registry=registry)
+    if tags is None:
+        reason = "the version is gone from the registry"
+        return Review(
+            model=signoff.model, version=signoff.version, verdict="rejected", reviewer="policy", reason=reason
+        )
+    ours = tags.get(ENTRY_TAG) == entry.entry_id
+    tag = tags.get(SIGNOFF_TAG) if ours else None
+    if signoff.review == "manual" and signoff.passed:
+        _note(signoff, tag, tags, registry=registry)
+    needs_files = signoff.review == "auto" or verdict_of(tag) == "approved"
+    world = World(
+        tag=tag,
+        reviewer=tags.get(REVIEWER_TAG),
+        champion=state.champion,
+        digest=artifact_digest(registry, signoff.model, signoff.version) if needs_files else None,
+        since=entry.recorded_at,
+        now=now,
+    )
+    return answer_of(signoff, world, deadline=config.signoff.review.deadline)
+
+
+def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
+    """The tags of the version, or None when it was deleted."""
+    try:
+        return version_tags(registry, signoff.model, signoff.version)
+    except PermanentError as error:
+        if getattr(error.__cause__, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _note(signoff: Signoff, tag: str | None, tags: dict[str, str], *, registry: Registry) -> None:
+    """Tell a reviewer, where he looks, that his tag was not understood; take the note back when it is."""
+    understood = tag in (None, PENDING) or verdict_of(tag) is not None
+    note = "" if understood else f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
+    if note == tags.get(NOTE_TAG, ""):
+        return
+    set_version_tags(registry, signoff.model, signoff.version, {NOTE_TAG: note})
+    if note:
+        _log.warning("%s version %s: %s; the review stays pending", signoff.model, signoff.version, note)
+
+
+def recorded_review(signoff: Signoff, *, store: Store) -> Review | None:
+    """The answer that stands in the ledger, or None."""
+    entry = ledger.entry(store, _review_id(signoff))
+    return None if entry is None else from_record(Review, entry.payload["review"])
+
+
+def _review_id(signoff: Signoff) -> str:
+    return digest_of("review", entry_id(signoff))
+
+
+def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, store: Store, registry: Registry) -> Review:
+    """Write the answer to the ledger and return the one that stands there: the first, when two were given.
+
+    The tags of the version follow it. Raises SignoffError when the review is of another version.
+    """
+    if (review.model, review.version) != (config.model, signoff.version) or signoff.model != config.model:
+        raise SignoffError(
+            f"review of {review.model} version {review.version} for the signoff of {signoff.model} version "
+            f"{signoff.version}, model {config.model}"
+        )
+    entry = LedgerEntry(
+        entry_id=_review_id(signoff),
+        model=signoff.model,
+        kind="review",
+        at=signoff.as_of,
+        actor=review.reviewer,
+        reason=review.reason,
+        version=signoff.version,
+        payload={
+            "review": to_record(review),
+            "signoff": entry_id(signoff),
+            "artifact_digest": signoff.artifact_digest,
+            "champion_seen": signoff.champion_seen,
+        },
+    )
+    ledger.append(store, entry)
+    standing = recorded_review(signoff, store=store)
+    if standing is None:
+        raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
+    if signoff.review == "manual" and _tags(signoff, registry=registry) is not None:
+        tags = {SIGNOFF_TAG: standing.verdict, REVIEWER_TAG: standing.reviewer}
+        set_version_tags(registry, signoff.model, signoff.version, tags)
+    return standing
+
+
+def pending_signoffs(model: str, *, store: Store) -> tuple[Signoff, ...]:
+    """The signoffs that passed and have no answer in the ledger yet, oldest first."""
+    history = ledger.entries(store, model, kinds=("signoff", "review"))
+    answered = {item.payload["signoff"] for item in history if item.kind == "review"}
+    signed = [
+        from_record(Signoff, item.payload["signoff"])
+        for item in history
+        if item.kind == "signoff" and item.entry_id not in answered
+    ]
+    return tuple(signoff for signoff in signed if signoff.passed)
+
+
+def expire_stale(
+    config: ModelConfig, *, store: Store, registry: Registry, state: ReleaseState, now: datetime
+) -> tuple[Review, ...]:
+    """Record a rejection for every unanswered signoff whose deadline passed or whose champion or files changed.
+
+    An approval that still holds is left to the run that waits for it.
+    """
+    answers = (
+        (signoff, read_review(config, signoff, registry=registry, store=store, state=state, now=now))
+        for signoff in pending_signoffs(config.model, store=store)
+    )
+    return tuple(
+        record_review(config, signoff, answer, store=store, registry=registry)
+        for signoff, answer in answers
+        if answer is not None and answer.verdict == "rejected"
+    )

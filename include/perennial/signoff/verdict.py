@@ -1,0 +1,187 @@
+"""The verdict over all gates: a table on the model version, tags beside it, and a line in the ledger."""
+
+from datetime import datetime
+from typing import Literal
+
+from perennial.config import ModelConfig
+from perennial.contracts import (
+    Candidate,
+    Evaluation,
+    Gate,
+    LedgerEntry,
+    ReleaseState,
+    Signoff,
+    Snapshot,
+    Window,
+    from_record,
+    to_record,
+)
+from perennial.errors import SignoffError
+from perennial.registry import Registry
+from perennial.registry.versions import describe_version, set_version_tags, version_tags
+from perennial.signoff.gates import shown
+from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG
+from perennial.signoff.review import ENTRY_TAG, entry_id
+from perennial.store import Store, ledger
+
+GATES_TAG = "perennial.gates"
+NOT_REQUIRED = "not required"
+FAILED = "failed"
+ReviewMode = Literal["auto", "manual"]
+
+
+def review_mode(config: ModelConfig, state: ReleaseState, override: ReviewMode | None) -> ReviewMode:
+    """``manual`` when anything asks for it: the mode, the first release after a rollback, or the request. Pure."""
+    policy = config.signoff.review
+    after_rollback = not state.released_since_rollback and policy.after_rollback == "manual"
+    return "manual" if after_rollback or "manual" in (policy.mode, override) else "auto"
+
+
+def sign_off(
+    config: ModelConfig,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    snapshot: Snapshot,
+    gates: tuple[Gate, ...],
+    *,
+    state: ReleaseState,
+    registry: Registry,
+    store: Store,
+    as_of: datetime,
+    review_override: ReviewMode | None = None,
+) -> Signoff:
+    """The verdict, written to the ledger and shown on the version.
+
+    The champion seen is the one that the evaluation compared with. The same candidate against the same champion is
+    signed off once: a second call returns the recorded verdict, and a reviewer's tag stays. Raises SignoffError when
+    the evidence belongs to another candidate, or the champion changed since the evaluation; RegistryUnavailable.
+    """
+    _belong_together(config, candidate, evaluation, snapshot, gates)
+    made = Signoff(
+        model=config.model,
+        version=candidate.version,
+        artifact_digest=candidate.artifact_digest,
+        champion_seen=None if evaluation.baseline == "constant" else evaluation.baseline,
+        gates=gates,
+        passed=all(gate.passed for gate in gates),
+        review=review_mode(config, state, review_override),
+        as_of=as_of,
+        train=snapshot.train,
+        holdout=snapshot.holdout,
+    )
+    signoff = _recorded(made, store=store)
+    if signoff is None:
+        if state.champion != made.champion_seen:
+            raise SignoffError(
+                f"{config.model} version {made.version} was compared with champion {made.champion_seen}, but the "
+                f"champion is now {state.champion}: clear the task evaluate, so that they are compared"
+            )
+        ledger.append(store, _entry(config, made, evaluation))
+        signoff = _recorded(made, store=store) or made
+    _show(config, signoff, evaluation, registry=registry)
+    return signoff
+
+
+def _belong_together(
+    config: ModelConfig, candidate: Candidate, evaluation: Evaluation, snapshot: Snapshot, gates: tuple[Gate, ...]
+) -> None:
+    if not gates:
+        raise SignoffError(f"{config.model} version {candidate.version}: no gates, so nothing was judged")
+    names = {config.model, candidate.model, evaluation.model, snapshot.model}
+    if len(names) != 1:
+        raise SignoffError(f"evidence of different models: {', '.join(sorted(names))}")
+    if candidate.mlflow_run_id != evaluation.mlflow_run_id or candidate.snapshot_id != snapshot.snapshot_id:
+        raise SignoffError(
+            f"{config.model} version {candidate.version} is from run {candidate.mlflow_run_id} and snapshot "
+            f"{candidate.snapshot_id}; the evaluation is of run {evaluation.mlflow_run_id}, the snapshot "
+            f"{snapshot.snapshot_id}"
+        )
+
+
+def _recorded(signoff: Signoff, *, store: Store) -> Signoff | None:
+    entry = ledger.entry(store, entry_id(signoff))
+    return None if entry is None else from_record(Signoff, entry.payload["signoff"])
+
+
+def _entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:
+    failed = [f"{gate.name}: {gate.detail}" for gate in signoff.gates if not gate.passed]
+    return LedgerEntry(
+        entry_id=entry_id(signoff),
+        model=signoff.model,
+        kind="signoff",
+        at=signoff.as_of,
+        actor="policy",
+        reason="; ".join(failed) or f"all {len(signoff.gates)} gates passed",
+        version=signoff.version,
+        payload={
+            "signoff": to_record(signoff),
+            "evaluation": to_record(evaluation),
+            "config_digest": config.digest,
+        },
+    )
+
+
+def _show(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, registry: Registry) -> None:
+    """Table and tags on the version. The tag that a reviewer sets is written once for each signoff."""
+    name, version = signoff.model, signoff.version
+    describe_version(registry, name, version, describe(config, signoff, evaluation))
+    set_version_tags(registry, name, version, {GATES_TAG: "passed" if signoff.passed else FAILED})
+    if version_tags(registry, name, version).get(ENTRY_TAG) == entry_id(signoff):
+        return
+    tags = {SIGNOFF_TAG: NOT_REQUIRED if signoff.passed else FAILED}
+    if signoff.passed and signoff.review == "manual":
+        # an empty tag is one that the reviewer only has to fill in, and takes away the name under an older signoff
+        tags = {SIGNOFF_TAG: PENDING, REVIEWER_TAG: ""}
+    set_version_tags(registry, name, version, {**tags, ENTRY_TAG: entry_id(signoff)})
+
+
+def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> str:
+    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure."""
+    n_failed = sum(not gate.passed for gate in signoff.gates)
+    verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
+    rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
+    rows = "\n".join(
+        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_cell(gate.value)} | {_cell(gate.bound)} "
+        f"| {_text(gate.detail)} |"
+        for gate in signoff.gates
+    )
+    return f"""### Signoff of {signoff.model} version {signoff.version}: {verdict}
+
+{config.title}
+
+{_what_next(config, signoff)}
+
+| gate | verdict | value | bound | why |
+|---|---|---|---|---|
+{rows}
+
+- fitted on {_span(signoff.train)}
+- judged on {_span(signoff.holdout)}, {evaluation.n_rows} labelled rows
+- compared with {rival} on {evaluation.n_paired_rows} of these rows
+- as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
+"""
+
+
+def _what_next(config: ModelConfig, signoff: Signoff) -> str:
+    if not signoff.passed:
+        return "It will not be promoted. What failed stands in the table; the next retrain makes another candidate."
+    if signoff.review == "auto":
+        return "No review is asked for: it is promoted by the policy."
+    hours = config.signoff.review.deadline.total_seconds() / 3600
+    return (
+        "**It waits for your review.** Set the tag `signoff` to `approved` or `rejected` here, and the tag `reviewer` "
+        f"to your name. Without an answer within {shown(hours)} h it is rejected. An approval expires when the "
+        "champion changes."
+    )
+
+
+def _span(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _cell(value: float | None) -> str:
+    return "missing" if value is None else shown(value)
+
+
+def _text(detail: str) -> str:
+    return " ".join(detail.split()).replace("|", "\\|")

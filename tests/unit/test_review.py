@@ -1,0 +1,114 @@
+"""The laws of a review: nothing but a timely word on exactly what was signed off approves it."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logs import day
+from perennial.config import load_model
+from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff
+from perennial.signoff.review import World, answer_of
+from perennial.signoff.verdict import describe, review_mode
+
+DEADLINE = timedelta(hours=1)
+SIGNED_AT = day(9).start
+WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
+
+
+def signoff(*, passed: bool = True, review: str = "manual") -> Signoff:
+    gate = Gate(name="metric/accuracy", passed=passed, value=0.9, bound=0.7, detail="accuracy 0.9 | keeps 0.7")
+    return Signoff(
+        model=WINE.model,
+        version="3",
+        artifact_digest="d" * 64,
+        champion_seen="2",
+        gates=(gate,),
+        passed=passed,
+        review=review,  # type: ignore[arg-type]
+        as_of=day(8).end,
+        train=day(1),
+        holdout=day(2),
+    )
+
+
+def world(tag: str | None = "pending", champion: str | None = "2", digest: str = "d", late_min: int = 0) -> World:
+    now = SIGNED_AT + DEADLINE + timedelta(minutes=late_min)
+    return World(tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
+
+
+@given(
+    tag=st.sampled_from([None, "", "pending", "approved", "Approved ", "aproved", "rejected", "yes"]),
+    champion=st.sampled_from(["2", "5", None]),
+    digest=st.sampled_from(["d", "e"]),
+    late_min=st.integers(-60, 60),
+    passed=st.booleans(),
+    review=st.sampled_from(["auto", "manual"]),
+)
+def test_only_a_timely_word_on_what_was_signed_off_approves(
+    *, tag: str | None, champion: str | None, digest: str, late_min: int, passed: bool, review: str
+) -> None:
+    answer = answer_of(signoff(passed=passed, review=review), world(tag, champion, digest, late_min), deadline=DEADLINE)
+    asked = review == "auto" or (tag in ("approved", "Approved ") and late_min <= 0)
+    may_pass = passed and champion == "2" and digest == "d" and asked
+    assert (answer is not None and answer.verdict == "approved") == may_pass
+
+
+def test_a_typing_error_waits_until_the_deadline_and_is_then_a_rejection() -> None:
+    assert answer_of(signoff(), world("aproved"), deadline=DEADLINE) is None
+    late = answer_of(signoff(), world("aproved", late_min=1), deadline=DEADLINE)
+    assert late is not None
+    assert (late.verdict, late.reviewer) == ("rejected", "deadline")
+
+
+def test_an_approval_read_after_the_deadline_does_not_count() -> None:
+    late = answer_of(signoff(), world("approved", late_min=1), deadline=DEADLINE)
+    assert late is not None
+    assert (late.verdict, late.reviewer) == ("rejected", "deadline")
+
+
+def test_without_the_time_of_day_the_deadline_is_not_asked() -> None:
+    timeless = replace(world("pending", late_min=60), now=None)
+    assert answer_of(signoff(), timeless, deadline=DEADLINE) is None
+
+
+def test_the_stricter_review_mode_wins() -> None:
+    calm, shaken = ReleaseState(model="m"), ReleaseState(model="m", released_since_rollback=False)
+    assert review_mode(WINE, calm, None) == "auto"
+    assert review_mode(WINE, calm, "manual") == "manual"
+    assert review_mode(WINE, shaken, "auto") == "manual"
+    policy = WINE.signoff.review.model_copy(update={"mode": "manual"})
+    strict = WINE.model_copy(update={"signoff": WINE.signoff.model_copy(update={"review": policy})})
+    assert review_mode(strict, calm, "auto") == "manual"
+
+
+def test_the_table_tells_the_reviewer_what_was_judged_and_how_to_answer() -> None:
+    evaluation = Evaluation(
+        model=WINE.model,
+        mlflow_run_id="run",
+        n_rows=200,
+        label_coverage=1.0,
+        candidate={},
+        baseline="2",
+        baseline_metrics={},
+        n_paired_rows=180,
+    )
+    told = describe(WINE, signoff(), evaluation)
+    assert "| metric/accuracy | passed | 0.9 | 0.7 | accuracy 0.9 \\| keeps 0.7 |" in told
+    assert "Set the tag `signoff` to `approved` or `rejected`" in told
+    assert "within 1 h" in told
+    assert "fitted on 2024-01-02 00:00 to 2024-01-03 00:00 UTC" in told
+    assert "compared with champion version 2 on 180 of these rows" in told
+
+
+def test_polling_the_tag_imports_no_heavy_library() -> None:
+    program = (
+        "import sys; import perennial.signoff.polling; "
+        "print([name for name in ('mlflow', 'pandas', 'pyarrow', 'sklearn', 'sqlalchemy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
