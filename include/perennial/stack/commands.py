@@ -30,6 +30,7 @@ class Site:
     project: str
     postgres_address: str
     postgres_port: int
+    postgres_socket_folder: str
     mlflow_port: int
     mlflow_url: str
     mlflow_allowed_hosts: str
@@ -46,6 +47,7 @@ COMPOSE = Site(
     project="/opt/perennial",
     postgres_address="postgres",
     postgres_port=5432,
+    postgres_socket_folder="/var/run/postgresql",  # the image initialises its databases through it
     mlflow_port=5000,
     mlflow_url="http://mlflow:5000",
     mlflow_allowed_hosts="mlflow:5000,localhost:5000,127.0.0.1:5000",
@@ -62,7 +64,7 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
     """The command line of every component of a deployment, by the component's name."""
     airflow = ("python", "-m", "airflow")
     return {
-        "postgres": postgres_command(site.listen, site.postgres_port),
+        "postgres": postgres_command(site.listen, site.postgres_port, site.postgres_socket_folder),
         "mlflow": (
             *("python", "-m", "mlflow", "server", "--host", site.listen, "--port", str(site.mlflow_port)),
             *("--workers", "1", "--allowed-hosts", site.mlflow_allowed_hosts),
@@ -78,16 +80,18 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
     }
 
 
-def postgres_command(listen: str, port: int, settings: dict[str, str] | None = None) -> tuple[str, ...]:
-    """PostgreSQL on TCP only; the data directory comes from PGDATA.
+def postgres_command(
+    listen: str, port: int, socket_folder: str, settings: dict[str, str] | None = None
+) -> tuple[str, ...]:
+    """PostgreSQL in the foreground; the data directory comes from PGDATA. No socket folder: TCP only.
 
-    >>> postgres_command("127.0.0.1", 54329, {"fsync": "off"})[-2:]
+    >>> postgres_command("127.0.0.1", 54329, "", {"fsync": "off"})[-2:]
     ('-c', 'fsync=off')
     """
     chosen = {
         "listen_addresses": listen,
         "port": str(port),
-        "unix_socket_directories": "",
+        "unix_socket_directories": socket_folder,
         **POSTGRES_SETTINGS,
         **(settings or {}),
     }

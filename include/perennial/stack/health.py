@@ -80,6 +80,15 @@ class Watch:
                 raise self._failure(missing[0], f"was not healthy after {within_s:.0f} s")
             time.sleep(_POLL_S)
 
+    def until_running(self, *, within_s: float) -> None:
+        """Wait until supervisord counts every component as running: it watches a start for a second."""
+
+        def starting() -> list[str]:
+            states = self._supervisor.states()
+            return [name for name in self._names if states[name].state != "RUNNING"]
+
+        self.until(starting, within_s=within_s)
+
     def until_done(self, name: str, *, within_s: float) -> None:
         """Wait until a program that ends by itself has ended well."""
         end = time.monotonic() + within_s
@@ -99,6 +108,8 @@ class Watch:
 
 
 def _ending(state: ProcessState) -> str:
+    if state.spawn_error.startswith("Exited too quickly"):  # supervisord keeps no status of such an end
+        return "ended right after its start"
     if state.spawn_error and state.state != "EXITED":
         return f"could not be started ({state.spawn_error})"
     return f"ended with status {state.exit_status}"

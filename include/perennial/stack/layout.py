@@ -114,6 +114,7 @@ class StackLayout:
             project=str(self.project),
             postgres_address=LOOPBACK,
             postgres_port=self.ports.postgres,
+            postgres_socket_folder="",
             mlflow_port=self.ports.mlflow,
             mlflow_url=f"http://{LOOPBACK}:{self.ports.mlflow}",
             mlflow_allowed_hosts=f"localhost:{self.ports.mlflow},{LOOPBACK}:{self.ports.mlflow}",

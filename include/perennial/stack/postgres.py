@@ -30,7 +30,7 @@ _NO_SYNC = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "of
 
 def command_line(place: Place, port: int, settings: dict[str, str] | None = None) -> list[str]:
     """The command that runs the server in the foreground; set PGDATA to ``place.data`` for it."""
-    program, *arguments = postgres_command(LOOPBACK, port, settings)
+    program, *arguments = postgres_command(LOOPBACK, port, "", settings)
     return [str(place.programs / program), *arguments]
 
 

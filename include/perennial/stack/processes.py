@@ -36,6 +36,7 @@ _PROGRAMS = {"postgres": ("postgres",), "mlflow": ("mlflow",), "airflow": AIRFLO
 MLFLOW_WITHIN_S = 180.0
 MIGRATE_WITHIN_S = 240.0
 AIRFLOW_WITHIN_S = 180.0
+START_WITHIN_S = 30.0
 STOP_WITHIN_S = 60.0
 
 
@@ -134,6 +135,8 @@ def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, .
         watch = Watch(layout, supervisor, AIRFLOW_COMPONENTS)
         watch.until(lambda: unhealthy_airflow(layout, started), within_s=AIRFLOW_WITHIN_S)
         progress(f"Airflow is up: {layout.site().airflow_public_url}")
+    started_names = tuple(name for component in components for name in _PROGRAMS[component])
+    Watch(layout, supervisor, started_names).until_running(within_s=START_WITHIN_S)
 
 
 def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Credentials) -> None:
@@ -226,7 +229,7 @@ def _stop(layout: StackLayout, progress: Progress) -> list[str]:
     supervisor = Supervisor(layout)
     stopped: list[str] = []
     if supervisor.answers():
-        stopped = sorted(_running(supervisor))
+        stopped = sorted(name for name, state in supervisor.states().items() if state.pid)
         progress(f"stopping {', '.join(stopped) or 'supervisord'}")
         _stop_programs(supervisor, [name for name in supervisor.states() if name != "postgres"])
         _stop_programs(supervisor, ["postgres"])

@@ -1,0 +1,68 @@
+# The index of everything one does with this project. `make help` prints it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+INSTALLED := $(VENV)/installed.stamp
+
+# Imports are 2.5 times slower without bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+# What the environment has on its path must not shadow what the lock pins.
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test check bench lock clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make the virtual environment from the hashed lock
+
+demo: setup ## start the stack and replay a year of flights through it
+	$(BIN)/perennial up
+	$(BIN)/python -m demo
+
+up: setup ## start PostgreSQL, MLflow and Airflow on this machine
+	$(BIN)/perennial up
+
+down: setup ## stop them; the data stays
+	$(BIN)/perennial down
+
+test: setup ## run every test
+	$(BIN)/python -m pytest tests
+
+check: setup ## lint, types, architecture, configuration
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/perennial check
+	@if command -v docker-compose >/dev/null; then \
+		echo "docker-compose --env-file .env.example config -q"; \
+		docker-compose --env-file .env.example config -q; \
+	else \
+		echo "docker-compose is not installed: docker-compose.yaml is left to tests/unit/test_compose.py"; \
+	fi
+
+bench: setup ## measure against the raw tools
+	$(BIN)/python -m benchmarks
+
+lock: $(BIN)/uv ## compile requirements.in to requirements.txt, with hashes
+	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes requirements.in -o requirements.txt
+
+clean: ## stop the stack, remove its data and the virtual environment
+	if [ -f $(INSTALLED) ]; then $(BIN)/python -m perennial.stack purge; fi
+	rm -rf .state $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(BIN)/uv: | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(INSTALLED): requirements.txt Makefile include/perennial/stack/install.py | $(BIN)/uv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --require-hashes --compile-bytecode requirements.txt
+	$(BIN)/python include/perennial/stack/install.py
+	@touch $@

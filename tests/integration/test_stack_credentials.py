@@ -1,0 +1,80 @@
+"""Secrets lie where only their owner can read them, and nowhere else."""
+
+import json
+import stat
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from perennial.errors import StackError
+from perennial.stack import StackLayout
+from perennial.stack.credentials import Credentials, generate, load, load_or_create, write_private
+from perennial.stack.supervision import Program, write_configuration
+
+
+def _mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_generated_once_and_readable_by_the_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    created = load_or_create(file)
+    assert _mode(file) == 0o600
+    assert load_or_create(file) == created
+    assert len({getattr(created, item.name) for item in fields(Credentials)}) == len(fields(Credentials))
+
+
+def test_rights_that_someone_widened_are_narrowed_again(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    load_or_create(file)
+    file.chmod(0o644)
+    load(file)
+    assert _mode(file) == 0o600
+
+
+def test_repr_shows_no_secret() -> None:
+    created = generate()
+    shown = repr(created)
+    secrets = [getattr(created, item.name) for item in fields(Credentials) if item.name != "state_id"]
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_incomplete_file_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    load_or_create(file)
+    kept = json.loads(file.read_text())
+    del kept["airflow_fernet_key"]
+    file.write_text(json.dumps(kept))
+    with pytest.raises(StackError, match=r"credentials\.json lack airflow_fernet_key"):
+        load(file)
+    file.write_text("{")
+    with pytest.raises(StackError, match="cannot be read"):
+        load(file)
+
+
+def test_private_file_replaces_an_open_one(tmp_path: Path) -> None:
+    file = tmp_path / "stack.env"
+    file.write_text("old")
+    file.chmod(0o666)
+    write_private(file, "new")
+    assert (_mode(file), file.read_text()) == (0o600, "new")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_supervisor_configuration_is_private(tmp_path: Path) -> None:
+    layout = StackLayout(home=tmp_path / "state")
+    layout.prepare()
+    program = Program(name="a", command=["true"], environment={"SECRET": "100%"}, directory=tmp_path)
+    file = write_configuration(layout, [program])
+    assert _mode(file) == 0o600
+    assert 'environment=SECRET="100%%"' in file.read_text()
+
+
+@pytest.mark.parametrize("value", ['a"b', "'a", "a'"])
+def test_value_that_supervisor_would_change_is_refused(tmp_path: Path, value: str) -> None:
+    layout = StackLayout(home=tmp_path / "state")
+    layout.prepare()
+    program = Program(name="a", command=["true"], environment={"NAME": value}, directory=tmp_path)
+    with pytest.raises(StackError, match="NAME, which holds quotes"):
+        write_configuration(layout, [program])

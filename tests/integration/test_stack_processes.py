@@ -1,0 +1,146 @@
+"""Up and down of real processes: PostgreSQL and the MLflow server. Airflow's own start belongs to tests/e2e."""
+
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from perennial import stack
+from perennial.errors import StackError
+from perennial.stack import Ports, StackLayout, processes
+from perennial.stack.credentials import load
+from perennial.stack.layout import LOOPBACK, free_port, require_free_ports
+from perennial.stack.leftovers import find_leftovers
+from perennial.stack.postgres import postmaster
+from perennial.stack.supervision import pid_file, socket_file
+
+WITHOUT_AIRFLOW = ("postgres", "mlflow")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[StackLayout]:
+    ports = Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port())
+    made = StackLayout(home=tmp_path / "state", ports=ports)
+    yield made
+    stack.purge(made.home)
+    assert not _alive(made)
+
+
+def _alive(layout: StackLayout) -> list[str]:
+    found = [*find_leftovers(layout), postmaster(layout.postgres / "data")]
+    return [str(process) for process in found if process is not None]
+
+
+def _supervisord(layout: StackLayout) -> psutil.Process:
+    return psutil.Process(int(pid_file(layout).read_text()))
+
+
+@pytest.mark.parametrize(("component", "setting"), [("mlflow", "PERENNIAL_MLFLOW_PORT"), ("airflow", "AIRFLOW_PORT")])
+def test_port_in_use_names_port_and_setting(component: str, setting: str) -> None:
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ports = Ports(**{"airflow": free_port(), "mlflow": free_port(), "postgres": free_port(), component: port})
+        with pytest.raises(StackError, match=rf"port {port} .* for {component}, is already in use.*{setting}"):
+            require_free_ports(ports)
+
+
+def test_up_is_idempotent_and_down_leaves_no_process(layout: StackLayout) -> None:
+    first = stack.up(layout, components=WITHOUT_AIRFLOW)
+    assert not first.already_running
+    assert httpx.get(f"{first.mlflow_url}/health").status_code == 200
+    _assert_private(layout)
+
+    said: list[str] = []
+    again = stack.up(layout, components=WITHOUT_AIRFLOW, progress=said.append)
+    assert again.already_running
+    assert said == ["the stack is already running"]
+    moved = StackLayout(home=layout.home, ports=Ports(airflow=1, mlflow=2, postgres=3))
+    assert stack.up(moved, components=WITHOUT_AIRFLOW).mlflow_url == first.mlflow_url
+
+    assert stack.down(layout.home) == ["mlflow", "postgres"]
+    assert not _alive(layout)
+    assert not layout.env_file.exists()
+    assert stack.down(layout.home) == []
+
+
+def _assert_private(layout: StackLayout) -> None:
+    """No secret on a command line or in a file that others can read."""
+    for file in (layout.credentials_file, layout.env_file, layout.run / "supervisord.conf", socket_file(layout)):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    credentials = load(layout.credentials_file)
+    secrets = (credentials.postgres_password, credentials.mlflow_db_password, credentials.perennial_db_password)
+    for process in find_leftovers(layout):
+        assert not [secret for secret in secrets if secret in " ".join(process.cmdline())], process
+    for log in layout.logs.iterdir():
+        assert not [secret for secret in secrets if secret in log.read_text()], log
+    address = socket.create_connection((LOOPBACK, layout.ports.mlflow))
+    address.close()
+
+
+def test_killed_supervisord_leaves_nothing_after_down(layout: StackLayout) -> None:
+    stack.up(layout, components=("postgres",))
+    _supervisord(layout).kill()
+    assert _alive(layout)
+    assert stack.down(layout.home)
+    assert not _alive(layout)
+
+
+def test_up_after_killed_supervisord_ends_the_orphans_first(layout: StackLayout) -> None:
+    stack.up(layout, components=("postgres",))
+    orphan = postmaster(layout.postgres / "data")
+    assert orphan is not None
+    _supervisord(layout).kill()
+    said: list[str] = []
+    assert not stack.up(layout, components=("postgres",), progress=said.append).already_running
+    assert any("leftover" in line for line in said)
+    assert not orphan.is_running()
+
+
+def test_crashed_component_is_restarted(layout: StackLayout) -> None:
+    stack.up(layout, components=("postgres",))
+    before = postmaster(layout.postgres / "data")
+    assert before is not None
+    before.send_signal(signal.SIGQUIT)
+    before.wait(30)
+    status = stack.up(layout, components=("postgres",))
+    after = postmaster(layout.postgres / "data")
+    assert status.home == layout.home
+    assert after is not None
+    assert after.pid != before.pid
+
+
+def test_component_that_cannot_start_is_named_with_its_log(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = processes.commands
+    broken = ("python", "-c", "print('no such luck'); raise SystemExit(3)")
+    monkeypatch.setattr(processes, "commands", lambda site: {**table(site), "mlflow": broken})
+    with pytest.raises(StackError, match=r"(?s)mlflow ended right after its start.*mlflow\.log.*no such luck"):
+        stack.up(layout, components=WITHOUT_AIRFLOW)
+    assert not _alive(layout)
+
+
+def test_two_commands_at_once_are_refused(layout: StackLayout) -> None:
+    layout.prepare()
+    with processes._only_one(layout), pytest.raises(StackError, match="another `up` or `down` is at work"):
+        stack.up(layout, components=("postgres",))
+
+
+def test_deep_state_folder_gets_a_short_socket(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    layout = StackLayout(home=deep, ports=Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port()))
+    try:
+        stack.up(layout, components=("postgres",))
+        assert deep not in socket_file(layout).parents
+        assert stat.S_IMODE(socket_file(layout).parent.stat().st_mode) == 0o700
+        assert stack.down(deep) == ["postgres"]
+    finally:
+        stack.purge(deep)
+        socket_file(layout).parent.rmdir()

@@ -1,0 +1,85 @@
+"""docker-compose.yaml repeats what the local stack runs, and holds no secret."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from perennial.stack.commands import COMPOSE, INITDB_OPTIONS, commands
+from perennial.stack.compose_env import VARIABLES, render
+from perennial.stack.credentials import Credentials, generate
+from perennial.stack.environment import airflow_environment, migrate_environment, mlflow_environment
+
+ROOT = Path(__file__).parents[2]
+PLACEHOLDER = re.compile(r"\$\{(\w+):\?[^}]*\}")
+REFERENCES = Credentials(state_id="-", **{field: f"${{{variable}}}" for variable, field in VARIABLES.items()})
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    text = (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(PLACEHOLDER.sub(r"${\1}", text))["services"]
+    return found
+
+
+def test_every_component_is_a_service_and_every_service_a_component(services: dict[str, Any]) -> None:
+    assert set(services) == set(commands(COMPOSE))
+
+
+@pytest.mark.parametrize("name", sorted(commands(COMPOSE)))
+def test_command_is_the_one_of_the_local_stack(services: dict[str, Any], name: str) -> None:
+    assert tuple(services[name]["command"]) == commands(COMPOSE)[name]
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(commands(COMPOSE)) if name.startswith("airflow-")])
+def test_airflow_environment_is_the_one_of_the_local_stack(services: dict[str, Any], name: str) -> None:
+    expected = migrate_environment if name == "airflow-migrate" else airflow_environment
+    assert services[name]["environment"] == expected(COMPOSE, REFERENCES)
+
+
+def test_mlflow_environment_is_the_one_of_the_local_stack(services: dict[str, Any]) -> None:
+    assert services["mlflow"]["environment"] == mlflow_environment(COMPOSE, REFERENCES)
+
+
+def test_postgres_is_initialised_like_the_local_one(services: dict[str, Any]) -> None:
+    assert tuple(services["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()) == INITDB_OPTIONS
+
+
+def test_published_ports_are_on_loopback_only(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_every_secret_comes_from_the_environment(services: dict[str, Any]) -> None:
+    secret = re.compile(r"PASSWORD$|SECRET|FERNET_KEY$|_URL$|_URI$|_CONN$")
+    for name, service in services.items():
+        for variable, value in service["environment"].items():
+            if secret.search(variable) and ("://" not in value or "@" in value):
+                assert "${" in value, f"{name}: {variable} holds a literal"
+
+
+def test_the_example_names_every_variable_and_no_secret(services: dict[str, Any]) -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert set(example) == set(VARIABLES) == set(re.findall(r"\$\{(\w+)\}", str(services)))
+    assert set(example.values()) == {"replace-me"}
+
+
+def test_generated_env_file_has_a_new_value_for_every_variable() -> None:
+    first, second = render(generate()), render(generate())
+    assert [line.split("=")[0] for line in first.splitlines()] == list(VARIABLES)
+    assert not set(first.splitlines()) & set(second.splitlines())
+    assert set(VARIABLES.values()) | {"state_id"} == {field.name for field in fields(Credentials)}
+
+
+def test_images_are_pinned() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^FROM python:\d+\.\d+\.\d+-", dockerfile, re.MULTILINE)
+    pinned = re.search(r"^UV_VERSION := (.+)$", makefile, re.MULTILINE)
+    assert pinned is not None
+    assert f"uv=={pinned[1]}" in dockerfile
