@@ -248,7 +248,7 @@ class Evaluation:
     ``baseline`` is the champion's version, or ``constant`` for a model without a champion: the predictor that always
     answers the training prior (or mean). ``candidate`` is judged on all ``n_rows``; ``candidate_paired`` and
     ``baseline_metrics`` on the ``n_paired_rows`` among them that the baseline was not fitted or judged on either. A
-    metric that could not be computed is absent, and its gate fails.
+    metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair.
     """
 
     model: str
@@ -260,6 +260,7 @@ class Evaluation:
     baseline_metrics: dict[str, float]
     n_paired_rows: int
     candidate_paired: dict[str, float] = field(default_factory=dict)
+    baseline_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
