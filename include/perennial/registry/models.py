@@ -3,12 +3,18 @@
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import mlflow.artifacts
+import mlflow.sklearn
+import pandas as pd
 import skops.io as sio
+from mlflow.entities import LoggedModelOutput
+from mlflow.models import Model, ModelSignature
 
 from perennial.errors import IntegrityError, first_of
-from perennial.registry.client import Registry
+from perennial.registry.client import Registry, asking
 from perennial.registry.versions import downloaded_version, verify_digest
 
 MODEL_FILE = "model.skops"
@@ -70,3 +76,51 @@ def check_types(found: Iterable[str], trusted: Iterable[str], *, what: str) -> N
             f"{what} holds types that are not trusted: {first_of(foreign)}. If they are harmless, list them under "
             "training.trusted_types in model.yaml; if you do not know them, do not load this model"
         )
+
+
+def log_model(
+    registry: Registry,
+    run_id: str,
+    model: Any,
+    *,
+    name: str,
+    signature: ModelSignature,
+    example: pd.DataFrame,
+    requirements: list[str],
+    trusted_types: Iterable[str],
+    predict_with: str,
+) -> str:
+    """Log a fitted estimator to a run as skops, and return its URI, ``models:/m-...``.
+
+    ``predict_with`` is the method that answers in MLflow's generic flavour. This is what ``mlflow.sklearn.log_model``
+    does, without its global state (the tracking URI, the active run), so that two threads may do it at once.
+    """
+    with asking(registry, f"logging the model {name} of run {run_id}"), TemporaryDirectory() as folder:
+        client = registry.client
+        run = client.get_run(run_id)
+        logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id)
+        mlflow.sklearn.save_model(
+            model,
+            f"{folder}/model",
+            mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
+            serialization_format="skops",
+            skops_trusted_types=[*TRUSTED_TYPES, *trusted_types],
+            signature=signature,
+            input_example=example,
+            pip_requirements=requirements,
+            pyfunc_predict_fn=predict_with,
+        )
+        client.log_model_artifacts(logged.model_id, f"{folder}/model")
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+    return f"models:/{logged.model_id}"
+
+
+def load_logged_model(registry: Registry, model_uri: str, *, trusted_types: Iterable[str]) -> Any:
+    """The fitted estimator behind ``models:/m-...``, which need not be registered. Raises as :func:`load_model`."""
+    with TemporaryDirectory(prefix="perennial-model-") as folder:
+        with asking(registry, f"downloading {model_uri}"):
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=model_uri, dst_path=folder, tracking_uri=registry.uri, registry_uri=registry.uri
+            )
+        return read_model(Path(local) / MODEL_FILE, trusted_types=trusted_types, what=model_uri)

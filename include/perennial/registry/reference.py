@@ -15,15 +15,16 @@ REFERENCE = "reference/reference.parquet"
 IMPORTANCE = "reference/importance.json"
 
 
-def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: dict[str, float]) -> None:
-    """Log the reference rows and the importance of the features to a run; again changes nothing."""
+def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: dict[str, float] | None) -> None:
+    """Log the reference rows and the importance of the features (when it is known) to a run; again changes nothing."""
     with tempfile.TemporaryDirectory(prefix="perennial-reference-") as folder:
         parquet, weights = Path(folder) / "reference.parquet", Path(folder) / "importance.json"
         pq.write_table(rows, parquet, compression="zstd")
-        weights.write_text(json.dumps(importance, indent=2, allow_nan=False), encoding="utf-8")
         with asking(registry, f"logging the reference of run {run_id}"):
             registry.client.log_artifact(run_id, str(parquet), "reference")
-            registry.client.log_artifact(run_id, str(weights), "reference")
+            if importance is not None:
+                weights.write_text(json.dumps(importance, indent=2, allow_nan=False), encoding="utf-8")
+                registry.client.log_artifact(run_id, str(weights), "reference")
 
 
 def load_reference(registry: Registry, name: str, version: str) -> pa.Table | None:

@@ -1,5 +1,6 @@
 """The one way in which rows become what a recipe sees, and what a model answers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
-from perennial.errors import IntegrityError
+from perennial.errors import IntegrityError, first_of
 
 MISSING = "(missing)"
 """What a null category reads as."""
@@ -28,7 +29,7 @@ def features_frame(config: ModelConfig, table: pa.Table) -> pd.DataFrame:
     """
     absent = [name for name in config.features if name not in table.column_names]
     if absent:
-        raise IntegrityError(f"{config.model}: rows without the features {', '.join(absent[:5])} can not be scored")
+        raise IntegrityError(f"{config.model}: rows without the features {first_of(absent)} can not be scored")
     columns: dict[str, Any] = {}
     for name in config.features:
         column = table.column(name)
@@ -49,21 +50,40 @@ def score(config: ModelConfig, model: Any, table: pa.Table) -> tuple[NDArray[np.
 
     binary: P(label = 1), no classes. multiclass: P(predicted class), and the class as text. regression: the value, no
     classes. Raises IntegrityError for a model that knows other classes than the configuration or answers NaN or
-    infinity.
+    infinity, that needs a feature ``model.yaml`` no longer has, or that raises. A model fitted before a feature was
+    added is asked without it.
     """
-    frame = features_frame(config, table)
+    frame = _as_fitted(config, model, features_frame(config, table))
     if config.task == "regression":
-        return _finite(config, np.asarray(model.predict(frame), dtype=np.float64)), None
+        return _finite(config, _answers(config, model.predict, frame)), None
     classes = [str(known) for known in model.classes_]
     allowed = [str(known) for known in config.label.classes or ()]
     if not set(classes) <= set(allowed) or (config.task == "binary" and classes != allowed):
         raise IntegrityError(
             f"{config.model}: the model knows the classes {classes[:9]}, model.yaml says {allowed[:9]}"
         )
-    proba = _finite(config, np.asarray(model.predict_proba(frame), dtype=np.float64))
+    proba = _finite(config, _answers(config, model.predict_proba, frame))
     if config.task == "binary":
         return proba[:, 1], None
     return proba.max(axis=1), np.asarray(classes)[proba.argmax(axis=1)]
+
+
+def _as_fitted(config: ModelConfig, model: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that the model was fitted on, in its order."""
+    fitted_on = [str(name) for name in getattr(model, "feature_names_in_", frame.columns)]
+    absent = [name for name in fitted_on if name not in frame.columns]
+    if absent:
+        raise IntegrityError(f"{config.model}: the model needs {first_of(absent)}, no longer a feature in model.yaml")
+    return frame[fitted_on]
+
+
+def _answers(config: ModelConfig, ask: Callable[[pd.DataFrame], Any], frame: pd.DataFrame) -> NDArray[np.float64]:
+    try:
+        return np.asarray(ask(frame), dtype=np.float64)
+    except Exception as error:  # a recipe may raise anything, and none of it is worth a retry
+        raise IntegrityError(
+            f"{config.model}: the model could not score {len(frame)} rows: {type(error).__name__}: {error}"[:500]
+        ) from error
 
 
 def _finite(config: ModelConfig, answers: NDArray[np.float64]) -> NDArray[np.float64]:

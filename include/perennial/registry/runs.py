@@ -1,0 +1,147 @@
+"""MLflow runs, one finished run for one retrain request: started, found again, filled and ended."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from perennial.errors import PermanentError
+from perennial.registry.client import Registry, asking
+
+TAG_REQUEST = "perennial.request"
+TAG_SNAPSHOT = "perennial.snapshot_id"
+TAG_MODEL_URI = "perennial.model_uri"
+TAG_PROBLEM = "perennial.problem"
+_LONGEST_TAG = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunKey:
+    """What one retrain run is known by: the model, its frozen rows, and the request."""
+
+    model: str
+    snapshot_id: str
+    request: str
+
+    @property
+    def experiment(self) -> str:
+        """The name of the MLflow experiment that holds all runs of the model."""
+        return f"perennial/{self.model}"
+
+
+def ensure_experiment(registry: Registry, name: str) -> str:
+    """The id of the experiment ``name``, made when it is not there. Raises PermanentError when it was deleted."""
+    with asking(registry, f"opening the experiment {name}"):
+        client = registry.client
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(client.create_experiment(name))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage != "active":
+        raise PermanentError(f"the MLflow experiment {name} was deleted: restore it (mlflow experiments restore)")
+    return str(found.experiment_id)
+
+
+def find_runs(registry: Registry, key: RunKey) -> list[Any]:
+    """The runs of this request, newest first, whatever became of them."""
+    experiment_id = ensure_experiment(registry, key.experiment)
+    with asking(registry, f"looking for the run of request {key.request}"):
+        runs = registry.client.search_runs([experiment_id], f"tags.`{TAG_SNAPSHOT}` = '{key.snapshot_id}'")
+    return [run for run in runs if run.data.tags.get(TAG_REQUEST) == key.request]
+
+
+def start_run(registry: Registry, key: RunKey, *, tags: Mapping[str, str]) -> str:
+    """A new run; those of the same request that were cut off are marked as failed."""
+    for left in find_runs(registry, key):
+        if left.info.status == "RUNNING":
+            fail_run(registry, left.info.run_id, "cut off; a later try of the same request stands in for it")
+    experiment_id = ensure_experiment(registry, key.experiment)
+    with asking(registry, f"starting a run for {key.request}"):
+        run = registry.client.create_run(
+            experiment_id,
+            run_name=key.request,
+            tags={**tags, TAG_SNAPSHOT: key.snapshot_id, TAG_REQUEST: key.request},
+        )
+    return str(run.info.run_id)
+
+
+def finished_run(registry: Registry, key: RunKey) -> Any | None:
+    """The finished run of this request, or None."""
+    return next((run for run in find_runs(registry, key) if run.info.status == "FINISHED"), None)
+
+
+def finish_run(registry: Registry, run_id: str) -> None:
+    """End a run well."""
+    with asking(registry, f"ending run {run_id}"):
+        registry.client.set_terminated(run_id, "FINISHED")
+
+
+def fail_run(registry: Registry, run_id: str, problem: str) -> None:
+    """End a run as failed, and say why in a tag."""
+    with asking(registry, f"ending run {run_id}"):
+        registry.client.set_tag(run_id, TAG_PROBLEM, problem[:_LONGEST_TAG])
+        registry.client.set_terminated(run_id, "FAILED")
+
+
+def log_values(
+    registry: Registry,
+    run_id: str,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    params: Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
+    at_ms: int,
+    model_uri: str | None = None,
+) -> None:
+    """Metrics, parameters and tags in one request; the same again changes nothing.
+
+    ``at_ms`` (event time, milliseconds since 1970) is the time of the metrics. With ``model_uri`` (``models:/m-...``)
+    they also stand on the page of that model.
+    """
+    model_id = model_uri.removeprefix("models:/") if model_uri else None
+    found = [Metric(name, value, at_ms, 0, model_id=model_id, run_id=run_id) for name, value in (metrics or {}).items()]
+    with asking(registry, f"logging to run {run_id}"):
+        registry.client.log_batch(
+            run_id,
+            metrics=found,
+            params=[Param(name, str(value)) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in (tags or {}).items()],
+        )
+
+
+def log_rows(
+    registry: Registry, run_id: str, *, context: str, name: str, digest: str, uri: str, columns: list[Any], n_rows: int
+) -> None:
+    """Name the rows a run has used (``context``: training or holdout): their digest, place, columns and number."""
+    rows = Dataset(
+        name=name,
+        digest=digest,
+        source_type="local",
+        source=json.dumps({"uri": uri}),
+        schema=json.dumps({"mlflow_colspec": columns}),
+        profile=json.dumps({"num_rows": n_rows}),
+    )
+    with asking(registry, f"logging the {context} rows of run {run_id}"):
+        registry.client.log_inputs(run_id, [DatasetInput(rows, [InputTag("mlflow.data.context", context)])])
+
+
+def log_folder(registry: Registry, run_id: str, folder: Path, artifact_path: str) -> None:
+    """Upload the files of a folder as artifacts of a run; the same again replaces them."""
+    with asking(registry, f"logging {artifact_path} of run {run_id}"):
+        registry.client.log_artifacts(run_id, str(folder), artifact_path)
+
+
+def log_figures(registry: Registry, run_id: str, figures: Mapping[str, Figure], artifact_path: str) -> None:
+    """Upload figures as PNG under their file names."""
+    with asking(registry, f"logging {artifact_path} of run {run_id}"):
+        for name, figure in figures.items():
+            registry.client.log_figure(run_id, figure, f"{artifact_path}/{name}")

@@ -1,0 +1,95 @@
+"""What a candidate has to beat: the champion, or, where there is none, the predictor that always says the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState, Snapshot
+from perennial.errors import PermanentError
+from perennial.registry.client import Registry
+from perennial.registry.models import load_model
+from perennial.store import Store
+from perennial.store.ledger import entries
+from perennial.training.rows import Answers, answer, labels_of
+
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Candidate and baseline on the same rows; no rows, and ``problem``, when they can not be compared."""
+
+    baseline: str
+    n_rows: int
+    candidate: dict[str, float]
+    metrics: dict[str, float]
+    problem: str = ""
+
+
+def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:
+    """Against the prior of the training rows: their share of positives, their most frequent class, or their mean."""
+    labels = labels_of(config, store.storage.read_table(snapshot.train_uri, columns=["label"]))
+    n_rows = len(candidate.labels)
+    predicted = None
+    if config.task == "multiclass":
+        classes, counts = np.unique(labels, return_counts=True)
+        predicted = np.full(n_rows, classes[counts.argmax()])
+        value = counts.max() / counts.sum()
+    else:
+        value = labels.mean()
+    always = Answers(
+        times=candidate.times, labels=candidate.labels, scores=np.full(n_rows, float(value)), predicted=predicted
+    )
+    mine = candidate.metrics(config)
+    return Comparison(baseline=CONSTANT, n_rows=n_rows, candidate=mine, metrics=always.metrics(config))
+
+
+def versus_champion(
+    config: ModelConfig,
+    candidate: Answers,
+    snapshot: Snapshot,
+    champion: str,
+    *,
+    store: Store,
+    registry: Registry,
+    state: ReleaseState,
+) -> Comparison:
+    """Against the champion, on the holdout rows after its own holdout: those that neither was fitted or chosen on.
+
+    A champion that can not be loaded or scored leaves a comparison without rows, whose gate fails. Raises
+    RegistryUnavailable.
+    """
+    fitted = state.fits.get(champion)
+    if fitted is None:
+        return _none(champion, f"the ledger does not know what champion {champion} was fitted on")
+    # Arrow gives times in UTC without their zone
+    later = candidate.times >= np.datetime64(fitted.holdout.end.replace(tzinfo=None), "us")
+    if not later.any():
+        return _none(champion, f"no holdout row lies after the champion's own holdout, {fitted.holdout.key}")
+    try:
+        model = load_model(
+            registry,
+            config.model,
+            champion,
+            trusted_types=config.training.trusted_types,
+            expected_digest=_promoted_digest(store, config.model, champion),
+        )
+        theirs = answer(config, model, snapshot.holdout_uri, storage=store.storage).rows(later)
+    except PermanentError as error:
+        return _none(champion, f"champion {champion} could not be scored: {error}")
+    mine = candidate.rows(later)
+    return Comparison(
+        baseline=champion, n_rows=len(mine.labels), candidate=mine.metrics(config), metrics=theirs.metrics(config)
+    )
+
+
+def _none(champion: str, problem: str) -> Comparison:
+    return Comparison(baseline=champion, n_rows=0, candidate={}, metrics={}, problem=problem)
+
+
+def _promoted_digest(store: Store, model: str, version: str) -> str | None:
+    """The digest of the files of ``version`` as it was promoted, by the ledger."""
+    promoted = [item for item in entries(store, model, kinds=["promotion"]) if item.version == version]
+    digest = promoted[-1].payload.get("artifact_digest") if promoted else None
+    return str(digest) if digest else None

@@ -1,0 +1,116 @@
+"""Judge a candidate on its holdout, beside the champion on the same rows, and keep what drift is measured against."""
+
+import logging
+
+import numpy as np
+import pyarrow as pa
+
+from perennial.config import ModelConfig
+from perennial.contracts import Evaluation, Fitted, ReleaseState, Snapshot
+from perennial.errors import TrainingError
+from perennial.registry.client import Registry
+from perennial.registry.models import load_logged_model
+from perennial.registry.reference import save_reference
+from perennial.registry.runs import log_figures, log_values
+from perennial.registry.scoring import score
+from perennial.store import Store
+from perennial.training.baseline import Comparison, versus_champion, versus_constant
+from perennial.training.importance import MOST_ROWS, feature_importance
+from perennial.training.plots import figures
+from perennial.training.rows import Answers, answer, pick, take_rows
+from perennial.training.snapshot import verify_snapshot
+
+TAG_BASELINE_PROBLEM = "perennial.baseline_problem"
+_log = logging.getLogger(__name__)
+
+
+def evaluate(
+    config: ModelConfig, fitted: Fitted, snapshot: Snapshot, *, store: Store, registry: Registry, state: ReleaseState
+) -> Evaluation:
+    """Metrics of the candidate on all holdout rows, and of candidate and champion on those new to both.
+
+    Logs metrics, plots, the reference sample and the importance of the features to the candidate's run; a second time
+    changes nothing. What can not be measured is absent. Raises TrainingError when there is no holdout row,
+    IntegrityError when snapshot or model were changed, RegistryUnavailable.
+    """
+    verify_snapshot(snapshot, storage=store.storage)
+    if snapshot.n_holdout == 0:
+        raise TrainingError(f"{config.model}: no labelled row in the holdout {snapshot.holdout.key}")
+    model = load_logged_model(registry, fitted.model_uri, trusted_types=config.training.trusted_types)
+    candidate = answer(config, model, snapshot.holdout_uri, storage=store.storage)
+    if state.champion is None:
+        compared = versus_constant(config, candidate, snapshot, store=store)
+    else:
+        compared = versus_champion(
+            config, candidate, snapshot, state.champion, store=store, registry=registry, state=state
+        )
+    if compared.problem:
+        _log.warning("%s: no comparison with the champion: %s", config.model, compared.problem)
+    evaluation = _evaluation(config, fitted, snapshot, candidate, compared)
+    _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
+    log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
+    _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
+    return evaluation
+
+
+def _evaluation(
+    config: ModelConfig, fitted: Fitted, snapshot: Snapshot, candidate: Answers, compared: Comparison
+) -> Evaluation:
+    return Evaluation(
+        model=config.model,
+        mlflow_run_id=fitted.mlflow_run_id,
+        n_rows=len(candidate.labels),
+        label_coverage=snapshot.holdout_label_coverage,
+        candidate=candidate.metrics(config),
+        baseline=compared.baseline,
+        baseline_metrics=compared.metrics,
+        n_paired_rows=compared.n_rows,
+        candidate_paired=compared.candidate,
+        baseline_problem=compared.problem,
+    )
+
+
+def _log_evaluation(
+    evaluation: Evaluation, compared: Comparison, snapshot: Snapshot, fitted: Fitted, *, registry: Registry
+) -> None:
+    found = {
+        **{f"holdout_{name}": value for name, value in evaluation.candidate.items()},
+        **{f"paired_{name}": value for name, value in evaluation.candidate_paired.items()},
+        **{f"baseline_{name}": value for name, value in evaluation.baseline_metrics.items()},
+        "holdout_rows": float(evaluation.n_rows),
+        "holdout_label_coverage": evaluation.label_coverage,
+        "paired_rows": float(evaluation.n_paired_rows),
+    }
+    tags = {"perennial.baseline": evaluation.baseline}
+    if compared.problem:
+        tags[TAG_BASELINE_PROBLEM] = compared.problem
+    at_ms = int(snapshot.as_of.timestamp() * 1000)
+    log_values(registry, fitted.mlflow_run_id, metrics=found, tags=tags, at_ms=at_ms, model_uri=fitted.model_uri)
+
+
+def _log_reference(
+    config: ModelConfig, fitted: Fitted, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
+) -> None:
+    most, seed = config.signals.sample_rows, config.signals.seed
+    train = take_rows(snapshot.train_uri, pick(snapshot.n_train, most, seed), storage=store.storage)
+    holdout = take_rows(snapshot.holdout_uri, pick(snapshot.n_holdout, most, seed), storage=store.storage)
+    probe = holdout.take(pa.array(pick(holdout.num_rows, MOST_ROWS, seed)))
+    rows = pa.concat_tables(
+        [_reference_rows(config, train, None, "train"), _reference_rows(config, holdout, model, "holdout")]
+    )
+    save_reference(registry, fitted.mlflow_run_id, rows, feature_importance(config, model, probe))
+
+
+def _reference_rows(config: ModelConfig, rows: pa.Table, model: object | None, part: str) -> pa.Table:
+    """The features and the label as in the store, with the score and the class that ``model`` answers, or null."""
+    n_rows = rows.num_rows
+    kept = rows.select([*config.features, "label"])
+    scores, predicted = score(config, model, rows) if model is not None else (None, None)
+    columns = {
+        "score": pa.nulls(n_rows, pa.float64()) if scores is None else pa.array(np.asarray(scores, dtype=np.float64)),
+        "predicted": pa.nulls(n_rows, pa.string()) if predicted is None else pa.array(predicted.tolist(), pa.string()),
+        "part": pa.array([part] * n_rows, pa.string()),
+    }
+    for name, column in columns.items():
+        kept = kept.append_column(name, column)
+    return kept

@@ -1,0 +1,194 @@
+"""Fit a recipe on a snapshot, in one MLflow run that says everything about how the model came to be."""
+
+import shutil
+import tempfile
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from numpy import dtype
+
+from perennial.config import ModelConfig
+from perennial.contracts import Fitted, RetrainRequest, Snapshot
+from perennial.errors import PermanentError
+from perennial.registry.client import Registry
+from perennial.registry.models import MODEL_FILE, log_model, read_model
+from perennial.registry.runs import (
+    TAG_MODEL_URI,
+    RunKey,
+    fail_run,
+    finish_run,
+    finished_run,
+    log_folder,
+    log_rows,
+    log_values,
+    start_run,
+)
+from perennial.registry.scoring import features_frame
+from perennial.store import Store
+from perennial.training.process import run_worker
+from perennial.training.recipe import RECIPE
+from perennial.training.snapshot import verify_snapshot
+
+PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
+_EXAMPLE_ROWS = 5
+
+
+def fit(
+    config: ModelConfig,
+    snapshot: Snapshot,
+    request: RetrainRequest,
+    *,
+    store: Store,
+    registry: Registry,
+    models_dir: Path,
+    code_version: str = "unknown",
+) -> Fitted:
+    """The recipe fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
+
+    The same request over the same snapshot gives the finished run again; one that was cut off is marked as failed and
+    done anew. Raises TrainingError when the recipe raises, does not converge, takes too long or answers NaN,
+    IntegrityError when the snapshot was changed, RegistryUnavailable.
+    """
+    key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id)
+    if done := finished_run(registry, key):
+        return _of_run(done, snapshot)
+    verify_snapshot(snapshot, storage=store.storage)
+    run_id = start_run(registry, key, tags=_tags(config, request, code_version))
+    try:
+        with tempfile.TemporaryDirectory(prefix="perennial-fit-") as name:
+            folder = Path(name)
+            _fetch(snapshot.train_uri, folder / "train.parquet", store=store)
+            recipe = models_dir / config.model / RECIPE
+            cv = run_worker(config, recipe, folder)
+            model_uri = _log(
+                config, snapshot, run_id, cv=cv, folder=folder, recipe=recipe, store=store, registry=registry
+            )
+    except PermanentError as error:
+        fail_run(registry, run_id, str(error))
+        raise
+    finish_run(registry, run_id)
+    return _fitted(snapshot, run_id, model_uri, cv)
+
+
+def _fitted(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float]) -> Fitted:
+    return Fitted(
+        model=snapshot.model,
+        mlflow_run_id=run_id,
+        model_uri=model_uri,
+        snapshot_id=snapshot.snapshot_id,
+        n_train=snapshot.n_train,
+        cv=cv,
+    )
+
+
+def _of_run(run: Any, snapshot: Snapshot) -> Fitted:
+    cv = {name: float(value) for name, value in run.data.metrics.items() if name.startswith("cv_")}
+    return _fitted(snapshot, str(run.info.run_id), str(run.data.tags[TAG_MODEL_URI]), cv)
+
+
+def _tags(config: ModelConfig, request: RetrainRequest, code_version: str) -> dict[str, str]:
+    return {
+        "perennial.model": config.model,
+        "perennial.cause": request.cause,
+        "perennial.requested_by": request.requested_by,
+        "perennial.as_of": request.as_of.isoformat(),
+        "perennial.config_digest": config.digest,
+        "perennial.code_version": code_version,
+    }
+
+
+def _fetch(uri: str, path: Path, *, store: Store) -> None:
+    with store.storage.filesystem.open_input_stream(store.storage.path(uri)) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _log(
+    config: ModelConfig,
+    snapshot: Snapshot,
+    run_id: str,
+    *,
+    cv: dict[str, float],
+    folder: Path,
+    recipe: Path,
+    store: Store,
+    registry: Registry,
+) -> str:
+    """Everything about the fit into the run; the tag with the model's URI comes last."""
+    at_ms = int(snapshot.as_of.timestamp() * 1000)
+    _log_inputs(config, snapshot, run_id, store=store, registry=registry)
+    evidence = folder / "evidence"
+    evidence.mkdir()
+    for source in (recipe, recipe.parent / "model.yaml", folder / "fit.txt"):
+        if source.is_file():
+            shutil.copy(source, evidence)
+    log_folder(registry, run_id, evidence, "source")
+    model = read_model(folder / MODEL_FILE, trusted_types=config.training.trusted_types, what=f"the model of {recipe}")
+    first = next(pq.ParquetFile(folder / "train.parquet").iter_batches(batch_size=_EXAMPLE_ROWS))
+    model_uri = log_model(
+        registry,
+        run_id,
+        model,
+        name=config.model,
+        signature=signature(config),
+        example=features_frame(config, pa.Table.from_batches([first])),
+        requirements=[f"{package}=={installed_version(package)}" for package in PINNED],
+        trusted_types=config.training.trusted_types,
+        predict_with="predict" if config.task == "regression" else "predict_proba",
+    )
+    log_values(
+        registry,
+        run_id,
+        metrics=cv,
+        params=_params(config, snapshot),
+        tags={TAG_MODEL_URI: model_uri},
+        at_ms=at_ms,
+        model_uri=model_uri,
+    )
+    return model_uri
+
+
+def _log_inputs(config: ModelConfig, snapshot: Snapshot, run_id: str, *, store: Store, registry: Registry) -> None:
+    parts = (
+        ("training", snapshot.train_uri, snapshot.n_train),
+        ("holdout", snapshot.holdout_uri, snapshot.n_holdout),
+    )
+    columns = [{"name": name, "type": _type(config, name), "required": True} for name in config.features]
+    for context, uri, n_rows in parts:
+        log_rows(
+            registry,
+            run_id,
+            context=context,
+            name=f"{config.model}/{context}",
+            digest=snapshot.digest,
+            uri=store.storage.path(uri),
+            columns=columns,
+            n_rows=n_rows,
+        )
+
+
+def _params(config: ModelConfig, snapshot: Snapshot) -> dict[str, object]:
+    return {
+        **{f"recipe.{name}": value for name, value in config.training.params.items()},
+        "seed": config.training.seed,
+        "cv_folds": config.training.cv_folds,
+        "train": snapshot.train.key,
+        "holdout": snapshot.holdout.key,
+        "n_train": snapshot.n_train,
+        "n_holdout": snapshot.n_holdout,
+    }
+
+
+def _type(config: ModelConfig, feature: str) -> str:
+    return "double" if feature in config.numbers else "string"
+
+
+def signature(config: ModelConfig) -> ModelSignature:
+    """Numbers as double, so that a later null is a NaN and no error; the rest as text. Answers are double."""
+    inputs = [ColSpec(DataType[_type(config, name)], name) for name in config.features]
+    shape = (-1,) if config.task == "regression" else (-1, len(config.label.classes or ()))
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([TensorSpec(dtype("float64"), shape)]))

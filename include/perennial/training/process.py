@@ -1,0 +1,87 @@
+"""Start the worker, wait for it no longer than allowed, and leave nothing of it behind."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import perennial
+from perennial.config import ModelConfig
+from perennial.errors import TrainingError
+
+_START = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from perennial.training.worker import main
+main(Path(sys.argv[2]))
+"""
+_LOG_TAIL = 800
+
+
+def run_worker(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, float]:
+    """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
+
+    Returns the metrics of the cross-validation. Raises TrainingError when the recipe raised, did not converge, took
+    longer than ``training.timeout`` or was ended from outside. What it printed is in ``folder/fit.txt``.
+    """
+    timeout_s = config.training.timeout.total_seconds()
+    job = {"config": _plain(config), "recipe": str(recipe), "timeout_s": timeout_s}
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    code = _run(folder, timeout_s)
+    if code is None:
+        raise TrainingError(
+            f"{recipe}: not fitted within training.timeout = {config.training.timeout} and ended; make the recipe "
+            "smaller or raise the timeout"
+        )
+    result = folder / "result.json"
+    if not result.is_file():
+        printed = (folder / "fit.txt").read_text(encoding="utf-8", errors="replace")
+        raise TrainingError(f"{recipe}: the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}")
+    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    if "problem" in found:
+        raise TrainingError(found["problem"])
+    return {str(name): float(value) for name, value in found["cv"].items()}
+
+
+def _run(folder: Path, timeout_s: float) -> int | None:
+    """The exit code, or None when the time ran out."""
+    include = Path(perennial.__file__).parents[1]
+    command = [sys.executable, "-P", "-c", _START, str(include), str(folder)]
+    with (folder / "fit.txt").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder, process_group=0
+        )
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            # the whole group: a recipe may have started processes of its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdin:
+                process.stdin.close()
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name} (out of memory?)" if code < 0 else f"exit code {code}"
+
+
+def _plain(config: ModelConfig) -> Any:
+    """The configuration as JSON that ``ModelConfig`` reads back: durations in minutes, times as ISO 8601."""
+
+    def written(value: object) -> str:
+        if isinstance(value, timedelta):
+            return f"{value // timedelta(minutes=1)}min"
+        if isinstance(value, datetime):
+            return value.isoformat()
+        raise TypeError(f"{value!r} has no place in model.yaml")
+
+    return json.loads(json.dumps(config.model_dump(by_alias=True), default=written))

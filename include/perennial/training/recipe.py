@@ -1,0 +1,39 @@
+"""``recipe.py``: found by its path, never through ``sys.path``."""
+
+import importlib.util
+import traceback
+from pathlib import Path
+from typing import Any
+
+from perennial.errors import TrainingError
+
+RECIPE = "recipe.py"
+
+
+def build_estimator(path: Path, *, seed: int, params: dict[str, str | int | float | bool]) -> Any:
+    """The unfitted estimator that ``build(seed=..., **params)`` of the file makes.
+
+    Raises TrainingError when the file has no ``build``; whatever the recipe raises passes.
+    """
+    spec = importlib.util.spec_from_file_location(f"perennial_recipe_{path.parent.name}", path)
+    if spec is None or spec.loader is None:
+        raise TrainingError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    build = getattr(module, "build", None)
+    if not callable(build):
+        raise TrainingError(f"{path}: defines no function build(*, seed, ...) that returns an unfitted estimator")
+    return build(seed=seed, **params)
+
+
+def blame(path: Path, error: BaseException) -> str:
+    """The error with the recipe's file and the last line of it that was under way; the file alone when none was.
+
+    >>> blame(Path("recipe.py"), ValueError("no such\\nthing"))
+    'recipe.py: ValueError: no such thing'
+    """
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    where = f"{path}:{lines[-1]}" if lines else str(path)
+    return f"{where}: {type(error).__name__}: {' '.join(str(error).split())}"[:1000]

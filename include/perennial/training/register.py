@@ -1,0 +1,39 @@
+"""Make a fitted model a version in the registry, with the digest that every later step holds it to."""
+
+from perennial.config import ModelConfig
+from perennial.contracts import Candidate, Fitted, Snapshot
+from perennial.errors import IntegrityError
+from perennial.registry.client import Registry
+from perennial.registry.versions import artifact_digest, register_version, set_version_tags, version_tags
+
+TAG_DIGEST = "perennial.artifact_digest"
+
+
+def register(config: ModelConfig, fitted: Fitted, snapshot: Snapshot, *, registry: Registry) -> Candidate:
+    """The version that this fit is registered as: made once, however often it is asked for. No alias is moved.
+
+    Raises IntegrityError when the files of the version were changed since it was registered, RegistryUnavailable.
+    """
+    version = register_version(
+        registry,
+        config.model,
+        model_uri=fitted.model_uri,
+        run_id=fitted.mlflow_run_id,
+        tags={"perennial.snapshot_id": snapshot.snapshot_id, "perennial.config_digest": config.digest},
+        description=f"Fitted on {snapshot.n_train} rows of {snapshot.train.key}; not signed off yet.",
+    )
+    digest = artifact_digest(registry, config.model, version)
+    known = version_tags(registry, config.model, version).get(TAG_DIGEST)
+    if known not in (None, digest):
+        raise IntegrityError(
+            f"{config.model} version {version}: its files have the digest {digest[:16]}..., registered with "
+            f"{known[:16]}...; they were changed. Request a new retrain"
+        )
+    set_version_tags(registry, config.model, version, {TAG_DIGEST: digest})
+    return Candidate(
+        model=config.model,
+        version=version,
+        mlflow_run_id=fitted.mlflow_run_id,
+        artifact_digest=digest,
+        snapshot_id=snapshot.snapshot_id,
+    )

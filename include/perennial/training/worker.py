@@ -1,0 +1,126 @@
+"""The process that runs a recipe: cross-validation in time order, the fit, and the first look at its answers.
+
+It is a process of its own so that a recipe that never ends, eats all memory or crashes can be ended from outside,
+inside an Airflow task as well as under the CLI. It reads ``job.json`` and ``train.parquet`` in its folder and leaves
+``result.json``, and ``model.skops`` when all went well.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import skops.io as sio
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import TimeSeriesSplit
+
+from perennial.config import ModelConfig
+from perennial.errors import PerennialError, TrainingError
+from perennial.registry.models import MODEL_FILE, check_types
+from perennial.registry.scoring import features_frame, score
+from perennial.training.recipe import blame, build_estimator
+from perennial.training.rows import Answers, labels_of
+
+FIRST_LOOK_ROWS = 10_000
+_GRACE_S = 60
+
+
+def main(folder: Path) -> None:
+    """Do the job in ``folder``. A problem of the recipe or the data is part of the result, not an exit code."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    _end_with_the_parent(float(job["timeout_s"]))
+    config = ModelConfig.model_validate(job["config"])
+    recipe = Path(job["recipe"])
+    try:
+        result = _train(config, recipe, folder)
+    except PerennialError as error:
+        result = {"problem": str(error)}
+    except ConvergenceWarning as error:
+        result = {"problem": f"{recipe}: the fit did not converge: {' '.join(str(error).split())[:500]}"}
+    except (Exception, SystemExit) as error:  # a recipe may raise anything
+        result = {"problem": blame(recipe, error)}
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def _train(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
+    table = pq.read_table(folder / "train.parquet", memory_map=False)
+    _refuse_one_class(config, table)
+
+    def build() -> Any:
+        return build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        cv = cross_validate(config, build, table)
+        model = _fitted(config, build(), table)
+    score(config, model, table.slice(0, FIRST_LOOK_ROWS))
+    path = folder / MODEL_FILE
+    sio.dump(model, path)
+    check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {recipe}")
+    return {"cv": cv}
+
+
+def _fitted(config: ModelConfig, model: Any, table: pa.Table) -> Any:
+    return model.fit(features_frame(config, table), labels_of(config, table))
+
+
+def _refuse_one_class(config: ModelConfig, table: pa.Table) -> None:
+    if config.task == "regression":
+        return
+    found = np.unique(labels_of(config, table))
+    if len(found) < 2:  # noqa: PLR2004 - nothing to tell apart
+        raise TrainingError(
+            f"{config.model}: all {table.num_rows} training rows have the label {found[0]}; lengthen training.train"
+        )
+
+
+def cross_validate(config: ModelConfig, build: Callable[[], Any], table: pa.Table) -> dict[str, float]:
+    """``cv_<metric>_mean`` and ``cv_<metric>_std`` over folds that each lie after what was fitted for them.
+
+    ``table`` is in the order of time. A fold whose past holds one class only, or too few for its metric, is left out;
+    ``cv_folds`` counts those used. (scikit-learn's TimeSeriesSplit; the deviation is that of the population.)
+    """
+    found: dict[str, list[float]] = {}
+    n_used = 0
+    for past, later in TimeSeriesSplit(n_splits=config.training.cv_folds).split(np.arange(table.num_rows)):
+        known, unseen = table.slice(0, len(past)), table.slice(int(later[0]), len(later))
+        if config.task != "regression" and len(np.unique(labels_of(config, known))) < 2:  # noqa: PLR2004
+            continue
+        n_used += 1
+        scores, predicted = score(config, _fitted(config, build(), known), unseen)
+        answers = Answers(
+            times=unseen.column("event_time").to_numpy(),
+            labels=labels_of(config, unseen),
+            scores=scores,
+            predicted=predicted,
+        )
+        for name, value in answers.metrics(config).items():
+            found.setdefault(name, []).append(value)
+    summary = {"cv_folds": float(n_used)}
+    for name, values in found.items():
+        summary[f"cv_{name}_mean"], summary[f"cv_{name}_std"] = float(np.mean(values)), float(np.std(values))
+    return summary
+
+
+def _end_with_the_parent(timeout_s: float) -> None:
+    """Leave no orphan: end when the parent's end of stdin closes, and at the latest a while after the timeout.
+
+    The alarm keeps its default action, which also ends a fit that never comes back from C.
+    """
+    signal.setitimer(signal.ITIMER_REAL, timeout_s + _GRACE_S)
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            sys.stdin.buffer.read()
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
