@@ -229,12 +229,12 @@ def sign_off(
     return signed
 
 
-def review(config: ModelConfig, signed: Signoff, *, runtime: Runtime) -> Review | None:
-    """The reviewer's answer, recorded in the ledger; None while it is pending."""
+def review(config: ModelConfig, signed: Signoff, *, runtime: Runtime, now: datetime | None = None) -> Review | None:
+    """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too."""
     from perennial.signoff.review import read_review, record_review
 
     state = runtime.state(config.model)
-    answer = read_review(config, signed, registry=runtime.registry, store=runtime.store, state=state)
+    answer = read_review(config, signed, registry=runtime.registry, store=runtime.store, state=state, now=now)
     if answer is None:
         return None
     return record_review(config, signed, answer, store=runtime.store, registry=runtime.registry)
