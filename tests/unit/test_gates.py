@@ -68,6 +68,13 @@ def test_too_few_paired_rows_fail_and_say_how_many_there_were() -> None:
     assert gate.detail == "only 12 rows new to both candidate and champion 1; 50 are needed"
 
 
+def test_the_relative_gate_says_why_the_champion_could_not_be_compared() -> None:
+    judged = evaluation(WINE, n_paired_rows=0, baseline_metrics={}, baseline_problem="champion 1 can not be loaded")
+    gate = gates_of(WINE, judged)["versus_champion/accuracy"]
+    assert not gate.passed
+    assert gate.detail.endswith("50 are needed (champion 1 can not be loaded)")
+
+
 def test_another_models_evaluation_is_refused() -> None:
     with pytest.raises(SignoffError, match="evaluation of other"):
         judge(WINE, evaluation(WINE, model="other"), parity_gap=0.0, parity_detail="")

@@ -67,15 +67,16 @@ def versus_champion_gate(config: ModelConfig, evaluation: Evaluation) -> Gate:
     """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better."""
     gate = config.signoff.versus_champion
     name, needed = f"versus_champion/{gate.metric}", config.signoff.min_holdout_rows
+    why = f" ({evaluation.baseline_problem})" if evaluation.baseline_problem else ""
     rival = "the constant predictor" if evaluation.baseline == "constant" else f"champion {evaluation.baseline}"
     if evaluation.n_paired_rows < needed:
-        detail = f"only {evaluation.n_paired_rows} rows new to both candidate and {rival}; {needed} are needed"
+        detail = f"only {evaluation.n_paired_rows} rows new to both candidate and {rival}; {needed} are needed{why}"
         return Gate(name=name, passed=False, value=None, bound=gate.min_gain, detail=detail)
     mine = finite(evaluation.candidate_paired.get(gate.metric))
     theirs = finite(evaluation.baseline_metrics.get(gate.metric))
     if mine is None or theirs is None:
         missing = "the candidate" if mine is None else rival
-        detail = f"{gate.metric} of {missing} could not be computed on {evaluation.n_paired_rows} paired rows"
+        detail = f"{gate.metric} of {missing} could not be computed on {evaluation.n_paired_rows} paired rows{why}"
         return Gate(name=name, passed=False, value=None, bound=gate.min_gain, detail=detail)
     gain = mine - theirs if config.more_is_better(gate.metric) else theirs - mine
     passed = gain >= gate.min_gain
