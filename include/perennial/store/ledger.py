@@ -81,6 +81,29 @@ def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
     return state
 
 
+def divergence(state: ReleaseState, alias: str | None) -> str | None:
+    """Why MLflow's alias ``champion`` and the ledger disagree, and what to do; None when they agree. Pure.
+
+    While a release is under way the alias may name the version before it or the one after it.
+
+    >>> divergence(ReleaseState(model="m", champion="3"), "3")
+    >>> print(divergence(ReleaseState(model="m", champion="3"), "7")[:78])
+    m: MLflow's alias champion is on version 7, the ledger's champion is version 3
+    """
+    if alias == state.champion or (state.pending is not None and alias == state.pending.version):
+        return None
+    found = f"on version {alias}" if alias else "gone"
+    if state.champion is None:
+        known, mend = "none", "delete the alias in MLflow"
+    else:
+        known = f"version {state.champion}"
+        mend = f"set it back to {known} in MLflow, or roll back with a reason"
+    return (
+        f"{state.model}: MLflow's alias champion is {found}, the ledger's champion is {known}, so someone moved the "
+        f"alias by hand: {mend}. A version takes office through a retrain and its signoff"
+    )
+
+
 def _intent(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     return replace(state, pending=item)
 

@@ -1,0 +1,255 @@
+"""The policy: what to do about one window. Pure, total, and every branch says why in figures.
+
+The first rule that applies decides:
+
+1. data that was not published, or an alias moved by hand: **halt**. Nothing else is decided on such ground.
+2. the champion failed its bake: **rollback** to the version that was trusted last. Without one there is nothing to go
+   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 5), since it would
+   otherwise serve for ever although it is known to disappoint.
+3. no champion yet: **retrain** for the first time once a training and its holdout have enough labelled rows.
+4. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet.
+5. a retrain is wanted (k of n windows and the newest, an aged champion, a failed bake with nothing to go back to) and
+   nothing speaks against it (a hold, the cooldown, the budget, too few new labels): **retrain**. Else **stay**.
+
+A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
+old version is as old as its data, whatever the day of its return.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from perennial.config import ModelConfig, Policy
+from perennial.contracts import Action, Decision, ReleaseState, Signal, SignalStatus, digest_of
+from perennial.decision.facts import Facts
+from perennial.errors import first_of
+from perennial.store.ledger import divergence
+
+Verdict = tuple[Action, tuple[str, ...]]
+
+
+def decide(config: ModelConfig, facts: Facts) -> Decision:
+    """What is to be done about ``facts.window``. The same facts give the same decision, id included.
+
+    A halt carries its cause in its id: once the cause is mended, the same window gets a decision of its own.
+    """
+    action, reasons = _judge(config, facts)
+    cause = reasons if action == "halt" else ()
+    decision_id = digest_of("decision", config.model, facts.window.key, sorted(facts.batch_ids), *cause)
+    newest = facts.newest
+    return Decision(
+        decision_id=decision_id,
+        model=config.model,
+        window=facts.window,
+        action=action,
+        reasons=reasons,
+        champion=facts.state.champion,
+        bake=facts.bake,
+        breached=tuple(signal.name for signal in newest if signal.status == "breached"),
+        unknown=tuple(signal.name for signal in newest if signal.status == "unknown"),
+        retrain_run_id=f"retrain__{decision_id}" if action == "retrain" else None,
+    )
+
+
+def _judge(config: ModelConfig, facts: Facts) -> Verdict:
+    if halted := _grounds_to_halt(facts):
+        return "halt", halted
+    if facts.bake == "failed" and (target := rollback_target(facts.state)):
+        return "rollback", (
+            f"version {facts.state.champion} failed its bake{_bake_figures(facts)}; version {target} passed its own",
+        )
+    if facts.state.champion is None:
+        return _first_training(config, facts)
+    if facts.bake == "running":
+        since = _day(facts.state.champion_since) if facts.state.champion_since else "its promotion"
+        return "stay", (f"version {facts.state.champion} is in its bake since {since}: no retrain until it ends",)
+    wanted = _wanted(config, facts)
+    if not wanted:
+        return "stay", (_quiet(config, facts),)
+    blocks = _blocks(config, facts)
+    return ("stay", (*(f"wanted: {reason}" for reason in wanted), *blocks)) if blocks else ("retrain", wanted)
+
+
+def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
+    moved = divergence(facts.state, facts.champion_alias)
+    return tuple(reason for reason in (facts.halted, moved) if reason)
+
+
+def rollback_target(state: ReleaseState) -> str | None:
+    """The version that was trusted last, other than the champion; None when there is none.
+
+    >>> rollback_target(ReleaseState(model="m", champion="4", stable=("1", "3")))
+    '3'
+    >>> rollback_target(ReleaseState(model="m", champion="3", stable=("1", "3")))
+    '1'
+    >>> rollback_target(ReleaseState(model="m", champion="1"))
+    """
+    others = [version for version in state.stable if version != state.champion and version not in state.rolled_back]
+    return others[-1] if others else None
+
+
+def _bake_figures(facts: Facts) -> str:
+    found = [signal for signal in facts.newest if signal.name.startswith("bake/") and signal.status == "breached"]
+    return f" ({first_of(map(_figures, found))})" if found else ""
+
+
+def _first_training(config: ModelConfig, facts: Facts) -> Verdict:
+    train, holdout = config.training.min_train_rows, config.signoff.min_holdout_rows
+    counts = (
+        f"{facts.n_train_rows} labelled rows to train on ({train} needed) and {facts.n_holdout_rows} later ones to "
+        f"judge by ({holdout} needed)"
+    )
+    if facts.n_train_rows < train or facts.n_holdout_rows < holdout:
+        return "stay", (f"no champion yet, and too little to make one: {counts}",)
+    blocks = (*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts))
+    if blocks:
+        return "stay", ("wanted: a first champion", *blocks)
+    return "retrain", (f"no champion yet: {counts}",)
+
+
+def breached_often(statuses: Sequence[SignalStatus], *, k: int, n: int) -> bool:
+    """At least ``k`` of the last ``n`` windows breached, and the newest measured one of them; oldest first.
+
+    An unknown window takes its place among the ``n``, and is neither a breach nor a pass: evidence grows old even when
+    nothing follows it.
+
+    >>> breached_often(["breached", "ok", "breached"], k=2, n=3)
+    True
+    >>> breached_often(["breached", "breached", "ok"], k=2, n=3)
+    False
+    >>> breached_often(["breached", "breached", "unknown"], k=2, n=3)
+    True
+    >>> breached_often(["unknown", "unknown", "unknown"], k=1, n=3)
+    False
+    >>> breached_often([], k=1, n=1)
+    False
+    """
+    last = statuses[-n:]
+    measured = [status for status in last if status != "unknown"]
+    return bool(measured) and measured[-1] == "breached" and measured.count("breached") >= k
+
+
+def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
+    """Every reason to retrain; empty when there is none."""
+    reasons = [] if facts.bake != "failed" else [_stranded(facts)]
+    k, n = config.policy.breaches.k, config.policy.breaches.n
+    for name, history in _histories(facts).items():
+        if breached_often([signal.status for signal in history], k=k, n=n):
+            last = history[-n:]
+            measured = next(signal for signal in reversed(last) if signal.status != "unknown")
+            n_breached = sum(signal.status == "breached" for signal in last)
+            reasons.append(
+                f"{name} breached in {n_breached} of its last {len(last)} windows (policy: {k} of {n}), the newest "
+                f"included: {_figures(measured)}"
+            )
+    age = _age(facts)
+    if age is not None and age > config.policy.max_age:
+        reasons.append(
+            f"version {facts.state.champion} was fitted on data up to {_span(age)} ago, more than "
+            f"{_span(config.policy.max_age)}"
+        )
+    return tuple(reasons)
+
+
+def _stranded(facts: Facts) -> str:
+    return (
+        f"version {facts.state.champion} fell below its bound in its bake{_bake_figures(facts)}, but there is no "
+        "stable version to go back to"
+    )
+
+
+def _histories(facts: Facts) -> dict[str, list[Signal]]:
+    """The retrain-role signals of the present champion by name, oldest window first. A bake has a rule of its own."""
+    found: dict[str, list[Signal]] = {}
+    for signal in sorted(facts.signals, key=lambda signal: (signal.name, signal.window.start)):
+        serves = signal.version == facts.state.champion
+        if signal.role == "retrain" and serves and not signal.name.startswith("bake/"):
+            found.setdefault(signal.name, []).append(signal)
+    return found
+
+
+def _age(facts: Facts) -> timedelta | None:
+    state = facts.state
+    fitted = state.fits.get(state.champion) if state.champion else None
+    since = fitted.train.end if fitted else state.champion_since
+    return facts.window.end - since if since else None
+
+
+def _blocks(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
+    """Everything that speaks against a retrain now; empty when nothing does."""
+    reasons = [*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts)]
+    if facts.n_new_labels < config.policy.min_new_labels:
+        reasons.append(
+            f"too little news: {facts.n_new_labels} labels since the champion's holdout, "
+            f"{config.policy.min_new_labels} needed"
+        )
+    return tuple(reasons)
+
+
+def _held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
+    """Holds that reach into the data a retrain would use, should its holdout end as much as a window early."""
+    window, training = facts.window, config.training
+    reach = training.train + training.holdout + config.label.delay + (window.end - window.start)
+    return tuple(
+        f"held: {_day(hold.stretch.start)} to {_day(hold.stretch.end)} lies in the data of a retrain and waits for an "
+        f"acknowledgement ({hold.reason}); hold {hold.entry_id}"
+        for hold in facts.state.holds
+        if not hold.acknowledged and hold.stretch.start < window.end and window.end - reach < hold.stretch.end
+    )
+
+
+def _cooling(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    last = facts.state.last_request_at
+    if last is None or facts.window.end - last >= policy.cooldown:
+        return ()
+    return (f"cooldown: the last retrain was requested as of {_day(last)}, less than {_span(policy.cooldown)} ago",)
+
+
+def _spent(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    since = facts.window.end - policy.budget.per
+    n_requests = sum(moment > since for moment in facts.state.request_times)
+    if n_requests < policy.budget.retrains:
+        return ()
+    return (
+        f"budget: {n_requests} retrains requested within {_span(policy.budget.per)}, {policy.budget.retrains} allowed",
+    )
+
+
+def _quiet(config: ModelConfig, facts: Facts) -> str:
+    k, n = config.policy.breaches.k, config.policy.breaches.n
+    histories = _histories(facts)
+    unknown = [name for name, history in histories.items() if history[-1].status == "unknown"]
+    if not histories:
+        return f"no signal of version {facts.state.champion} that could ask for a retrain is measured yet"
+    note = f"; not known: {first_of(unknown)}" if unknown else ""
+    breached = [name for name, history in histories.items() if history[-1].status == "breached"]
+    once = f"; breached now, but not often enough: {first_of(breached)}" if breached else ""
+    return f"none of {len(histories)} retrain signals breached in {k} of its last {n} windows{once}{note}"
+
+
+def _figures(signal: Signal) -> str:
+    value = "unknown" if signal.value is None else f"{signal.value:.4g}"
+    bound = "" if signal.threshold is None else f" against {signal.threshold:.4g}"
+    return f"{signal.name} {value}{bound} from {_day(signal.window.start)}"
+
+
+def _day(moment: datetime) -> str:
+    """A moment as short as it can be said.
+
+    >>> from datetime import UTC
+    >>> _day(datetime(2013, 3, 1, tzinfo=UTC)), _day(datetime(2013, 3, 1, 6, tzinfo=UTC))
+    ('2013-03-01', '2013-03-01 06:00')
+    """
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _span(span: timedelta) -> str:
+    """A duration as it is written in ``model.yaml``.
+
+    >>> _span(timedelta(days=14)), _span(timedelta(hours=36)), _span(timedelta(minutes=90))
+    ('14d', '36h', '90min')
+    """
+    minutes = int(span.total_seconds() // 60)
+    for unit, size in (("d", 1440), ("h", 60)):
+        if minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}min"

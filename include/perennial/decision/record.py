@@ -1,0 +1,118 @@
+"""Decisions and retrain requests in the ledger: once each, whatever is run again."""
+
+from datetime import datetime
+
+from perennial.config import ModelConfig
+from perennial.contracts import (
+    Decision,
+    LedgerEntry,
+    RetrainRequest,
+    Signal,
+    digest_of,
+    from_record,
+    to_record,
+)
+from perennial.decision.facts import Facts
+from perennial.errors import IntegrityError
+from perennial.store import Store, ledger
+
+ACTOR = "policy"
+
+
+def record(decision: Decision, facts: Facts, *, config: ModelConfig, store: Store) -> Decision:
+    """Write the decision with its signals, and its retrain request; return the decision that stands in the ledger.
+
+    A decision that stands already is returned as it was made, and its request is written if a crash kept it from being
+    written. The entry's id is the decision's. Raises StoreUnavailable.
+    """
+    entry = LedgerEntry(
+        entry_id=decision.decision_id,
+        model=decision.model,
+        kind="decision",
+        at=decision.window.end,
+        actor=ACTOR,
+        reason=f"{decision.action}: {'; '.join(decision.reasons)}",
+        version=decision.champion,
+        payload={
+            "decision": to_record(decision),
+            "batch_ids": list(facts.batch_ids),
+            "config_digest": config.digest,
+            "n_new_labels": facts.n_new_labels,
+            **_evidence(facts),
+        },
+    )
+    ledger.append(store, entry)
+    standing = recorded(store, decision.decision_id)
+    if standing is None:
+        raise IntegrityError(
+            f"decision {decision.decision_id} of {decision.model} was written and is not in the ledger"
+        )
+    request = request_of(standing)
+    if request is not None:
+        record_request(request, store=store)
+    return standing
+
+
+def recorded(store: Store, decision_id: str) -> Decision | None:
+    """The decision with this id as it stands in the ledger, or None."""
+    found = ledger.entry(store, decision_id)
+    return None if found is None else from_record(Decision, found.payload["decision"])
+
+
+def request_of(decision: Decision) -> RetrainRequest | None:
+    """The retrain that a decision asks for; None unless it decided to retrain. Pure."""
+    if decision.retrain_run_id is None:
+        return None
+    return RetrainRequest(
+        model=decision.model,
+        run_id=decision.retrain_run_id,
+        as_of=decision.window.end,
+        cause="; ".join(decision.reasons),
+        requested_by=ACTOR,
+    )
+
+
+def record_request(request: RetrainRequest, *, store: Store) -> bool:
+    """Write a retrain request, whoever made it; False when it stands there already. Counts for cooldown and budget."""
+    entry = LedgerEntry(
+        entry_id=digest_of("retrain_request", request.model, request.run_id),
+        model=request.model,
+        kind="retrain_request",
+        at=request.as_of,
+        actor=request.requested_by,
+        reason=request.cause,
+        payload=to_record(request),
+    )
+    return ledger.append(store, entry)
+
+
+def _evidence(facts: Facts) -> dict[str, object]:
+    """Breached and unknown signals in full, of the newest window by name and of earlier ones that may retrain."""
+    newest = facts.newest
+    earlier = [
+        signal
+        for signal in facts.signals
+        if signal.role == "retrain" and signal.status != "ok" and signal not in newest
+    ]
+    telling = [signal for signal in newest if signal.status != "ok"]
+    return {
+        "signals": [_compact(signal) for signal in (*telling, *earlier)],
+        "n_signals_ok": len(newest) - len(telling),
+    }
+
+
+def _compact(signal: Signal) -> dict[str, object]:
+    return {
+        "name": signal.name,
+        "window": signal.window.key,
+        "as_of": _text(signal.as_of),
+        "role": signal.role,
+        "status": signal.status,
+        "value": signal.value,
+        "threshold": signal.threshold,
+        "detail": signal.detail,
+    }
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat()
