@@ -1,0 +1,11 @@
+"""``perennial__maintenance``: the upkeep of all models, every hour."""
+
+from airflow.sdk import CronTriggerTimetable
+
+from perennial.orchestration import maintenance
+from perennial.orchestration.dag import upkeep_dag
+
+with upkeep_dag("perennial__maintenance", schedule=CronTriggerTimetable("17 * * * *", timezone="UTC")):
+    maintenance.sweep()
+    maintenance.expire_reviews()
+    maintenance.check_releases()

@@ -1,0 +1,59 @@
+"""``<model>__monitor``: one window of logs comes in, is measured, and something is decided."""
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import TriggerRule
+
+from perennial.orchestration import monitor
+from perennial.orchestration.dag import model_dag
+from perennial.orchestration.declared import declared_models
+from perennial.orchestration.forms import monitor_form
+from perennial.orchestration.timetables import timetable
+
+for config in declared_models():
+    model = config.model
+    with model_dag(
+        config, "monitor", params=monitor_form(), schedule=timetable(config.schedule), catchup=config.schedule.catchup
+    ):
+        window = monitor.open_window(model)
+
+        published = {}
+        for source in ("predictions", "labels"):
+            staged = monitor.stage.override(task_id=f"stage_{source}", task_display_name=f"Stage {source}")
+            audited = monitor.audit.override(task_id=f"audit_{source}", task_display_name=f"Audit {source}")
+            publish = monitor.publish.override(
+                task_id=f"publish_{source}",
+                task_display_name=f"Publish {source}",
+                trigger_rule=TriggerRule.NONE_FAILED,  # labels of earlier windows count though predictions are halted
+            )
+            batch = staged(model, window, source)
+            published[source] = publish(model, batch, audited(model, batch))
+        published["predictions"] >> published["labels"]
+
+        measures = [
+            monitor.measure_drift(model, window),
+            monitor.measure_quality(model, window),
+            monitor.measure_performance(model, window),
+        ]
+        bake = monitor.settle_bake(model, window)
+        decided = monitor.decide(model, window)
+        list(published.values()) >> measures[0]
+        list(published.values()) >> measures[1]
+        list(published.values()) >> measures[2]
+        measures >> bake >> decided
+        published["labels"] >> decided  # a halted batch skips what lies between
+
+        decided >> [
+            EmptyOperator(task_id="stay", task_display_name="Stay"),
+            monitor.halt(decided["decision"]),
+            monitor.rollback(model, decided["decision"]),
+            TriggerDagRunOperator(
+                task_id="retrain",
+                task_display_name="Retrain",
+                trigger_dag_id=f"{model}__retrain",
+                trigger_run_id=decided["run_id"],
+                conf=decided["request"],
+                logical_date=None,
+                skip_when_already_exists=True,
+            ),
+        ]

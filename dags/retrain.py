@@ -1,0 +1,25 @@
+"""``<model>__retrain``: a candidate is made, judged, and promoted if it is better. Started by a decision or by hand."""
+
+from airflow.sdk import chain
+
+from perennial.orchestration import retrain
+from perennial.orchestration.dag import model_dag
+from perennial.orchestration.declared import declared_models
+from perennial.orchestration.forms import retrain_form
+from perennial.orchestration.links import linked
+from perennial.orchestration.review import ReviewSensor
+
+for config in declared_models():
+    model = config.model
+    with model_dag(config, "retrain", params=retrain_form()):
+        request = retrain.open_request(model)
+        frozen = retrain.snapshot(model, request)
+        fitted = retrain.fit.override(execution_timeout=retrain.fit_timeout(config))(model, request, frozen)
+        evaluation = retrain.evaluate(model, fitted, frozen)
+        candidate = linked(retrain.register(model, fitted, frozen))
+        signoff = linked(retrain.gates(model, request, candidate, evaluation, frozen))
+        review = ReviewSensor(task_id="review", task_display_name="Review", model=model, signoff=signoff)
+        release = linked(retrain.promote(model, request, signoff, review.output))
+        outcome = retrain.conclude(model, request)
+
+        chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)

@@ -1,0 +1,50 @@
+"""A DAG as this house makes it: who owns it, what it says of itself, how it retries."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Param
+
+from perennial.config import ModelConfig
+from perennial.orchestration.docs import DESCRIPTIONS, describe
+
+RETRIES: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 3.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "execution_timeout": timedelta(hours=1),
+}
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def model_dag(config: ModelConfig, kind: str, *, params: dict[str, Param], **options: Any) -> DAG:
+    """The DAG ``<model>__<kind>``: one run at a time, transient errors tried again over some three minutes.
+
+    ``options`` are those of a DAG: its schedule, its start and whether it catches up.
+    """
+    return DAG(
+        f"{config.model}__{kind}",
+        description=f"{DESCRIPTIONS[kind]}: {config.title}",
+        doc_md=describe(config, kind),
+        tags={config.model, kind, config.task, *config.tags},
+        default_args={"owner": config.owner, **RETRIES},
+        params=params,
+        max_active_runs=1,
+        **{"schedule": None, "start_date": config.schedule.start, "catchup": False, **options},
+    )
+
+
+def upkeep_dag(dag_id: str, **options: Any) -> DAG:
+    """A DAG about all models."""
+    return DAG(
+        dag_id,
+        description=DESCRIPTIONS["maintenance"],
+        doc_md=DESCRIPTIONS["maintenance"],
+        tags={"perennial", "maintenance"},
+        default_args={"owner": "perennial", **RETRIES},
+        start_date=EPOCH,
+        catchup=False,
+        max_active_runs=1,
+        **options,
+    )

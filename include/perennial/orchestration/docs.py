@@ -1,0 +1,77 @@
+"""What a DAG says of itself in the Airflow UI, from ``model.yaml`` alone."""
+
+from perennial.config import ModelConfig
+
+DESCRIPTIONS = {
+    "monitor": "Takes one window of logs in, measures it, and decides",
+    "retrain": "Trains a candidate, judges it, and promotes it if it is better",
+    "rollback": "Takes the champion back to a version that passed its bake",
+    "maintenance": (
+        "Removes old staged files, rejects reviews whose deadline has passed, and checks that ledger and registry agree"
+    ),
+}
+
+_PAGE = """\
+# {title}
+
+{description}.
+
+| | |
+|---|---|
+| task | {task}, {n_features} features |
+| windows | {windows} |
+| data | halts above {max_share_bad:.1%} bad rows or below {min_rows:,} rows |
+| performance | {performance} |
+| drift | more than {weighted_share:.0%} of the champion's importance in drifted features |
+| retrains after | {k} of {n} breached windows and the newest; at most {retrains} in {per} |
+| gates | {gates}; {metric} better than the champion's by {min_gain:g} |
+| review | {review} |
+| bake | {bake_windows} windows: {bake_metric} against {bake_bound:g} |
+
+Everything here is declared in `{model}/model.yaml`; what happened is told by `perennial timeline {model}`.
+"""
+
+
+def describe(config: ModelConfig, kind: str) -> str:
+    """The page of one DAG, as Markdown."""
+    gates = [f"{name} {_bounds(gate.min, gate.max)}" for name, gate in config.signoff.metrics.items()]
+    signals = [
+        f"{name} {'at least' if config.more_is_better(name) else 'at most'} {signal.bound:g} ({signal.role})"
+        for name, signal in config.signals.performance.items()
+    ]
+    return _PAGE.format(
+        title=config.title,
+        description=DESCRIPTIONS[kind],
+        task=config.task,
+        n_features=len(config.features),
+        windows=f"every {config.schedule.every}" if config.schedule.every else f"by cron, {config.schedule.cron}",
+        max_share_bad=config.validation.max_share_bad,
+        min_rows=config.validation.min_rows,
+        performance=", ".join(signals),
+        weighted_share=config.signals.drift.weighted_share,
+        k=config.policy.breaches.k,
+        n=config.policy.breaches.n,
+        retrains=config.policy.budget.retrains,
+        per=config.policy.budget.per,
+        gates=", ".join(gates),
+        metric=config.signoff.versus_champion.metric,
+        min_gain=config.signoff.versus_champion.min_gain,
+        review=f"{config.signoff.review.mode}; {config.signoff.review.after_rollback} after a rollback",
+        bake_windows=config.bake.windows,
+        bake_metric=config.bake.metric,
+        bake_bound=config.bake.bound,
+        model=config.model,
+    )
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    """Bounds in words.
+
+    >>> _bounds(0.6, None)
+    'at least 0.6'
+    >>> _bounds(0.1, 0.9)
+    'between 0.1 and 0.9'
+    """
+    if low is None:
+        return f"at most {high:g}"
+    return f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"

@@ -1,0 +1,46 @@
+"""The forms of manual runs."""
+
+from airflow.sdk import Param
+
+
+def _optional_moment(title: str, description: str) -> Param:
+    return Param(None, description, title=title, type=["null", "string"], format="date-time")
+
+
+def monitor_form() -> dict[str, Param]:
+    """Which window; without one a run takes the window that its data interval names."""
+    return {
+        "window_start": _optional_moment(
+            "Window from", "First moment of event time. Empty: the window of the data interval."
+        ),
+        "window_end": _optional_moment("Window until", "The first moment that is no longer in it."),
+    }
+
+
+def retrain_form() -> dict[str, Param]:
+    """As of when, why, and who has to agree."""
+    return {
+        "as_of": _optional_moment(
+            "As of", "What arrived later is not used. Empty: the end of the last monitored window."
+        ),
+        "reason": Param("asked for by hand", title="Reason", type="string", minLength=1),
+        "review": Param(
+            "policy",
+            title="Review",
+            description="manual makes a human look at the candidate; it can not be weaker than the model's own policy.",
+            enum=["policy", "auto", "manual"],
+        ),
+    }
+
+
+def rollback_form() -> dict[str, Param]:
+    """To which version, and why."""
+    return {
+        "version": Param(
+            None,
+            title="Version",
+            description="One that passed its bake. Empty: the last such version before the champion.",
+            type=["null", "string"],
+        ),
+        "reason": Param(title="Reason", description="It goes to the ledger.", type="string", minLength=3),
+    }

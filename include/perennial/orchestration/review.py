@@ -1,0 +1,114 @@
+"""The human gate: a sensor that gives its worker slot back while a reviewer thinks.
+
+The answer is a tag on the model version, set in the MLflow UI. The trigger only watches for it, over MLflow's REST API,
+without importing MLflow; what the answer is worth is judged by the task when it resumes.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from perennial.contracts import Review, Signoff, from_record, to_record
+from perennial.errors import PermanentError, TransientError
+from perennial.orchestration.links import ModelVersionLink, leave_link
+from perennial.orchestration.session import opened
+from perennial.settings import load_settings
+from perennial.signoff.polling import read_tag, verdict_of
+
+log = logging.getLogger(__name__)
+GRACE = timedelta(seconds=5)
+
+
+class ReviewTrigger(BaseTrigger):
+    """Fires when the tag ``signoff`` of a model version is an answer, or when the version can not be read any more."""
+
+    def __init__(self, model: str, version: str, poll_s: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.model = model
+        self.version = version
+        self.poll_s = poll_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and its arguments; no address, which may hold a password."""
+        arguments = {"model": self.model, "version": self.version, "poll_s": self.poll_s}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Ask every ``poll_s`` seconds; a server that does not answer is asked again."""
+        uri = load_settings().require_mlflow_uri()
+        async with httpx.AsyncClient(timeout=30) as client:
+            while True:
+                verdict: str | None = None
+                try:
+                    verdict = verdict_of(await read_tag(client, uri, self.model, self.version))
+                except TransientError as error:
+                    log.warning("%s; asking again in %g s", error, self.poll_s)
+                except PermanentError as error:
+                    verdict = str(error)
+                if verdict is not None:
+                    yield TriggerEvent({"seen": verdict})  # type: ignore[no-untyped-call]  # Airflow's
+                    return
+                await asyncio.sleep(self.poll_s)
+
+
+class ReviewSensor(BaseSensorOperator):
+    """Ends with the Review of a Signoff: at once where the policy answers, else when a human or the deadline does.
+
+    Ends skipped, saying why, when the gates failed: there is nothing to review.
+    """
+
+    template_fields = ("signoff",)
+    operator_extra_links = (ModelVersionLink(),)
+
+    def __init__(self, *, model: str, signoff: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.model = model
+        self.signoff = signoff
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Look once, and wait elsewhere if there is no answer yet."""
+        signed = from_record(Signoff, self.signoff)
+        leave_link(context["ti"], signed.model, signed.version)
+        if not signed.passed:
+            failed = [f"{gate.name}: {gate.detail}" for gate in signed.gates if not gate.passed]
+            raise AirflowSkipException(f"version {signed.version} failed its gates: {'; '.join(failed)}")
+        return self._answer(signed)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Airflow ends the wait at the deadline with a timeout: that is an answer too."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout:
+            return self._answer(from_record(Signoff, self.signoff))
+
+    def resume(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+        """The tag has changed: see what it is worth."""
+        self.log.info("MLflow says: %s", event["seen"])
+        return self._answer(from_record(Signoff, self.signoff))
+
+    def _answer(self, signed: Signoff) -> dict[str, Any]:
+        from perennial import pipeline
+
+        now = datetime.now(UTC)
+        with opened(self.model) as (config, runtime):
+            review = pipeline.review(config, signed, runtime=runtime, now=now)
+            policy = config.signoff.review
+        if review is None:
+            self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", signed.version)
+            trigger = ReviewTrigger(self.model, signed.version, policy.poll_s)
+            self.defer(trigger=trigger, method_name="resume", timeout=policy.deadline + GRACE)
+        self.log.info("%s by %s: %s", review.verdict, review.reviewer, review.reason)
+        return to_record(review)
+
+
+def require_approval(review: Review) -> None:
+    """End the task skipped, saying why, when a review is not an approval."""
+    if review.verdict != "approved":
+        raise AirflowSkipException(f"version {review.version} rejected by {review.reviewer}: {review.reason}")

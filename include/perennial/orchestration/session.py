@@ -1,0 +1,41 @@
+"""What every task body begins with: the model's present configuration and an open runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow.sdk.log import mask_secret
+
+from perennial.config import ModelConfig
+from perennial.orchestration.errors import airflow_errors
+from perennial.settings import load_settings
+
+if TYPE_CHECKING:
+    from perennial.pipeline import Runtime
+
+
+@contextmanager
+def opened(model: str) -> Iterator[tuple[ModelConfig, Runtime]]:
+    """The model and the runtime of one task, with Perennial's errors in Airflow's words and no password in its log."""
+    with opened_runtime() as runtime:
+        yield runtime.config(model), runtime
+
+
+@contextmanager
+def opened_runtime() -> Iterator[Runtime]:
+    """The runtime alone, for a task that is about all models."""
+    with airflow_errors():
+        settings = load_settings()
+        for url in (settings.require_database_url(), settings.require_mlflow_uri()):
+            if password := urlsplit(url).password:
+                mask_secret(password)
+        from perennial import pipeline
+
+        runtime = pipeline.open_runtime(settings)
+        try:
+            yield runtime
+        finally:
+            runtime.store.close()

@@ -1,0 +1,125 @@
+"""When the windows of a model end, for Airflow's scheduler.
+
+Airflow's own delta timetable counts from 1970 when it does not catch up, so that a two-week window would be cut at
+another place than the one ``model.yaml`` declares; and a DAG's ``end_date`` keeps later manual runs waiting for ever.
+These two count from ``schedule.start`` and end with ``schedule.end``.
+"""
+
+from datetime import UTC, datetime, timedelta
+from math import ceil, floor
+from typing import Any, Self
+
+from airflow.sdk.timezone import coerce_datetime
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
+from pendulum import DateTime
+
+from perennial.config import Schedule
+
+
+class EveryTimetable(DeltaDataIntervalTimetable):
+    """Windows of one length, the first of which begins at ``anchor``; none ends after ``end``."""
+
+    def __init__(self, every: timedelta, anchor: datetime, end: datetime | None) -> None:
+        super().__init__(every)
+        self._every = every
+        self._anchor = _utc(anchor)
+        self._end = end
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The next window, or None after the last one."""
+        return _until(
+            self._end,
+            super().next_dagrun_info(
+                last_automated_data_interval=last_automated_data_interval, restriction=restriction
+            ),
+        )
+
+    def infer_manual_data_interval(self, run_after: DateTime) -> DataInterval:
+        """The last window that was over at ``run_after``."""
+        end = self._align_to_prev(_earlier(run_after, self._end))
+        return DataInterval(start=self._get_prev(end), end=end)
+
+    def _round(self, dt: DateTime, anchor: DateTime) -> DateTime:  # noqa: ARG002 - ours is the declared one
+        return self._align_to_prev(dt)
+
+    def _align_to_prev(self, current: DateTime) -> DateTime:
+        return self._tick(floor((current - self._anchor) / self._every))
+
+    def _align_to_next(self, current: DateTime) -> DateTime:
+        return self._tick(ceil((current - self._anchor) / self._every))
+
+    def _tick(self, number: int) -> DateTime:
+        return self._anchor + number * self._every
+
+    def serialize(self) -> dict[str, Any]:
+        """JSON-ready arguments."""
+        return {"every_s": self._every.total_seconds(), "anchor": self._anchor.isoformat(), "end": _text(self._end)}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> Self:
+        """The timetable that ``serialize`` wrote."""
+        anchor = datetime.fromisoformat(data["anchor"])
+        return cls(timedelta(seconds=data["every_s"]), anchor, _moment(data["end"]))
+
+
+class CronTimetable(CronDataIntervalTimetable):
+    """Windows between the ticks of a cron expression in UTC; none ends after ``end``."""
+
+    def __init__(self, expression: str, end: datetime | None) -> None:
+        super().__init__(expression, timezone="UTC")
+        self._end = end
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The next window, or None after the last one."""
+        return _until(
+            self._end,
+            super().next_dagrun_info(
+                last_automated_data_interval=last_automated_data_interval, restriction=restriction
+            ),
+        )
+
+    def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
+        """The last window that was over at ``run_after``."""
+        return super().infer_manual_data_interval(run_after=_earlier(run_after, self._end))
+
+    def serialize(self) -> dict[str, Any]:
+        """JSON-ready arguments."""
+        return {"expression": self._expression, "end": _text(self._end)}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> Self:
+        """The timetable that ``serialize`` wrote."""
+        return cls(data["expression"], _moment(data["end"]))
+
+
+def timetable(schedule: Schedule) -> EveryTimetable | CronTimetable:
+    """The timetable of a model's windows."""
+    if schedule.every is not None:
+        return EveryTimetable(schedule.every, schedule.start, schedule.end)
+    return CronTimetable(str(schedule.cron), schedule.end)
+
+
+def _until(end: datetime | None, found: DagRunInfo | None) -> DagRunInfo | None:
+    interval = found.data_interval if found else None
+    return None if interval and end and interval.end > end else found
+
+
+def _earlier(moment: DateTime, end: datetime | None) -> DateTime:
+    return moment if end is None else min(moment, _utc(end))
+
+
+def _utc(moment: datetime) -> DateTime:
+    return coerce_datetime(moment.astimezone(UTC))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
