@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.config import load_model
 from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff
-from perennial.signoff.review import World, answer_of
+from perennial.signoff.review import World, answer_of, entry_id
 from perennial.signoff.verdict import describe, review_mode
 
 DEADLINE = timedelta(hours=1)
@@ -38,7 +38,8 @@ def signoff(*, passed: bool = True, review: str = "manual") -> Signoff:
 
 def world(tag: str | None = "pending", champion: str | None = "2", digest: str = "d", late_min: int = 0) -> World:
     now = SIGNED_AT + DEADLINE + timedelta(minutes=late_min)
-    return World(tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
+    entry = entry_id(signoff())
+    return World(entry=entry, tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
 
 
 @given(
@@ -69,6 +70,12 @@ def test_an_approval_read_after_the_deadline_does_not_count() -> None:
     late = answer_of(signoff(), world("approved", late_min=1), deadline=DEADLINE)
     assert late is not None
     assert (late.verdict, late.reviewer) == ("rejected", "deadline")
+
+
+def test_an_approval_of_another_signoff_of_the_version_does_not_count() -> None:
+    answer = answer_of(signoff(), replace(world("approved"), entry="another"), deadline=DEADLINE)
+    assert answer is not None
+    assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
 
 
 def test_without_the_time_of_day_the_deadline_is_not_asked() -> None:

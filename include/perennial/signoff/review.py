@@ -31,10 +31,11 @@ def entry_id(signoff: Signoff) -> str:
 class World:
     """What an answer is held against: tags, champion and files as they are now.
 
-    ``since`` is when the signoff was written; ``now`` is None where the deadline is not asked about. ``digest`` is None
-    when the files were not looked at.
+    ``entry`` is the signoff that the version's tags speak of. ``since`` is when the signoff was written; ``now`` is
+    None where the deadline is not asked about. ``digest`` is None when the files were not looked at.
     """
 
+    entry: str | None
     tag: str | None
     reviewer: str | None
     champion: str | None
@@ -56,7 +57,7 @@ def answer_of(signoff: Signoff, world: World, *, deadline: timedelta) -> Review 
     >>> gate = Gate(name="metric/r2", passed=True, value=0.5, bound=0.3, detail="r2 0.5 keeps the minimum 0.3")
     >>> signed = Signoff(model="m", version="3", artifact_digest="d", champion_seen="2", gates=(gate,), passed=True,
     ...     review="manual", as_of=day.end, train=day, holdout=day)
-    >>> world = World(tag="approved", reviewer="ada", champion="2", digest="d", since=day.end)
+    >>> world = World(entry=entry_id(signed), tag="approved", reviewer="ada", champion="2", digest="d", since=day.end)
     >>> answer_of(signed, world, deadline=timedelta(hours=1)).verdict
     'approved'
     >>> answer_of(signed, replace(world, champion="4"), deadline=timedelta(hours=1)).verdict
@@ -93,6 +94,8 @@ def changes(signoff: Signoff, world: World) -> str | None:
         return f"the champion changed from version {signoff.champion_seen} to version {world.champion}"
     if world.digest is not None and world.digest != signoff.artifact_digest:
         return f"the files changed from digest {signoff.artifact_digest[:16]} to {world.digest[:16]}"
+    if signoff.review == "manual" and world.entry != entry_id(signoff):
+        return f"the tag {ENTRY_TAG} of the version changed to {world.entry}, which is another signoff,"
     return None
 
 
@@ -121,12 +124,12 @@ def read_review(
         return Review(
             model=signoff.model, version=signoff.version, verdict="rejected", reviewer="policy", reason=reason
         )
-    ours = tags.get(ENTRY_TAG) == entry.entry_id
-    tag = tags.get(SIGNOFF_TAG) if ours else None
+    tag = tags.get(SIGNOFF_TAG)
     if signoff.review == "manual" and signoff.passed:
         _note(signoff, tag, tags, registry=registry)
     needs_files = signoff.review == "auto" or verdict_of(tag) == "approved"
     world = World(
+        entry=tags.get(ENTRY_TAG),
         tag=tag,
         reviewer=tags.get(REVIEWER_TAG),
         champion=state.champion,
@@ -188,6 +191,7 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
         version=signoff.version,
         payload={
             "review": to_record(review),
+            "verdict": review.verdict,
             "signoff": entry_id(signoff),
             "artifact_digest": signoff.artifact_digest,
             "champion_seen": signoff.champion_seen,
