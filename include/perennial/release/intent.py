@@ -1,0 +1,164 @@
+"""Finishing what a release began: from the intent alone, as often as it takes, with one end state.
+
+A release is written down before anything moves (``promotion_intent``, ``rollback_intent``). Everything after it follows
+from the intent: the aliases and tags, for an automatic rollback the hold, and last the completion (``promotion``,
+``rollback``). Repeating any of these changes nothing, so a release that was cut off between two of them is finished by
+running all of them again.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from perennial.config import ModelConfig
+from perennial.contracts import Fit, LedgerEntry, Release, ReleaseState, Window, digest_of, to_record
+from perennial.errors import IntegrityError, PermanentError, ReleaseError, TransientError
+from perennial.registry import Registry
+from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
+from perennial.store import Store, ledger
+
+Step = Callable[[str], None]
+"""Called after every step of a release with its name: where the tests cut a release off. Does nothing otherwise."""
+
+
+def no_step(_: str) -> None:
+    """Go on."""
+
+
+def open_intent(store: Store, intent: LedgerEntry) -> None:
+    """Write an intent. Raises ReleaseError when it was written before and then abandoned: a new signoff is needed."""
+    if not ledger.append(store, intent):
+        raise ReleaseError(
+            f"{intent.model}: the release of version {intent.version} was begun before and abandoned (ledger entry "
+            f"{intent.entry_id}); retrain, or sign the version off again"
+        )
+
+
+def completion_of(intent_id: str) -> str:
+    """The id of the entry that completes an intent. Pure."""
+    return digest_of("completion", intent_id)
+
+
+def released(completion: LedgerEntry) -> Release:
+    """The release that a completion records. Pure."""
+    previous = completion.payload["previous"]
+    return Release(
+        model=completion.model,
+        kind="promotion" if completion.kind == "promotion" else "rollback",
+        version=str(completion.version),
+        previous=None if previous is None else str(previous),
+        entry_id=completion.entry_id,
+    )
+
+
+def finish(intent: LedgerEntry, *, store: Store, registry: Registry, step: Step = no_step) -> Release:
+    """Move the aliases, then write the completion. The caller holds the model's release lock.
+
+    Raises IntegrityError when the alias ``champion`` is on neither of the two versions of the release: it was moved by
+    hand in between, and is left as it is.
+    """
+    name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
+    serving = alias_version(registry, name, "champion")
+    if serving not in (previous, version):
+        raise IntegrityError(
+            f"{name}: the release of version {version} was cut off, and MLflow's alias champion was moved by hand to "
+            f"version {serving} meanwhile; set it to {version}, and this run finishes the release"
+        )
+    set_alias(registry, name, "champion", version)
+    step("after_alias")
+    if intent.kind == "promotion_intent":
+        _settle_promotion(name, version, registry)
+    else:
+        _settle_rollback(intent, store, registry)
+    step("after_tags")
+    completion = LedgerEntry(
+        entry_id=completion_of(intent.entry_id),
+        model=name,
+        kind="promotion" if intent.kind == "promotion_intent" else "rollback",
+        at=intent.at,
+        actor=intent.actor,
+        reason=intent.reason,
+        version=version,
+        payload={**intent.payload, "intent": intent.entry_id},
+    )
+    ledger.append(store, completion)
+    step("after_completion")
+    return released(completion)
+
+
+def _settle_promotion(name: str, version: str, registry: Registry) -> None:
+    if alias_version(registry, name, "challenger") == version:
+        delete_alias(registry, name, "challenger")
+    set_version_tags(registry, name, version, {"perennial.release": "promoted"})
+
+
+def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> None:
+    gone = str(intent.payload["previous"])
+    set_alias(registry, intent.model, "stable", str(intent.version))
+    set_version_tags(registry, intent.model, gone, {"perennial.release": "rolled back"})
+    if stretch := intent.payload.get("hold"):
+        hold = LedgerEntry(
+            entry_id=digest_of("hold", intent.entry_id),
+            model=intent.model,
+            kind="hold",
+            at=intent.at,
+            actor=intent.actor,
+            reason=f"version {gone}, made from this stretch, was rolled back: {intent.reason}",
+            version=gone,
+            payload={"stretch": stretch, "version": gone},
+        )
+        ledger.append(store, hold)
+
+
+def finish_pending(
+    config: ModelConfig, *, store: Store, registry: Registry, step: Step = no_step
+) -> tuple[ReleaseState, str | None]:
+    """The state with nothing pending, and what was done about a release that was cut off (None: there was none).
+
+    A promotion whose files are gone or are not those that were approved is abandoned, unless its alias has moved
+    already: the ledger says so, and the champion before it goes on serving. The caller holds the model's release lock.
+    """
+    state = ledger.release_state(store, config.model)
+    intent = state.pending
+    if intent is None:
+        return state, None
+    kind = intent.kind.removesuffix("_intent")
+    problem = _problem(intent, registry)
+    if problem is None:
+        finish(intent, store=store, registry=registry, step=step)
+        done = f"{config.model}: finished the {kind} to version {intent.version}, which was cut off"
+    else:
+        done = f"{config.model}: abandoned the {kind} to version {intent.version}, which was cut off: {problem}"
+        abandonment = LedgerEntry(
+            entry_id=digest_of("abandoned", intent.entry_id),
+            model=config.model,
+            kind="integrity",
+            at=intent.at,
+            actor="reconcile",
+            reason=done,
+            version=intent.version,
+            payload={"abandons": intent.entry_id},
+        )
+        ledger.append(store, abandonment)
+    return ledger.release_state(store, config.model), done
+
+
+def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
+    """Why an intent can not be finished any more; None when it can. Raises RegistryUnavailable."""
+    version = str(intent.version)
+    if alias_version(registry, intent.model, "champion") == version:
+        return None
+    try:
+        found = artifact_digest(registry, intent.model, version)
+    except TransientError:
+        raise
+    except PermanentError as error:
+        return f"its files can not be read ({error})"
+    approved = intent.payload.get("artifact_digest")
+    if approved is not None and found != approved:
+        return f"its files have the digest {found[:16]}..., not the approved {str(approved)[:16]}..."
+    return None
+
+
+def stretch_of(fitted: Fit) -> dict[str, Any]:
+    """Everything that a version was made from and judged on, as a record. Pure."""
+    return to_record(Window(start=fitted.train.start, end=fitted.holdout.end))

@@ -1,0 +1,67 @@
+"""Ledger and aliases after a crash, and after a hand in the registry."""
+
+from perennial.config import ModelConfig
+from perennial.contracts import LedgerEntry, ReleaseState, digest_of
+from perennial.registry import Registry
+from perennial.registry.versions import alias_version, set_alias
+from perennial.release.intent import finish_pending
+from perennial.release.promote import LOCK
+from perennial.store import Store, ledger
+from perennial.store.ledger import divergence
+from perennial.store.locks import model_lock
+
+__all__ = ["divergence", "reconcile"]
+
+
+def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple[str, ...]:
+    """Finish what a crash cut off, and say so; an alias moved by hand is reported, in the ledger too, and left alone.
+
+    Returns one sentence for each thing done or found; empty when ledger and registry agree. Raises IntegrityError when
+    an alias was moved by hand in the middle of a release, LockTimeout, RegistryUnavailable, StoreUnavailable.
+    """
+    with model_lock(store, config.model, LOCK):
+        state, done = finish_pending(config, store=store, registry=registry)
+        said = [done] if done else []
+        champion = alias_version(registry, config.model, "champion")
+        if moved := divergence(state, champion):
+            said.append(_report(moved, alias="champion", found=champion, config=config, state=state, store=store))
+        said += _stable(config, state, store, registry)
+    return tuple(said)
+
+
+def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:
+    """The alias ``stable`` names the version trusted last. One step behind, it was a passed bake that was cut off."""
+    expected = state.stable[-1] if state.stable else None
+    found = alias_version(registry, config.model, "stable")
+    if found == expected:
+        return []
+    before = state.stable[-2] if len(state.stable) > 1 else None
+    if expected is not None and found == before:
+        set_alias(registry, config.model, "stable", expected)
+        return [f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"]
+    mend = f"set it back to version {expected} in MLflow" if expected else "delete it in MLflow"
+    message = (
+        f"{config.model}: MLflow's alias stable is {f'on version {found}' if found else 'gone'}, the ledger trusts "
+        f"{f'version {expected}' if expected else 'none'} last, so someone moved it by hand: {mend}"
+    )
+    return [_report(message, alias="stable", found=found, config=config, state=state, store=store)]
+
+
+def _report(
+    message: str, *, alias: str, found: str | None, config: ModelConfig, state: ReleaseState, store: Store
+) -> str:
+    """Put a finding into the ledger, once while this champion serves; the event time is that of the last entry."""
+    last = ledger.entries(store, state.model, last=1)
+    since = state.champion_since.isoformat() if state.champion_since else None
+    entry = LedgerEntry(
+        entry_id=digest_of("integrity", state.model, alias, found, state.champion, since),
+        model=state.model,
+        kind="integrity",
+        at=last[0].at if last else config.schedule.start,
+        actor="reconcile",
+        reason=message,
+        version=found,
+        payload={"alias": alias, "found": found, "ledger": state.champion},
+    )
+    ledger.append(store, entry)
+    return message
