@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.contracts import Role, Window, digest_of
+from perennial.contracts import Role, SourceKind, Window, digest_of
 from perennial.errors import ConfigError, first_of
 
 _DURATION = re.compile(r"^(\d+)\s*(min|h|d)$")
@@ -39,6 +39,7 @@ RESERVED = frozenset(
         "label",
         "labelled_at",
         "row_number",
+        "weighted_share",
     }
 )
 
@@ -214,7 +215,7 @@ class Validation(Strict):
 
 
 class DriftMethod(Strict):
-    """An Evidently method name with the distance at which a column counts as drifted."""
+    """An Evidently method name, or our ``psi_quantile``, with the distance at which a column counts as drifted."""
 
     method: Literal["wasserstein", "jensenshannon", "hellinger", "kl_div", "psi_quantile"]
     threshold: Annotated[float, Field(gt=0)]
@@ -232,6 +233,13 @@ class DriftSignals(Strict):
     score_role: Role = "alert"
     weighted_share: Share
     weighted_share_role: Role = "alert"
+
+    @field_validator("category")
+    @classmethod
+    def _of_categories(cls, value: DriftMethod) -> DriftMethod:
+        if value.method == "wasserstein":
+            raise ValueError("wasserstein measures numbers; take jensenshannon, hellinger, kl_div or psi_quantile")
+        return value
 
 
 class QualitySignals(Strict):
@@ -417,6 +425,23 @@ class ModelConfig(Strict):
     def categories(self) -> tuple[str, ...]:
         """Names of the categorical and boolean features, in the order of the file."""
         return tuple(name for name in self.features if name not in self.numbers)
+
+    def delivered(self, source: SourceKind) -> dict[str, str]:
+        """``{published column: its name in the delivery}``; optional columns that are not declared are left out."""
+        if source == "labels":
+            label = self.label
+            return {"prediction_id": label.id, "label": label.value, "labelled_at": label.timestamp}
+        columns = self.columns
+        names = {
+            "prediction_id": columns.id,
+            "event_time": columns.timestamp,
+            **{feature: feature for feature in self.features},
+            "score": columns.score,
+            "predicted": columns.predicted,
+            "model_version": columns.model_version,
+            "role": columns.role,
+        }
+        return {name: delivered for name, delivered in names.items() if delivered is not None}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -18,17 +18,17 @@ from perennial.store.engine import Store
 def bulk_transaction(store: Store) -> Iterator[Any]:
     """An ADBC cursor in one transaction, committed when the block ends well. Raises StoreUnavailable."""
     try:
-        connection = adbc.connect(store.libpq_uri)
+        with adbc.connect(store.libpq_uri) as connection, connection.cursor() as cursor:
+            yield cursor
+            connection.commit()
     except AdbcOperationalError as error:
         raise StoreUnavailable(f"PostgreSQL at {store.engine.url.host}:{store.engine.url.port}: {error}") from error
-    with connection, connection.cursor() as cursor:
-        yield cursor
-        connection.commit()
 
 
-def copy_in(cursor: Any, table: Table, rows: pa.RecordBatchReader) -> int:
+def copy_in(cursor: Any, table: Table, rows: pa.RecordBatchReader, *, temporary: bool = False) -> int:
     """COPY the rows of a reader into a table; column names must be the table's. Returns the number of rows."""
-    n_rows: int = cursor.adbc_ingest(table.name, rows, mode="append", db_schema_name=table.schema)
+    schema = {} if temporary else {"db_schema_name": table.schema}
+    n_rows: int = cursor.adbc_ingest(table.name, rows, mode="append", temporary=temporary, **schema)
     return n_rows
 
 

@@ -74,6 +74,10 @@ class Storage:
         with self.filesystem.open_input_file(self.path(relative)) as source:
             return pq.read_table(source, columns=columns)
 
+    def move(self, source: str, target: str) -> None:
+        """Give a file its final name; a file that had it is replaced."""
+        self.filesystem.move(self.path(source), self.path(target))
+
     def delete(self, relative: str) -> None:
         """Remove a file; one that is gone already is fine."""
         if self.exists(relative):

@@ -1,0 +1,120 @@
+"""The statements of a publication: who is new, who was there before, and who contradicts what was published.
+
+All run in the publishing transaction, over two temporary tables: ``arriving`` (the keys of the accepted rows) and
+``again`` (the whole rows whose key is taken). Everything that is compared is compared in PostgreSQL, so that memory here
+does not grow with the batch.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from perennial.store.schema import quarantine
+
+ARRIVING = "perennial_arriving"
+AGAIN = "perennial_again"
+CONTRADICTING = "perennial_contradicting"
+_POSTGRES = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
+def run(cursor: Any, statement: Any) -> None:
+    """Execute a Core statement on an ADBC cursor, every value a parameter."""
+    compiled = statement.compile(dialect=_POSTGRES)
+    values = tuple(compiled.params[name] for name in getattr(compiled, "positiontup", None) or ())
+    cursor.execute(str(compiled), values or None)
+
+
+def scalar(cursor: Any, statement: sa.Select[Any]) -> Any:
+    """The first value of the first row; None without a row."""
+    run(cursor, statement)
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def temporary(name: str, columns: list[sa.Column[Any]]) -> sa.Table:
+    """A table of this transaction's own: all columns without constraints, and the row's number in its batch."""
+    bare = [sa.Column(column.name, column.type) for column in columns]
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("row_number", sa.BigInteger),
+        *bare,
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
+
+
+def create(table: sa.Table) -> Any:
+    """The statement that makes a temporary table."""
+    return CreateTable(table)
+
+
+def key_of(target: sa.Table) -> list[str]:
+    """The names of the primary key."""
+    return [column.name for column in target.primary_key.columns]
+
+
+def contradicting(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
+    """The numbers of label rows whose id comes with several labels in this delivery."""
+    key = [arriving.c[name] for name in key_of(target)]
+    several = sa.select(*key).group_by(*key).having(sa.func.min(arriving.c.label) != sa.func.max(arriving.c.label))
+    return sa.select(arriving.c.row_number).where(sa.tuple_(*key).in_(several)).order_by(arriving.c.row_number)
+
+
+def quarantine_contradicting(rows: sa.Table, target: sa.Table, batch_seq: int) -> Any:
+    """INSERT into the quarantine every one of ``rows``, which contradict each other, naming all labels of the id."""
+    key = [rows.c[name] for name in key_of(target)]
+    other = rows.alias("other")
+    same_key = sa.and_(*(other.c[column.name] == column for column in key))
+    label = sa.cast(other.c.label, sa.Text)
+    labels = sa.select(sa.func.string_agg(sa.distinct(label), sa.literal(" and ", sa.Text))).where(same_key)
+    reason = sa.func.concat(
+        sa.literal("label: conflicting values for one id in one delivery: ", sa.Text), labels.scalar_subquery()
+    )
+    return _into_quarantine(sa.select(*_line(rows, batch_seq, reason)))
+
+
+def taken(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
+    """The numbers of rows whose key is published already, or came earlier in this batch."""
+    key = [arriving.c[name] for name in key_of(target)]
+    nth = sa.select(
+        arriving.c.row_number,
+        *key,
+        sa.func.row_number().over(partition_by=key, order_by=arriving.c.row_number).label("nth"),
+    ).subquery()
+    published = sa.exists().where(*(target.c[name] == nth.c[name] for name in key_of(target)))
+    return sa.select(nth.c.row_number).where(sa.or_(nth.c.nth > 1, published)).order_by(nth.c.row_number)
+
+
+def quarantine_differing(again: sa.Table, target: sa.Table, batch_seq: int) -> Any:
+    """INSERT into the quarantine what has a published key but not the published content, naming both values."""
+    content = [c for c in target.columns if c.name not in (*key_of(target), "batch_seq")]
+    differs = [again.c[c.name].is_distinct_from(c) for c in content]
+    words = [
+        sa.case((differs_here, _both(c, again.c[c.name]))) for c, differs_here in zip(content, differs, strict=True)
+    ]
+    same_key = sa.and_(*(again.c[name] == target.c[name] for name in key_of(target)))
+    reason = sa.func.concat_ws(sa.literal("; ", sa.Text), *words)
+    rows = sa.select(*_line(again, batch_seq, reason)).join_from(again, target, same_key).where(sa.or_(*differs))
+    return _into_quarantine(rows)
+
+
+def _both(published: sa.Column[Any], delivered: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    null = sa.literal("null", sa.Text)
+    return sa.func.concat(
+        sa.literal(f"{published.name}: published ", sa.Text),
+        sa.func.coalesce(sa.cast(published, sa.Text), null),
+        sa.literal(", delivered again as ", sa.Text),
+        sa.func.coalesce(sa.cast(delivered, sa.Text), null),
+    )
+
+
+def _line(rows: sa.Table, batch_seq: int, reason: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[Any], ...]:
+    seq = sa.cast(sa.literal(batch_seq), sa.BigInteger)
+    return seq, rows.c.row_number, reason, sa.cast(sa.func.row_to_json(rows.table_valued()), sa.Text)
+
+
+def _into_quarantine(lines: sa.Select[Any]) -> Any:
+    return sa.insert(quarantine).from_select(["batch_seq", "row_number", "reason", "raw"], lines)

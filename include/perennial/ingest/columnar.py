@@ -1,0 +1,28 @@
+"""Parquet files, a bounded batch of rows at a time."""
+
+from collections.abc import Iterator
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perennial.ingest.delivery import Findings, Unusable, as_text
+from perennial.ingest.files import Place
+
+_BATCH_ROWS = 65_536
+
+
+def read_parquet(
+    place: Place, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
+) -> Iterator[pa.RecordBatch]:
+    """The declared columns of one file as text. Raises Unusable for a truncated or foreign file."""
+    with place.filesystem.open_input_file(place.path) as source:
+        try:
+            file = pq.ParquetFile(source)
+            names = file.schema_arrow.names
+            findings.saw(names)
+            wanted = [name for name in declared if name in names]
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted or names[:1]):
+                yield as_text(connection, batch, declared)
+        except (pa.ArrowException, OSError, duckdb.Error) as error:
+            raise Unusable(f"{place.name}: not readable as Parquet: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,175 @@
+"""Stage: the rows of one window, as they were delivered, to one Parquet file."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import MappingProxyType
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from perennial.config import FileSource, ModelConfig
+from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
+from perennial.errors import StorageUnavailable, first_of
+from perennial.ingest.columnar import read_parquet
+from perennial.ingest.delimited import read_csv
+from perennial.ingest.delivery import Findings, Unusable, declared_columns, session, staged_schema
+from perennial.ingest.files import Place, digest_file, digesting, find
+from perennial.ingest.jsonl import read_jsonl
+from perennial.ingest.tables import read_table
+from perennial.store import Store
+from perennial.store.schema import batches
+
+_NO_URLS: Mapping[str, str] = MappingProxyType({})
+
+
+def stage(
+    config: ModelConfig,
+    window: Window,
+    source: SourceKind,
+    *,
+    store: Store,
+    home: Path,
+    table_urls: Mapping[str, str] = _NO_URLS,
+) -> Batch:
+    """Stream what the source delivered for ``window`` to staging and record it.
+
+    A delivery that can not be used comes back with ``problem`` set. The same content again is the same batch; a published
+    one is left as it was recorded. ``table_urls`` holds the values of the environment variables that ``url_env`` names.
+    Raises ConfigError, and a TransientError when the source, the storage or the store can not be reached.
+    """
+    origin = config.sources.predictions if source == "predictions" else config.sources.labels
+    declared = declared_columns(config, source)
+    places = find(config, origin, window, home) if isinstance(origin, FileSource) else ()
+    findings = Findings()
+    incoming = f"staging/{config.model}/{source}/{window.key}.{uuid4().hex}.incoming"
+    n_rows, problem = 0, None
+    with closing(session()) as connection:
+        if isinstance(origin, FileSource):
+            rows = _read_files(places, origin, declared, findings, connection)
+        else:
+            rows = read_table(
+                config, origin, window, declared, findings, urls=table_urls, store=store, connection=connection
+            )
+        try:
+            n_rows = _write(rows, incoming, declared, store)
+        except Unusable as error:
+            problem = str(error)
+            findings.digests = [digest_file(place) for place in places]
+    digest = hashlib.sha256("".join(sorted(findings.digests)).encode()).hexdigest()
+    batch_id = digest_of(config.model, source, window.key, digest)
+    missing, extra = _difference(declared, findings)
+    batch = Batch(
+        batch_id=batch_id,
+        model=config.model,
+        source=source,
+        window=window,
+        digest=digest,
+        n_rows=n_rows,
+        uri=f"staging/{config.model}/{source}/{batch_id}.parquet" if problem is None else None,
+        files=tuple(place.name for place in places),
+        missing_columns=missing,
+        extra_columns=extra,
+        problem=problem or _verdict(config, origin.allow_empty, missing, extra, n_rows, len(places), origin.kind),
+    )
+    return _record(batch, incoming, store)
+
+
+def _read_files(
+    places: tuple[Place, ...],
+    source: FileSource,
+    declared: tuple[str, ...],
+    findings: Findings,
+    connection: duckdb.DuckDBPyConnection,
+) -> Iterator[pa.RecordBatch]:
+    for place in places:
+        try:
+            if source.format == "parquet":
+                yield from read_parquet(place, declared, findings, connection)
+                findings.digests.append(digest_file(place))
+                continue
+            with digesting(place) as stream:
+                if source.format == "csv":
+                    yield from read_csv(stream, place.name, declared, findings)
+                else:
+                    yield from read_jsonl(stream, place.name, declared, findings, connection)
+                findings.digests.append(stream.hexdigest())
+        except OSError as error:
+            if place.local:
+                raise Unusable(f"{place.name}: not readable: {error}") from error
+            raise StorageUnavailable(f"{place.name}: {error}") from error
+
+
+def _write(rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store) -> int:
+    n_rows = 0
+    with store.storage.write_parquet(incoming, staged_schema(declared)) as writer:
+        for batch in rows:
+            writer.write_batch(batch)
+            n_rows += batch.num_rows
+    return n_rows
+
+
+def _difference(declared: tuple[str, ...], findings: Findings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if findings.present is None:
+        return (), ()
+    missing = tuple(name for name in declared if name not in findings.present)
+    return missing, tuple(sorted(findings.present - set(declared)))
+
+
+def _verdict(
+    config: ModelConfig,
+    allow_empty: bool,
+    missing: tuple[str, ...],
+    extra: tuple[str, ...],
+    n_rows: int,
+    n_files: int,
+    kind: str,
+) -> str | None:
+    """Why the batch can not be audited, or None."""
+    if missing and n_rows:
+        renamed = f"; unknown columns [{first_of(extra)}] arrived: renamed?" if extra else ""
+        return f"broken schema: missing [{first_of(missing)}]{renamed}"
+    if extra and n_rows and config.validation.extra_columns == "halt":
+        return f"broken schema: extra columns [{first_of(extra)}] and validation.extra_columns is halt"
+    if n_rows == 0 and not allow_empty:
+        if kind == "files" and n_files == 0:
+            return "nothing delivered: no file matches the source's uri; a missing delivery is not an empty one"
+        return (
+            f"empty delivery: {n_files} files hold no rows"
+            if kind == "files"
+            else "empty delivery: no rows in the window"
+        )
+    return None
+
+
+def _record(batch: Batch, incoming: str, store: Store) -> Batch:
+    """Write or renew the batch's row; a published batch stays as it was recorded."""
+    table = batches
+    record = to_record(batch)
+    fresh = {"status": "staged", "reason": "", "n_staged": batch.n_rows, "staged": record}
+    statement = upsert(table).values(
+        batch_id=batch.batch_id,
+        model=batch.model,
+        source=batch.source,
+        window_start=batch.window.start,
+        window_end=batch.window.end,
+        **fresh,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["batch_id"], set_=fresh, where=table.c.status != "published"
+    )
+    published = sa.select(table.c.staged).where(table.c.batch_id == batch.batch_id, table.c.status == "published")
+    with store.begin() as connection:
+        before = connection.execute(published).scalar()
+    if before is not None or batch.uri is None:
+        store.storage.delete(incoming)
+    else:
+        store.storage.move(incoming, batch.uri)
+    with store.begin() as connection:
+        connection.execute(statement)
+        before = connection.execute(published).scalar()
+    return batch if before is None else from_record(Batch, before)

@@ -1,0 +1,144 @@
+"""A window of a table: PostgreSQL through ADBC, any other SQLAlchemy URL through a server-side cursor."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+import adbc_driver_manager
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from perennial.config import ModelConfig, TableSource
+from perennial.contracts import Window
+from perennial.errors import ConfigError, StoreUnavailable, first_of
+from perennial.ingest.delivery import Findings, Unusable, as_text
+from perennial.store import Store, bulk
+from perennial.store.engine import unavailable
+
+_BATCH_ROWS = 65_536
+_DIRECT = (sa.Integer, sa.Double, sa.Float, sa.Boolean, sa.String, sa.DateTime)
+
+
+class _DigestSink:
+    """A file that keeps the SHA-256 of what is written to it, and nothing else."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self.closed = False
+
+    def write(self, block: bytes) -> int:
+        """Digest a block."""
+        self.hash.update(block)
+        return len(block)
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+        self.closed = True
+
+
+def read_table(
+    config: ModelConfig,
+    source: TableSource,
+    window: Window,
+    declared: tuple[str, ...],
+    findings: Findings,
+    *,
+    urls: Mapping[str, str],
+    store: Store,
+    connection: duckdb.DuckDBPyConnection,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the half-open window on ``time_column``, ordered by id, as text.
+
+    The digest is that of the rows written as CSV, so that it does not depend on how they were cut into batches. Raises
+    ConfigError when the URL is not given, StoreUnavailable when its server is away, Unusable when the table is not there.
+    """
+    if source.url_env not in urls:
+        raise ConfigError(f"{config.model}: source table {source.table}: set {source.url_env} to its SQLAlchemy URL")
+    url = make_url(urls[source.url_env])
+    postgres = url.get_backend_name() == "postgresql"
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg2") if postgres else url)
+    sink = _DigestSink()
+    try:
+        with unavailable(url.host or str(url.database), url.port):
+            table = _reflect(engine, source)
+            findings.saw(table.columns.keys())
+            query = _window_query(table, source, window, declared)
+            rows = _through_adbc(engine, url, query, store) if postgres else _through_cursor(engine, query)
+            for chunk in rows:
+                batch = as_text(connection, chunk, declared)
+                pacsv.write_csv(batch, pa.PythonFile(sink, mode="w"), pacsv.WriteOptions(include_header=False))
+                yield batch
+    finally:
+        engine.dispose()
+    findings.digests.append(sink.hash.hexdigest())
+
+
+def _reflect(engine: sa.Engine, source: TableSource) -> sa.Table:
+    try:
+        table = sa.Table(source.table, sa.MetaData(), schema=source.schema_name, autoload_with=engine)
+    except sa.exc.NoSuchTableError as error:
+        raise Unusable(f"no table {source.table} in the database of {source.url_env}") from error
+    if source.time_column not in table.columns:
+        raise Unusable(
+            f"broken schema: table {source.table} has no time_column {source.time_column}; "
+            f"it has {first_of(table.columns.keys(), most=20)}"
+        )
+    return table
+
+
+def _window_query(table: sa.Table, source: TableSource, window: Window, declared: tuple[str, ...]) -> sa.Select[Any]:
+    time = table.c[source.time_column]
+    bounds: Sequence[Any] = (window.start, window.end)
+    if isinstance(time.type, sa.String):
+        bounds = [bound.isoformat() for bound in bounds]
+    elif not getattr(time.type, "timezone", False):
+        bounds = [bound.replace(tzinfo=None) for bound in bounds]
+    columns = [table.c[name] for name in declared if name in table.columns]
+    picked = [_plain(column) for column in columns] or [_plain(time)]
+    return sa.select(*picked).where(time >= bounds[0], time < bounds[1]).order_by(*columns[:1])
+
+
+def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    if isinstance(column.type, _DIRECT) and not isinstance(column.type, sa.Enum):
+        return column
+    return sa.cast(column, sa.Text).label(column.name)
+
+
+def _through_adbc(engine: sa.Engine, url: sa.URL, query: sa.Select[Any], store: Store) -> Iterator[pa.RecordBatch]:
+    libpq = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    there = replace(store, engine=engine, libpq_uri=libpq)
+    try:
+        with bulk.stream(there, query) as reader:
+            yield from reader
+    except adbc_driver_manager.Error as error:
+        raise StoreUnavailable(f"{url.host}:{url.port}: {error}") from error
+
+
+def _through_cursor(engine: sa.Engine, query: sa.Select[Any]) -> Iterator[pa.RecordBatch]:
+    with engine.connect().execution_options(stream_results=True, yield_per=_BATCH_ROWS) as connection:
+        result = connection.execute(query)
+        names = list(result.keys())
+        for rows in result.partitions():
+            columns = [pa.array([_text(value) for value in column], pa.string()) for column in zip(*rows, strict=True)]
+            yield pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _text(value: object) -> str | None:
+    """A database value as text. The driver has made a Python object of every value already."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)

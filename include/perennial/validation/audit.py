@@ -1,0 +1,191 @@
+"""Audit: what of a staged batch may be published, and whether the batch may be published at all."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from perennial.config import ModelConfig
+from perennial.contracts import Audit, Batch, from_record, to_record
+from perennial.errors import IntegrityError
+from perennial.store import Store
+from perennial.store.schema import batches
+from perennial.validation.casting import ROW_NUMBER, cast_query, fields, typed_schema
+from perennial.validation.duck import session
+from perennial.validation.expectations import rules
+from perennial.validation.judging import Tally, judge, tallies
+from perennial.validation.page import render
+from perennial.validation.sorting import QUARANTINE, Sorter
+
+CHUNK_ROWS = 131_072
+SAMPLE_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    n_accepted: int
+    n_quarantined: int
+    n_type_errors: dict[str, int]
+
+
+def audit(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
+    """Cast, judge and split the staged rows; write ``accepted`` and ``quarantine`` beside them, and the Data Docs page.
+
+    Row-level failures send the row to quarantine. The batch halts on its ``problem``, its number of rows, its share of bad
+    rows, a failed batch-level expectation (judged on every k-th accepted row, ``SAMPLE_ROWS`` at most), and on any
+    expectation that could not be judged. A batch that was published keeps the audit it was published with. Raises
+    ConfigError for an extra expectation that can not be built.
+    """
+    published = sa.select(batches.c.audit).where(batches.c.batch_id == batch.batch_id, batches.c.status == "published")
+    with store.begin() as connection:
+        before = connection.execute(published).scalar()
+    if before is not None:
+        return from_record(Audit, before)
+    verdict = _without_rows(config, batch) or _with_rows(config, batch, store)
+    statement = (
+        sa.update(batches)
+        .where(batches.c.batch_id == batch.batch_id, batches.c.status != "published")
+        .values(audit=to_record(verdict))
+    )
+    with store.begin() as connection:
+        connection.execute(statement)
+    return verdict
+
+
+def _without_rows(config: ModelConfig, batch: Batch) -> Audit | None:
+    """The audit of a batch with nothing in it to judge, or None."""
+    source = config.sources.predictions if batch.source == "predictions" else config.sources.labels
+    if batch.problem is None and batch.n_rows:
+        return None
+    problem = batch.problem or (None if source.allow_empty else "empty delivery: no rows")
+    return Audit(
+        batch_id=batch.batch_id,
+        verdict="halt" if problem else "publish",
+        reason=problem or "empty, which this source allows",
+        n_rows=batch.n_rows,
+        n_accepted=0,
+        n_quarantined=0,
+        share_bad=1.0 if problem else 0.0,
+        expectations=(),
+    )
+
+
+def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
+    if batch.uri is None:
+        raise IntegrityError(f"batch {batch.batch_id} of {batch.model} has {batch.n_rows} rows and no staged file")
+    base = batch.uri.removesuffix(".parquet")
+    accepted_uri, quarantine_uri = f"{base}.accepted.parquet", f"{base}.quarantine.parquet"
+    docs_uri = f"docs/{batch.model}/{batch.batch_id}.html"
+    suite = rules(config, batch.source)
+    found = tallies(suite)
+    columns = fields(config, batch.source)
+    with closing(session()) as connection:
+        sorter = Sorter(
+            columns=columns,
+            query=cast_query(columns, batch, binary_label=config.task == "binary"),
+            rules=[rule for rule in suite if rule.level == "row"],
+            found=found,
+            connection=connection,
+        )
+        sample: list[pa.Table] = []
+        counts = _sort_all(batch, sorter, store, accepted_uri, quarantine_uri, sample)
+    whole = [rule for rule in suite if rule.level == "batch"]
+    if whole and counts.n_accepted:
+        for _ in judge(pa.concat_tables(sample).to_pandas(), whole, found):
+            pass
+    reason = _halt(config, batch, counts, list(found.values()))
+    page = render(batch, list(found.values()), passed=reason is None)
+    with store.storage.write(docs_uri) as stream:
+        stream.write(page.encode())
+    return Audit(
+        batch_id=batch.batch_id,
+        verdict="halt" if reason else "publish",
+        reason=reason or "within its limits",
+        n_rows=batch.n_rows,
+        n_accepted=counts.n_accepted,
+        n_quarantined=counts.n_quarantined,
+        share_bad=counts.n_quarantined / batch.n_rows,
+        expectations=tuple(tally.verdict() for tally in found.values()),
+        n_type_errors=counts.n_type_errors,
+        n_out_of_range=_n_out_of_range(list(found.values())),
+        accepted_uri=accepted_uri,
+        quarantine_uri=quarantine_uri,
+        docs_uri=docs_uri,
+    )
+
+
+def _sort_all(
+    batch: Batch, sorter: Sorter, store: Store, accepted_uri: str, quarantine_uri: str, sample: list[pa.Table]
+) -> _Counts:
+    """Write both files chunk by chunk; every k-th accepted row joins ``sample``."""
+    step = -(-batch.n_rows // SAMPLE_ROWS)
+    n_rows = n_accepted = n_quarantined = 0
+    with ExitStack() as files:
+        accepted = files.enter_context(store.storage.write_parquet(accepted_uri, typed_schema(sorter.columns)))
+        quarantine = files.enter_context(store.storage.write_parquet(quarantine_uri, QUARANTINE))
+        for chunk in _chunks(batch, store):
+            outcome = sorter.sort(chunk, n_rows)
+            n_rows += chunk.num_rows
+            n_accepted += outcome.accepted.num_rows
+            n_quarantined += outcome.quarantined.num_rows
+            accepted.write_table(outcome.accepted)
+            if outcome.quarantined.num_rows:
+                quarantine.write_table(outcome.quarantined)
+            sample.append(_every(outcome.accepted, step))
+    if n_rows != batch.n_rows or n_accepted + n_quarantined != n_rows:
+        raise IntegrityError(
+            f"batch {batch.batch_id} of {batch.model}: staged {batch.n_rows}, read {n_rows}, "
+            f"accepted {n_accepted}, quarantined {n_quarantined}: rows were lost or made"
+        )
+    return _Counts(n_accepted, n_quarantined, dict(sorter.n_type_errors))
+
+
+def _every(rows: pa.Table, step: int) -> pa.Table:
+    numbers = rows.column(ROW_NUMBER).to_numpy()
+    return rows if step == 1 else rows.filter(pa.array(numbers % step == 0))
+
+
+def _chunks(batch: Batch, store: Store) -> Iterator[pa.Table]:
+    pending: list[pa.RecordBatch] = []
+    n_pending = 0
+    for rows in store.storage.read_batches(str(batch.uri)):
+        pending.append(rows)
+        n_pending += rows.num_rows
+        if n_pending >= CHUNK_ROWS:
+            yield pa.Table.from_batches(pending)
+            pending, n_pending = [], 0
+    if pending:
+        yield pa.Table.from_batches(pending)
+
+
+def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]) -> str | None:
+    """Why the batch may not be published; None when it may."""
+    limits = config.validation
+    reasons = []
+    if batch.source == "predictions" and batch.n_rows < limits.min_rows:
+        reasons.append(f"{batch.n_rows} rows, fewer than validation.min_rows {limits.min_rows}")
+    if batch.source == "predictions" and limits.max_rows is not None and batch.n_rows > limits.max_rows:
+        reasons.append(f"{batch.n_rows} rows, more than validation.max_rows {limits.max_rows}")
+    share_bad = counts.n_quarantined / batch.n_rows
+    if share_bad > limits.max_share_bad:
+        reasons.append(
+            f"{counts.n_quarantined} of {batch.n_rows} rows are bad, a share of {share_bad:.4f} over "
+            f"validation.max_share_bad {limits.max_share_bad}"
+        )
+    elif not counts.n_accepted:
+        reasons.append("no row is fit to be published")
+    for tally in found:
+        if tally.error or (tally.rule.level == "batch" and not tally.passed):
+            words = tally.verdict().detail or f"{tally.n_unexpected} unexpected values"
+            reasons.append(f"{tally.rule.name} of {tally.rule.column or 'the batch'}: {words}")
+    return "; ".join(reasons[:5]) or None
+
+
+def _n_out_of_range(found: list[Tally]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for tally in found:
+        if tally.rule.limits and tally.rule.column and tally.n_unexpected:
+            counted[tally.rule.column] = counted.get(tally.rule.column, 0) + tally.n_unexpected
+    return counted

@@ -1,0 +1,182 @@
+"""Text to types, by one SQL expression per column; what can not be cast is null and has a fault that says why.
+
+A delivered text is never guessed at: ``1.7`` is no whole number, a moment without a zone is refused, NaN is null, and
+an infinity is a fault.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from perennial.config import ModelConfig
+from perennial.contracts import Batch, SourceKind, Window
+
+Kind = Literal["key", "text", "float", "int", "bool", "moment"]
+MALFORMED = "_malformed"
+ROW_NUMBER = "row_number"
+LONGEST_KEY = 512
+_SHOWN_CHARACTERS = 80
+_ZONED = r"\d\d:\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
+_ARROW: dict[Kind, pa.DataType] = {
+    "key": pa.string(),
+    "text": pa.string(),
+    "float": pa.float64(),
+    "int": pa.int64(),
+    "bool": pa.bool_(),
+    "moment": pa.timestamp("us", tz="UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of the published table. ``delivered`` is None when the delivery has no such column."""
+
+    name: str
+    delivered: str | None
+    kind: Kind
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The value of a column, and its faults: null where there is none. A type fault counts as a type error."""
+
+    value: sa.ColumnElement[Any]
+    type_fault: sa.ColumnElement[Any]
+    other_fault: sa.ColumnElement[Any]
+
+
+def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
+    """The columns of the model's published table, in its order, without ``batch_seq``."""
+    delivered = config.delivered(source)
+    if source == "labels":
+        label: Kind = "text" if config.task == "multiclass" else "float"
+        kinds: dict[str, tuple[Kind, bool]] = {
+            "prediction_id": ("key", False),
+            "label": (label, False),
+            "labelled_at": ("moment", False),
+        }
+    else:
+        features: dict[str, tuple[Kind, bool]] = {
+            name: (feature.type if feature.type != "category" else "text", feature.nullable)
+            for name, feature in config.features.items()
+        }
+        kinds = {
+            "prediction_id": ("key", False),
+            "event_time": ("moment", False),
+            **features,
+            "score": ("float", False),
+            "predicted": ("text", "predicted" not in delivered),
+            "model_version": ("key", False),
+            "role": ("key", False),
+        }
+    return tuple(Field(name, delivered.get(name), kind, nullable) for name, (kind, nullable) in kinds.items())
+
+
+def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
+    """``row_number`` and the typed columns: the schema of the accepted rows."""
+    return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, _ARROW[c.kind]) for c in columns)])
+
+
+def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) -> sa.Select[Any]:
+    """Over a table ``chunk``: the typed columns, ``_faults`` (null for a good row) and ``_faulty`` (column names)."""
+    delivered = {column.delivered for column in columns if column.delivered is not None}
+    chunk = sa.table("chunk", sa.column(ROW_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
+    casts = {
+        column.name: _cast(column, chunk, batch.window, binary_label=binary_label and column.name == "label")
+        for column in columns
+    }
+    well_formed = chunk.c[MALFORMED].is_(None)
+    malformed = sa.case((~well_formed, sa.literal("malformed: not a complete record of this format")))
+    faults = [fault for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
+    faulty = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
+    return sa.select(
+        chunk.c[ROW_NUMBER],
+        *(cast.value.label(name) for name, cast in casts.items()),
+        sa.func.nullif(sa.func.concat_ws("; ", malformed, *faults), "").label("_faults"),
+        sa.func.concat_ws(",", *faulty).label("_faulty"),
+    )
+
+
+def _cast(column: Field, chunk: sa.TableClause, window: Window, *, binary_label: bool) -> Cast:
+    nothing = sa.cast(sa.null(), sa.Text)
+    if column.delivered is None:
+        value = sa.literal("champion") if column.name == "role" else nothing
+        return Cast(value, nothing, nothing)
+    text = chunk.c[column.delivered]
+    if column.kind == "float":
+        return _number(column.name, text, binary_label=binary_label)
+    if column.kind == "int":
+        return _whole_number(column.name, text)
+    if column.kind == "bool":
+        value = _truth(text)
+        return Cast(value, _type_fault(column.name, text, value.is_(None), "is neither true nor false"), nothing)
+    if column.kind == "moment":
+        return _moment(column.name, text, window)
+    return _text(column, text)
+
+
+def _type_fault(
+    name: str, text: sa.ColumnElement[Any], fault: sa.ColumnElement[bool], words: str
+) -> sa.ColumnElement[Any]:
+    shown = sa.func.left(sa.func.replace(text, sa.func.chr(0), "\\u0000"), _SHOWN_CHARACTERS)
+    message = sa.func.concat(name, ": '", shown, "' ", words)
+    return sa.case((sa.and_(text.is_not(None), fault), message))
+
+
+def _truth(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    word = sa.func.lower(text)
+    return sa.case((word.in_(["true", "1", "1.0"]), sa.true()), (word.in_(["false", "0", "0.0"]), sa.false()))
+
+
+def _number(name: str, text: sa.ColumnElement[Any], *, binary_label: bool) -> Cast:
+    value: sa.ColumnElement[Any] = sa.try_cast(text, sa.Double)
+    if binary_label:  # serving systems write a binary truth as a number or as a boolean
+        value = sa.func.coalesce(value, sa.try_cast(sa.cast(_truth(text), sa.Integer), sa.Double))
+    finite = sa.case((sa.func.isfinite(value), value))
+    infinite = sa.case((sa.func.isinf(value), sa.literal(f"{name}: not finite")))
+    return Cast(finite, _type_fault(name, text, value.is_(None), "is no number"), infinite)
+
+
+def _whole_number(name: str, text: sa.ColumnElement[Any]) -> Cast:
+    number = sa.try_cast(text, sa.Double)
+    whole = sa.case((sa.func.trunc(number) == number, sa.try_cast(text, sa.BigInteger)))
+    infinite = sa.func.coalesce(sa.func.isinf(number), sa.false())
+    missing = sa.func.coalesce(sa.func.isnan(number), sa.false())
+    fault = sa.and_(whole.is_(None), sa.not_(missing), sa.not_(infinite))
+    return Cast(
+        whole,
+        _type_fault(name, text, fault, "is no whole number"),
+        sa.case((infinite, sa.literal(f"{name}: not finite"))),
+    )
+
+
+def _moment(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
+    moment = sa.try_cast(text, sa.DateTime(timezone=True))
+    zoned = sa.func.regexp_matches(text, _ZONED)
+    value = sa.case((zoned, moment))
+    unreadable = _type_fault(name, text, moment.is_(None), "is no moment in time (ISO 8601)")
+    zoneless = _type_fault(name, text, sa.and_(moment.is_not(None), sa.not_(zoned)), "carries no time zone")
+    start = sa.cast(sa.literal(window.start.isoformat()), sa.DateTime(timezone=True))
+    end = sa.cast(sa.literal(window.end.isoformat()), sa.DateTime(timezone=True))
+    if name == "labelled_at":
+        outside, words = value >= end, f"lies in the future, not before {window.end.isoformat()}"
+    else:
+        outside = sa.or_(value < start, value >= end)
+        words = f"lies outside the window [{window.start.isoformat()}, {window.end.isoformat()})"
+    return Cast(value, sa.func.coalesce(unreadable, zoneless), _type_fault(name, text, outside, words))
+
+
+def _text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
+    value = sa.func.coalesce(text, "champion") if column.name == "role" else text
+    nul = sa.func.coalesce(sa.func.contains(text, sa.func.chr(0)), sa.false())
+    fault = sa.case((nul, sa.literal(f"{column.name}: holds a NUL character")))
+    if column.kind == "key":
+        n_characters = sa.func.length(text)
+        wrong = sa.or_(n_characters > LONGEST_KEY, n_characters == 0)
+        size = sa.func.concat(f"{column.name}: ", n_characters, f" characters; 1 to {LONGEST_KEY} are allowed")
+        fault = sa.func.coalesce(fault, sa.case((wrong, size)))
+    clean = sa.case((fault.is_(None), value))
+    return Cast(clean, sa.cast(sa.null(), sa.Text), fault)

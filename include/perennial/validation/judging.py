@@ -1,0 +1,109 @@
+"""Great Expectations over bounded chunks, and the verdict per expectation over all of them.
+
+An expectation that raised, or that had no value to judge, has not passed.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from perennial.contracts import ExpectationVerdict
+from perennial.validation.expectations import Rule
+from perennial.validation.vendor import gx, whole_dataframe
+
+_SHOWN_VALUES = 10
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one rule found so far."""
+
+    rule: Rule
+    n_rows: int = 0
+    n_missing: int = 0
+    n_unexpected: int = 0
+    examples: list[Any] = field(default_factory=list)
+    error: str = ""
+    success: bool = True
+    observed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_evaluated(self) -> int:
+        """Rows with a value to judge."""
+        return self.n_rows - self.n_missing
+
+    @property
+    def passed(self) -> bool:
+        """True only when something was judged and nothing failed."""
+        return self.success and not self.error and self.n_evaluated > 0
+
+    def verdict(self) -> ExpectationVerdict:
+        """The record of this tally."""
+        detail = self.error
+        if not detail and self.n_evaluated == 0:
+            detail = "no value to judge: every value is null" if self.n_rows else "no row to judge"
+        elif not detail and self.rule.level == "batch" and self.observed:
+            detail = f"observed {self.observed.get('observed_value')}"
+        return ExpectationVerdict(
+            expectation=self.rule.name,
+            column=self.rule.column,
+            level=self.rule.level,
+            passed=self.passed,
+            n_evaluated=self.n_evaluated,
+            n_unexpected=self.n_unexpected,
+            detail=detail,
+        )
+
+
+def tallies(rules: tuple[Rule, ...]) -> dict[int, Tally]:
+    """An empty tally for every rule, by its key."""
+    return {rule.key: Tally(rule) for rule in rules}
+
+
+def judge(
+    frame: pd.DataFrame, rules: list[Rule], found: dict[int, Tally]
+) -> Iterator[tuple[Rule, npt.NDArray[np.int64]]]:
+    """Add one frame (index 0..n-1) to the tallies; yields each failed row-level rule with the positions of its rows."""
+    if not rules:
+        return
+    suite = gx.ExpectationSuite("schema", expectations=[rule.build() for rule in rules])
+    batch = whole_dataframe().get_batch({"dataframe": frame})
+    outcome = batch.validate(suite, result_format={"result_format": "COMPLETE"})
+    for one in outcome.results:
+        tally = found[one.expectation_config.meta["rule"]]
+        positions = _add(tally, one, len(frame))
+        if tally.rule.level == "row" and len(positions):
+            yield tally.rule, positions
+
+
+def _add(tally: Tally, one: Any, n_rows: int) -> npt.NDArray[np.int64]:
+    nothing: npt.NDArray[np.int64] = np.array([], dtype=np.int64)
+    result = one.to_json_dict()["result"]
+    tally.n_rows += n_rows
+    if error := _raised(one):
+        tally.error = tally.error or error
+        return nothing
+    if tally.rule.level == "batch" and "unexpected_count" not in result:
+        tally.success = tally.success and bool(one.success) and result.get("observed_value") is not None
+        tally.observed = json.loads(json.dumps(result))  # plain numbers: the page renders no numpy scalar
+        return nothing
+    tally.n_missing += int(result.get("missing_count") or 0)
+    tally.n_unexpected += int(result.get("unexpected_count") or 0)
+    tally.examples += list(result.get("partial_unexpected_list") or [])[: _SHOWN_VALUES - len(tally.examples)]
+    tally.success = tally.success and bool(one.success)
+    positions = result.get("unexpected_index_list") or []
+    return np.asarray(positions, dtype=np.int64)
+
+
+def _raised(one: Any) -> str:
+    info = one.exception_info or {}
+    records = [info] if "raised_exception" in info else list(info.values())
+    for record in records:
+        if record.get("raised_exception"):
+            return f"could not be judged: {record.get('exception_message')}"[:500]
+    return ""

@@ -1,0 +1,66 @@
+"""The Data Docs page of one audit, from Great Expectations' own renderers, without its static files."""
+
+from perennial.contracts import Batch
+from perennial.validation.judging import Tally
+from perennial.validation.vendor import (
+    DefaultJinjaPageView,
+    ExpectationSuiteValidationResult,
+    ExpectationValidationResult,
+    ValidationResultsPageRenderer,
+    gx,
+)
+
+
+def render(batch: Batch, tallies: list[Tally], *, passed: bool) -> str:
+    """One HTML page with the result of every expectation over the whole batch."""
+    results = [_result(tally) for tally in tallies]
+    n_passed = sum(tally.passed for tally in tallies)
+    outcome = ExpectationSuiteValidationResult(
+        success=passed,
+        results=results,
+        suite_name=f"{batch.model} {batch.source} {batch.window.key}",
+        statistics={
+            "evaluated_expectations": len(tallies),
+            "successful_expectations": n_passed,
+            "unsuccessful_expectations": len(tallies) - n_passed,
+            "success_percent": 100 * n_passed / len(tallies) if tallies else None,
+        },
+        meta={
+            "great_expectations_version": gx.__version__,
+            "run_id": {"run_name": batch.batch_id, "run_time": batch.window.end.isoformat()},
+            "active_batch_definition": {
+                "datasource_name": batch.model,
+                "data_connector_name": "staging",
+                "data_asset_name": batch.source,
+                "batch_identifiers": {"batch_id": batch.batch_id},
+            },
+        },
+    )
+    page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(outcome))
+    return page
+
+
+def _result(tally: Tally) -> ExpectationValidationResult:
+    n_rows, n_missing, n_unexpected = tally.n_rows, tally.n_missing, tally.n_unexpected
+    result = dict(tally.observed)
+    if not result:
+        result = {
+            "element_count": n_rows,
+            "missing_count": n_missing,
+            "missing_percent": 100 * n_missing / n_rows if n_rows else None,
+            "unexpected_count": n_unexpected,
+            "unexpected_percent": 100 * n_unexpected / tally.n_evaluated if tally.n_evaluated else None,
+            "unexpected_percent_total": 100 * n_unexpected / n_rows if n_rows else None,
+            "unexpected_percent_nonmissing": 100 * n_unexpected / tally.n_evaluated if tally.n_evaluated else None,
+            "partial_unexpected_list": list(tally.examples),
+        }
+    return ExpectationValidationResult(
+        success=tally.passed,
+        expectation_config=tally.rule.build().configuration,
+        result=result,
+        exception_info={
+            "raised_exception": bool(tally.error),
+            "exception_message": tally.error or None,
+            "exception_traceback": None,
+        },
+    )
