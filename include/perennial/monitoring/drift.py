@@ -1,0 +1,169 @@
+"""How far the rows of a window lie from those the champion was fitted and judged on."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState, Role, Signal, Window
+from perennial.errors import first_of
+from perennial.monitoring.evidently_report import Distances, measure
+from perennial.monitoring.rows import read_sample
+from perennial.monitoring.screening import Pair, Refusal, quantile_psi, screen
+from perennial.monitoring.signals import Subject, save, subject_of, without_champion
+from perennial.registry import Registry, load_importance, load_reference
+from perennial.store import Store
+
+MAX_UNKNOWN_WEIGHT = 0.5
+"""With more of the importance than this in features that have no distance, the weighted share says nothing."""
+
+SCORE = "score"
+
+
+def measure_drift(
+    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
+) -> tuple[Signal, ...]:
+    """The drift of every feature, of the score, and of what the champion uses; kept, with Evidently's page.
+
+    The page goes to ``reports/<model>/<window.key>.html``. Raises StoreUnavailable, StorageUnavailable and
+    RegistryUnavailable; everything about the data itself becomes a signal.
+    """
+    subject = subject_of(config, window, state.champion)
+    if state.champion is None:
+        return save(store, [without_champion(subject)])
+    reference = load_reference(registry, config.model, state.champion)
+    if reference is None:
+        return save(store, without_reference(config, subject))
+    importance = load_importance(registry, config.model, state.champion)
+    rows = read_sample(config, window, store=store)
+    found, html = drift_signals(config, subject, rows, reference=reference, importance=importance)
+    if html is not None:
+        with store.storage.write(report_path(config, window)) as stream:
+            stream.write(html.encode())
+    return save(store, found)
+
+
+def report_path(config: ModelConfig, window: Window) -> str:
+    """Where the page of a window lies in the storage."""
+    return f"reports/{config.model}/{window.key}.html"
+
+
+def without_reference(config: ModelConfig, subject: Subject) -> tuple[Signal, ...]:
+    """Every drift signal as unknown: the champion's reference is gone."""
+    why = f"the reference of version {subject.version} is gone from the registry"
+    return tuple(_unknown(config, subject, name, why) for name in (*config.features, SCORE, "weighted_share"))
+
+
+def drift_signals(
+    config: ModelConfig,
+    subject: Subject,
+    rows: pa.Table,
+    *,
+    reference: pa.Table,
+    importance: dict[str, float] | None,
+) -> tuple[tuple[Signal, ...], str | None]:
+    """The signals of a sample of rows, and Evidently's page. Pure; the order of the rows never matters.
+
+    ``rows`` and ``reference`` hold the features and the score; ``rows`` also ``model_version``, ``reference`` also
+    ``part``. Features are compared with all of the reference; the score, of rows that the champion scored, with the
+    reference's holdout. A feature without a distance is unknown, with the reason.
+    """
+    columns = [_screened(config, name, rows, reference) for name in config.features]
+    columns.append(_screened_score(config, subject, rows, reference))
+    pairs = [column for column in columns if isinstance(column, Pair)]
+    ours = {pair.name: quantile_psi(pair) for pair in pairs if pair.method.method == "psi_quantile"}
+    report = measure([pair for pair in pairs if pair.name not in ours])
+    distances = {**report.values, **ours}
+    found = [_signal(config, subject, column, distances, report) for column in columns]
+    return (*found, _weighted_share(config, subject, found, importance)), report.html
+
+
+def _screened(config: ModelConfig, name: str, rows: pa.Table, reference: pa.Table) -> Pair | Refusal:
+    number = name in config.numbers
+    return screen(
+        name,
+        "number" if number else "category",
+        config.signals.drift.number if number else config.signals.drift.category,
+        current=_column(rows, name),
+        reference=_column(reference, name),
+    )
+
+
+def _screened_score(config: ModelConfig, subject: Subject, rows: pa.Table, reference: pa.Table) -> Pair | Refusal:
+    by_champion = rows.filter(pc.equal(rows["model_version"], subject.version))
+    if rows.num_rows and not by_champion.num_rows:
+        others = first_of(sorted(pc.unique(rows["model_version"]).to_pylist()))
+        return Refusal(SCORE, f"no row of this window was scored by version {subject.version}, all by {others}")
+    holdout = reference.filter(pc.equal(reference["part"], "holdout"))
+    return screen(
+        SCORE,
+        "number",
+        config.signals.drift.number,
+        current=_column(by_champion, SCORE),
+        reference=_column(holdout, SCORE),
+    )
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray | None:
+    return table[name] if name in table.column_names else None
+
+
+def _signal(
+    config: ModelConfig, subject: Subject, column: Pair | Refusal, distances: dict[str, float], report: Distances
+) -> Signal:
+    if isinstance(column, Refusal):
+        return _unknown(config, subject, column.name, column.why)
+    value = distances.get(column.name)
+    if value is None:
+        return _unknown(config, subject, column.name, report.problem or "the distance is not a number")
+    method = column.method
+    # a column drifts at the threshold itself, as in Evidently
+    return subject.known(
+        f"drift/{column.name}",
+        _role(config, column.name),
+        value,
+        threshold=method.threshold,
+        breached=value >= method.threshold,
+        detail=method.method,
+    )
+
+
+def _unknown(config: ModelConfig, subject: Subject, name: str, why: str) -> Signal:
+    drift = config.signals.drift
+    if name == "weighted_share":
+        threshold = drift.weighted_share
+    else:
+        threshold = (drift.category if name in config.categories else drift.number).threshold
+    return subject.unknown(f"drift/{name}", _role(config, name), why, threshold=threshold)
+
+
+def _role(config: ModelConfig, name: str) -> Role:
+    drift = config.signals.drift
+    return {SCORE: drift.score_role, "weighted_share": drift.weighted_share_role}.get(name, drift.features_role)
+
+
+def _weighted_share(
+    config: ModelConfig, subject: Subject, found: list[Signal], importance: dict[str, float] | None
+) -> Signal:
+    """The share of the champion's importance that sits in drifted features, among those that have a distance."""
+    if importance is None:
+        why = f"the feature importance of version {subject.version} is gone from the registry"
+        return _unknown(config, subject, "weighted_share", why)
+    weights = {f"drift/{name}": max(0.0, importance.get(name, 0.0)) for name in config.features}
+    total = sum(weights.values())
+    known = sum(weights[signal.name] for signal in found if signal.name in weights and signal.status != "unknown")
+    drifted = sum(weights[signal.name] for signal in found if signal.name in weights and signal.status == "breached")
+    if not total > 0 or total - known > MAX_UNKNOWN_WEIGHT * total:
+        why = f"features with {total - known:.2f} of {total:.2f} of the importance have no distance"
+        return _unknown(config, subject, "weighted_share", why)
+    most = config.signals.drift.weighted_share
+    names = [
+        signal.name.partition("/")[2] for signal in found if signal.name in weights and signal.status == "breached"
+    ]
+    return subject.known(
+        "drift/weighted_share",
+        config.signals.drift.weighted_share_role,
+        round(drifted / known, 9),
+        threshold=most,
+        breached=drifted >= most * known,
+        detail=f"drifted: {first_of(names)}" if names else "no feature drifted",
+    )

@@ -1,0 +1,110 @@
+"""The champion against the labels of every window that became mature, and on probation against the last stable one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState, Signal, Window
+from perennial.metrics import loss
+from perennial.monitoring.bake import bake_signals
+from perennial.monitoring.labelled import census, metrics_of, not_enough, read_labelled
+from perennial.monitoring.maturity import (
+    Coverage,
+    coverage_signal,
+    maturity,
+    newest_expected,
+    read_coverage,
+    recent_windows,
+    settled_windows,
+    unmatched_signal,
+)
+from perennial.monitoring.signals import Subject, save, subject_of
+from perennial.registry import Registry, load_reference
+from perennial.store import Store
+
+
+def measure_performance(
+    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
+) -> tuple[Signal, ...]:
+    """Signals of every window that became mature, or overdue, by the end of ``window``; kept, all or none of them.
+
+    A window is measured by the first run that finds it so, on the rows that the present champion scored; a window that
+    another version served gives no performance, but is not looked at again. Every run also gives ``label_coverage`` of
+    the newest window whose labels are due, and ``labels/unmatched``. Raises StoreUnavailable, RegistryUnavailable.
+    """
+    subject = subject_of(config, window, state.champion)
+    windows = recent_windows(config, window, store=store)
+    settled = settled_windows(config, subject.as_of, store=store)
+    due = newest_expected(config, windows, subject.as_of)
+    covered = [
+        read_coverage(config, past, as_of=subject.as_of, champion=state.champion, store=store)
+        for past in windows
+        if past not in settled or past == due
+    ]
+    found = [unmatched_signal(config, subject, store=store)]
+    holdout: dict[str, float] | None = None
+    ripe = [
+        coverage for coverage in covered if coverage.window not in settled and _measurable(config, coverage, subject)
+    ]
+    if ripe and any(wanted.max_loss is not None for wanted in config.signals.performance.values()):
+        holdout = holdout_metrics(config, load_reference(registry, config.model, str(state.champion)))
+    for coverage in covered:
+        about = replace(subject, window=coverage.window)
+        if coverage.window == due or maturity(config, coverage, subject.as_of) != "waiting":
+            found.append(coverage_signal(config, about, coverage))
+        if coverage in ripe:
+            rows = read_labelled(config, about, coverage, store=store)
+            found += performance_signals(config, about, coverage, rows, holdout=holdout)
+            found += bake_signals(config, about, coverage, rows, state=state, registry=registry)
+    return save(store, found)
+
+
+def _measurable(config: ModelConfig, coverage: Coverage, subject: Subject) -> bool:
+    """Served by the present champion, at least in part, and either mature or given up."""
+    return coverage.n_by_champion > 0 and maturity(config, coverage, subject.as_of) in ("mature", "overdue")
+
+
+def holdout_metrics(config: ModelConfig, reference: pa.Table | None) -> dict[str, float] | None:
+    """What the champion reached on its own holdout; None when its reference is gone."""
+    if reference is None:
+        return None
+    return metrics_of(config, reference.filter(pc.equal(reference["part"], "holdout")))
+
+
+def performance_signals(
+    config: ModelConfig,
+    subject: Subject,
+    coverage: Coverage,
+    rows: pa.Table | None,
+    *,
+    holdout: dict[str, float] | None,
+) -> Iterator[Signal]:
+    """``performance/<metric>`` against its bound and ``performance/<metric>_loss`` against the champion's holdout.
+
+    ``rows`` is None for a window that never matured; ``holdout`` is None when the reference is gone. Pure; the order of
+    the rows never matters.
+    """
+    why = not_enough(config, coverage, rows)
+    measured = {} if why or rows is None else metrics_of(config, rows)
+    for metric, wanted in config.signals.performance.items():
+        name, value = f"performance/{metric}", measured.get(metric)
+        missing = why or f"{metric} can not be computed: {census(rows)}"
+        if value is None:
+            yield subject.unknown(name, wanted.role, missing, threshold=wanted.bound)
+        else:
+            breached = loss(config, metric, value, wanted.bound) > 0
+            detail = f"{coverage.n_by_champion_labelled} labelled rows"
+            yield subject.known(name, wanted.role, value, threshold=wanted.bound, breached=breached, detail=detail)
+        if wanted.max_loss is None:
+            continue
+        before = (holdout or {}).get(metric)
+        if value is None or before is None:
+            missing = missing if value is None else f"the {metric} of version {subject.version} on its holdout is gone"
+            yield subject.unknown(f"{name}_loss", wanted.role, missing, threshold=wanted.max_loss)
+        else:
+            worse = loss(config, metric, value, before)
+            detail = f"{value:.4f} now, {before:.4f} on its holdout"
+            yield subject.above(f"{name}_loss", wanted.role, worse, wanted.max_loss, detail=detail)

@@ -1,0 +1,191 @@
+"""How many values of a window are missing, unheard of, out of range or of the wrong type."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Row, func, select
+
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState, Signal, Window
+from perennial.monitoring.rows import served
+from perennial.monitoring.signals import Subject, save, subject_of, without_champion
+from perennial.registry import Registry, load_reference
+from perennial.store import Store
+from perennial.store.schema import batches, predictions_table
+
+_SEEN, _UNSEEN = "seen__", "unseen__"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the champion knew of each feature: the share of nulls, and the values of each category."""
+
+    null_rates: dict[str, float]
+    values: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted over a whole window: rows, values that are not null, and those the reference never had."""
+
+    n_rows: int
+    n_seen: dict[str, int]
+    n_unseen: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the audits of a window's published deliveries counted, added up; ``n_rows`` 0 when there was none."""
+
+    n_rows: int
+    n_type_errors: Mapping[str, int]
+    n_out_of_range: Mapping[str, int]
+
+
+def measure_quality(
+    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
+) -> tuple[Signal, ...]:
+    """Null and unseen-category rates over all rows of the window, and what the audits counted; kept.
+
+    Without a champion only what the audits counted can be measured. Raises StoreUnavailable, RegistryUnavailable.
+    """
+    subject = subject_of(config, window, state.champion)
+    audited = tuple(audit_signals(config, subject, read_audits(config, window, store=store)))
+    if state.champion is None:
+        return save(store, [without_champion(subject), *audited])
+    rows = load_reference(registry, config.model, state.champion)
+    reference = None if rows is None else summarise(config, rows)
+    counts = None if reference is None else count(config, window, reference, store=store)
+    return save(store, [*row_signals(config, subject, counts, reference), *audited])
+
+
+def summarise(config: ModelConfig, rows: pa.Table) -> Reference:
+    """The null rates and category values of a reference; features that it lacks, or holds no value of, are absent."""
+    known = [name for name in config.features if name in rows.column_names and rows.num_rows]
+    values = {
+        name: sorted(str(value) for value in pc.unique(rows[name].drop_null()).to_pylist())
+        for name in known
+        if config.features[name].type == "category"
+    }
+    return Reference(
+        null_rates={name: rows[name].null_count / rows.num_rows for name in known},
+        values={name: found for name, found in values.items() if found},
+    )
+
+
+def count(config: ModelConfig, window: Window, reference: Reference, *, store: Store) -> Counts:
+    """One aggregate over all served rows of the window."""
+    table = predictions_table(config)
+    columns = [func.count(table.c[name]).label(_SEEN + name) for name in config.features]
+    columns += [
+        func.count().filter(table.c[name].not_in(values)).label(_UNSEEN + name)
+        for name, values in reference.values.items()
+    ]
+    query = select(func.count().label("n_rows"), *columns).where(served(table, window))
+    with store.begin() as connection:
+        found = connection.execute(query).one()._mapping
+    return Counts(
+        n_rows=found["n_rows"],
+        n_seen={name: found[_SEEN + name] for name in config.features},
+        n_unseen={name: found[_UNSEEN + name] for name in reference.values},
+    )
+
+
+def read_audits(config: ModelConfig, window: Window, *, store: Store) -> Audited:
+    """What the audits of the window's published predictions counted."""
+    query = select(batches.c.audit).where(
+        batches.c.model == config.model,
+        batches.c.source == "predictions",
+        batches.c.window_start == window.start,
+        batches.c.window_end == window.end,
+        batches.c.status == "published",
+        batches.c.audit.is_not(None),
+    )
+    with store.begin() as connection:
+        return add_up([_audit(row) for row in connection.execute(query)])
+
+
+def _audit(row: Row[Any]) -> dict[str, Any]:
+    audit: dict[str, Any] = row.audit
+    return audit
+
+
+def add_up(audits: list[dict[str, Any]]) -> Audited:
+    """The counts of several audits of one window as one.
+
+    >>> add_up([{"n_rows": 9, "n_type_errors": {"a": 1}, "n_out_of_range": {}}, {"n_rows": 1}])
+    Audited(n_rows=10, n_type_errors={'a': 1}, n_out_of_range={})
+    """
+
+    def total(kind: str) -> dict[str, int]:
+        names = {name: None for audit in audits for name in audit.get(kind, {})}
+        return {name: sum(audit.get(kind, {}).get(name, 0) for audit in audits) for name in names}
+
+    return Audited(sum(audit["n_rows"] for audit in audits), total("n_type_errors"), total("n_out_of_range"))
+
+
+def row_signals(
+    config: ModelConfig, subject: Subject, counts: Counts | None, reference: Reference | None
+) -> Iterator[Signal]:
+    """``quality/null_rate/<feature>`` (increase over the reference) and ``quality/unseen/<category>`` (share). Pure.
+
+    Without a reference, without rows, or without a value of the feature in the reference: unknown.
+    """
+    quality = config.signals.quality
+    for name in config.features:
+        null_rate, unseen = f"quality/null_rate/{name}", f"quality/unseen/{name}"
+        category = config.features[name].type == "category"
+        why = _no_reason_to_know(subject, name, counts, reference)
+        if why is not None or counts is None or reference is None:
+            yield subject.unknown(null_rate, quality.role, why or "", threshold=quality.max_null_increase)
+            if category:
+                yield subject.unknown(unseen, quality.role, why or "", threshold=quality.max_unseen_share)
+            continue
+        rate = 1 - counts.n_seen[name] / counts.n_rows
+        before = reference.null_rates[name]
+        detail = f"{rate:.4f} of {counts.n_rows} rows, {before:.4f} in the reference"
+        yield subject.above(null_rate, quality.role, rate - before, quality.max_null_increase, detail=detail)
+        if category:
+            yield _unseen(config, subject, name, counts)
+
+
+def _no_reason_to_know(subject: Subject, name: str, counts: Counts | None, reference: Reference | None) -> str | None:
+    if reference is None or counts is None:
+        return f"the reference of version {subject.version} is gone from the registry"
+    if not counts.n_rows:
+        return "the window holds no rows"
+    return None if name in reference.null_rates else f"the reference of version {subject.version} has no column {name}"
+
+
+def _unseen(config: ModelConfig, subject: Subject, name: str, counts: Counts) -> Signal:
+    quality, signal = config.signals.quality, f"quality/unseen/{name}"
+    if name not in counts.n_unseen:
+        why = f"the reference of version {subject.version} has no value of {name}"
+        return subject.unknown(signal, quality.role, why, threshold=quality.max_unseen_share)
+    n_seen, n_unseen = counts.n_seen[name], counts.n_unseen[name]
+    if not n_seen:
+        return subject.unknown(signal, quality.role, "every value is null", threshold=quality.max_unseen_share)
+    detail = f"{n_unseen} of {n_seen} values"
+    return subject.above(signal, quality.role, n_unseen / n_seen, quality.max_unseen_share, detail=detail)
+
+
+def audit_signals(config: ModelConfig, subject: Subject, audited: Audited) -> Iterator[Signal]:
+    """``quality/type_error/<feature>`` and ``quality/out_of_range/<feature>``: shares of the delivered rows. Pure."""
+    quality = config.signals.quality
+    for name, feature in config.features.items():
+        families = []
+        if feature.type != "category" or name in audited.n_type_errors:
+            families.append(("type_error", audited.n_type_errors, quality.max_type_error_share))
+        if feature.type in ("int", "float") and (feature.min is not None or feature.max is not None):
+            families.append(("out_of_range", audited.n_out_of_range, quality.max_out_of_range_share))
+        for family, counted, most in families:
+            signal = f"quality/{family}/{name}"
+            if not audited.n_rows:
+                yield subject.unknown(signal, quality.role, "no audited delivery of this window", threshold=most)
+                continue
+            n_bad = counted.get(name, 0)
+            detail = f"{n_bad} of {audited.n_rows} delivered rows"
+            yield subject.above(signal, quality.role, n_bad / audited.n_rows, most, detail=detail)

@@ -1,0 +1,123 @@
+"""Which columns a distance can be computed for at all, and as what.
+
+Evidently raises for the whole report when one column is unfit, and answers confidently on one row: every column is
+looked at first, and refused with a reason of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from perennial.config import DriftMethod
+
+MIN_ROWS = 30
+"""Fewer values than this, on either side, and a distance says more about the sample than about the world."""
+MOST_CATEGORIES = 1000
+"""Evidently lays out one bar per category; identifiers taken for categories would keep it busy for hours."""
+WASSERSTEIN_FLOOR = 0.001
+"""Evidently divides by the reference's standard deviation, or by this where it is smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One column on both sides, ready for a distance: float64 with NaN, or text with missing values."""
+
+    name: str
+    kind: Literal["number", "category"]
+    method: DriftMethod
+    current: pd.Series
+    reference: pd.Series
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A column that no distance can be computed for, and why."""
+
+    name: str
+    why: str
+
+
+def screen(
+    name: str,
+    kind: Literal["number", "category"],
+    method: DriftMethod,
+    *,
+    current: pa.ChunkedArray | None,
+    reference: pa.ChunkedArray | None,
+) -> Pair | Refusal:
+    """The column on both sides, or the reason why it can not be compared."""
+    sides = []
+    for side, column in (("the window", current), ("the reference", reference)):
+        if column is None:
+            return Refusal(name, f"{side} has no column {name}")
+        try:
+            values = _values(kind, column)
+        except pa.ArrowException as error:
+            return Refusal(name, f"{side} holds {column.type} where a {kind} was declared: {error}")
+        if why := _unfit(kind, values):
+            return Refusal(name, f"{side}: {why}")
+        sides.append(values)
+    pair = Pair(name, kind, method, *sides)
+    return _scaled(pair) if kind == "number" else pair
+
+
+def _values(kind: str, column: pa.ChunkedArray) -> pd.Series:
+    if kind == "number":
+        if pa.types.is_boolean(column.type) or pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            raise pa.ArrowTypeError("not a number")
+        return pd.Series(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    return column.cast(pa.string()).to_pandas()
+
+
+def _unfit(kind: str, values: pd.Series) -> str | None:
+    n_values = int(values.notna().sum())
+    if n_values < MIN_ROWS:
+        return f"{n_values} of {len(values)} rows have a value, at least {MIN_ROWS} are needed"
+    if kind == "number":
+        n_infinite = int(np.isinf(values.to_numpy()).sum())
+        return f"{n_infinite} of {len(values)} values are infinite" if n_infinite else None
+    n_distinct = int(values.nunique())
+    return (
+        f"{n_distinct} distinct values, at most {MOST_CATEGORIES} make categories"
+        if n_distinct > MOST_CATEGORIES
+        else None
+    )
+
+
+def _scaled(pair: Pair) -> Pair | Refusal:
+    """Refuses a constant reference where the method needs its spread; lifts a tiny unit over Evidently's floor."""
+    if pair.method.method not in ("wasserstein", "psi_quantile"):
+        return pair
+    least, most = float(pair.reference.min()), float(pair.reference.max())
+    if most - least <= 1e-12 * max(abs(least), abs(most)):
+        return Refusal(pair.name, f"the reference is constant ({least:g}): {pair.method.method} needs a spread")
+    spread = float(np.std(pair.reference.dropna()))
+    if pair.method.method == "psi_quantile" or spread >= WASSERSTEIN_FLOOR:
+        return pair
+    return Pair(pair.name, pair.kind, pair.method, pair.current / spread, pair.reference / spread)
+
+
+def quantile_psi(pair: Pair, *, n_bins: int = 10) -> float:
+    """Population stability index: the sum over bins of ``(c - r) ln(c / r)``, c and r the shares of either side.
+
+    Bins lie between the quantiles of the reference (deciles; equal ones fall together) and are open at both ends, so
+    that one outlier moves no bin; a category is a bin of its own. An empty share counts as 0.0001. 0.1 is a moderate
+    change, 0.25 a large one. After N. Siddiqi, Credit Risk Scorecards (2006), and B. Yurdakul, Statistical Properties
+    of Population Stability Index (2018).
+    """
+    current, reference = pair.current.dropna(), pair.reference.dropna()
+    if pair.kind == "number":
+        edges = np.unique(np.quantile(reference, np.linspace(0, 1, n_bins + 1)[1:-1]))
+        shares = [_shares(np.searchsorted(edges, side, side="left"), len(edges) + 1) for side in (current, reference)]
+    else:
+        known = np.unique(np.concatenate([current.unique(), reference.unique()]).astype(str))
+        shares = [_shares(np.searchsorted(known, side.to_numpy(str)), len(known)) for side in (current, reference)]
+    c, r = (np.maximum(side, 1e-4) for side in shares)
+    return float(np.sum((c - r) * np.log(c / r)))
+
+
+def _shares(bins: Any, n_bins: int) -> Any:
+    return np.bincount(bins, minlength=n_bins) / len(bins)
