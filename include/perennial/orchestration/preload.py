@@ -4,7 +4,9 @@ LocalExecutor forks its workers from the scheduler and each task from a worker: 
 does not import again. Started fresh, a task that uses everything imports for 12 to 18 seconds.
 
 A forked process inherits memory but no threads, and a library whose threads were already running at the fork can hang
-in the child. Importing starts none; anything more than importing (a fit, a query, a connection) must not happen here.
+in the child. What importing starts (OpenBLAS's pool, jemalloc's background thread) prepares itself for a fork; OpenMP,
+Arrow and DuckDB start theirs on first use. So nothing but importing may happen here: no fit, no query, no connection.
+tests/integration/test_preload.py does all of that in forked children.
 """
 
 import importlib

@@ -6,9 +6,15 @@ import sys
 from perennial.settings import load_settings
 from perennial.stack import purge
 
+# Removed by name: PERENNIAL_HOME may be a folder that holds other things too.
+STATE = ("postgres", "airflow", "mlflow", "logs", "run", "storage", "credentials.json", "stack.env")
+
 if __name__ == "__main__":
     if sys.argv[1:] != ["purge"]:
         sys.exit("usage: python -m perennial.stack purge")
     home = load_settings().home
-    purge(home, progress=lambda line: sys.stderr.write(f"{line}\n"))
-    shutil.rmtree(home, ignore_errors=True)
+    purge(home, progress=lambda line: print(line, file=sys.stderr))  # noqa: T201  # this is a command
+    for name in STATE:
+        shutil.rmtree(home / name, ignore_errors=True)
+        if not (home / name).is_dir():
+            (home / name).unlink(missing_ok=True)

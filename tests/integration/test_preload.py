@@ -1,0 +1,74 @@
+"""What the scheduler imports works in the tasks that are forked from it, and costs them nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perennial.stack.layout import PROJECT
+
+# A process of its own: a fork from the tests' process would inherit whatever other tests have started in it.
+PROGRAM = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+from perennial.orchestration.preload import preload
+
+def task(folder):
+    began = time.monotonic()
+    import duckdb, mlflow.sklearn, numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
+    import evidently, great_expectations
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    imported_s = time.monotonic() - began
+    x = np.random.default_rng(0).normal(size=(20_000, 8))
+    y = (x[:, 0] > 0).astype(int)
+    assert HistGradientBoostingClassifier(max_iter=5).fit(x, y).score(x, y) > 0.9   # OpenMP
+    assert LogisticRegression().fit(x @ (x.T @ x), y).classes_.size == 2            # OpenBLAS
+    file = Path(folder) / f"{os.getpid()}.parquet"
+    pq.write_table(pa.Table.from_pandas(pd.DataFrame(x).rename(columns=str)), file)
+    assert pq.read_table(file, use_threads=True).num_rows == 20_000                 # Arrow
+    assert duckdb.sql(f"SELECT count(*) FROM '{file}'").fetchall() == [(20_000,)]   # DuckDB
+    assert imported_s < 1.0, f"importing took {imported_s:.1f} s in the task"
+
+if __name__ == "__main__":
+    assert preload() == []
+    fork = multiprocessing.get_context("fork")
+    tasks = [fork.Process(target=task, args=(sys.argv[1],)) for _ in range(3)]
+    for started in tasks:
+        started.start()
+    for started in tasks:
+        started.join(90)
+    alive = [started for started in tasks if started.is_alive()]
+    for hanging in alive:
+        hanging.kill()
+    sys.exit(f"{len(alive)} of {len(tasks)} hang" if alive else max(started.exitcode for started in tasks))
+"""
+
+
+def test_forked_tasks_import_for_nothing_and_every_library_works_in_them(tmp_path: Path) -> None:
+    program = tmp_path / "scheduler.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "include")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "heavy"), [(("airflow", "scheduler"), True), (("airflow", "triggerer"), False)])
+def test_only_the_scheduler_imports_them(arguments: tuple[str, ...], heavy: bool) -> None:
+    code = f"import sys; sys.argv = {list(arguments)!r}; import airflow_local_settings; print('pandas' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "include")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(heavy)
