@@ -1,5 +1,7 @@
 """Loading a model without running code of its author: skops with our own list of trusted types, never a pickle."""
 
+import importlib
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -95,6 +97,7 @@ def log_model(
     ``predict_with`` is the method that answers in MLflow's generic flavour. This is what ``mlflow.sklearn.log_model``
     does, without its global state (the tracking URI, the active run), so that two threads may do it at once.
     """
+    _import_generic_flavour()
     with asking(registry, f"logging the model {name} of run {run_id}"), TemporaryDirectory() as folder:
         client = registry.client
         run = client.get_run(run_id)
@@ -116,11 +119,18 @@ def log_model(
     return f"models:/{logged.model_id}"
 
 
+def _import_generic_flavour() -> None:
+    """MLflow warns about type hints of its own while its ``pyfunc`` is imported, which saving a model does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        importlib.import_module("mlflow.pyfunc")
+
+
 def load_logged_model(registry: Registry, model_uri: str, *, trusted_types: Iterable[str]) -> Any:
     """The fitted estimator behind ``models:/m-...``, which need not be registered. Raises as :func:`load_model`."""
     with TemporaryDirectory(prefix="perennial-model-") as folder:
         with asking(registry, f"downloading {model_uri}"):
-            local = mlflow.artifacts.download_artifacts(
-                artifact_uri=model_uri, dst_path=folder, tracking_uri=registry.uri, registry_uri=registry.uri
-            )
+            # by its place: MLflow resolves a models: URI at its global tracking server
+            place = registry.client.get_logged_model(model_uri.removeprefix("models:/")).artifact_location
+            local = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=registry.uri)
         return read_model(Path(local) / MODEL_FILE, trusted_types=trusted_types, what=model_uri)

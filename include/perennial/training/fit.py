@@ -63,7 +63,7 @@ def fit(
         with tempfile.TemporaryDirectory(prefix="perennial-fit-") as name:
             folder = Path(name)
             _fetch(snapshot.train_uri, folder / "train.parquet", store=store)
-            recipe = models_dir / config.model / RECIPE
+            recipe = (models_dir / config.model / RECIPE).resolve()
             cv = run_worker(config, recipe, folder)
             model_uri = _log(
                 config, snapshot, run_id, cv=cv, folder=folder, recipe=recipe, store=store, registry=registry

@@ -93,16 +93,15 @@ def _freeze(
 
 
 def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = timedelta(0)) -> Iterator[datetime]:
-    """Where a holdout may end, newest first: at the ends of the schedule's windows, at most MOST_STEPS of them.
+    """Where a holdout may end, newest first, at most MOST_STEPS places.
 
-    Labels later than ``label.max_wait`` never come, so there is nothing to be gained further back than that and one
-    holdout (and ``further``, the length of excluded stretches). A cron schedule has no fixed windows: steps of
-    ``label.max_wait`` stand in for them.
+    The newest is ``label.delay`` before ``as_of``: what is younger has no label as a rule. From there in steps of the
+    schedule's windows, or of ``label.max_wait`` for a cron schedule, which has none of fixed length. Labels later than
+    ``max_wait`` never come, so there is nothing to be gained further back than that and one holdout (and ``further``,
+    the length of excluded stretches).
     """
     step = config.schedule.every or config.label.max_wait
-    newest = as_of
-    if config.schedule.every is not None:
-        newest = config.schedule.start + (as_of - config.schedule.start) // step * step
+    newest = as_of - config.label.delay
     reach = config.label.max_wait + config.training.holdout + further
     for number in range(min(MOST_STEPS, -(-reach // step) + 1)):
         yield newest - number * step
