@@ -68,8 +68,9 @@ def settle(config: ModelConfig, *, state: ReleaseState, store: Store, registry: 
 
     A bake that passed makes the champion the stable version, in the ledger and then as alias ``stable``. A failed one
     is only recorded: what follows is decided by the policy. A bake has no deadline: windows without evidence prolong
-    it, since neither trust nor a rollback may rest on missing labels. A champion that was baked before answers ``none``, or
-    its outcome where that was reached at this very ``at``. Raises LockTimeout, RegistryUnavailable, StoreUnavailable.
+    it, since neither trust nor a rollback may rest on missing labels. A champion that was baked before answers
+    ``none``, or its outcome where that was reached at this very ``at``. Raises LockTimeout, RegistryUnavailable,
+    StoreUnavailable.
     """
     if state.bake_failed:
         return "failed"
@@ -110,7 +111,7 @@ def bake_windows(config: ModelConfig, state: ReleaseState, *, at: datetime, stor
         .distinct(*key)
         .order_by(*key, table.c.as_of.desc())
     )
-    required = (absolute, paired) if state.stable else (absolute,)
+    required = (absolute, paired) if set(state.stable) - {state.champion} else (absolute,)
     with store.begin() as connection:
         rows = connection.execute(query).all()
     windows: dict[Window, dict[str, str]] = {}

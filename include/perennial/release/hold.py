@@ -12,7 +12,8 @@ def acknowledge(
 ) -> LedgerEntry:
     """Let retraining go on: with the rows of the held stretch, or (``exclude``) without them.
 
-    The same word twice is one. Raises ReleaseError when the model has no such hold, or when someone answered it the other way before.
+    The same word twice is one. Raises ReleaseError when the model has no such hold, or when someone answered it the
+    other way before.
     """
     state = ledger.release_state(store, model)
     if hold_id not in {hold.entry_id for hold in state.holds}:

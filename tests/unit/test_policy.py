@@ -1,0 +1,369 @@
+"""The laws of the policy, and every rule of it with its reason."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logs import day
+from perennial.config import ModelConfig, load_model
+from perennial.contracts import (
+    Action,
+    Fit,
+    Hold,
+    ReleaseState,
+    Role,
+    Signal,
+    SignalStatus,
+    Window,
+    from_record,
+    to_record,
+)
+from perennial.contracts import Decision as DecisionRecord
+from perennial.decision.facts import Facts
+from perennial.decision.policy import breached_often, decide, rollback_target
+
+BASE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
+NOW = day(40)
+
+
+def policy(**settings: Any) -> ModelConfig:
+    return BASE.model_copy(update={"policy": BASE.policy.model_copy(update=settings)})
+
+
+def k_of_n(k: int, n: int) -> ModelConfig:
+    return policy(breaches=BASE.policy.breaches.model_copy(update={"k": k, "n": n}))
+
+
+def fit_until(number: int) -> Fit:
+    """Trained on the four days before day ``number``, judged on that day and the next."""
+    return Fit(
+        train=Window(start=day(number - 4).start, end=day(number).start),
+        holdout=Window(start=day(number).start, end=day(number + 1).end),
+    )
+
+
+BAKED = ReleaseState(
+    model=BASE.model,
+    champion="2",
+    champion_since=day(30).start,
+    fits={"1": fit_until(10), "2": fit_until(28)},
+    stable=("1", "2"),
+)
+BAKING = replace(BAKED, in_bake=True, stable=("1",))
+FAILED = replace(BAKED, bake_failed=True, stable=("1",))
+NEW = ReleaseState(model=BASE.model)
+
+
+def signal(
+    number: int = 40,
+    status: SignalStatus = "breached",
+    *,
+    name: str = "performance/accuracy",
+    role: Role = "retrain",
+    version: str = "2",
+) -> Signal:
+    value = {"breached": 0.61, "ok": 0.9, "unknown": None}[status]
+    return Signal(
+        model=BASE.model,
+        window=day(number),
+        as_of=day(number).end,
+        name=name,
+        role=role,
+        status=status,
+        value=value,
+        threshold=0.7,
+        version=version,
+        detail="" if value else "no labels",
+    )
+
+
+def facts(state: ReleaseState = BAKED, *signals: Signal, **other: Any) -> Facts:
+    known = {"champion_alias": state.champion, "batch_ids": ("p", "l"), "n_new_labels": 500}
+    return Facts(window=NOW, state=state, signals=signals, **(known | other))
+
+
+def reasons(config: ModelConfig, known: Facts) -> str:
+    return "; ".join(decide(config, known).reasons)
+
+
+# --- each rule ---------------------------------------------------------------------------------------------------
+
+
+def test_a_halted_batch_decides_nothing_else_even_when_the_bake_failed() -> None:
+    made = decide(BASE, facts(FAILED, signal(), halted="the predictions of 7 rows were not published: no column hue"))
+    assert made.action == "halt"
+    assert made.reasons == ("the predictions of 7 rows were not published: no column hue",)
+    assert made.retrain_run_id is None
+
+
+def test_an_alias_moved_by_hand_halts_and_says_what_to_do() -> None:
+    made = decide(BASE, facts(BAKED, signal(), champion_alias="7"))
+    assert made.action == "halt"
+    assert "champion is on version 7, the ledger's champion is version 2" in made.reasons[0]
+    assert "set it back to version 2 in MLflow" in made.reasons[0]
+
+
+def test_a_halt_is_decided_anew_once_its_cause_is_mended() -> None:
+    halted, mended = facts(BAKED, champion_alias="7"), facts(BAKED)
+    assert decide(BASE, halted).decision_id != decide(BASE, mended).decision_id
+    assert decide(BASE, halted).decision_id == decide(BASE, halted).decision_id
+
+
+def test_a_failed_bake_rolls_back_to_the_version_trusted_last() -> None:
+    made = decide(BASE, facts(FAILED, signal(name="bake/accuracy", role="alert")))
+    assert (made.action, made.bake) == ("rollback", "failed")
+    assert made.reasons == (
+        "version 2 failed its bake (bake/accuracy 0.61 against 0.7 from 2024-02-10); version 1 passed its own",
+    )
+
+
+def test_a_first_champion_that_fails_its_bake_is_not_stuck() -> None:
+    alone = replace(FAILED, stable=())
+    made = decide(BASE, facts(alone))
+    assert made.action == "retrain"
+    assert "fell below its bound in its bake, but there is no stable version to go back to" in made.reasons[0]
+    waiting = replace(alone, last_request_at=NOW.start, request_times=(NOW.start,))
+    still = decide(policy(cooldown=timedelta(days=3)), facts(waiting))
+    assert still.action == "stay"
+    assert any("no stable version to go back to" in reason for reason in still.reasons)
+    assert any(reason.startswith("cooldown") for reason in still.reasons)
+
+
+def test_without_a_champion_it_waits_for_enough_labelled_rows() -> None:
+    few = facts(NEW, n_train_rows=99, n_holdout_rows=60)
+    assert decide(BASE, few).action == "stay"
+    assert "99 labelled rows to train on (100 needed) and 60 later ones to judge by (50 needed)" in reasons(BASE, few)
+    enough = facts(NEW, n_train_rows=100, n_holdout_rows=50)
+    assert decide(BASE, enough).action == "retrain"
+    assert decide(BASE, facts(NEW, n_train_rows=100, n_holdout_rows=49)).action == "stay"
+
+
+def test_a_first_training_is_not_requested_again_within_the_cooldown() -> None:
+    asked = replace(NEW, last_request_at=NOW.start, request_times=(NOW.start,))
+    made = decide(policy(cooldown=timedelta(days=2)), facts(asked, n_train_rows=500, n_holdout_rows=500))
+    assert made.action == "stay"
+    assert made.reasons[1] == "cooldown: the last retrain was requested as of 2024-02-10, less than 2d ago"
+
+
+def test_no_retrain_during_a_bake() -> None:
+    made = decide(BASE, facts(BAKING, signal()))
+    assert (made.action, made.bake) == ("stay", "running")
+    assert made.reasons == ("version 2 is in its bake since 2024-01-31: no retrain until it ends",)
+
+
+def test_a_breach_in_enough_windows_retrains_and_shows_its_figures() -> None:
+    made = decide(k_of_n(2, 3), facts(BAKED, signal(38), signal(39, "ok"), signal(40)))
+    assert made.action == "retrain"
+    assert made.retrain_run_id == f"retrain__{made.decision_id}"
+    assert made.reasons == (
+        "performance/accuracy breached in 2 of its last 3 windows (policy: 2 of 3), the newest included: "
+        "performance/accuracy 0.61 against 0.7 from 2024-02-10",
+    )
+    assert made.breached == ("performance/accuracy",)
+
+
+def test_a_late_signal_is_judged_in_its_own_newest_window() -> None:
+    drift = [signal(n, "ok", name="drift/hue", role="watch") for n in (39, 40)]
+    assert decide(k_of_n(2, 2), facts(BAKED, signal(36), signal(37), *drift)).action == "retrain"
+
+
+def test_only_retrain_signals_of_the_present_champion_ask_for_a_retrain() -> None:
+    for other in (
+        signal(role="alert"),
+        signal(role="watch"),
+        signal(version="1"),
+        signal(name="bake/accuracy"),
+        signal(name="bake/accuracy_vs_stable"),
+    ):
+        assert decide(BASE, facts(BAKED, other)).action == "stay"
+
+
+def test_an_aged_champion_is_retrained_and_its_age_is_that_of_its_data() -> None:
+    config = policy(max_age=timedelta(days=12))
+    assert decide(config, facts(BAKED)).action == "retrain"
+    assert "version 2 was fitted on data up to 13d ago, more than 12d" in reasons(config, facts(BAKED))
+    back = replace(BAKED, champion="1", champion_since=day(39).end, stable=("1",))
+    assert decide(config, facts(back)).action == "retrain"
+    assert decide(policy(max_age=timedelta(days=13)), facts(BAKED)).action == "stay"
+
+
+def test_everything_that_speaks_against_a_retrain_is_listed() -> None:
+    hold = Hold(entry_id="h1", stretch=Window(start=day(33).start, end=day(35).start), reason="wrong labels")
+    state = replace(
+        BAKED, holds=(hold,), last_request_at=day(39).end, request_times=tuple(day(n).end for n in (30, 32, 34, 36, 39))
+    )
+    made = decide(policy(cooldown=timedelta(days=2)), facts(state, signal(), n_new_labels=3))
+    assert made.action == "stay"
+    assert [reason.split(":")[0] for reason in made.reasons] == [
+        "wanted",
+        "held",
+        "cooldown",
+        "budget",
+        "too little news",
+    ]
+    assert "wrong labels" in made.reasons[1]
+    assert "hold h1" in made.reasons[1]
+    assert "5 retrains requested within 30d, 5 allowed" in made.reasons[3]
+    assert "3 labels since the champion's holdout, 30 needed" in made.reasons[4]
+
+
+def test_a_hold_lets_go_when_it_is_acknowledged_or_past() -> None:
+    hold = Hold(entry_id="h1", stretch=Window(start=day(33).start, end=day(35).start), reason="wrong labels")
+    past = replace(hold, stretch=Window(start=day(10).start, end=day(30).start))
+    for holds in ((replace(hold, acknowledged=True),), (past,)):
+        assert decide(BASE, facts(replace(BAKED, holds=holds), signal())).action == "retrain"
+
+
+def test_a_request_for_a_later_window_blocks_a_backfilled_one() -> None:
+    later = replace(BAKED, last_request_at=day(90).end, request_times=(day(90).end,))
+    assert decide(BASE, facts(later, signal())).action == "stay"
+
+
+def test_nothing_measured_is_said_and_is_not_a_pass() -> None:
+    assert "no signal of version 2 that could ask for a retrain is measured yet" in reasons(BASE, facts(BAKED))
+    made = decide(BASE, facts(BAKED, signal(status="unknown")))
+    assert made.unknown == ("performance/accuracy",)
+    assert "not known: performance/accuracy" in made.reasons[0]
+
+
+# --- laws --------------------------------------------------------------------------------------------------------
+
+statuses: st.SearchStrategy[SignalStatus] = st.sampled_from(get_args(SignalStatus))
+moments: st.SearchStrategy[datetime] = st.integers(0, 60).map(lambda number: day(number).end)
+versions = st.sampled_from(["1", "2", "3", "4"])
+windows = st.tuples(st.integers(0, 45), st.integers(1, 20)).map(
+    lambda pair: Window(start=day(pair[0]).start, end=day(pair[0] + pair[1]).start)
+)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> ReleaseState:
+    champion = draw(st.none() | versions)
+    times = tuple(sorted(draw(st.lists(moments, max_size=6))))
+    in_bake, failed = draw(st.sampled_from([(False, False), (True, False), (False, True)]))
+    holds = [
+        Hold(entry_id=f"h{i}", stretch=stretch, reason="why", acknowledged=draw(st.booleans()))
+        for i, stretch in enumerate(draw(st.lists(windows, max_size=2)))
+    ]
+    return ReleaseState(
+        model=BASE.model,
+        champion=champion,
+        champion_since=draw(moments) if champion else None,
+        fits={version: fit_until(draw(st.integers(4, 39))) for version in ("1", "2", "3", "4")},
+        in_bake=bool(champion) and in_bake,
+        bake_failed=bool(champion) and failed,
+        stable=tuple(draw(st.lists(versions, unique=True, max_size=4))),
+        rolled_back=draw(st.frozensets(versions)),
+        holds=tuple(holds),
+        last_request_at=times[-1] if times else None,
+        request_times=times,
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn, choices: st.SearchStrategy[SignalStatus] = statuses) -> list[Signal]:
+    found = []
+    for name in draw(st.lists(st.sampled_from(["performance/accuracy", "drift/weighted_share"]), unique=True)):
+        numbers = draw(st.lists(st.integers(30, 40), unique=True, max_size=6))
+        found += [
+            signal(n, draw(choices), name=name, role=draw(st.sampled_from(get_args(Role))), version=draw(versions))
+            for n in numbers
+        ]
+    return found
+
+
+@st.composite
+def situations(draw: st.DrawFn, **fixed: Any) -> Facts:
+    state = draw(states())
+    counts = st.integers(0, 200)
+    known = {
+        "champion_alias": draw(st.sampled_from([state.champion, state.champion, "9", None])),
+        "batch_ids": ("p", "l"),
+        "halted": draw(st.sampled_from([None, None, "broken schema"])),
+        "signals": tuple(draw(histories())),
+        "n_new_labels": draw(counts),
+        "n_train_rows": draw(counts),
+        "n_holdout_rows": draw(counts),
+    }
+    return Facts(window=NOW, state=state, **(known | fixed))
+
+
+configs = st.tuples(st.integers(1, 4), st.integers(0, 3)).map(lambda pair: k_of_n(pair[0], pair[0] + pair[1]))
+
+
+@given(configs, situations())
+def test_every_situation_gets_one_decision_with_reasons_again_and_again(config: ModelConfig, known: Facts) -> None:
+    made = decide(config, known)
+    assert made == decide(config, known)
+    assert made.action in get_args(Action)
+    assert made.reasons
+    assert all(len(reason) < 1000 for reason in made.reasons)
+    assert (made.retrain_run_id is not None) == (made.action == "retrain")
+    assert from_record(DecisionRecord, to_record(made)) == made
+
+
+@given(configs, situations())
+def test_the_order_of_signals_and_batches_never_matters(config: ModelConfig, known: Facts) -> None:
+    turned = replace(known, signals=known.signals[::-1], batch_ids=known.batch_ids[::-1])
+    assert decide(config, turned) == decide(config, known)
+
+
+@given(configs, situations())
+def test_halted_never_retrains_and_never_rolls_back(config: ModelConfig, known: Facts) -> None:
+    assert decide(config, replace(known, halted="broken")).action == "halt"
+    if known.champion_alias != known.state.champion:
+        assert decide(config, known).action == "halt"
+
+
+@given(configs, situations(), histories(st.just("unknown")))
+def test_unknown_signals_alone_never_retrain(config: ModelConfig, known: Facts, unknown: list[Signal]) -> None:
+    young = config.model_copy(update={"policy": config.policy.model_copy(update={"max_age": timedelta(days=999)})})
+    known = replace(known, signals=tuple(unknown))
+    if known.state.champion is not None and not known.state.bake_failed:
+        assert decide(young, known).action in ("stay", "halt")
+
+
+@given(configs, situations())
+def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(config: ModelConfig, known: Facts) -> None:
+    if decide(config, known).action != "retrain":
+        return
+    for name in ("performance/accuracy", "drift/weighted_share", "performance/log_loss"):
+        others = tuple(s for s in known.signals if (s.name, s.window) != (name, NOW))
+        breach = signal(name=name, version=str(known.state.champion))
+        assert decide(config, replace(known, signals=(*others, breach))).action == "retrain"
+
+
+@given(configs, situations())
+def test_a_rolled_back_version_is_never_gone_back_to(config: ModelConfig, known: Facts) -> None:
+    target = rollback_target(known.state)
+    assert target not in known.state.rolled_back
+    assert target is None or target != known.state.champion
+    if decide(config, known).action == "rollback":
+        assert target is not None
+        assert known.state.bake_failed
+
+
+@given(configs, situations())
+def test_no_retrain_in_a_bake_a_cooldown_or_beyond_the_budget(config: ModelConfig, known: Facts) -> None:
+    if decide(config, known).action != "retrain":
+        return
+    state, spent = known.state, config.policy.budget
+    assert not state.in_bake
+    assert state.last_request_at is None or NOW.end - state.last_request_at >= config.policy.cooldown
+    assert sum(moment > NOW.end - spent.per for moment in state.request_times) < spent.retrains
+
+
+@given(st.lists(statuses, max_size=8), st.integers(1, 4), st.integers(0, 4))
+def test_k_of_n_counts_breaches_among_the_last_n_and_needs_the_newest(
+    seen: list[SignalStatus], k: int, more: int
+) -> None:
+    n = k + more
+    last = seen[-n:]
+    known = [status for status in last if status != "unknown"]
+    expected = last.count("breached") >= k and known[-1:] == ["breached"]
+    assert breached_often(seen, k=k, n=n) is expected
+    assert not (breached_often(seen, k=k + 1, n=n + 1) and not breached_often(seen, k=k, n=n + 1))
