@@ -46,7 +46,7 @@ check: setup ## lint, types, architecture, configuration
 	fi
 
 bench: setup ## measure against the raw tools
-	$(BIN)/python -m benchmarks
+	$(BIN)/python tests/bench
 
 lock: $(BIN)/uv ## compile requirements.in to requirements.txt, with hashes
 	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes requirements.in -o requirements.txt

@@ -1,0 +1,50 @@
+"""Runs every benchmark in a process of its own and prints the ratios: ``python tests/bench [--quick] [NAME ...]``.
+
+Each ``bench_*.py`` measures against the raw tool in the same run and writes a list of figures as JSON to ``--out``:
+``{"name", "ours", "theirs", "unit", "ratio", "limit"}``; ``limit`` is the budget of the ratio, or of ``ours`` where
+there is nothing to compare with.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parents[1] / ".state" / "bench.json"
+
+
+def main() -> int:
+    """Run the benchmarks named on the command line, or all; 1 when one could not be measured."""
+    wanted = {argument for argument in sys.argv[1:] if not argument.startswith("--")}
+    options = [argument for argument in sys.argv[1:] if argument.startswith("--")]
+    figures, failed = [], []
+    for script in sorted(HERE.glob("bench_*.py")):
+        name = script.stem.removeprefix("bench_")
+        if wanted and name not in wanted:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "figures.json"
+            done = subprocess.run([sys.executable, str(script), "--out", str(out), *options], check=False)
+            if done.returncode:
+                failed.append(name)
+            else:
+                figures += [{"benchmark": name, **figure} for figure in json.loads(out.read_text(encoding="utf-8"))]
+    table = Table("benchmark", "figure", "ours", "raw tool", "ratio", "budget")
+    for figure in figures:
+        cells = [figure.get(key) for key in ("ours", "theirs", "ratio", "limit")]
+        shown = [f"{value:.3g}" if isinstance(value, int | float) else "-" for value in cells]
+        table.add_row(figure["benchmark"], f"{figure['name']} ({figure['unit']})", *shown)
+    Console().print(table)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    Console().print(f"written to {RESULTS}" + (f"; could not measure {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
