@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
+from croniter import croniter
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -92,6 +93,10 @@ class Schedule(Strict):
     def _one_of(self) -> Self:
         if (self.every is None) == (self.cron is None):
             raise ValueError("give exactly one of every (14d) and cron (0 6 * * *)")
+        if self.cron is not None and not croniter.is_valid(self.cron):
+            raise ValueError(
+                f"cron {self.cron!r} is not a cron expression, as 0 6 * * * is: minute hour day month weekday"
+            )
         if self.end is not None and self.end <= self.start:
             raise ValueError(f"end {self.end.isoformat()} is not after start {self.start.isoformat()}")
         return self

@@ -8,17 +8,25 @@ from perennial.settings import load_settings
 
 
 def declared_models() -> tuple[ModelConfig, ...]:
-    """Every model whose ``model.yaml`` is right, sorted by name; in a task, which needs one DAG, only its model.
+    """The models to make DAGs of: all sound ones, or in a task, which needs one DAG, only its own.
 
-    A wrong one is left out here, so that it does not take the DAGs of the others with it: ``dags/broken_models.py``
-    reports it. Raises ConfigError when there is no folder of models.
+    Raises ConfigError when there is no folder of models.
+    """
+    wanted = get_parsing_context().dag_id
+    if wanted is None:
+        return sound_models()
+    return (load_model(load_settings().models_dir / wanted.rpartition("__")[0]),)
+
+
+def sound_models() -> tuple[ModelConfig, ...]:
+    """Every model whose ``model.yaml`` is right, sorted by name.
+
+    A wrong one is left out, so that it does not take the others with it: ``dags/broken_models.py`` reports it. Raises
+    ConfigError when there is no folder of models.
     """
     models_dir = load_settings().models_dir
     if not models_dir.is_dir():
         raise ConfigError(f"{models_dir}: no such folder; set PERENNIAL_MODELS_DIR or create it")
-    wanted = get_parsing_context().dag_id
-    if wanted is not None:
-        return (load_model(models_dir / wanted.rpartition("__")[0]),)
     found = []
     for folder in sorted(path.parent for path in models_dir.glob("*/model.yaml")):
         try:

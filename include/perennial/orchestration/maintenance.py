@@ -11,6 +11,7 @@ from airflow.sdk import task
 
 from perennial.config import ModelConfig
 from perennial.errors import IntegrityError, PerennialError, TransientError
+from perennial.orchestration.declared import sound_models
 from perennial.orchestration.session import opened_runtime
 
 if TYPE_CHECKING:
@@ -61,11 +62,10 @@ def check_releases() -> None:
 
 def _for_every_model(work: Callable[[ModelConfig, Runtime], None]) -> None:
     from perennial import pipeline
-    from perennial.orchestration.declared import declared_models
 
     with opened_runtime() as runtime:
         problems: list[PerennialError] = []
-        for config in declared_models():
+        for config in sound_models():
             try:
                 pipeline.prepare(config, runtime=runtime)
                 work(config, runtime)

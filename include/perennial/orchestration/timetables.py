@@ -6,7 +6,6 @@ These two count from ``schedule.start`` and end with ``schedule.end``.
 """
 
 from datetime import UTC, datetime, timedelta
-from math import ceil, floor
 from typing import Any, Self
 
 from airflow.sdk.timezone import coerce_datetime
@@ -46,13 +45,13 @@ class EveryTimetable(DeltaDataIntervalTimetable):
         return self._align_to_prev(dt)
 
     def _align_to_prev(self, current: DateTime) -> DateTime:
-        return self._tick(floor((current - self._anchor) / self._every))
+        return self._tick((current - self._anchor).total_seconds() // self._every.total_seconds())
 
     def _align_to_next(self, current: DateTime) -> DateTime:
-        return self._tick(ceil((current - self._anchor) / self._every))
+        return self._tick(-((self._anchor - current).total_seconds() // self._every.total_seconds()))
 
-    def _tick(self, number: int) -> DateTime:
-        return self._anchor + number * self._every
+    def _tick(self, number: float) -> DateTime:
+        return self._anchor + int(number) * self._every
 
     def serialize(self) -> dict[str, Any]:
         """JSON-ready arguments."""

@@ -1,0 +1,25 @@
+"""Airflow as the DAG processor sees it: our DAG files, our plugin, no database."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dag_files import ROOT
+
+# Airflow reads these once, when it is first imported.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="perennial-airflow-"))
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(ROOT / "plugins")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+@pytest.fixture
+def parse(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """Import the DAG files over the models of this test."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("PERENNIAL_MODELS_DIR", str(models_dir))
+    return lambda: DagBag(dag_folder=str(ROOT / "dags"), bundle_path=ROOT / "dags", bundle_name="dags")

@@ -1,0 +1,132 @@
+"""The edges, as law: what may not run before what, and what a reader of the grid finds."""
+
+from itertools import chain, pairwise
+
+import pytest
+
+from dag_files import declare
+
+MEASURES = ("measure_drift", "measure_quality", "measure_performance")
+BRANCHES = ("stay", "halt", "rollback", "retrain")
+
+
+@pytest.fixture
+def dags(models_dir, parse):
+    declare(models_dir, "wine_cultivar")
+    return {name.partition("__")[2]: dag for name, dag in parse().dags.items()}
+
+
+def ahead(dag, task_id):
+    """Every task that must be over before this one."""
+    return dag.get_task(task_id).get_flat_relative_ids(upstream=True)
+
+
+@pytest.mark.parametrize("source", ["predictions", "labels"])
+def test_write_then_audit_then_publish(dags, source):
+    monitor = dags["monitor"]
+    assert f"stage_{source}" in ahead(monitor, f"audit_{source}")
+    assert f"audit_{source}" in ahead(monitor, f"publish_{source}")
+    assert ahead(monitor, f"stage_{source}") == {"open_window"}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_nothing_is_measured_unless_both_logs_are_published(dags, measure):
+    task = dags["monitor"].get_task(measure)
+    assert {"publish_predictions", "publish_labels"} <= task.upstream_task_ids
+    assert task.trigger_rule == "all_success"
+
+
+def test_labels_are_matched_after_the_predictions_are_in(dags):
+    assert "publish_predictions" in dags["monitor"].get_task("publish_labels").upstream_task_ids
+
+
+def test_the_decision_waits_for_everything_and_outlives_a_halt_but_no_failure(dags):
+    monitor = dags["monitor"]
+    decide = monitor.get_task("decide")
+    everything = set(monitor.task_dict) - {"decide", *BRANCHES}
+    assert ahead(monitor, "decide") == everything
+    # a halted batch skips the measures at once: the decision must wait for the publishing itself
+    assert {"settle_bake", "publish_labels"} <= decide.upstream_task_ids
+    assert decide.trigger_rule == "none_failed"
+    assert decide.downstream_task_ids == set(BRANCHES)
+
+
+def test_a_bake_is_settled_before_the_decision_and_after_every_measure(dags):
+    assert set(MEASURES) <= dags["monitor"].get_task("settle_bake").upstream_task_ids
+
+
+def test_no_promotion_without_gates_and_review(dags):
+    retrain = dags["retrain"]
+    order = ["open_request", "snapshot", "fit", "evaluate", "register", "gates", "review", "promote"]
+    for earlier, later in pairwise(order):
+        assert earlier in retrain.get_task(later).upstream_task_ids
+    assert retrain.get_task("promote").trigger_rule == "all_success"
+    assert retrain.get_task("review").trigger_rule == "all_success"
+
+
+def test_the_outcome_is_recorded_whatever_happened_and_decides_the_colour_of_the_run(dags):
+    retrain = dags["retrain"]
+    assert [leaf.task_id for leaf in retrain.leaves] == ["conclude"]
+    assert retrain.get_task("conclude").trigger_rule == "all_done"
+    assert ahead(retrain, "conclude") == set(retrain.task_dict) - {"conclude"}
+
+
+def test_a_rollback_is_verified(dags):
+    assert dags["rollback"].get_task("verify").upstream_task_ids == {"roll_back"}
+
+
+def test_a_retrain_request_is_triggered_once_and_not_waited_for(dags):
+    trigger = dags["monitor"].get_task("retrain")
+    assert trigger.trigger_dag_id == "wine_cultivar__retrain"
+    assert trigger.skip_when_already_exists
+    assert not trigger.wait_for_completion
+    assert trigger.logical_date is None
+
+
+def test_every_dag_says_what_it_is_and_never_overlaps_itself(dags):
+    for dag in dags.values():
+        assert dag.max_active_runs == 1
+        assert dag.tags
+        assert dag.description
+        assert dag.doc_md
+    assert "accuracy at least 0.7" in dags["monitor"].doc_md
+    assert dags["monitor"].owner == "cellar"
+
+
+def test_every_task_is_named_for_a_person_retries_with_growing_pauses_and_ends_in_time(dags):
+    for task in chain.from_iterable(dag.tasks for dag in dags.values()):
+        assert task.task_display_name != task.task_id
+        assert task.execution_timeout is not None
+        assert task.retry_exponential_backoff > 1
+        assert task.retries == (0 if task.task_id == "halt" else 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "accepted"),
+    [
+        ("monitor", {}, True),
+        ("monitor", {"window_start": "2024-01-01T00:00:00Z", "window_end": "2024-01-02T00:00:00+00:00"}, True),
+        ("monitor", {"window_start": 20130101}, False),
+        ("retrain", {}, True),
+        ("retrain", {"as_of": "2024-01-05T00:00:00Z", "reason": "new vineyard", "review": "manual"}, True),
+        ("retrain", {"review": "whenever"}, False),
+        ("retrain", {"reason": ""}, False),
+        ("rollback", {"reason": "customers complain"}, True),
+        ("rollback", {"reason": "customers complain", "version": "3"}, True),
+        ("rollback", {"version": "3"}, False),
+    ],
+)
+def test_a_form_takes_what_makes_sense_and_refuses_the_rest(dags, kind, form, accepted):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    params = dags[kind].params
+    if accepted:
+        assert filled_in(params, form).keys() >= form.keys()
+    else:
+        with pytest.raises(ParamValidationError):
+            filled_in(params, form)
+
+
+def filled_in(params, form):
+    params.update(form)
+    return params.validate()
