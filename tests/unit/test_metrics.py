@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.config import METRICS, load_model
+from perennial.metrics import compute, loss
+
+MODELS = Path(__file__).parents[1] / "models"
+DRAWN = np.random.default_rng(7)
+LABELS, SCORES = DRAWN.integers(0, 2, 200), DRAWN.random(200)
+CLASSES = np.array(["a", "b", "c"], dtype=object)
+NAMED, GUESSED = CLASSES[DRAWN.integers(0, 3, 200)], CLASSES[DRAWN.integers(0, 3, 200)]
+
+
+def test_every_metric_of_every_task_is_computed_on_ordinary_rows() -> None:
+    assert set(compute("binary", labels=LABELS, scores=SCORES)) == set(METRICS["binary"])
+    assert set(compute("multiclass", labels=NAMED, scores=SCORES, predicted=GUESSED)) == set(METRICS["multiclass"])
+    assert set(compute("regression", labels=SCORES, scores=SCORES[::-1])) == set(METRICS["regression"])
+
+
+def test_figures_are_those_of_hand_counts() -> None:
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.5, 0.4, 0.9])
+    found = compute("binary", labels=labels, scores=scores)
+    assert found["roc_auc"] == 0.75
+    assert found["accuracy"] == found["balanced_accuracy"] == found["f1"] == 0.5
+    assert found["brier"] == pytest.approx((0.01 + 0.25 + 0.36 + 0.01) / 4)
+    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.5, 0.4, 0.9]).mean())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, None])
+def test_one_missing_value_leaves_no_metric(bad: float | None) -> None:
+    scores = SCORES.astype(object)
+    scores[3] = bad
+    assert compute("binary", labels=LABELS, scores=scores) == {}
+    assert compute("regression", labels=SCORES, scores=scores) == {}
+    assert compute("regression", labels=scores, scores=SCORES) == {}
+    guessed = GUESSED.copy()
+    guessed[3] = None
+    assert compute("multiclass", labels=NAMED, scores=SCORES, predicted=guessed) == {}
+
+
+@pytest.mark.parametrize("n_rows", [0, 1])
+def test_fewer_than_two_rows_have_no_metric(n_rows: int) -> None:
+    assert compute("binary", labels=LABELS[:n_rows], scores=SCORES[:n_rows]) == {}
+
+
+def test_one_class_has_no_metric_that_compares_classes() -> None:
+    found = compute("binary", labels=np.ones(50), scores=SCORES[:50])
+    assert set(found) == {"accuracy", "log_loss", "brier"}
+    found = compute("multiclass", labels=np.array(["a"] * 50, object), scores=SCORES[:50], predicted=GUESSED[:50])
+    assert set(found) == {"accuracy"}
+
+
+def test_scores_that_are_no_probabilities_have_no_log_loss() -> None:
+    assert set(compute("binary", labels=LABELS, scores=SCORES * 9)) == set(METRICS["binary"]) - {"log_loss", "brier"}
+
+
+def test_a_label_out_of_the_declared_classes_leaves_no_metric() -> None:
+    assert compute("multiclass", labels=NAMED, scores=SCORES, predicted=GUESSED, classes=["a", "b"]) == {}
+    assert compute("binary", labels=LABELS + 1, scores=SCORES) == {}
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="200 labels for 3"):
+        compute("binary", labels=LABELS, scores=SCORES[:3])
+    with pytest.raises(ValueError, match="give predicted"):
+        compute("multiclass", labels=NAMED, scores=SCORES)
+    with pytest.raises(ValueError, match="ranking"):
+        compute("ranking", labels=LABELS, scores=SCORES)
+
+
+@given(st.permutations(range(40)))
+def test_row_order_never_matters(order: list[int]) -> None:
+    straight = compute("binary", labels=LABELS[:40], scores=SCORES[:40])
+    assert compute("binary", labels=LABELS[order], scores=SCORES[order]) == pytest.approx(straight, abs=1e-12)
+
+
+def test_a_loss_is_positive_when_worse_whichever_way_the_metric_points() -> None:
+    diabetes, wine = load_model(MODELS / "diabetes_progress"), load_model(MODELS / "wine_cultivar")
+    assert loss(diabetes, "rmse", 60.0, 50.0) == 10.0
+    assert loss(diabetes, "r2", 0.25, 0.5) == 0.25
+    assert loss(wine, "accuracy", 1.0, 0.75) == -0.25
+    with pytest.raises(KeyError):
+        loss(wine, "rmse", 1.0, 1.0)
