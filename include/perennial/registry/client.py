@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 
 # MLflow has no other way to be told these. Its own patience (seven retries, up to minutes of waiting) would hide an
-# outage from Airflow, whose retries are the ones that count. Whoever sets a variable keeps the last word, and what is
-# set here reaches the processes that we start.
+# outage from Airflow, whose retries are the ones that count; and it would report its use to its makers. Whoever sets a
+# variable keeps the last word, and what is set here reaches the processes that we start.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 for _name, _value in _DEFAULTS.items():
     os.environ.setdefault(_name, _value)
@@ -29,8 +30,8 @@ from perennial.errors import PermanentError, RegistryUnavailable  # noqa: E402
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _SHOWN = 300
-# how MLflow words a request that got no usable answer (mlflow.utils.rest_utils.http_request)
-_NO_ANSWER = re.compile(r"^API request to .* failed with")
+# how MLflow words a request that got no answer, or none in JSON (mlflow.utils.rest_utils); it keeps no status then
+_NO_ANSWER = re.compile(r"^API request to .* failed with (exception|timeout exception|error code (429|5\d\d))")
 
 
 @dataclass(frozen=True, slots=True)
