@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Role, Signal
+from perennial.contracts import ReleaseState, Role, Signal, Window
 from perennial.errors import TransientError
 from perennial.metrics import compute, loss
 from perennial.monitoring.labelled import census, metrics_of, not_enough
@@ -15,6 +15,11 @@ from perennial.registry import Registry, load_model, score
 
 ROLE: Role = "alert"
 """A bake is settled by its own rule, not by the retrain policy."""
+
+
+def in_bake(state: ReleaseState, window: Window) -> bool:
+    """Whether the window counts for the probation of the present champion: it lies wholly after the promotion. Pure."""
+    return state.in_bake and state.champion_since is not None and window.start >= state.champion_since
 
 
 def bake_signals(
@@ -28,10 +33,10 @@ def bake_signals(
 ) -> Iterator[Signal]:
     """``bake/<metric>`` and, once another version is stable, ``bake/<metric>_vs_stable``; nothing outside of a bake.
 
-    The window must lie wholly after the promotion. ``rows`` is None for a window that never matured. The order of the
+    ``rows`` hold the features too, or are None for a window that never matured. The order of the
     rows never matters. Raises RegistryUnavailable.
     """
-    if not state.in_bake or state.champion_since is None or subject.window.start < state.champion_since:
+    if not in_bake(state, subject.window):
         return
     metric, bound = config.bake.metric, config.bake.bound
     name = f"bake/{metric}"

@@ -7,10 +7,11 @@ from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Role, Signal, Window
 from perennial.errors import first_of
 from perennial.monitoring.evidently_report import Distances, measure
+from perennial.monitoring.reference import fetch_importance, fetch_reference
 from perennial.monitoring.rows import read_sample
 from perennial.monitoring.screening import Pair, Refusal, quantile_psi, screen
 from perennial.monitoring.signals import Subject, save, subject_of, without_champion
-from perennial.registry import Registry, load_importance, load_reference
+from perennial.registry import Registry
 from perennial.store import Store
 
 MAX_UNKNOWN_WEIGHT = 0.5
@@ -30,10 +31,10 @@ def measure_drift(
     subject = subject_of(config, window, state.champion)
     if state.champion is None:
         return save(store, [without_champion(subject)])
-    reference = load_reference(registry, config.model, state.champion)
+    reference, gone = fetch_reference(registry, config.model, state.champion)
     if reference is None:
-        return save(store, without_reference(config, subject))
-    importance = load_importance(registry, config.model, state.champion)
+        return save(store, without_reference(config, subject, gone))
+    importance = fetch_importance(registry, config.model, state.champion)
     rows = read_sample(config, window, store=store)
     found, html = drift_signals(config, subject, rows, reference=reference, importance=importance)
     if html is not None:
@@ -47,9 +48,8 @@ def report_path(config: ModelConfig, window: Window) -> str:
     return f"reports/{config.model}/{window.key}.html"
 
 
-def without_reference(config: ModelConfig, subject: Subject) -> tuple[Signal, ...]:
-    """Every drift signal as unknown: the champion's reference is gone."""
-    why = f"the reference of version {subject.version} is gone from the registry"
+def without_reference(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal, ...]:
+    """Every drift signal as unknown, for the one reason that the champion's reference is gone. Pure."""
     return tuple(_unknown(config, subject, name, why) for name in (*config.features, SCORE, "weighted_share"))
 
 

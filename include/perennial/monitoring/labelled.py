@@ -14,13 +14,16 @@ from perennial.store.bulk import read
 from perennial.store.schema import labels_table, predictions_table
 
 
-def labelled_query(config: ModelConfig, subject: Subject, coverage: Coverage) -> Select[tuple[object, ...]]:
-    """The rows that the champion scored and whose label had arrived: the features, score, predicted and label.
+def labelled_query(
+    config: ModelConfig, subject: Subject, coverage: Coverage, *, with_features: bool
+) -> Select[tuple[object, ...]]:
+    """The rows that the champion scored and whose label had arrived: score, predicted and label, features if asked.
 
     At most ``signals.sample_rows`` of them, drawn by the hash of their id; the hash is only asked when there are more.
     """
     predictions, labels = predictions_table(config), labels_table(config)
-    columns = [predictions.c[name] for name in (*config.features, "score", "predicted")]
+    features = config.features if with_features else ()
+    columns = [predictions.c[name] for name in (*features, "score", "predicted")]
     query = (
         select(*columns, labels.c.label)
         .join_from(predictions, labels, predictions.c.prediction_id == labels.c.prediction_id)
@@ -35,11 +38,13 @@ def labelled_query(config: ModelConfig, subject: Subject, coverage: Coverage) ->
     return query.order_by(sample_key(predictions, config.signals.seed)).limit(config.signals.sample_rows)
 
 
-def read_labelled(config: ModelConfig, subject: Subject, coverage: Coverage, *, store: Store) -> pa.Table | None:
+def read_labelled(
+    config: ModelConfig, subject: Subject, coverage: Coverage, *, with_features: bool, store: Store
+) -> pa.Table | None:
     """The labelled rows of the champion in a mature window; None for a window that never matured."""
     if maturity(config, coverage, subject.as_of) != "mature":
         return None
-    return read(store, labelled_query(config, subject, coverage))
+    return read(store, labelled_query(config, subject, coverage, with_features=with_features))
 
 
 def metrics_of(config: ModelConfig, rows: pa.Table) -> dict[str, float]:

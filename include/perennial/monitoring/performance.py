@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Window
 from perennial.metrics import loss
-from perennial.monitoring.bake import bake_signals
+from perennial.monitoring.bake import bake_signals, in_bake
 from perennial.monitoring.labelled import census, metrics_of, not_enough, read_labelled
 from perennial.monitoring.maturity import (
     Coverage,
@@ -21,8 +21,9 @@ from perennial.monitoring.maturity import (
     settled_windows,
     unmatched_signal,
 )
+from perennial.monitoring.reference import fetch_reference
 from perennial.monitoring.signals import Subject, save, subject_of
-from perennial.registry import Registry, load_reference
+from perennial.registry import Registry
 from perennial.store import Store
 
 
@@ -50,13 +51,15 @@ def measure_performance(
         coverage for coverage in covered if coverage.window not in settled and _measurable(config, coverage, subject)
     ]
     if ripe and any(wanted.max_loss is not None for wanted in config.signals.performance.values()):
-        holdout = holdout_metrics(config, load_reference(registry, config.model, str(state.champion)))
+        reference, _ = fetch_reference(registry, config.model, str(state.champion))
+        holdout = holdout_metrics(config, reference)
     for coverage in covered:
         about = replace(subject, window=coverage.window)
         if coverage.window == due or maturity(config, coverage, subject.as_of) != "waiting":
             found.append(coverage_signal(config, about, coverage))
         if coverage in ripe:
-            rows = read_labelled(config, about, coverage, store=store)
+            baking = in_bake(state, coverage.window)
+            rows = read_labelled(config, about, coverage, with_features=baking, store=store)
             found += performance_signals(config, about, coverage, rows, holdout=holdout)
             found += bake_signals(config, about, coverage, rows, state=state, registry=registry)
     return save(store, found)

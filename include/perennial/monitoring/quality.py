@@ -10,9 +10,10 @@ from sqlalchemy import Row, func, select
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Window
+from perennial.monitoring.reference import fetch_reference
 from perennial.monitoring.rows import served
 from perennial.monitoring.signals import Subject, save, subject_of, without_champion
-from perennial.registry import Registry, load_reference
+from perennial.registry import Registry
 from perennial.store import Store
 from perennial.store.schema import batches, predictions_table
 
@@ -56,9 +57,11 @@ def measure_quality(
     audited = tuple(audit_signals(config, subject, read_audits(config, window, store=store)))
     if state.champion is None:
         return save(store, [without_champion(subject), *audited])
-    rows = load_reference(registry, config.model, state.champion)
-    reference = None if rows is None else summarise(config, rows)
-    counts = None if reference is None else count(config, window, reference, store=store)
+    rows, gone = fetch_reference(registry, config.model, state.champion)
+    if rows is None:
+        return save(store, [*without_reference(config, subject, gone), *audited])
+    reference = summarise(config, rows)
+    counts = count(config, window, reference, store=store)
     return save(store, [*row_signals(config, subject, counts, reference), *audited])
 
 
@@ -127,37 +130,40 @@ def add_up(audits: list[dict[str, Any]]) -> Audited:
     return Audited(sum(audit["n_rows"] for audit in audits), total("n_type_errors"), total("n_out_of_range"))
 
 
-def row_signals(
-    config: ModelConfig, subject: Subject, counts: Counts | None, reference: Reference | None
-) -> Iterator[Signal]:
+def without_reference(config: ModelConfig, subject: Subject, why: str) -> Iterator[Signal]:
+    """Every null and unseen rate as unknown, for the one reason that the champion's reference is gone. Pure."""
+    for name in config.features:
+        yield from _unknown(config, subject, name, why)
+
+
+def row_signals(config: ModelConfig, subject: Subject, counts: Counts, reference: Reference) -> Iterator[Signal]:
     """``quality/null_rate/<feature>`` (increase over the reference) and ``quality/unseen/<category>`` (share). Pure.
 
-    Without a reference, without rows, or without a value of the feature in the reference: unknown.
+    Without rows, or for a feature that the reference lacks: unknown.
     """
     quality = config.signals.quality
     for name in config.features:
-        null_rate, unseen = f"quality/null_rate/{name}", f"quality/unseen/{name}"
-        category = config.features[name].type == "category"
-        why = _no_reason_to_know(subject, name, counts, reference)
-        if why is not None or counts is None or reference is None:
-            yield subject.unknown(null_rate, quality.role, why or "", threshold=quality.max_null_increase)
-            if category:
-                yield subject.unknown(unseen, quality.role, why or "", threshold=quality.max_unseen_share)
+        if not counts.n_rows:
+            yield from _unknown(config, subject, name, "the window holds no served row")
+            continue
+        if name not in reference.null_rates:
+            yield from _unknown(config, subject, name, f"the reference of version {subject.version} has no {name}")
             continue
         rate = 1 - counts.n_seen[name] / counts.n_rows
         before = reference.null_rates[name]
         detail = f"{rate:.4f} of {counts.n_rows} rows, {before:.4f} in the reference"
-        yield subject.above(null_rate, quality.role, rate - before, quality.max_null_increase, detail=detail)
-        if category:
+        yield subject.above(
+            f"quality/null_rate/{name}", quality.role, rate - before, quality.max_null_increase, detail=detail
+        )
+        if config.features[name].type == "category":
             yield _unseen(config, subject, name, counts)
 
 
-def _no_reason_to_know(subject: Subject, name: str, counts: Counts | None, reference: Reference | None) -> str | None:
-    if reference is None or counts is None:
-        return f"the reference of version {subject.version} is gone from the registry"
-    if not counts.n_rows:
-        return "the window holds no rows"
-    return None if name in reference.null_rates else f"the reference of version {subject.version} has no column {name}"
+def _unknown(config: ModelConfig, subject: Subject, name: str, why: str) -> Iterator[Signal]:
+    quality = config.signals.quality
+    yield subject.unknown(f"quality/null_rate/{name}", quality.role, why, threshold=quality.max_null_increase)
+    if config.features[name].type == "category":
+        yield subject.unknown(f"quality/unseen/{name}", quality.role, why, threshold=quality.max_unseen_share)
 
 
 def _unseen(config: ModelConfig, subject: Subject, name: str, counts: Counts) -> Signal:
