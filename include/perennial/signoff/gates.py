@@ -92,16 +92,16 @@ def minimum_gate(name: str, value: float, minimum: float, what: str) -> Gate:
     """At least so much evidence.
 
     >>> minimum_gate("min_holdout_rows", 200, 50, "labelled holdout rows").detail
-    '200 labelled holdout rows, at least 50 needed'
+    'labelled holdout rows: 200, at least 50 needed'
     >>> minimum_gate("min_holdout_rows", 20, 50, "labelled holdout rows").passed
     False
     >>> minimum_gate("min_label_coverage", float("nan"), 0.9, "share of holdout rows labelled").detail
-    'share of holdout rows labelled is not known'
+    'share of holdout rows labelled: not known'
     """
     known = finite(value)
     if known is None:
-        return Gate(name=name, passed=False, value=None, bound=minimum, detail=f"{what} is not known")
-    detail = f"{shown(known)} {what}, at least {shown(minimum)} needed"
+        return Gate(name=name, passed=False, value=None, bound=minimum, detail=f"{what}: not known")
+    detail = f"{what}: {shown(known)}, at least {shown(minimum)} needed"
     return Gate(name=name, passed=known >= minimum, value=known, bound=minimum, detail=detail)
 
 
