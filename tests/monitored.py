@@ -73,6 +73,7 @@ def _batch(store: Store, config: ModelConfig, source: str, window: Window, audit
         "window_end": window.end,
         "status": "published",
         "n_staged": audit["n_rows"],
+        "n_published": audit["n_rows"],
         "staged": {},
         "audit": audit,
     }

@@ -1,0 +1,337 @@
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyRegressor
+from sqlalchemy import func, select
+
+from conftest import unique_model
+from logs import day
+from monitored import (
+    even_importance,
+    feature_table,
+    log_of,
+    publish_labels,
+    publish_predictions,
+    reference_of,
+    release,
+    serving,
+)
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState, Signal, Window
+from perennial.errors import RegistryUnavailable
+from perennial.monitoring.drift import measure_drift, report_path
+from perennial.monitoring.performance import measure_performance
+from perennial.monitoring.quality import measure_quality
+from perennial.monitoring.rows import read_sample
+from perennial.registry import Registry, features_frame
+from perennial.store import Store
+from perennial.store.schema import ensure_data_tables, signals
+
+
+@pytest.fixture
+def registry(mlflow_uri: str) -> Registry:
+    return Registry(mlflow_uri)
+
+
+def by_name(found: Iterable[Signal], window: Window | None = None) -> dict[str, Signal]:
+    return {signal.name: signal for signal in found if window is None or signal.window == window}
+
+
+def n_signals(store: Store) -> int:
+    with store.begin() as connection:
+        return int(connection.execute(select(func.count()).select_from(signals)).scalar_one())
+
+
+def released(config: ModelConfig, registry: Registry) -> ReleaseState:
+    version = release(config, registry, reference=reference_of(config), importance=even_importance(config))
+    return serving(config, version)
+
+
+def publish_day(store: Store, config: ModelConfig, number: int, frame: pd.DataFrame, **audit: object) -> None:
+    """Predictions of a day and, in the same delivery, their labels."""
+    publish_predictions(store, config, day(number), frame, **audit)
+    publish_labels(store, config, day(number), frame)
+
+
+@pytest.mark.parametrize("measure", [measure_drift, measure_quality])
+def test_without_a_champion_the_reference_is_unknown(
+    measure: object, store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    publish_day(store, wine, 0, log_of(wine, 0))
+    found = by_name(
+        measure(wine, day(0), store=store, registry=registry, state=ReleaseState(model=wine.model))  # type: ignore[operator]
+    )
+    assert (found["reference"].status, found["reference"].role) == ("unknown", "alert")
+    with store.begin() as connection:
+        row = connection.execute(select(signals).where(signals.c.name == "reference")).one()
+    assert (row.version, row.status, row.value) == ("none", "unknown", None)
+    assert not [name for name in found if name.startswith(("drift/", "quality/null"))]
+
+
+def test_a_champion_without_reference_leaves_everything_unknown(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    publish_day(store, wine, 0, log_of(wine, 0))
+    for state in (serving(wine, release(wine, registry)), serving(wine, "999")):
+        drift = measure_drift(wine, day(0), store=store, registry=registry, state=state)
+        assert {signal.status for signal in drift} == {"unknown"}
+        assert "is gone from the registry" in drift[0].detail
+        quality = measure_quality(wine, day(0), store=store, registry=registry, state=state)
+        compared = [signal for signal in quality if "null_rate" in signal.name or "unseen" in signal.name]
+        assert {signal.status for signal in compared} == {"unknown"}
+
+
+def test_drift_of_a_window_is_kept_with_its_page_and_measured_twice_is_the_same(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    version = str(state.champion)
+    frame = log_of(wine, 0).assign(model_version=version)
+    publish_day(store, wine, 0, frame.assign(hue=frame["hue"] + 1.0))
+    shadow = log_of(wine, 0, seed=5).assign(model_version="9", role="challenger", cellar="north")
+    publish_predictions(store, wine, day(0), shadow)
+    found = measure_drift(wine, day(0), store=store, registry=registry, state=state)
+    assert {signal.name for signal in found if signal.status != "ok"} == {"drift/hue"}
+    assert by_name(found)["drift/weighted_share"].value == pytest.approx(0.1)
+    assert store.storage.exists(report_path(wine, day(0)))
+    again = measure_drift(wine, day(0), store=store, registry=registry, state=state)
+    assert again == found
+    assert n_signals(store) == len(found)
+
+
+def test_a_sample_is_bounded_and_the_same_however_the_rows_were_delivered(
+    store: Store, wine: ModelConfig, models_dir: Path
+) -> None:
+    other = unique_model(models_dir, "wine_cultivar")
+    ensure_data_tables(store, other)
+    frame = log_of(wine, 0, n_rows=2500)
+    publish_predictions(store, wine, day(0), frame)
+    shuffled = frame.sample(frac=1, random_state=np.random.RandomState(4))
+    publish_predictions(store, other, day(0), shuffled.iloc[:700])
+    publish_predictions(store, other, day(0), shuffled.iloc[700:])
+    ours, theirs = (read_sample(config, day(0), store=store) for config in (wine, other))
+    assert ours.num_rows == theirs.num_rows == wine.signals.sample_rows
+    keys = [(name, "ascending") for name in ("alcohol", "proline", "malic_acid", "color_intensity")]
+    assert ours.sort_by(keys).equals(theirs.sort_by(keys))
+
+
+def test_an_empty_window_is_unknown(store: Store, wine: ModelConfig, registry: Registry) -> None:
+    state = released(wine, registry)
+    drift = measure_drift(wine, day(0), store=store, registry=registry, state=state)
+    quality = measure_quality(wine, day(0), store=store, registry=registry, state=state)
+    assert {signal.status for signal in (*drift, *quality)} == {"unknown"}
+    performance = measure_performance(wine, day(0), store=store, registry=registry, state=state)
+    assert [(signal.name, signal.status) for signal in performance] == [("labels/unmatched", "unknown")]
+
+
+def test_quality_counts_all_rows_of_the_window_and_what_its_audits_found(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    frame = log_of(wine, 0, n_rows=2000)
+    frame.loc[:599, "ash"] = np.nan
+    frame.loc[1000:1099, "cellar"] = "attic"
+    publish_predictions(store, wine, day(0), frame, n_type_errors={"hue": 100}, n_out_of_range={"ash": 1})
+    late = log_of(wine, 0, seed=8, n_rows=500)
+    publish_predictions(store, wine, day(0), late, n_type_errors={"hue": 25})
+    found = by_name(measure_quality(wine, day(0), store=store, registry=registry, state=released(wine, registry)))
+    assert {name for name, signal in found.items() if signal.status != "ok"} == {
+        "quality/null_rate/ash",
+        "quality/unseen/cellar",
+        "quality/type_error/hue",
+    }
+    assert found["quality/null_rate/ash"].value == pytest.approx(0.24)
+    assert found["quality/unseen/cellar"].value == pytest.approx(0.04)
+    assert found["quality/type_error/hue"].value == pytest.approx(0.05)
+    assert found["quality/out_of_range/ash"].value == pytest.approx(1 / 2500)
+
+
+def performance_of(
+    config: ModelConfig, number: int, *, store: Store, registry: Registry, state: ReleaseState
+) -> tuple[Signal, ...]:
+    return measure_performance(config, day(number), store=store, registry=registry, state=state)
+
+
+def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frames = [log_of(wine, number).assign(model_version=state.champion) for number in range(3)]
+    publish_predictions(store, wine, day(0), frames[0])
+    first = performance_of(wine, 0, store=store, registry=registry, state=state)
+    assert {signal.name for signal in first} == {"labels/unmatched"}
+    publish_labels(store, wine, day(1), frames[0], at=day(1).start)
+    publish_predictions(store, wine, day(1), frames[1])
+    second = performance_of(wine, 1, store=store, registry=registry, state=state)
+    found = by_name(second, day(0))
+    assert {name: signal.status for name, signal in found.items()} == {
+        "label_coverage": "ok",
+        "performance/accuracy": "ok",
+        "performance/accuracy_loss": "ok",
+    }
+    assert {signal.as_of for signal in second} == {day(1).end}
+    assert not [signal for signal in second if signal.window == day(1) and signal.name.startswith("performance")]
+    publish_day(store, wine, 2, frames[2])
+    third = performance_of(wine, 2, store=store, registry=registry, state=state)
+    assert {signal.window for signal in third if signal.name.startswith("performance")} == {day(2)}
+    assert performance_of(wine, 1, store=store, registry=registry, state=state) == second
+
+
+def test_a_label_that_arrived_after_the_run_was_due_does_not_count(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    publish_predictions(store, wine, day(0), frame)
+    publish_labels(store, wine, day(1), frame.iloc[:150], at=day(1).start)
+    publish_labels(store, wine, day(1), frame.iloc[150:], at=day(1).end)
+    found = by_name(performance_of(wine, 1, store=store, registry=registry, state=state), day(0))
+    assert set(found) == {"label_coverage"}
+    assert (found["label_coverage"].value, found["label_coverage"].status) == (0.75, "breached")
+    found = by_name(performance_of(wine, 2, store=store, registry=registry, state=state), day(0))
+    assert found["label_coverage"].value == 1.0
+    assert found["performance/accuracy"].detail == "200 labelled rows"
+
+
+def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    publish_predictions(store, wine, day(0), frame)
+    publish_labels(store, wine, day(0), frame.iloc[:40])
+    waiting = [performance_of(wine, number, store=store, registry=registry, state=state) for number in (1, 2)]
+    assert not [signal for run in waiting for signal in run if signal.name.startswith("performance")]
+    given_up = by_name(performance_of(wine, 3, store=store, registry=registry, state=state), day(0))
+    assert (given_up["label_coverage"].status, given_up["label_coverage"].role) == ("breached", "alert")
+    assert given_up["performance/accuracy"].status == given_up["performance/accuracy_loss"].status == "unknown"
+    publish_labels(store, wine, day(4), frame.iloc[40:], at=day(4).start)
+    later = performance_of(wine, 4, store=store, registry=registry, state=state)
+    assert not [signal for signal in later if signal.name.startswith("performance")]
+
+
+def test_a_window_that_another_version_served_is_settled_without_a_performance(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    publish_day(store, wine, 0, log_of(wine, 0).assign(model_version="legacy"))
+    mixed = log_of(wine, 1).assign(model_version="legacy")
+    mixed.loc[:99, "model_version"] = state.champion
+    mixed.loc[100:, "predicted"] = "nothing like it"
+    publish_day(store, wine, 1, mixed)
+    found = performance_of(wine, 1, store=store, registry=registry, state=state)
+    assert set(by_name(found, day(0))) == {"label_coverage"}
+    assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows"
+    assert by_name(found, day(1))["performance/accuracy"].status == "ok"
+
+
+def test_shadow_rows_count_neither_as_served_nor_as_performance(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    publish_day(store, wine, 0, frame)
+    publish_predictions(store, wine, day(0), frame.assign(role="challenger", predicted="nothing like it"))
+    found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
+    assert found["label_coverage"].detail == "200 of 200 predictions have a label"
+    assert found["performance/accuracy"].status == "ok"
+
+
+def test_labels_of_unknown_predictions_are_a_signal(store: Store, wine: ModelConfig, registry: Registry) -> None:
+    frame = log_of(wine, 0)
+    publish_predictions(store, wine, day(0), frame.iloc[:80])
+    publish_labels(store, wine, day(0), frame)
+    found = by_name(performance_of(wine, 0, store=store, registry=registry, state=ReleaseState(model=wine.model)))
+    assert (found["labels/unmatched"].value, found["labels/unmatched"].status) == (0.6, "breached")
+
+
+def test_performance_of_a_sample_is_that_of_its_window(store: Store, diabetes: ModelConfig, registry: Registry) -> None:
+    state = released(diabetes, registry)
+    frame = log_of(diabetes, 0, n_rows=3000).assign(model_version=state.champion)
+    publish_day(store, diabetes, 0, frame)
+    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    exact = float(np.sqrt(((frame["score"] - frame["label"]) ** 2).mean()))
+    assert found["performance/rmse"].value == pytest.approx(exact, rel=0.05)
+    assert found["performance/rmse"].value != pytest.approx(exact, rel=1e-9)
+    assert found["performance/rmse"].detail == "3000 labelled rows"
+
+
+def constant(config: ModelConfig, value: float) -> DummyRegressor:
+    rows = features_frame(config, feature_table(config, log_of(config, 0)))
+    return DummyRegressor(strategy="constant", constant=value).fit(rows, np.zeros(len(rows)))
+
+
+def test_a_bake_compares_the_champion_with_the_last_stable_version_on_the_same_rows(
+    store: Store, diabetes: ModelConfig, registry: Registry
+) -> None:
+    stable = release(diabetes, registry, estimator=constant(diabetes, 150.0))
+    champion = release(diabetes, registry, reference=reference_of(diabetes), importance=even_importance(diabetes))
+    state = serving(diabetes, champion, champion_since=day(1).start, in_bake=True, stable=("77", stable), fits={})
+    frames = [log_of(diabetes, number).assign(model_version=champion) for number in range(2)]
+    for number, frame in enumerate(frames):
+        publish_day(store, diabetes, number, frame)
+    found = performance_of(diabetes, 1, store=store, registry=registry, state=state)
+    assert not [name for name in by_name(found, day(0)) if name.startswith("bake/")]
+    baked = by_name(found, day(1))
+    label, score = frames[1]["label"], frames[1]["score"]
+    ours, theirs = (float(np.sqrt(((answer - label) ** 2).mean())) for answer in (score, 150.0))
+    assert baked["bake/rmse"].value == pytest.approx(ours)
+    assert baked["bake/rmse_vs_stable"].value == pytest.approx(ours - theirs)
+    assert baked["bake/rmse_vs_stable"].status == "ok"
+    assert f"of stable version {stable} on 200 rows" in baked["bake/rmse_vs_stable"].detail
+
+
+def test_a_champion_worse_than_stable_breaches_its_bake(
+    store: Store, diabetes: ModelConfig, registry: Registry
+) -> None:
+    stable = release(diabetes, registry, estimator=constant(diabetes, 150.0))
+    state = serving(diabetes, "2", in_bake=True, stable=(stable,))
+    frame = log_of(diabetes, 0)
+    publish_day(store, diabetes, 0, frame.assign(model_version="2", score=frame["label"] + 300.0))
+    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    assert found["bake/rmse"].status == found["bake/rmse_vs_stable"].status == "breached"
+
+
+def test_a_stable_version_that_is_gone_leaves_the_comparison_unknown(
+    store: Store, diabetes: ModelConfig, registry: Registry
+) -> None:
+    state = serving(diabetes, "2", in_bake=True, stable=("1",))
+    publish_day(store, diabetes, 0, log_of(diabetes, 0).assign(model_version="2"))
+    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    assert found["bake/rmse"].status == "ok"
+    assert found["bake/rmse_vs_stable"].status == "unknown"
+    assert "stable version 1 could not score the rows" in found["bake/rmse_vs_stable"].detail
+
+
+def test_a_first_champion_bakes_against_its_bound_alone(
+    store: Store, diabetes: ModelConfig, registry: Registry
+) -> None:
+    state = serving(diabetes, "1", in_bake=True)
+    publish_day(store, diabetes, 0, log_of(diabetes, 0))
+    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    assert {name for name in found if name.startswith("bake/")} == {"bake/rmse"}
+
+
+def test_a_baked_window_that_never_matures_is_unknown(store: Store, diabetes: ModelConfig, registry: Registry) -> None:
+    state = serving(diabetes, "2", in_bake=True, stable=("1",))
+    publish_predictions(store, diabetes, day(0), log_of(diabetes, 0).assign(model_version="2"))
+    found = by_name(performance_of(diabetes, 3, store=store, registry=registry, state=state), day(0))
+    assert found["bake/rmse"].status == found["bake/rmse_vs_stable"].status == "unknown"
+
+
+def test_a_registry_that_does_not_answer_is_an_outage_and_writes_nothing(store: Store, wine: ModelConfig) -> None:
+    publish_day(store, wine, 0, log_of(wine, 0))
+    nobody = Registry("http://127.0.0.1:9")
+    for measure in (measure_drift, measure_quality, measure_performance):
+        with pytest.raises(RegistryUnavailable):
+            measure(wine, day(0), store=store, registry=nobody, state=serving(wine, "1"))
+    assert n_signals(store) == 0
+
+
+def test_the_hash_of_a_sample_does_not_favour_a_time_of_day(store: Store, wine: ModelConfig) -> None:
+    frame = log_of(wine, 0, n_rows=4000).assign(hue=np.arange(4000.0))
+    publish_predictions(store, wine, day(0), frame)
+    sampled = read_sample(wine, day(0), store=store)["hue"].to_numpy()
+    assert np.mean(sampled) == pytest.approx(2000, abs=5 * 4000 / np.sqrt(12 * len(sampled)))
