@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
@@ -23,6 +24,10 @@ from perennial.config import ModelConfig, load_model
 from perennial.store import Store, open_store
 from perennial.store.migrate import migrate
 from perennial.store.schema import ensure_data_tables
+
+# the same examples every time, and no failure because the machine is busy
+hypothesis.settings.register_profile("perennial", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("perennial")
 
 TEST_MODELS = Path(__file__).parent / "models"
 

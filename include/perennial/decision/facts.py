@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, distinct, func, select
+from sqlalchemy import and_, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from perennial.config import ModelConfig
 from perennial.contracts import BakeState, ReleaseState, Signal, SourceKind, Window
@@ -71,7 +72,9 @@ def _batches(config: ModelConfig, window: Window, store: Store) -> tuple[tuple[s
     of_window = and_(
         table.c.model == config.model, table.c.window_start == window.start, table.c.window_end == window.end
     )
-    newest = select(table).where(of_window).distinct(table.c.source).order_by(table.c.source, table.c.seq.desc())
+    newest = (
+        select(table).where(of_window).ext(distinct_on(table.c.source)).order_by(table.c.source, table.c.seq.desc())
+    )
     published = select(func.coalesce(func.sum(table.c.n_published), 0)).where(
         of_window, table.c.source == "predictions", table.c.status == "published"
     )
@@ -140,14 +143,18 @@ def _signals(config: ModelConfig, window: Window, store: Store, version: str) ->
         table.c.as_of <= window.end,
     )
     seen = (
-        select(distinct(table.c.window_start))
+        select(table.c.window_start)
+        .distinct()
         .where(known)
         .order_by(table.c.window_start.desc())
         .limit(config.policy.breaches.n + lag)
     )
     key = (table.c.window_start, table.c.window_end, table.c.name)
     query = (
-        select(table).where(known, table.c.window_start.in_(seen)).distinct(*key).order_by(*key, table.c.as_of.desc())
+        select(table)
+        .where(known, table.c.window_start.in_(seen))
+        .ext(distinct_on(*key))
+        .order_by(*key, table.c.as_of.desc())
     )
     with store.begin() as connection:
         rows = connection.execute(query).all()

@@ -23,9 +23,23 @@ def record(decision: Decision, facts: Facts, *, config: ModelConfig, store: Stor
     """Write the decision with its signals, and its retrain request; return the decision that stands in the ledger.
 
     A decision that stands already is returned as it was made, and its request is written if a crash kept it from being
-    written. The entry's id is the decision's. Raises StoreUnavailable.
+    written. Raises StoreUnavailable.
     """
-    entry = LedgerEntry(
+    ledger.append(store, entry_of(decision, facts, config=config))
+    standing = recorded(store, decision.decision_id)
+    if standing is None:
+        raise IntegrityError(
+            f"decision {decision.decision_id} of {decision.model} was written and is not in the ledger"
+        )
+    request = request_of(standing)
+    if request is not None:
+        record_request(request, store=store)
+    return standing
+
+
+def entry_of(decision: Decision, facts: Facts, *, config: ModelConfig) -> LedgerEntry:
+    """The ledger entry of a decision: what was decided, why, on which batches, signals and configuration. Pure."""
+    return LedgerEntry(
         entry_id=decision.decision_id,
         model=decision.model,
         kind="decision",
@@ -41,16 +55,6 @@ def record(decision: Decision, facts: Facts, *, config: ModelConfig, store: Stor
             **_evidence(facts),
         },
     )
-    ledger.append(store, entry)
-    standing = recorded(store, decision.decision_id)
-    if standing is None:
-        raise IntegrityError(
-            f"decision {decision.decision_id} of {decision.model} was written and is not in the ledger"
-        )
-    request = request_of(standing)
-    if request is not None:
-        record_request(request, store=store)
-    return standing
 
 
 def recorded(store: Store, decision_id: str) -> Decision | None:

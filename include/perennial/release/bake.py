@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from perennial.config import ModelConfig
 from perennial.contracts import BakeState, LedgerEntry, ReleaseState, Window, digest_of
@@ -108,7 +109,7 @@ def bake_windows(config: ModelConfig, state: ReleaseState, *, at: datetime, stor
             table.c.window_start >= state.champion_since,
             table.c.as_of <= at,
         )
-        .distinct(*key)
+        .ext(distinct_on(*key))
         .order_by(*key, table.c.as_of.desc())
     )
     required = (absolute, paired) if set(state.stable) - {state.champion} else (absolute,)

@@ -11,7 +11,7 @@ from typing import Any
 
 from perennial.config import ModelConfig
 from perennial.contracts import Fit, LedgerEntry, Release, ReleaseState, Window, digest_of, to_record
-from perennial.errors import IntegrityError, PermanentError, ReleaseError, TransientError
+from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
 from perennial.store import Store, ledger
@@ -149,8 +149,6 @@ def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
         return None
     try:
         found = artifact_digest(registry, intent.model, version)
-    except TransientError:
-        raise
     except PermanentError as error:
         return f"its files can not be read ({error})"
     approved = intent.payload.get("artifact_digest")

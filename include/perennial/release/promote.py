@@ -4,7 +4,7 @@ from datetime import datetime
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, to_record
-from perennial.errors import ReleaseError
+from perennial.errors import PermanentError, ReleaseError
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias
 from perennial.release.intent import Step, completion_of, finish, finish_pending, no_step, open_intent, released
@@ -12,6 +12,8 @@ from perennial.store import Store, ledger
 from perennial.store.locks import model_lock
 
 LOCK = "release"
+NOBODY = frozenset({"auto", "policy", "deadline"})
+"""Reviewers that are not a person."""
 
 
 def promote(
@@ -97,7 +99,7 @@ def _refuse_unapproved(signoff: Signoff, review: Review) -> None:
         raise ReleaseError(f"{what}: the review is about {review.model} version {review.version}; nothing was promoted")
     if review.verdict != "approved":
         raise ReleaseError(f"{what} was rejected by {review.reviewer} ({review.reason}); nothing was promoted")
-    if signoff.review == "manual" and review.reviewer == "auto":
+    if signoff.review == "manual" and review.reviewer in NOBODY:
         raise ReleaseError(f"{what} asks for a person's review, and only the policy approved it; nothing was promoted")
 
 
@@ -112,7 +114,12 @@ def _refuse_changed(signoff: Signoff, state: ReleaseState, registry: Registry) -
         )
     if moved := ledger.divergence(state, alias_version(registry, signoff.model, "champion")):
         raise ReleaseError(f"{what}: approval expired: {moved}")
-    found = artifact_digest(registry, signoff.model, signoff.version)
+    try:
+        found = artifact_digest(registry, signoff.model, signoff.version)
+    except PermanentError as error:
+        raise ReleaseError(
+            f"{what}: approval expired: its files can not be read ({error}); request a retrain"
+        ) from error
     if found != signoff.artifact_digest:
         raise ReleaseError(
             f"{what}: approval expired: its files have the digest {found[:16]}..., approved were "

@@ -1,0 +1,120 @@
+"""Small registered versions with their signoffs, and releases in a process of their own that is killed on the way.
+
+``python -m releases <json>`` runs one release and kills itself with SIGKILL at the step named ``die_at``.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from logs import day
+from perennial.config import ModelConfig, load_model
+from perennial.contracts import Gate, Release, Review, Signoff, Window, from_record, to_record
+from perennial.registry import Registry, artifact_digest
+from perennial.registry.versions import register_version
+from perennial.release.promote import promote
+from perennial.release.rollback import roll_back
+from perennial.store import Store, open_store
+
+ROOT = Path(__file__).parents[1]
+
+
+def make_version(config: ModelConfig, registry: Registry, content: str) -> str:
+    """Register a version whose only file holds ``content``; releases never look into it."""
+    client = registry.client
+    known = client.get_experiment_by_name(config.model)
+    experiment = known.experiment_id if known else client.create_experiment(config.model)
+    run_id = client.create_run(experiment).info.run_id
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.skops").write_text(content, encoding="utf-8")
+        logged = client.create_logged_model(experiment, name="model", source_run_id=run_id)
+        client.log_model_artifacts(logged.model_id, folder)
+        client.finalize_logged_model(logged.model_id, "READY")
+    uri = f"models:/{logged.model_id}"
+    return register_version(registry, config.model, model_uri=uri, run_id=run_id, tags={"perennial.owner": "test"})
+
+
+def signed(config: ModelConfig, registry: Registry, version: str, seen: str | None, number: int = 6) -> Signoff:
+    """A signoff over one passed gate as of the end of day ``number``."""
+    gate = Gate(name="metric/accuracy", passed=True, value=0.9, bound=0.7, detail="0.9, at least 0.7")
+    return Signoff(
+        model=config.model,
+        version=version,
+        artifact_digest=artifact_digest(registry, config.model, version),
+        champion_seen=seen,
+        gates=(gate,),
+        passed=True,
+        review="auto",
+        as_of=day(number).end,
+        train=Window(start=day(number - 5).start, end=day(number - 2).end),
+        holdout=Window(start=day(number - 1).start, end=day(number).end),
+    )
+
+
+def approval(signoff: Signoff, **other: Any) -> Review:
+    """The policy's approval of a signoff."""
+    given = {"verdict": "approved", "reviewer": "policy", "reason": "review mode auto"} | other
+    return Review(model=signoff.model, version=signoff.version, **given)
+
+
+def released(config: ModelConfig, signoff: Signoff, *, store: Store, registry: Registry) -> Release:
+    """Promote an approved signoff as of its own time."""
+    answer = approval(signoff)
+    return promote(config, signoff, answer, store=store, registry=registry, actor="policy", at=signoff.as_of)
+
+
+def run_and_die(folder: Path, store: Store, home: Path, registry: Registry, *, die_at: str, **call: Any) -> None:
+    """Run a release in a process of its own and see it die by SIGKILL at a step."""
+    order = {
+        "folder": str(folder),
+        "database_url": store.libpq_uri,
+        "storage_uri": (home / "storage").as_uri(),
+        "registry_uri": registry.uri,
+        "die_at": die_at,
+        **call,
+    }
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'include'}{os.pathsep}{ROOT / 'tests'}"}
+    command = [sys.executable, "-m", "releases", json.dumps(order)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
+
+
+def _main(order: dict[str, Any]) -> None:
+    def die_at(step: str) -> None:
+        if step == order["die_at"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    config = load_model(Path(order["folder"]))
+    store = open_store(order["database_url"], order["storage_uri"])
+    registry = Registry(order["registry_uri"])
+    if "signoff" in order:
+        signoff = from_record(Signoff, order["signoff"])
+        promote(
+            config,
+            signoff,
+            approval(signoff),
+            store=store,
+            registry=registry,
+            actor="policy",
+            at=signoff.as_of,
+            step=die_at,
+        )
+    else:
+        call = order["rollback"]
+        at = datetime.fromisoformat(call.pop("at"))
+        roll_back(config, store=store, registry=registry, at=at, step=die_at, **call)
+
+
+def as_order(signoff: Signoff) -> dict[str, Any]:
+    """A signoff as part of an order to :func:`run_and_die`."""
+    return to_record(signoff)
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))
