@@ -1,8 +1,8 @@
 """The statements of a publication: who is new, who was there before, and who contradicts what was published.
 
-All run in the publishing transaction, over two temporary tables: ``arriving`` (the keys of the accepted rows) and
-``again`` (the whole rows whose key is taken). Everything that is compared is compared in PostgreSQL, so that memory here
-does not grow with the batch.
+All run in the publishing transaction, over temporary tables: the keys of the accepted rows, the whole rows whose key is
+taken, and the labels that contradict each other. What is compared is compared in PostgreSQL, so that memory here does
+not grow with the batch.
 """
 
 from typing import Any

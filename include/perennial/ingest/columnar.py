@@ -15,7 +15,7 @@ _BATCH_ROWS = 65_536
 def read_parquet(
     place: Place, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
 ) -> Iterator[pa.RecordBatch]:
-    """The declared columns of one file as text. Raises Unusable for a truncated or foreign file."""
+    """The declared columns of one file as text. Raises Unusable for what is no whole Parquet file, and OSError."""
     with place.filesystem.open_input_file(place.path) as source:
         try:
             file = pq.ParquetFile(source)
@@ -24,5 +24,5 @@ def read_parquet(
             wanted = [name for name in declared if name in names]
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted or names[:1]):
                 yield as_text(connection, batch, declared)
-        except (pa.ArrowException, OSError, duckdb.Error) as error:
-            raise Unusable(f"{place.name}: not readable as Parquet: {str(error).splitlines()[0]}") from error
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, duckdb.Error) as error:
+            raise Unusable(f"{place.path}: not readable as Parquet: {str(error).splitlines()[0]}") from error

@@ -36,7 +36,7 @@ class _Chained:
 
 
 def read_csv(stream: Digesting, name: str, declared: tuple[str, ...], findings: Findings) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema; an empty field is null. Raises Unusable for what is no CSV in UTF-8."""
+    """The rows of one file in the staged schema; an empty field is null. Raises Unusable when it is no CSV in UTF-8."""
     head = stream.read(BLOCK_BYTES).removeprefix(_BOM)
     if not head.strip():
         return

@@ -15,6 +15,7 @@ from perennial.contracts import SourceKind
 from perennial.errors import ConfigError, PermanentError, first_of
 
 MALFORMED = "_malformed"
+INTERNAL = (MALFORMED, "_uniform", "row_number")
 _AS_TEXT = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM chunk"
 
 
@@ -33,14 +34,21 @@ class Findings:
         """Note columns that the delivery has."""
         self.present = (self.present or set()) | set(columns)
 
+    def difference(self, declared: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Declared columns that no row has, and columns that nobody declared. Both empty when no row was seen."""
+        if self.present is None:
+            return (), ()
+        missing = tuple(name for name in declared if name not in self.present)
+        return missing, tuple(sorted(self.present - set(declared)))
+
 
 def declared_columns(config: ModelConfig, source: SourceKind) -> tuple[str, ...]:
     """The delivered names of the columns that must be there. Raises ConfigError when two differ only by case."""
     names = tuple(dict.fromkeys(config.delivered(source).values()))
-    if len({name.lower() for name in (*names, MALFORMED)}) <= len(names):
+    if len({name.lower() for name in (*names, *INTERNAL)}) < len(names) + len(INTERNAL):
         raise ConfigError(
             f"{config.model}: columns {first_of(names, most=len(names))} of {source} differ only by case, "
-            f"or one is called {MALFORMED}; rename one in the log"
+            f"or one is called {first_of(INTERNAL)}; rename one in the log"
         )
     return names
 

@@ -4,7 +4,7 @@ import fnmatch
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,11 @@ class Place:
 
     filesystem: Any
     path: str
-    local: bool = field(default=False)
 
     @property
-    def name(self) -> str:
-        """The path, for messages."""
-        return self.path
+    def local(self) -> bool:
+        """True for the machine's own disk: what can not be read there is broken, not away."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
 
 
 class Digesting:
@@ -67,9 +66,8 @@ def find(config: ModelConfig, source: FileSource, window: Window, home: Path) ->
         filesystem, pattern = fs.FileSystem.from_uri(uri if "://" in uri else Path(uri).absolute().as_uri())
     except ValueError as error:
         raise ConfigError(f"{config.model}: sources uri {uri}: {error}") from error
-    local = isinstance(filesystem, fs.LocalFileSystem)
     try:
-        return tuple(Place(filesystem, path, local) for path in _matching(filesystem, pattern))
+        return tuple(Place(filesystem, path) for path in _matching(filesystem, pattern))
     except OSError as error:
         raise StorageUnavailable(f"{config.model}: {uri}: {error}") from error
 
@@ -79,12 +77,13 @@ def _fill(config: ModelConfig, source: FileSource, window: Window, home: Path) -
         return source.uri.format(home=home.absolute(), start=window.start, end=window.end)
     except (KeyError, IndexError, ValueError) as error:
         raise ConfigError(
-            f"{config.model}: sources uri {source.uri!r}: {error!r}; it may hold {{home}}, {{start:%Y-%m-%d}}, {{end:...}}"
+            f"{config.model}: sources uri {source.uri!r}: {error!r}; it may hold {{home}}, {{start:%Y-%m-%d}} and "
+            "{end:%Y-%m-%d}"
         ) from error
 
 
 def _matching(filesystem: Any, pattern: str) -> list[str]:
-    folder, parts = pattern, []
+    folder, parts = pattern, list[str]()
     while any(mark in folder for mark in "*?["):
         folder, _, last = folder.rpartition("/")
         parts.insert(0, last)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -15,16 +14,15 @@ from perennial.ingest.files import BLOCK_BYTES, Digesting
 LONGEST_LINE_BYTES = 64 << 20
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = 10
+_FLAG = "_uniform"
 _BLANK = pa.array(["", "\n", "\r\n", "\r"])
 
+_FIRST_KEYS = "SELECT json_keys(line) FROM lines LIMIT 1"
+_UNIFORM = "SELECT unnest(json_transform(line, $1)), json_keys(line) = $2 AS _uniform FROM lines"
 _KEYS = "SELECT DISTINCT unnest(json_keys(line)) FROM lines"
 _TAKE_APART = "SELECT unnest(json_transform(line, $1)) FROM lines"
-_N_BAD = """
-    SELECT count(*) FROM lines
-    WHERE NOT coalesce(json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT', false)
-"""
-_SORT_OUT = """
-    SELECT line, coalesce(json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT', false) AS good FROM lines
+_IS_OBJECT = """
+    SELECT coalesce(json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT', false) AS is_object FROM lines
 """
 
 
@@ -59,7 +57,7 @@ def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
 
 
 def _as_lines(block: bytes, name: str) -> pa.Array:
-    """The lines of ``block`` that are not blank, as Arrow text over the same bytes. Raises Unusable for other encodings."""
+    """The lines of ``block`` that are not blank, as Arrow text over the same bytes. Raises Unusable unless in UTF-8."""
     ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE) + 1
     offsets = np.concatenate(([0], ends, [] if len(ends) and ends[-1] == len(block) else [len(block)])).astype(np.int32)
     lines = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(block))
@@ -76,25 +74,36 @@ def _take_apart(
     lines: pa.Array, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
 ) -> pa.RecordBatch:
     """One row per line, in order; a line that is no JSON object goes to ``_malformed`` as it is."""
-    connection.register("lines", pa.table({"line": lines}))
-    if _scalar(connection, _N_BAD):
-        sorted_out = connection.sql(_SORT_OUT).to_arrow_table()
-        good = sorted_out.column("good").combine_chunks()
-        kept = pc.if_else(good, lines, pa.scalar("{}"))
-        malformed = pc.if_else(good, pa.scalar(None, pa.string()), lines)
-        connection.register("lines", pa.table({"line": kept}))
-        any_good = bool(pc.any(good).as_py())
-    else:
-        malformed, any_good = None, True
-    if any_good:
-        findings.saw(key for (key,) in connection.sql(_KEYS).fetchall())
     structure = json.dumps(dict.fromkeys(declared, "VARCHAR"))
-    rows = connection.sql(_TAKE_APART, params=[structure]).to_arrow_table()
-    if malformed is not None:
-        rows = rows.append_column(MALFORMED, malformed)
+    connection.register("lines", pa.table({"line": lines}))
+    rows = _uniform(structure, findings, connection)
+    if rows is None:
+        rows = _line_by_line(lines, structure, findings, connection)
     return conform(rows, declared)
 
 
-def _scalar(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
-    ((value,),) = connection.sql(query).fetchall()
-    return value
+def _uniform(structure: str, findings: Findings, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
+    """The rows when every line is an object with the same keys in the same order, as a program writes them, or None."""
+    try:
+        ((keys,),) = connection.sql(_FIRST_KEYS).fetchall()
+        if not keys:
+            return None
+        rows = connection.sql(_UNIFORM, params=[structure, keys]).to_arrow_table()
+    except duckdb.Error:  # a malformed line among them
+        return None
+    if not pc.all(rows.column(_FLAG)).as_py():
+        return None
+    findings.saw(keys)
+    return rows.drop_columns([_FLAG])
+
+
+def _line_by_line(
+    lines: pa.Array, structure: str, findings: Findings, connection: duckdb.DuckDBPyConnection
+) -> pa.Table:
+    """The rows of lines of any kind: what is no object is set aside before the rest is taken apart."""
+    good = connection.sql(_IS_OBJECT).to_arrow_table().column("is_object").combine_chunks()
+    connection.register("lines", pa.table({"line": pc.if_else(good, lines, "{}")}))
+    rows = connection.sql(_TAKE_APART, params=[structure]).to_arrow_table()
+    if pc.any(good).as_py():
+        findings.saw(key for (key,) in connection.sql(_KEYS).fetchall())
+    return rows.append_column(MALFORMED, pc.if_else(good, pa.scalar(None, pa.string()), lines))

@@ -24,6 +24,7 @@ from perennial.store.schema import batches, labels_table, predictions_table, qua
 
 _LOCK_TIMEOUT_S = 600
 _LOCK_NOT_AVAILABLE = "55P03"
+_WORK_MEM = "64MB"
 _Rows = Callable[[list[str] | None], Iterator[pa.RecordBatch]]
 
 
@@ -34,9 +35,10 @@ class _TooManyContradictions(Exception):
 def publish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) -> Publication:
     """Move what the audit accepted into the model's table and account for every staged row.
 
-    A key (prediction id and role; for labels the prediction id) is published once: the first row wins, a later equal row is
-    a duplicate, and a later row that differs goes to quarantine with both values in its reason. Labels that contradict each
-    other within one delivery are all quarantined. A batch that was published already answers with its recorded account.
+    A key (prediction id and role; for labels the prediction id) is published once: the first row wins, a later equal
+    row is a duplicate, and a later row that differs goes to quarantine with both values in its reason. Labels that
+    contradict each other within one delivery are all quarantined. A batch that was published already answers with its
+    recorded account.
     Raises LockTimeout, StoreUnavailable, and IntegrityError when the account does not add up.
     """
     if audit.verdict == "halt":
@@ -44,7 +46,7 @@ def publish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) ->
     try:
         with bulk.bulk_transaction(store) as cursor:
             seq, recorded = _locked(cursor, config, batch)
-            return recorded or _publish(cursor, seq, config, batch, audit, store)
+            return recorded or _publish(cursor, seq, config, batch, audit, store=store)
     except _TooManyContradictions as contradiction:
         return _halt(batch, audit, str(contradiction), store)
     except adbc_driver_manager.Error as error:
@@ -58,6 +60,7 @@ def publish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) ->
 def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Publication | None]:
     """Take the model's publish lock; the batch's number, and its account if it was published meanwhile."""
     cursor.execute("SELECT set_config('lock_timeout', $1, true)", (f"{_LOCK_TIMEOUT_S}s",))
+    cursor.execute("SELECT set_config('work_mem', $1, true)", (_WORK_MEM,))
     key = f"perennial:publish:{config.model}"
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", (key,))
     cursor.fetchall()
@@ -84,7 +87,7 @@ def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Public
     return seq, recorded
 
 
-def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Audit, store: Store) -> Publication:
+def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) -> Publication:
     target = predictions_table(config) if batch.source == "predictions" else labels_table(config)
 
     def rows(columns: list[str] | None) -> Iterator[pa.RecordBatch]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from uuid import uuid4
@@ -12,7 +13,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.config import FileSource, ModelConfig
+from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
 from perennial.errors import StorageUnavailable, first_of
 from perennial.ingest.columnar import read_parquet
@@ -20,7 +21,7 @@ from perennial.ingest.delimited import read_csv
 from perennial.ingest.delivery import Findings, Unusable, declared_columns, session, staged_schema
 from perennial.ingest.files import Place, digest_file, digesting, find
 from perennial.ingest.jsonl import read_jsonl
-from perennial.ingest.tables import read_table
+from perennial.ingest.tables import Remote, read_table
 from perennial.store import Store
 from perennial.store.schema import batches
 
@@ -38,9 +39,10 @@ def stage(
 ) -> Batch:
     """Stream what the source delivered for ``window`` to staging and record it.
 
-    A delivery that can not be used comes back with ``problem`` set. The same content again is the same batch; a published
-    one is left as it was recorded. ``table_urls`` holds the values of the environment variables that ``url_env`` names.
-    Raises ConfigError, and a TransientError when the source, the storage or the store can not be reached.
+    A delivery that can not be used comes back with ``problem`` set. The same content again is the same batch; a
+    published one is left as it was recorded. ``table_urls`` holds the values of the environment variables that
+    ``url_env`` names. Raises ConfigError, and a TransientError when the source, the storage or the store can not be
+    reached.
     """
     origin = config.sources.predictions if source == "predictions" else config.sources.labels
     declared = declared_columns(config, source)
@@ -52,9 +54,8 @@ def stage(
         if isinstance(origin, FileSource):
             rows = _read_files(places, origin, declared, findings, connection)
         else:
-            rows = read_table(
-                config, origin, window, declared, findings, urls=table_urls, store=store, connection=connection
-            )
+            there = Remote(store=store, urls=table_urls, connection=connection)
+            rows = read_table(config, origin, window, declared, findings, there=there)
         try:
             n_rows = _write(rows, incoming, declared, store)
         except Unusable as error:
@@ -62,7 +63,7 @@ def stage(
             findings.digests = [digest_file(place) for place in places]
     digest = hashlib.sha256("".join(sorted(findings.digests)).encode()).hexdigest()
     batch_id = digest_of(config.model, source, window.key, digest)
-    missing, extra = _difference(declared, findings)
+    missing, extra = findings.difference(declared)
     batch = Batch(
         batch_id=batch_id,
         model=config.model,
@@ -71,12 +72,12 @@ def stage(
         digest=digest,
         n_rows=n_rows,
         uri=f"staging/{config.model}/{source}/{batch_id}.parquet" if problem is None else None,
-        files=tuple(place.name for place in places),
+        files=tuple(place.path for place in places),
         missing_columns=missing,
         extra_columns=extra,
-        problem=problem or _verdict(config, origin.allow_empty, missing, extra, n_rows, len(places), origin.kind),
+        problem=problem,
     )
-    return _record(batch, incoming, store)
+    return _record(replace(batch, problem=problem or _problem(config, origin, batch)), incoming, store)
 
 
 def _read_files(
@@ -94,56 +95,40 @@ def _read_files(
                 continue
             with digesting(place) as stream:
                 if source.format == "csv":
-                    yield from read_csv(stream, place.name, declared, findings)
+                    yield from read_csv(stream, place.path, declared, findings)
                 else:
-                    yield from read_jsonl(stream, place.name, declared, findings, connection)
+                    yield from read_jsonl(stream, place.path, declared, findings, connection)
                 findings.digests.append(stream.hexdigest())
         except OSError as error:
             if place.local:
-                raise Unusable(f"{place.name}: not readable: {error}") from error
-            raise StorageUnavailable(f"{place.name}: {error}") from error
+                raise Unusable(f"{place.path}: not readable: {error}") from error
+            raise StorageUnavailable(f"{place.path}: {error}") from error
 
 
 def _write(rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store) -> int:
     n_rows = 0
-    with store.storage.write_parquet(incoming, staged_schema(declared)) as writer:
+    with store.storage.write_parquet(incoming, staged_schema(declared), passing=True) as writer:
         for batch in rows:
             writer.write_batch(batch)
             n_rows += batch.num_rows
     return n_rows
 
 
-def _difference(declared: tuple[str, ...], findings: Findings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if findings.present is None:
-        return (), ()
-    missing = tuple(name for name in declared if name not in findings.present)
-    return missing, tuple(sorted(findings.present - set(declared)))
-
-
-def _verdict(
-    config: ModelConfig,
-    allow_empty: bool,
-    missing: tuple[str, ...],
-    extra: tuple[str, ...],
-    n_rows: int,
-    n_files: int,
-    kind: str,
-) -> str | None:
-    """Why the batch can not be audited, or None."""
-    if missing and n_rows:
+def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch) -> str | None:
+    """Why a batch that was read to its end can not be audited, or None."""
+    missing, extra = batch.missing_columns, batch.extra_columns
+    if missing and batch.n_rows:
         renamed = f"; unknown columns [{first_of(extra)}] arrived: renamed?" if extra else ""
         return f"broken schema: missing [{first_of(missing)}]{renamed}"
-    if extra and n_rows and config.validation.extra_columns == "halt":
+    if extra and batch.n_rows and config.validation.extra_columns == "halt":
         return f"broken schema: extra columns [{first_of(extra)}] and validation.extra_columns is halt"
-    if n_rows == 0 and not allow_empty:
-        if kind == "files" and n_files == 0:
-            return "nothing delivered: no file matches the source's uri; a missing delivery is not an empty one"
-        return (
-            f"empty delivery: {n_files} files hold no rows"
-            if kind == "files"
-            else "empty delivery: no rows in the window"
-        )
-    return None
+    if batch.n_rows or origin.allow_empty:
+        return None
+    if isinstance(origin, TableSource):
+        return f"empty delivery: table {origin.table} holds no rows of the window"
+    if batch.files:
+        return f"empty delivery: no rows in {first_of(batch.files)}"
+    return f"nothing delivered: no file matches {origin.uri}; an empty delivery is a file without rows"
 
 
 def _record(batch: Batch, incoming: str, store: Store) -> Batch:

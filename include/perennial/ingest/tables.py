@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -22,6 +22,15 @@ from perennial.store.engine import unavailable
 
 _BATCH_ROWS = 65_536
 _DIRECT = (sa.Integer, sa.Double, sa.Float, sa.Boolean, sa.String, sa.DateTime)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The URLs of tables by the names of their environment variables, and what it takes to read one."""
+
+    store: Store
+    urls: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection
 
 
 class _DigestSink:
@@ -55,18 +64,17 @@ def read_table(
     declared: tuple[str, ...],
     findings: Findings,
     *,
-    urls: Mapping[str, str],
-    store: Store,
-    connection: duckdb.DuckDBPyConnection,
+    there: Remote,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the half-open window on ``time_column``, ordered by id, as text.
 
-    The digest is that of the rows written as CSV, so that it does not depend on how they were cut into batches. Raises
-    ConfigError when the URL is not given, StoreUnavailable when its server is away, Unusable when the table is not there.
+    The digest is that of the rows written as CSV, so that it does not depend on how they were cut into batches.
+    Raises ConfigError when the URL is not given, StoreUnavailable when its server is away, Unusable when the table is
+    not there.
     """
-    if source.url_env not in urls:
+    if source.url_env not in there.urls:
         raise ConfigError(f"{config.model}: source table {source.table}: set {source.url_env} to its SQLAlchemy URL")
-    url = make_url(urls[source.url_env])
+    url = make_url(there.urls[source.url_env])
     postgres = url.get_backend_name() == "postgresql"
     engine = sa.create_engine(url.set(drivername="postgresql+psycopg2") if postgres else url)
     sink = _DigestSink()
@@ -75,9 +83,9 @@ def read_table(
             table = _reflect(engine, source)
             findings.saw(table.columns.keys())
             query = _window_query(table, source, window, declared)
-            rows = _through_adbc(engine, url, query, store) if postgres else _through_cursor(engine, query)
+            rows = _through_adbc(engine, url, query, there.store) if postgres else _through_cursor(engine, query)
             for chunk in rows:
-                batch = as_text(connection, chunk, declared)
+                batch = as_text(there.connection, chunk, declared)
                 pacsv.write_csv(batch, pa.PythonFile(sink, mode="w"), pacsv.WriteOptions(include_header=False))
                 yield batch
     finally:

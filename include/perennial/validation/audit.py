@@ -33,8 +33,8 @@ class _Counts:
 def audit(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
     """Cast, judge and split the staged rows; write ``accepted`` and ``quarantine`` beside them, and the Data Docs page.
 
-    Row-level failures send the row to quarantine. The batch halts on its ``problem``, its number of rows, its share of bad
-    rows, a failed batch-level expectation (judged on every k-th accepted row, ``SAMPLE_ROWS`` at most), and on any
+    Row-level failures send the row to quarantine. The batch halts on its ``problem``, its number of rows, its share of
+    bad rows, a failed batch-level expectation (judged on every k-th accepted row, ``SAMPLE_ROWS`` at most), and on any
     expectation that could not be judged. A batch that was published keeps the audit it was published with. Raises
     ConfigError for an extra expectation that can not be built.
     """
@@ -90,7 +90,7 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
             connection=connection,
         )
         sample: list[pa.Table] = []
-        counts = _sort_all(batch, sorter, store, accepted_uri, quarantine_uri, sample)
+        counts = _sort_all(batch, sorter, sample, (accepted_uri, quarantine_uri), store=store)
     whole = [rule for rule in suite if rule.level == "batch"]
     if whole and counts.n_accepted:
         for _ in judge(pa.concat_tables(sample).to_pandas(), whole, found):
@@ -116,14 +116,15 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
     )
 
 
-def _sort_all(
-    batch: Batch, sorter: Sorter, store: Store, accepted_uri: str, quarantine_uri: str, sample: list[pa.Table]
-) -> _Counts:
-    """Write both files chunk by chunk; every k-th accepted row joins ``sample``."""
+def _sort_all(batch: Batch, sorter: Sorter, sample: list[pa.Table], uris: tuple[str, str], *, store: Store) -> _Counts:
+    """Write accepted and quarantined rows chunk by chunk; every k-th accepted row joins ``sample``."""
+    accepted_uri, quarantine_uri = uris
     step = -(-batch.n_rows // SAMPLE_ROWS)
     n_rows = n_accepted = n_quarantined = 0
     with ExitStack() as files:
-        accepted = files.enter_context(store.storage.write_parquet(accepted_uri, typed_schema(sorter.columns)))
+        accepted = files.enter_context(
+            store.storage.write_parquet(accepted_uri, typed_schema(sorter.columns), passing=True)
+        )
         quarantine = files.enter_context(store.storage.write_parquet(quarantine_uri, QUARANTINE))
         for chunk in _chunks(batch, store):
             outcome = sorter.sort(chunk, n_rows)

@@ -103,8 +103,7 @@ def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) 
 def _cast(column: Field, chunk: sa.TableClause, window: Window, *, binary_label: bool) -> Cast:
     nothing = sa.cast(sa.null(), sa.Text)
     if column.delivered is None:
-        value = sa.literal("champion") if column.name == "role" else nothing
-        return Cast(value, nothing, nothing)
+        return Cast(sa.literal("champion") if column.name == "role" else nothing, nothing, nothing)
     text = chunk.c[column.delivered]
     if column.kind == "float":
         return _number(column.name, text, binary_label=binary_label)
@@ -172,7 +171,7 @@ def _moment(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
 def _text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
     value = sa.func.coalesce(text, "champion") if column.name == "role" else text
     nul = sa.func.coalesce(sa.func.contains(text, sa.func.chr(0)), sa.false())
-    fault = sa.case((nul, sa.literal(f"{column.name}: holds a NUL character")))
+    fault: sa.ColumnElement[Any] = sa.case((nul, sa.literal(f"{column.name}: holds a NUL character")))
     if column.kind == "key":
         n_characters = sa.func.length(text)
         wrong = sa.or_(n_characters > LONGEST_KEY, n_characters == 0)

@@ -1,4 +1,4 @@
-"""SQLAlchemy Core over DuckDB: expressions are compiled with every name quoted as needed and every value a parameter."""
+"""SQLAlchemy Core over DuckDB: every name is quoted where it has to be, every value is a parameter."""
 
 from typing import Any
 

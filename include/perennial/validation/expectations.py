@@ -128,9 +128,9 @@ def _extra(config: ModelConfig, index: int, extra: ExtraExpectation, *, key: int
 
 def _owner(config: ModelConfig, index: int, rule: Rule) -> SourceKind:
     for source in ("predictions", "labels"):
-        known = {column.name for column in fields(config, source)}  # type: ignore[arg-type]
+        known = {column.name for column in fields(config, source)}
         if known.issuperset(rule.columns):
-            return source  # type: ignore[return-value]
+            return source
     known = {column.name for column in fields(config, "predictions")}
     raise ConfigError(
         f"{config.model}: validation.expectations.{index} = {rule.name}: no column "
