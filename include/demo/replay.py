@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo import flights, story
@@ -101,7 +102,7 @@ class Replay:
             raise StackError(f"the run {run_id} of {MONITOR} failed without a decision; see its red task in Airflow")
         decision = mine[-1]
         colour = {"stay": "green", "halt": "red", "rollback": "red", "retrain": "yellow"}[decision.action]
-        self.say(f"  [{colour}]{decision.action}[/{colour}]: {'; '.join(decision.reasons)}")
+        self.say(f"  [{colour}]{decision.action}[/{colour}]: {escape('; '.join(decision.reasons))}")
         return decision
 
     def await_retrain(self, run_id: str) -> None:
@@ -123,7 +124,7 @@ class Replay:
             for entry in ledger.entries(self.runtime.store, MODEL, kinds=["retrain_outcome"])
             if from_record(RetrainRequest, entry.payload).run_id == run_id
         ]
-        self.say(f"  {outcomes[-1] if outcomes else 'the candidate waits for its review in MLflow'}")
+        self.say(f"  {escape(outcomes[-1]) if outcomes else 'the candidate waits for its review in MLflow'}")
 
     def acknowledge(self, window: Window) -> None:
         """Play the operator who found the cause: the held stretch is left out of training from here on."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from perennial import history, pipeline
@@ -89,7 +90,8 @@ def check(as_json: AsJson = False) -> None:
     settings = load_settings()
     configs = load_models(settings.models_dir)
     for config in configs:
-        build_estimator(config, models_dir=settings.models_dir)
+        recipe = settings.models_dir / config.model / "recipe.py"
+        build_estimator(recipe, seed=config.training.seed, params=config.training.params)
     if as_json:
         _print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
         return
@@ -118,8 +120,8 @@ def status(model: Annotated[str | None, typer.Argument()] = None, as_json: AsJso
             item.stable or "-",
             "running" if item.in_bake else "-",
             window,
-            f"{item.last_action or '-'}: {'; '.join(item.last_reasons)}",
-            "\n".join(item.open_holds) or "-",
+            escape(f"{item.last_action or '-'}: {'; '.join(item.last_reasons)}"),
+            escape("\n".join(item.open_holds) or "-"),
         )
     out.print(table)
 
@@ -148,12 +150,12 @@ def timeline_table(model: str, rows: Iterable[history.TimelineRow]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         performance = "\n".join(f"{metric} {value:.3f}" for metric, value in row.performance.items())
-        story = [f"[bold]{row.action}[/bold]: {'; '.join(row.reasons)}", *row.events]
+        story = [f"[bold]{row.action}[/bold]: {escape('; '.join(row.reasons))}", *map(escape, row.events)]
         table.add_row(
             f"{row.window.start:{SHOWN}}",
             *(f"{count:,}" for count in (row.n_published, row.n_quarantined, row.n_duplicate)),
             performance or "-",
-            ", ".join(row.breached) or "-",
+            "\n".join([*row.breached, *([f"({len(row.watched)} watched)"] if row.watched else [])]) or "-",
             "\n".join(story),
             row.champion or "-",
             row.stable or "-",

@@ -356,7 +356,7 @@ def monitor(config: ModelConfig, window: Window, *, runtime: Runtime, progress: 
         progress(repaired)
     halted = False
     for source in ("predictions", "labels"):
-        done = ingest(config, window, source, runtime=runtime)  # type: ignore[arg-type]
+        done = ingest(config, window, source, runtime=runtime)
         halted = halted or done.status == "halted"
         progress(
             f"{source}: {done.status}, {done.n_published} published, {done.n_quarantined} quarantined, "
