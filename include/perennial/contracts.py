@@ -6,6 +6,7 @@ They are small enough for XCom: ids, windows, counts, digests and URIs, never ro
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -37,9 +38,7 @@ LedgerKind = Literal[
 ]
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def to_record(value: Any) -> dict[str, Any]:
