@@ -176,6 +176,15 @@ def test_evidence_older_than_the_last_windows_seen_is_not_read(store: Store, win
     assert len(gathered(store, wine, 20).signals) == 1 + 3  # n windows, and the wait for labels
 
 
+def test_what_a_version_showed_long_before_it_came_back_is_not_evidence(store: Store, wine: ModelConfig) -> None:
+    delivered(store, wine, 20)
+    measured(store, wine, 6)
+    for number in range(7, 21):
+        measured(store, wine, number, version="3", status="ok", value=0.9)
+    assert gathered(store, wine, 20).signals == ()
+    assert len(gathered(store, wine, 9).signals) == 1
+
+
 # --- record ------------------------------------------------------------------------------------------------------
 
 

@@ -132,13 +132,13 @@ def _first_rows(config: ModelConfig, window: Window, store: Store) -> tuple[int,
 def _signals(config: ModelConfig, window: Window, store: Store, version: str) -> tuple[Signal, ...]:
     """Signals of a version in the last windows seen, as measured last by the end of ``window``; oldest first.
 
-    So many windows are read that the last ``n`` of a signal that waits for its labels are among them.
+    So many windows are read that the last ``n`` of a signal that waits for its labels are among them. Windows of other
+    versions count as seen: what a version showed before another one served grows old meanwhile.
     """
     table = schema.signals
     lag = math.ceil(config.label.max_wait / (window.end - window.start))
     known = and_(
         table.c.model == config.model,
-        table.c.version == version,
         table.c.window_start <= window.start,
         table.c.as_of <= window.end,
     )
@@ -152,7 +152,7 @@ def _signals(config: ModelConfig, window: Window, store: Store, version: str) ->
     key = (table.c.window_start, table.c.window_end, table.c.name)
     query = (
         select(table)
-        .where(known, table.c.window_start.in_(seen))
+        .where(known, table.c.version == version, table.c.window_start.in_(seen))
         .ext(distinct_on(*key))
         .order_by(*key, table.c.as_of.desc())
     )
