@@ -7,12 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow.sdk import task
-
 from perennial.config import ModelConfig
 from perennial.errors import IntegrityError, PerennialError, TransientError
 from perennial.orchestration.declared import sound_models
 from perennial.orchestration.session import opened_runtime
+from perennial.orchestration.step import step
 
 if TYPE_CHECKING:
     from perennial.pipeline import Runtime
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@task(task_display_name="Remove old staged files")
+@step("Remove old staged files")
 def sweep() -> None:
     """Delete what was staged and published longer ago than ``validation.keep_staging``."""
     from perennial import pipeline
@@ -33,7 +32,7 @@ def sweep() -> None:
     _for_every_model(one)
 
 
-@task(task_display_name="Expire reviews")
+@step("Expire reviews")
 def expire_reviews() -> None:
     """Reject what nobody answered in time, and what was signed off against another champion."""
     from perennial import pipeline
@@ -47,7 +46,7 @@ def expire_reviews() -> None:
     _for_every_model(one)
 
 
-@task(task_display_name="Check releases")
+@step("Check releases")
 def check_releases() -> None:
     """Finish what a crash cut off, then hold the ledger against the registry."""
     from perennial import pipeline

@@ -21,13 +21,14 @@ from perennial.contracts import (
 )
 from perennial.errors import IntegrityError, first_of
 from perennial.orchestration.session import opened
+from perennial.orchestration.step import step
 from perennial.orchestration.windows import window_of
 
 log = logging.getLogger(__name__)
 Reference = dict[str, Any]
 
 
-@task(multiple_outputs=False, task_display_name="Open the window")
+@step("Open the window")
 def open_window(model: str) -> Reference:
     """Which window; tables made, and what a crash had cut off finished."""
     from perennial import pipeline
@@ -44,7 +45,7 @@ def open_window(model: str) -> Reference:
     return to_record(window)
 
 
-@task(multiple_outputs=False)
+@step("Stage")
 def stage(model: str, window: Reference, source: SourceKind) -> Reference:
     """The raw rows of the window, as they came."""
     from perennial import pipeline
@@ -55,7 +56,7 @@ def stage(model: str, window: Reference, source: SourceKind) -> Reference:
     return to_record(batch)
 
 
-@task(multiple_outputs=False)
+@step("Audit")
 def audit(model: str, batch: Reference) -> Reference:
     """Good rows, bad rows with their reasons, and the verdict over the batch."""
     from perennial import pipeline
@@ -68,7 +69,7 @@ def audit(model: str, batch: Reference) -> Reference:
     return to_record(verdict)
 
 
-@task(multiple_outputs=False)
+@step("Publish")
 def publish(model: str, batch: Reference, verdict: Reference) -> Reference:
     """Trusted rows, all or none. Ends skipped, saying why, when the batch is halted."""
     from perennial import pipeline
@@ -96,7 +97,7 @@ def _measured(signals: tuple[Signal, ...]) -> Reference:
 Measure = Callable[..., tuple[Signal, ...]]
 
 
-@task(multiple_outputs=False, task_display_name="Measure drift")
+@step("Measure drift")
 def measure_drift(model: str, window: Reference) -> Reference:
     """How far the features and the score are from the champion's reference."""
     from perennial import pipeline
@@ -105,7 +106,7 @@ def measure_drift(model: str, window: Reference) -> Reference:
         return _measured(pipeline.measure_drift(config, from_record(Window, window), runtime=runtime))
 
 
-@task(multiple_outputs=False, task_display_name="Measure data quality")
+@step("Measure data quality")
 def measure_quality(model: str, window: Reference) -> Reference:
     """Missing, unseen, out-of-range and uncastable values."""
     from perennial import pipeline
@@ -114,7 +115,7 @@ def measure_quality(model: str, window: Reference) -> Reference:
         return _measured(pipeline.measure_quality(config, from_record(Window, window), runtime=runtime))
 
 
-@task(multiple_outputs=False, task_display_name="Measure performance")
+@step("Measure performance")
 def measure_performance(model: str, window: Reference) -> Reference:
     """The champion against the labels that are in."""
     from perennial import pipeline
@@ -123,7 +124,7 @@ def measure_performance(model: str, window: Reference) -> Reference:
         return _measured(pipeline.measure_performance(config, from_record(Window, window), runtime=runtime))
 
 
-@task(task_display_name="Settle the bake")
+@step("Settle the bake")
 def settle_bake(model: str, window: Reference) -> str:
     """Whether a champion on probation passed, failed, or goes on baking."""
     from perennial import pipeline
@@ -162,13 +163,13 @@ def _request(config: ModelConfig, decided: Decision) -> RetrainRequest:
     )
 
 
-@task(task_display_name="Halt", retries=0)
+@step("Halt", retries=0)
 def halt(decision: Reference) -> None:
     """Red, with the reason: the delivery has to be mended and the run cleared."""
     raise AirflowFailException("; ".join(from_record(Decision, decision).reasons))
 
 
-@task(multiple_outputs=False, task_display_name="Roll back")
+@step("Roll back")
 def rollback(model: str, decision: Reference) -> Reference:
     """The last version that passed its bake serves again, and ledger and registry agree on it."""
     from perennial import pipeline

@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import TriggerRule, get_current_context, task
+from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from perennial.config import ModelConfig
@@ -26,13 +26,14 @@ from perennial.orchestration.links import leave_link
 from perennial.orchestration.moments import last_monitored
 from perennial.orchestration.review import require_approval
 from perennial.orchestration.session import opened
+from perennial.orchestration.step import step
 
 log = logging.getLogger(__name__)
 Reference = dict[str, Any]
 STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "gates", "review", "promote")
 
 
-@task(multiple_outputs=False, task_display_name="Open the request")
+@step("Open the request")
 def open_request(model: str) -> Reference:
     """The request of a decision as it stands in the ledger, or that of the form."""
     from perennial import pipeline
@@ -64,7 +65,7 @@ def _moment(text: str | None) -> datetime | None:
         raise ConfigError(f"as_of = {text!r}: {error}; write it as 2013-01-01T00:00:00Z") from error
 
 
-@task(multiple_outputs=False, task_display_name="Freeze the data")
+@step("Freeze the data")
 def snapshot(model: str, request: Reference) -> Reference:
     """Training rows and later holdout rows, as files with a digest."""
     from perennial import pipeline
@@ -80,17 +81,19 @@ def fit_timeout(config: ModelConfig) -> timedelta:
     return config.training.timeout + timedelta(minutes=10)
 
 
-@task(multiple_outputs=False, task_display_name="Fit the candidate")
+@step("Fit the candidate")
 def fit(model: str, request: Reference, frozen: Reference) -> Reference:
     """The recipe on the training rows, in an MLflow run."""
     from perennial import pipeline
 
     asked, rows = from_record(RetrainRequest, request), from_record(Snapshot, frozen)
     with opened(model) as (config, runtime):
-        return to_record(pipeline.fit(config, asked, rows, runtime=runtime))
+        fitted = pipeline.fit(config, asked, rows, runtime=runtime)
+    log.info("MLflow run %s: %d rows, cross-validated %s", fitted.mlflow_run_id, fitted.n_train, fitted.cv)
+    return to_record(fitted)
 
 
-@task(multiple_outputs=False, task_display_name="Compare with the champion")
+@step("Compare with the champion")
 def evaluate(model: str, fitted: Reference, frozen: Reference) -> Reference:
     """Candidate and champion on the same later rows."""
     from perennial import pipeline
@@ -102,7 +105,7 @@ def evaluate(model: str, fitted: Reference, frozen: Reference) -> Reference:
     return to_record(evaluation)
 
 
-@task(multiple_outputs=False, task_display_name="Register the version")
+@step("Register the version")
 def register(model: str, fitted: Reference, frozen: Reference) -> Reference:
     """A new version in MLflow, not yet signed off."""
     from perennial import pipeline
@@ -111,10 +114,11 @@ def register(model: str, fitted: Reference, frozen: Reference) -> Reference:
     with opened(model) as (config, runtime):
         candidate = pipeline.register(config, made, rows, runtime=runtime)
     leave_link(get_current_context()["ti"], model, candidate.version)
+    log.info("version %s, digest %s", candidate.version, candidate.artifact_digest)
     return to_record(candidate)
 
 
-@task(multiple_outputs=False, task_display_name="Judge the gates")
+@step("Judge the gates")
 def gates(model: str, request: Reference, candidate: Reference, evaluation: Reference, frozen: Reference) -> Reference:
     """The verdict over all gates. Failed ones are a result, not an error: what follows ends skipped."""
     from perennial import pipeline
@@ -131,7 +135,7 @@ def gates(model: str, request: Reference, candidate: Reference, evaluation: Refe
     return to_record(signed)
 
 
-@task(multiple_outputs=False, task_display_name="Promote")
+@step("Promote")
 def promote(model: str, request: Reference, signoff: Reference, review: Reference) -> Reference:
     """The approved version becomes champion. Ends skipped, saying why, when it was rejected."""
     from perennial import pipeline
@@ -146,10 +150,11 @@ def promote(model: str, request: Reference, signoff: Reference, review: Referenc
         release = pipeline.promote(config, signed, answer, runtime=runtime, actor=answer.reviewer, at=asked.as_of)
         pipeline.verify(config, runtime=runtime)
     leave_link(get_current_context()["ti"], model, release.version)
+    log.info("version %s serves instead of %s", release.version, release.previous)
     return to_record(release)
 
 
-@task(task_display_name="Record the outcome", trigger_rule=TriggerRule.ALL_DONE)
+@step("Record the outcome", trigger_rule=TriggerRule.ALL_DONE)
 def conclude(model: str, request: Reference | None) -> str:
     """What became of the request, into the ledger. Red when a step failed, so that the run is."""
     from perennial import pipeline
@@ -170,9 +175,9 @@ def conclude(model: str, request: Reference | None) -> str:
 def _failure(context: Any) -> str | None:
     ti, run_id = context["ti"], context["dag_run"].run_id
     states = ti.get_task_states(ti.dag_id, task_ids=list(STEPS), run_ids=[run_id])[run_id]
-    for step in STEPS:
-        if states.get(step) == "failed":
-            return f"{step} failed: {ti.xcom_pull(step, key=FAILURE) or 'see its log'}"
+    for task_id in STEPS:
+        if states.get(task_id) == "failed":
+            return f"{task_id} failed: {ti.xcom_pull(task_id, key=FAILURE) or 'see its log'}"
     return None
 
 

@@ -3,17 +3,18 @@
 import logging
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 
 from perennial.contracts import to_record
 from perennial.orchestration.links import leave_link
 from perennial.orchestration.moments import last_monitored
 from perennial.orchestration.session import opened
+from perennial.orchestration.step import step
 
 log = logging.getLogger(__name__)
 
 
-@task(multiple_outputs=False, task_display_name="Roll back")
+@step("Roll back")
 def roll_back(model: str) -> dict[str, Any]:
     """The version of the form, or the last one that passed its bake, serves again."""
     from perennial import pipeline
@@ -35,7 +36,7 @@ def roll_back(model: str) -> dict[str, Any]:
     return to_record(release)
 
 
-@task(task_display_name="Verify")
+@step("Verify")
 def verify(model: str) -> str | None:
     """Ledger and registry name the same champion."""
     from perennial import pipeline

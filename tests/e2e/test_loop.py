@@ -1,0 +1,235 @@
+"""The whole loop through a real scheduler, a real PostgreSQL and a real MLflow, on a stack of its own.
+
+One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; a first
+champion is trained and promoted; a broken delivery halts and is mended; the champion passes its bake; a second one
+waits for a human; and a human takes it back.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from dag_files import declare
+from demo.airflow import Airflow, wait_for
+from logs import day, deliver, delivery
+from perennial import pipeline, stack
+from perennial.config import ModelConfig
+from perennial.contracts import LedgerEntry, Window
+from perennial.settings import load_settings
+from perennial.stack import Ports, StackLayout
+from perennial.stack.credentials import load
+from perennial.stack.layout import free_port
+from perennial.store import ledger
+from perennial.store.schema import predictions_table
+
+MODEL = "wine_cultivar"
+MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
+RUN_WITHIN_S = 120
+N_ROWS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A running stack with one model on it."""
+
+    home: Path
+    airflow: Airflow
+    mlflow: httpx.Client
+    runtime: pipeline.Runtime
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.runtime.config(MODEL)
+
+    def await_run(self, dag_id: str, run_id: str, *states: str) -> str:
+        """Wait until the run is over; returns how it ended, having checked that it is one of ``states``."""
+        wait_for(
+            lambda: self.airflow.run_state(dag_id, run_id) in ("success", "failed"),
+            f"{dag_id} {run_id}, whose tasks are {self.airflow.task_states(dag_id, run_id)}",
+            deadline_s=RUN_WITHIN_S,
+        )
+        ended = self.airflow.run_state(dag_id, run_id)
+        assert ended in (states or ("success",)), self.airflow.task_states(dag_id, run_id)
+        return ended
+
+    def run(self, dag_id: str, run_id: str, conf: dict[str, Any], *states: str) -> dict[str, str | None]:
+        """Trigger a run, wait for its end, and return the states of its tasks."""
+        self.airflow.trigger(dag_id, run_id, conf)
+        self.await_run(dag_id, run_id, *states)
+        return self.airflow.task_states(dag_id, run_id)
+
+    def monitor(self, window: Window, name: str = "by_hand", *states: str) -> dict[str, str | None]:
+        """A monitor run of one window, by hand."""
+        conf = {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
+        return self.run(MONITOR, f"{window.key}__{name}", conf, *states)
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """What the first try of a task logged."""
+        url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+        return self.airflow.http.get(url, params={"full_content": True}).raise_for_status().text
+
+    def entries(self, *kinds: str) -> tuple[LedgerEntry, ...]:
+        return ledger.entries(self.runtime.store, MODEL, kinds=kinds)
+
+    def n_published(self) -> int:
+        with self.runtime.store.begin() as connection:
+            return connection.execute(select(func.count()).select_from(predictions_table(self.config))).scalar_one()
+
+    def alias(self, name: str) -> str | None:
+        """The version that MLflow itself says the alias is on."""
+        answer = self.mlflow.get("registered-models/alias", params={"name": MODEL, "alias": name})
+        return answer.json()["model_version"]["version"] if answer.is_success else None
+
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """What a reviewer does in MLflow's UI."""
+        tag = {"name": MODEL, "version": version, "key": key, "value": value}
+        self.mlflow.post("model-versions/set-tag", json=tag).raise_for_status()
+
+
+@pytest.fixture
+def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    layout = StackLayout(
+        home=tmp_path / "state",
+        ports=Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port()),
+    )
+    models = tmp_path / "models"
+    models.mkdir()
+    declare(
+        models,
+        MODEL,
+        schedule="{every: 1d, start: 2024-01-01T00:00:00Z, end: 2024-01-03T00:00:00Z, catchup: true}",
+        signoff="{metrics: {accuracy: {min: 0.7}}, versus_champion: {metric: accuracy, min_gain: -0.2}, "
+        "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
+        "review: {mode: auto, deadline: 1h, poll_s: 0.5}}",
+    )
+    monkeypatch.setenv("PERENNIAL_HOME", str(layout.home))
+    monkeypatch.setenv("PERENNIAL_MODELS_DIR", str(models))
+    for number in range(4):
+        deliver(layout.home, MODEL, day(number))
+    try:
+        status = stack.up(layout)
+        airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)
+        runtime = pipeline.open_runtime(load_settings())
+        with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30) as mlflow:
+            yield Loop(layout.home, airflow, mlflow, runtime)
+        runtime.store.close()
+    finally:
+        stack.purge(layout.home)
+        shutil.rmtree(layout.home, ignore_errors=True)
+
+
+def test_the_whole_loop(loop: Loop) -> None:
+    windows_come_in_by_schedule(loop)
+    a_backfill_over_published_windows_changes_nothing(loop)
+    a_first_champion_is_trained_and_promoted(loop)
+    a_broken_delivery_halts_red_and_says_why(loop)
+    the_champion_passes_its_bake_on_mended_and_new_windows(loop)
+    a_second_champion_waits_for_a_human(loop)
+    a_human_takes_it_back(loop)
+
+
+def windows_come_in_by_schedule(loop: Loop) -> None:
+    loop.airflow.unpause(MONITOR)
+
+    def both_done() -> bool:
+        runs = loop.airflow.http.get(f"/dags/{MONITOR}/dagRuns").json()["dag_runs"]
+        return len(runs) == 2 and all(run["state"] in ("success", "failed") for run in runs)
+
+    wait_for(both_done, "the two scheduled runs", deadline_s=RUN_WITHIN_S)
+    runs = loop.airflow.http.get(f"/dags/{MONITOR}/dagRuns").json()["dag_runs"]
+    assert {run["state"] for run in runs} == {"success"}
+    decisions = loop.entries("decision")
+    assert [entry.at for entry in decisions] == [day(0).end, day(1).end]
+    assert [entry.payload["decision"]["action"] for entry in decisions] == ["stay", "stay"]
+    assert loop.n_published() == 2 * N_ROWS
+
+
+def a_backfill_over_published_windows_changes_nothing(loop: Loop) -> None:
+    before = (loop.entries(), loop.n_published())
+    asked = {
+        "dag_id": MONITOR,
+        "from_date": day(0).start.isoformat(),
+        "to_date": day(0).start.isoformat(),
+        "reprocess_behavior": "completed",
+    }
+    backfill = loop.airflow.http.post("/backfills", json=asked).raise_for_status().json()["id"]
+
+    def over() -> bool:
+        return loop.airflow.http.get(f"/backfills/{backfill}").json()["completed_at"] is not None
+
+    wait_for(over, "the backfill", deadline_s=RUN_WITHIN_S)
+    runs = loop.airflow.http.get(f"/dags/{MONITOR}/dagRuns").json()["dag_runs"]
+    assert [run["state"] for run in runs if run["run_type"] == "backfill"] == ["success"]
+    assert (loop.entries(), loop.n_published()) == before
+
+
+def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:
+    for number in (2, 3):
+        states = loop.monitor(day(number))
+        if states["retrain"] == "success":
+            break
+    assert states["stay"] == states["halt"] == states["rollback"] == "skipped"
+    decided = loop.entries("decision")[-1].payload["decision"]
+    assert decided["action"] == "retrain"
+    loop.await_run(RETRAIN, decided["retrain_run_id"])
+    assert loop.alias("champion") == "1"
+    assert loop.runtime.state(MODEL).champion == "1"
+    assert [entry.reason for entry in loop.entries("retrain_outcome")] == ["version 1 promoted"]
+    if number == 2:
+        loop.monitor(day(3))
+
+
+def a_broken_delivery_halts_red_and_says_why(loop: Loop) -> None:
+    deliver(loop.home, MODEL, day(4), delivery(MODEL, day(4)).rename(columns={"alcohol": "alc"}))
+    published = loop.n_published()
+    states = loop.monitor(day(4), "broken", "failed")
+    assert states["publish_predictions"] == "skipped"
+    assert states["halt"] == "failed"
+    assert {states[task] for task in ("measure_drift", "measure_performance", "settle_bake", "stay")} == {"skipped"}
+    assert "alcohol" in loop.log(MONITOR, f"{day(4).key}__broken", "halt")
+    assert "alcohol" in loop.entries("decision")[-1].reason
+    assert loop.n_published() == published
+
+
+def the_champion_passes_its_bake_on_mended_and_new_windows(loop: Loop) -> None:
+    for number in (4, 5):
+        deliver(loop.home, MODEL, day(number))
+        states = loop.monitor(day(number), "whole")
+        assert states["halt"] == "skipped"
+    if loop.alias("stable") is None:
+        deliver(loop.home, MODEL, day(6))
+        loop.monitor(day(6), "whole")
+    assert loop.alias("stable") == "1"
+    assert loop.entries("bake")[-1].payload["outcome"] == "passed"
+
+
+def a_second_champion_waits_for_a_human(loop: Loop) -> None:
+    run_id = "asked_for_by_the_cellar"
+    loop.airflow.trigger(RETRAIN, run_id, {"reason": "a new vintage", "review": "manual"})
+    wait_for(
+        lambda: loop.airflow.task_states(RETRAIN, run_id).get("review") == "deferred",
+        f"the review of {run_id}",
+        deadline_s=RUN_WITHIN_S,
+    )
+    assert loop.alias("champion") == "1"
+    assert loop.alias("challenger") == "2"
+    loop.set_tag("2", "reviewer", "the cellar master")
+    loop.set_tag("2", "signoff", "approved")
+    loop.await_run(RETRAIN, run_id)
+    assert loop.alias("champion") == "2"
+    assert loop.entries("review")[-1].actor == loop.entries("promotion")[-1].actor == "the cellar master"
+
+
+def a_human_takes_it_back(loop: Loop) -> None:
+    states = loop.run(ROLLBACK, "it_tastes_of_cork", {"reason": "it tastes of cork"})
+    assert states == {"roll_back": "success", "verify": "success"}
+    assert loop.alias("champion") == "1"
+    taken_back = loop.entries("rollback")[-1]
+    assert (taken_back.version, taken_back.actor, taken_back.reason) == ("1", "admin", "it tastes of cork")
+    assert loop.runtime.state(MODEL).rolled_back == {"2"}
