@@ -9,7 +9,7 @@ import pytest
 from conftest import TEST_MODELS
 from logs import day
 from perennial.config import ModelConfig, load_model
-from perennial.errors import IntegrityError
+from perennial.errors import IntegrityError, TrainingError
 from perennial.registry.models import check_types
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.versions import folder_digest
@@ -125,21 +125,19 @@ def test_the_configuration_survives_its_way_to_the_worker() -> None:
         assert ModelConfig.model_validate(_plain(config)) == config
 
 
-def test_a_holdout_ends_where_labels_are_due_and_walks_back_in_windows(tumour: ModelConfig) -> None:
+def test_a_holdout_ends_where_labels_are_due_and_walks_back_by_their_delay(tumour: ModelConfig) -> None:
     ends = list(holdout_ends(tumour, day(9).end))
     assert ends[0] == day(9).end - tumour.label.delay
-    assert {a - b for a, b in pairwise(ends)} == {timedelta(days=1)}
+    assert {a - b for a, b in pairwise(ends)} == {tumour.label.delay}
     assert ends[-1] <= day(9).end - tumour.label.max_wait - tumour.training.holdout
-    minutes = tumour.schedule.model_copy(update={"every": timedelta(minutes=5)})
-    assert len(list(holdout_ends(tumour.model_copy(update={"schedule": minutes}), day(9).end))) == MOST_STEPS
 
 
-def test_a_cron_schedule_walks_back_by_the_longest_wait(tumour: ModelConfig) -> None:
-    cron = tumour.model_copy(
-        update={"schedule": tumour.schedule.model_copy(update={"every": None, "cron": "0 6 * * *"})}
-    )
-    first, second, *_ = holdout_ends(cron, day(9).end)
-    assert first - second == tumour.label.max_wait
+def test_a_short_delay_walks_back_as_far_in_bounded_steps(tumour: ModelConfig) -> None:
+    quick = tumour.model_copy(update={"label": tumour.label.model_copy(update={"delay": timedelta(minutes=1)})})
+    ends = list(holdout_ends(quick, day(9).end, further=timedelta(days=20)))
+    assert ends[0] == day(9).end - timedelta(minutes=1)
+    assert len(ends) == MOST_STEPS
+    assert ends[-1] < day(9).end - tumour.label.max_wait - timedelta(days=20)
 
 
 def test_a_sample_is_bounded_ascending_and_the_same_again() -> None:
@@ -215,3 +213,18 @@ def test_the_signature_takes_nulls_in_every_number(tumour: ModelConfig) -> None:
     columns = {column["name"]: column["type"] for column in signature(tumour).inputs.to_dict()}
     assert columns["n_visits"] == "double"
     assert columns["screened"] == "string"
+
+
+@pytest.mark.parametrize("body", ["raise SystemExit(3)", "1 / 0", "yes no"])
+def test_whatever_a_recipe_does_is_blamed_on_its_second_line(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "recipe.py"
+    path.write_text(f"def build(*, seed):\n    {body}\n", encoding="utf-8")
+    with pytest.raises((SystemExit, ZeroDivisionError, SyntaxError)) as caught:
+        build_estimator(path, seed=1, params={})
+    assert blame(path, caught.value).startswith(f"{path}:2: ")
+
+
+def test_a_recipe_without_build_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.py").write_text("x = 1\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match="defines no function build"):
+        build_estimator(tmp_path / "recipe.py", seed=1, params={})

@@ -40,7 +40,7 @@ def run_worker(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, flo
             "smaller or raise the timeout"
         )
     result = folder / "result.json"
-    if not result.is_file():
+    if code != 0 or not result.is_file():
         printed = (folder / "fit.txt").read_text(encoding="utf-8", errors="replace")
         raise TrainingError(f"{recipe}: the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}")
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
@@ -75,11 +75,11 @@ def _ending(code: int) -> str:
 
 
 def _plain(config: ModelConfig) -> Any:
-    """The configuration as JSON that ``ModelConfig`` reads back: durations in minutes, times as ISO 8601."""
+    """The configuration as JSON that ``ModelConfig`` reads back: durations in whole minutes, times as ISO 8601."""
 
     def written(value: object) -> str:
         if isinstance(value, timedelta):
-            return f"{value // timedelta(minutes=1)}min"
+            return f"{-(-value // timedelta(minutes=1))}min"
         if isinstance(value, datetime):
             return value.isoformat()
         raise TypeError(f"{value!r} has no place in model.yaml")

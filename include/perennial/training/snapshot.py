@@ -93,18 +93,16 @@ def _freeze(
 
 
 def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = timedelta(0)) -> Iterator[datetime]:
-    """Where a holdout may end, newest first, at most MOST_STEPS places.
+    """Where a holdout may end, newest first: ``label.delay`` before ``as_of``, then further back in steps of it.
 
-    The newest is ``label.delay`` before ``as_of``: what is younger has no label as a rule. From there in steps of the
-    schedule's windows, or of ``label.max_wait`` for a cron schedule, which has none of fixed length. Labels later than
-    ``max_wait`` never come, so there is nothing to be gained further back than that and one holdout (and ``further``,
-    the length of excluded stretches).
+    Labels later than ``label.max_wait`` never come, so there is nothing to be gained further back than that and one
+    holdout (and ``further``, the length of excluded stretches). Where that is more than MOST_STEPS steps, they are
+    longer.
     """
-    step = config.schedule.every or config.label.max_wait
-    newest = as_of - config.label.delay
     reach = config.label.max_wait + config.training.holdout + further
-    for number in range(min(MOST_STEPS, -(-reach // step) + 1)):
-        yield newest - number * step
+    step = max(config.label.delay, reach / MOST_STEPS)
+    for number in range(-(-reach // step)):
+        yield as_of - config.label.delay - number * step
 
 
 def _choose_holdout(

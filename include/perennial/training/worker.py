@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -120,7 +119,9 @@ def _end_with_the_parent(timeout_s: float) -> None:
 
     def watch() -> None:
         with contextlib.suppress(OSError):
-            sys.stdin.buffer.read()
+            # not through sys.stdin: its lock, held by a daemon thread, aborts the interpreter when it ends
+            while os.read(0, 1):
+                pass
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
