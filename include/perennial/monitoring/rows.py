@@ -44,6 +44,22 @@ def sample_query(config: ModelConfig, window: Window, columns: Sequence[str]) ->
     return select(*(predictions.c[name] for name in columns)).where(inside, key <= bound)
 
 
+def exceeds_sample(config: ModelConfig, window: Window, *, store: Store) -> bool:
+    """Whether a window holds more served rows than a sample; looks at one row more than that at most."""
+    most = config.signals.sample_rows
+    some = select(literal(1)).where(served(predictions_table(config), window)).limit(most + 1).subquery()
+    with store.begin() as connection:
+        n_rows: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return n_rows > most
+
+
 def read_sample(config: ModelConfig, window: Window, *, store: Store) -> pa.Table:
-    """Features, score and model version of the sample of a window; at most ``signals.sample_rows`` rows."""
-    return read(store, sample_query(config, window, [*config.features, "score", "model_version"]))
+    """Features, score and model version of the sample of a window; at most ``signals.sample_rows`` rows.
+
+    A window that is no larger is read as it is: to ask the hash of every id would cost more than the reading.
+    """
+    columns = [*config.features, "score", "model_version"]
+    if exceeds_sample(config, window, store=store):
+        return read(store, sample_query(config, window, columns))
+    predictions = predictions_table(config)
+    return read(store, select(*(predictions.c[name] for name in columns)).where(served(predictions, window)))
