@@ -160,9 +160,14 @@ def decide(config: ModelConfig, window: Window, *, runtime: Runtime) -> Decision
 
 
 def snapshot(config: ModelConfig, request: RetrainRequest, *, runtime: Runtime) -> Snapshot:
-    """Training rows and a later holdout, frozen as files with a digest."""
+    """Training rows and a later holdout, frozen as files with a digest.
+
+    The request is in the ledger before anything is done for it, whoever made it: it counts for cooldown and budget.
+    """
+    from perennial.decision.record import record_request
     from perennial.training.snapshot import take_snapshot
 
+    record_request(request, store=runtime.store)
     return take_snapshot(config, request, store=runtime.store, state=runtime.state(config.model))
 
 
@@ -230,14 +235,21 @@ def sign_off(
 
 
 def review(config: ModelConfig, signed: Signoff, *, runtime: Runtime, now: datetime | None = None) -> Review | None:
-    """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too."""
+    """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too.
+
+    A rejected version is challenger no longer.
+    """
+    from perennial.release.promote import withdraw
     from perennial.signoff.review import read_review, record_review
 
     state = runtime.state(config.model)
     answer = read_review(config, signed, registry=runtime.registry, store=runtime.store, state=state, now=now)
     if answer is None:
         return None
-    return record_review(config, signed, answer, store=runtime.store, registry=runtime.registry)
+    standing = record_review(config, signed, answer, store=runtime.store, registry=runtime.registry)
+    if standing.verdict == "rejected":
+        withdraw(config, signed.version, store=runtime.store, registry=runtime.registry)
+    return standing
 
 
 def promote(
@@ -326,11 +338,15 @@ def verify(config: ModelConfig, *, runtime: Runtime) -> ReleaseState:
 
 
 def expire_reviews(config: ModelConfig, *, runtime: Runtime, now: datetime) -> tuple[Review, ...]:
-    """Reject the reviews whose deadline passed or whose world changed."""
+    """Reject the reviews whose deadline passed or whose world changed; their versions are challengers no longer."""
+    from perennial.release.promote import withdraw
     from perennial.signoff.review import expire_stale
 
     state = runtime.state(config.model)
-    return expire_stale(config, store=runtime.store, registry=runtime.registry, state=state, now=now)
+    expired = expire_stale(config, store=runtime.store, registry=runtime.registry, state=state, now=now)
+    for ended in expired:
+        withdraw(config, ended.version, store=runtime.store, registry=runtime.registry)
+    return expired
 
 
 def sweep(config: ModelConfig, *, runtime: Runtime, now: datetime) -> int:

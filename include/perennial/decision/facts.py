@@ -51,6 +51,12 @@ class Facts:
         found = {signal.name: signal for signal in sorted(self.signals, key=lambda signal: signal.window.start)}
         return tuple(found[name] for name in sorted(found))
 
+    @property
+    def measured(self) -> tuple[Signal, ...]:
+        """What the run of this window measured itself, of whatever window, sorted by name."""
+        mine = (signal for signal in self.signals if signal.as_of == self.window.end)
+        return tuple(sorted(mine, key=lambda signal: (signal.name, signal.window.start)))
+
 
 def gather(
     config: ModelConfig, window: Window, *, store: Store, state: ReleaseState, champion_alias: str | None

@@ -35,7 +35,7 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
     action, reasons = _judge(config, facts)
     cause = reasons if action == "halt" else ()
     decision_id = digest_of("decision", config.model, facts.window.key, sorted(facts.batch_ids), *cause)
-    newest = facts.newest
+    measured = facts.measured
     return Decision(
         decision_id=decision_id,
         model=config.model,
@@ -44,8 +44,8 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
         reasons=reasons,
         champion=facts.state.champion,
         bake=facts.bake,
-        breached=tuple(signal.name for signal in newest if signal.status == "breached"),
-        unknown=tuple(signal.name for signal in newest if signal.status == "unknown"),
+        breached=tuple(signal.name for signal in measured if signal.status == "breached"),
+        unknown=tuple(signal.name for signal in measured if signal.status == "unknown"),
         retrain_run_id=f"retrain__{decision_id}" if action == "retrain" else None,
     )
 

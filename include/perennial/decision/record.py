@@ -91,17 +91,17 @@ def record_request(request: RetrainRequest, *, store: Store) -> bool:
 
 
 def _evidence(facts: Facts) -> dict[str, object]:
-    """Breached and unknown signals in full, of the newest window by name and of earlier ones that may retrain."""
-    newest = facts.newest
+    """Breached and unknown signals in full: those of this run, and earlier ones that may retrain."""
+    measured = facts.measured
     earlier = [
         signal
         for signal in facts.signals
-        if signal.role == "retrain" and signal.status != "ok" and signal not in newest
+        if signal.role == "retrain" and signal.status != "ok" and signal not in measured
     ]
-    telling = [signal for signal in newest if signal.status != "ok"]
+    telling = [signal for signal in measured if signal.status != "ok"]
     return {
         "signals": [_compact(signal) for signal in (*telling, *earlier)],
-        "n_signals_ok": len(newest) - len(telling),
+        "n_signals_ok": len(measured) - len(telling),
     }
 
 
