@@ -195,6 +195,19 @@ def test_a_label_that_arrived_after_the_run_was_due_does_not_count(
     assert found["performance/accuracy"].detail == "200 labelled rows"
 
 
+def test_a_mature_window_is_measured_without_the_labels_that_came_later(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    frame["predicted"] = frame["label"].where(frame.index < 190, "nothing like it")
+    publish_predictions(store, wine, day(0), frame)
+    publish_labels(store, wine, day(0), frame.iloc[:190])
+    publish_labels(store, wine, day(1), frame.iloc[190:], at=day(0).end)
+    found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
+    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (1.0, "190 labelled rows")
+
+
 def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
     store: Store, wine: ModelConfig, registry: Registry
 ) -> None:
