@@ -15,6 +15,7 @@ from perennial.contracts import SourceKind
 from perennial.errors import ConfigError, PermanentError, first_of
 
 MALFORMED = "_malformed"
+MOST_COLUMNS = 10_000
 INTERNAL = (MALFORMED, "_uniform", "row_number")
 _AS_TEXT = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM chunk"
 
@@ -31,15 +32,17 @@ class Findings:
     present: set[str] | None = None
 
     def saw(self, columns: Iterable[str]) -> None:
-        """Note columns that the delivery has."""
-        self.present = (self.present or set()) | set(columns)
+        """Note columns that the delivery has; a delivery with endless names is not remembered endlessly."""
+        self.present = self.present or set()
+        if len(self.present) < MOST_COLUMNS:
+            self.present |= set(columns)
 
     def difference(self, declared: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Declared columns that no row has, and columns that nobody declared. Both empty when no row was seen."""
         if self.present is None:
             return (), ()
         missing = tuple(name for name in declared if name not in self.present)
-        return missing, tuple(sorted(self.present - set(declared)))
+        return missing, tuple(sorted(name.replace("\0", "\\u0000") for name in self.present - set(declared)))
 
 
 def declared_columns(config: ModelConfig, source: SourceKind) -> tuple[str, ...]:

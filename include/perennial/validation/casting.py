@@ -81,7 +81,8 @@ def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
 
 
 def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) -> sa.Select[Any]:
-    """Over a table ``chunk``: the typed columns, ``_faults`` (null for a good row) and ``_faulty`` (column names)."""
+    """Over a table ``chunk``: the typed columns, ``_faults`` (null for a good row), and the names of the columns
+    with a type fault (``_mistyped``) and with another one (``_otherwise``)."""
     delivered = {column.delivered for column in columns if column.delivered is not None}
     chunk = sa.table("chunk", sa.column(ROW_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
     casts = {
@@ -91,12 +92,14 @@ def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) 
     well_formed = chunk.c[MALFORMED].is_(None)
     malformed = sa.case((~well_formed, sa.literal("malformed: not a complete record of this format")))
     faults = [fault for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
-    faulty = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
+    mistyped = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
+    otherwise = [sa.case((cast.other_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
     return sa.select(
         chunk.c[ROW_NUMBER],
         *(cast.value.label(name) for name, cast in casts.items()),
         sa.func.nullif(sa.func.concat_ws("; ", malformed, *faults), "").label("_faults"),
-        sa.func.concat_ws(",", *faulty).label("_faulty"),
+        sa.func.concat_ws(",", *mistyped).label("_mistyped"),
+        sa.func.concat_ws(",", *otherwise).label("_otherwise"),
     )
 
 
@@ -175,7 +178,7 @@ def _text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
     if column.kind == "key":
         n_characters = sa.func.length(text)
         wrong = sa.or_(n_characters > LONGEST_KEY, n_characters == 0)
-        size = sa.func.concat(f"{column.name}: ", n_characters, f" characters; 1 to {LONGEST_KEY} are allowed")
+        size = sa.func.concat(f"{column.name}: ", n_characters, f" characters where 1 to {LONGEST_KEY} are allowed")
         fault = sa.func.coalesce(fault, sa.case((wrong, size)))
     clean = sa.case((fault.is_(None), value))
     return Cast(clean, sa.cast(sa.null(), sa.Text), fault)

@@ -60,7 +60,7 @@ def _result(tally: Tally) -> ExpectationValidationResult:
         result=result,
         exception_info={
             "raised_exception": bool(tally.error),
-            "exception_message": tally.error or None,
-            "exception_traceback": None,
+            "exception_message": tally.error,
+            "exception_traceback": tally.error,
         },
     )

@@ -25,7 +25,7 @@ _REASONS = """
         SELECT f.position, f.rank, f.reason
         FROM row_faults AS f LEFT JOIN cast_faults AS c USING (position)
         WHERE NOT coalesce(c.malformed, false)
-          AND NOT coalesce(list_contains(string_split(c.faulty, ','), f.column_name), false)
+          AND NOT coalesce(list_contains(string_split(concat(c.mistyped, ',', c.otherwise), ','), f.column_name), false)
     )
     SELECT position, string_agg(reason, '; ' ORDER BY rank) AS reason FROM faults GROUP BY position ORDER BY position
 """
@@ -64,7 +64,7 @@ class Sorter:
         failed = list(judge(frame, self.rules, self.found))
         faults = typed.column("_faults")
         cast_at = np.flatnonzero(pc.is_valid(faults).to_numpy())
-        self._count_type_errors(typed.column("_faulty").take(cast_at), chunk.column(MALFORMED).take(cast_at))
+        self._count_type_errors(typed.column("_mistyped").take(cast_at), chunk.column(MALFORMED).take(cast_at))
         bad = np.zeros(chunk.num_rows, dtype=bool)
         bad[cast_at] = True
         for _, positions in failed:
@@ -74,8 +74,8 @@ class Sorter:
         reasons = self._reasons(typed, chunk, cast_at, failed)
         return Sorted(rows.filter(pa.array(~bad)), self._quarantined(chunk, np.flatnonzero(bad), numbers, reasons))
 
-    def _count_type_errors(self, faulty: pa.ChunkedArray, malformed: pa.ChunkedArray) -> None:
-        names = pc.list_flatten(pc.split_pattern(faulty.filter(pc.is_null(malformed)), ","))
+    def _count_type_errors(self, mistyped: pa.ChunkedArray, malformed: pa.ChunkedArray) -> None:
+        names = pc.list_flatten(pc.split_pattern(mistyped.filter(pc.is_null(malformed)), ","))
         for entry in pc.value_counts(names):
             if name := entry["values"].as_py():
                 self.n_type_errors[name] += entry["counts"].as_py()
@@ -92,7 +92,8 @@ class Sorter:
             {
                 "position": pa.array(cast_at, pa.int64()),
                 "reason": typed.column("_faults").take(cast_at),
-                "faulty": typed.column("_faulty").take(cast_at),
+                "mistyped": typed.column("_mistyped").take(cast_at),
+                "otherwise": typed.column("_otherwise").take(cast_at),
                 "malformed": pc.is_valid(chunk.column(MALFORMED).take(cast_at)),
             }
         )

@@ -1,0 +1,231 @@
+"""What each kind of bad row or batch gets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
+from perennial.config import ExtraExpectation, ModelConfig
+from perennial.contracts import Audit, from_record, to_record
+from perennial.errors import ConfigError
+from perennial.ingest.stage import stage
+from perennial.store import Store
+from perennial.validation.audit import audit
+
+WINE = "wine_cultivar"
+
+BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
+    "text where a number is declared": ({"alcohol": "strong"}, "alcohol: 'strong' is no number"),
+    "a fraction where a whole number is declared": ({"proline": 700.5}, "proline: '700.5' is no whole number"),
+    "out of range": ({"alcohol": 99.0}, "alcohol: outside [10.0, 16.0]"),
+    "null where not nullable": ({"hue": None}, "hue: missing"),
+    "NaN where not nullable": ({"hue": float("nan")}, "hue: missing"),
+    "infinity": ({"ash": float("inf")}, "ash: not finite"),
+    "negative infinity in a whole number": ({"proline": float("-inf")}, "proline: not finite"),
+    "unknown category": ({"cellar": "west"}, "cellar: not among north, south"),
+    "neither true nor false": ({"organic": "perhaps"}, "organic: 'perhaps' is neither true nor false"),
+    "before the window": ({"event_time": "2023-12-31T23:59:59Z"}, "lies outside the window"),
+    "at the window's end": ({"event_time": "2024-01-02T00:00:00Z"}, "lies outside the window"),
+    "no time zone": ({"event_time": "2024-01-01T10:00:00"}, "carries no time zone"),
+    "a date alone": ({"event_time": "2024-01-01"}, "carries no time zone"),
+    "no moment": ({"event_time": "yesterday"}, "event_time: 'yesterday' is no moment in time"),
+    "no id": ({"prediction_id": None}, "prediction_id: missing"),
+    "empty id": ({"prediction_id": ""}, "prediction_id: 0 characters"),
+    "endless id": ({"prediction_id": "x" * 600}, "prediction_id: 600 characters"),
+    "NUL in an id": ({"prediction_id": "a\0b"}, "prediction_id: holds a NUL character"),
+    "score above one": ({"score": 1.5}, "score: outside [0.0, 1.0]"),
+    "no score": ({"score": None}, "score: missing"),
+    "unknown class": ({"predicted": "merlot"}, "predicted: not among"),
+    "no model version": ({"model_version": None}, "model_version: missing"),
+}
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    return landing(home, WINE)
+
+
+@pytest.mark.parametrize("case", BAD_VALUES)
+def test_bad_row_is_quarantined_with_reason_and_raw_value(
+    case: str, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    change, reason = BAD_VALUES[case]
+    rows = rows_of(WINE)
+    rows[7] |= change
+    write_lines(folder / "a.jsonl", rows)
+    _, verdict, account = take(wine, home, store)
+    assert (account.n_published, account.n_quarantined, account.n_duplicate) == (39, 1, 0), verdict.reason
+    line = quarantined(store).iloc[0]
+    assert line["row_number"] == 7
+    assert reason in line["reason"]
+    assert line["reason"].count("; ") == 0, "one fault, one reason"
+    column = next(iter(change))
+    shown = json.loads(line["raw"])[column]
+    if isinstance(change[column], str):
+        assert shown == change[column]
+
+
+def test_row_with_many_faults_is_one_row_with_all_reasons(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    rows[3] |= {"alcohol": "x", "malic_acid": 99, "cellar": None, "event_time": "2024-01-01T10:00:00"}
+    write_lines(folder / "a.jsonl", rows)
+    _, verdict, account = take(wine, home, store)
+    assert account.n_quarantined == 1
+    (reason,) = quarantined(store)["reason"]
+    assert reason.split("; ") == [
+        "event_time: '2024-01-01T10:00:00' carries no time zone",
+        "alcohol: 'x' is no number",
+        "malic_acid: outside [0.0, 8.0]",
+        "cellar: missing",
+    ]
+    assert verdict.n_type_errors == {"alcohol": 1, "event_time": 1}
+    assert verdict.n_out_of_range == {"malic_acid": 1}
+
+
+def test_values_keep_their_meaning_on_the_way(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    rows = rows_of(WINE)
+    rows[0] |= {"prediction_id": "0", "ash": None, "organic": 1, "proline": "745", "model_version": 12}
+    rows[0] |= {"event_time": "2024-01-01T01:30:00.123456+05:30", "role": None, "ash": float("nan")}
+    rows[0]["event_time"] = "2024-01-01T09:30:00.123456+05:30"
+    write_lines(folder / "a.jsonl", rows)
+    take(wine, home, store)
+    row = published(wine, store).iloc[0]
+    assert (row["prediction_id"], row["proline"], row["model_version"], row["role"]) == ("0", 745, "12", "champion")
+    assert bool(row["organic"]) is True
+    assert row["ash"] is None or row["ash"] != row["ash"]
+    assert row["event_time"].isoformat() == "2024-01-01T04:00:00.123456+00:00"
+
+
+def test_unseen_category_may_be_allowed(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    cellar = wine.features["cellar"].model_copy(update={"unseen": "allow"})
+    lenient = wine.model_copy(update={"features": {**wine.features, "cellar": cellar}})
+    rows = rows_of(WINE)
+    rows[0]["cellar"] = "west"
+    write_lines(folder / "a.jsonl", rows)
+    assert take(lenient, home, store)[2].n_published == 40
+
+
+def test_share_of_bad_rows_over_the_limit_halts_and_publishes_nothing(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    for row in rows[:5]:
+        row["alcohol"] = 999
+    write_lines(folder / "a.jsonl", rows)
+    _, verdict, account = take(wine, home, store)
+    assert (verdict.verdict, account.status, account.n_published) == ("halt", "halted", 0)
+    assert "5 of 40 rows are bad, a share of 0.1250 over validation.max_share_bad 0.1" in account.reason
+    assert published(wine, store).empty
+    assert quarantined(store).empty
+    assert store.storage.read_table(str(verdict.quarantine_uri)).num_rows == 5, "the evidence is kept"
+
+
+def test_halted_batch_is_published_once_its_limits_allow(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    for row in rows[:5]:
+        row["alcohol"] = 999
+    write_lines(folder / "a.jsonl", rows)
+    first, *_ = take(wine, home, store)
+    second, _, account = take(validated(wine, max_share_bad=0.2), home, store)
+    assert first.batch_id == second.batch_id
+    assert (account.status, account.n_published, account.n_quarantined) == ("published", 35, 5)
+
+
+@pytest.mark.parametrize(("limits", "words"), [({"min_rows": 41}, "fewer than"), ({"max_rows": 39}, "more than")])
+def test_number_of_rows_outside_its_limits_halts(
+    limits: dict[str, int], words: str, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    _, verdict, _ = take(validated(wine, **limits), home, store)
+    assert verdict.verdict == "halt"
+    assert words in verdict.reason
+
+
+def test_all_null_column_is_no_pass(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    write_lines(folder / "a.jsonl", [row | {"ash": None} for row in rows_of(WINE)])
+    _, verdict, account = take(wine, home, store)
+    found = {(one.expectation, one.column): one for one in verdict.expectations}
+    between = found["ExpectColumnValuesToBeBetween", "ash"]
+    assert (between.passed, between.n_evaluated) == (False, 0)
+    assert "every value is null" in between.detail
+    assert account.n_published == 40, "ash is nullable: its null rate is for monitoring to judge"
+
+
+def test_all_null_column_that_is_not_nullable_halts(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    write_lines(folder / "a.jsonl", [row | {"hue": None} for row in rows_of(WINE)])
+    assert take(wine, home, store)[1].verdict == "halt"
+
+
+def extra(config: ModelConfig, kind: str, level: str, **kwargs: Any) -> ModelConfig:
+    return validated(config, expectations=[ExtraExpectation(type=kind, level=level, kwargs=kwargs)])  # type: ignore[arg-type]
+
+
+def test_failed_batch_level_expectation_halts(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    config = extra(wine, "ExpectColumnMeanToBeBetween", "batch", column="alcohol", min_value=15, max_value=16)
+    _, verdict, account = take(config, home, store)
+    assert account.status == "halted"
+    assert "ExpectColumnMeanToBeBetween of alcohol: observed 1" in verdict.reason
+
+
+def test_extra_row_level_expectation_quarantines_its_rows(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    rows[4]["model_version"] = "banana"
+    write_lines(folder / "a.jsonl", rows)
+    config = extra(wine, "ExpectColumnValuesToMatchRegex", "row", column="model_version", regex=r"^\d+$")
+    assert take(config, home, store)[2].n_quarantined == 1
+    assert list(quarantined(store)["reason"]) == ["model_version: fails ExpectColumnValuesToMatchRegex"]
+
+
+def test_expectation_that_raises_halts_with_its_message(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    config = extra(wine, "ExpectColumnValuesToBeBetween", "row", column="cellar", min_value=1, max_value=2)
+    _, verdict, account = take(config, home, store)
+    assert account.status == "halted"
+    assert "could not be judged" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "kwargs", "words"),
+    [
+        ("ExpectTheImpossible", "row", {}, "has no such expectation"),
+        ("ExpectColumnValuesToBeBetween", "row", {"column": "ash", "color": "red"}, "expectations.0"),
+        ("ExpectColumnMeanToBeBetween", "row", {"column": "ash", "min_value": 1}, "write level: batch"),
+        ("ExpectColumnValuesToBeUnique", "row", {"column": "ash"}, "all rows at once"),
+        ("ExpectTableRowCountToBeBetween", "batch", {"min_value": 1}, "min_rows"),
+        ("ExpectColumnValuesToBeBetween", "row", {"column": "sugar", "min_value": 1}, "no column sugar"),
+    ],
+)
+def test_extra_expectation_that_can_not_be_built_names_model_and_place(  # noqa: PLR0917
+    kind: str, level: str, kwargs: dict[str, Any], words: str, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    config = extra(wine, kind, level, **kwargs)
+    batch = stage(config, DAY, "predictions", store=store, home=home)
+    with pytest.raises(ConfigError, match=words) as raised:
+        audit(config, batch, store=store)
+    assert wine.model in str(raised.value)
+
+
+def test_data_docs_page_and_record_are_kept(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    rows = rows_of(WINE)
+    rows[0]["alcohol"] = 99
+    write_lines(folder / "a.jsonl", rows)
+    _, verdict, _ = take(wine, home, store)
+    with store.storage.filesystem.open_input_stream(store.storage.path(str(verdict.docs_uri))) as stream:
+        page = stream.read().decode()
+    assert "alcohol" in page
+    assert "99" in page
+    assert from_record(Audit, to_record(verdict)) == verdict
+    again = audit(wine, stage(wine, DAY, "predictions", store=store, home=home), store=store)
+    assert again == verdict, "the recorded one"

@@ -1,0 +1,311 @@
+"""Published once, completely or not at all, whatever dies or runs beside it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
+from perennial.config import ModelConfig
+from perennial.ingest.publish import publish
+from perennial.ingest.stage import stage
+from perennial.store import Store, open_store
+from perennial.validation.audit import audit
+
+WINE = "wine_cultivar"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    return landing(home, WINE)
+
+
+@pytest.fixture
+def labels(home: Path) -> Path:
+    return landing(home, WINE, "labels")
+
+
+def counts(account: object) -> tuple[int, int, int]:
+    return account.n_published, account.n_quarantined, account.n_duplicate  # type: ignore[attr-defined]
+
+
+def test_same_file_twice_publishes_once(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    first = take(wine, home, store)
+    second = take(wine, home, store)
+    assert second == first
+    assert len(published(wine, store)) == 40
+
+
+def test_file_copied_within_a_delivery_counts_its_rows_as_duplicates(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    write_lines(folder / "b.jsonl", rows_of(WINE))
+    assert counts(take(wine, home, store)[2]) == (40, 0, 40)
+
+
+def test_rows_of_an_earlier_delivery_are_duplicates(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    rows = rows_of(WINE, 60)
+    write_lines(folder / "a.jsonl", rows[:40])
+    take(wine, home, store)
+    write_lines(folder / "a.jsonl", rows[20:])
+    assert counts(take(wine, home, store)[2]) == (20, 0, 20)
+    assert len(published(wine, store)) == 60
+
+
+def test_same_id_with_other_content_is_quarantined_naming_both(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    write_lines(folder / "a.jsonl", [*rows, rows[0] | {"score": 0.25, "ash": None}])
+    assert counts(take(wine, home, store)[2]) == (40, 1, 0)
+    (reason,) = quarantined(store)["reason"]
+    assert f"score: published {rows[0]['score']}, delivered again as 0.25" in reason
+    assert "ash: published " in reason
+    assert reason.endswith("delivered again as null") or "delivered again as null; " in reason
+
+
+def test_same_id_in_another_role_is_another_prediction(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    write_lines(folder / "a.jsonl", [*rows, *(row | {"role": "challenger"} for row in rows)])
+    assert counts(take(wine, home, store)[2]) == (80, 0, 0)
+
+
+def label_rows(n_rows: int = 30) -> list[dict[str, object]]:
+    return [
+        {"prediction_id": f"p{i:03d}", "label": "barolo", "labelled_at": "2024-01-01T12:00:00Z"} for i in range(n_rows)
+    ]
+
+
+def test_conflicting_labels_in_one_delivery_are_all_quarantined(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    write_lines(labels / "a.jsonl", [*rows, rows[0] | {"label": "barbera"}])
+    assert counts(take(wine, home, store, "labels")[2]) == (29, 2, 0)
+    assert set(quarantined(store)["reason"]) == {
+        "label: conflicting values for one id in one delivery: barbera and barolo"
+    }
+    assert "p000" not in set(published(wine, store, "labels")["prediction_id"])
+
+
+def test_label_that_contradicts_the_published_one_is_quarantined(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    write_lines(labels / "a.jsonl", rows)
+    take(wine, home, store, "labels")
+    write_lines(labels / "a.jsonl", [*rows[1:], rows[0] | {"label": "barbera"}])
+    assert counts(take(wine, home, store, "labels")[2]) == (0, 1, 29)
+    assert list(quarantined(store)["reason"]) == ["label: published barolo, delivered again as barbera"]
+    assert published(wine, store, "labels").iloc[0]["label"] == "barolo"
+
+
+def test_contradictions_over_the_limit_halt_the_batch(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    write_lines(labels / "a.jsonl", rows)
+    take(wine, home, store, "labels")
+    write_lines(labels / "a.jsonl", [row | {"label": "barbera"} for row in rows])
+    _, _, account = take(wine, home, store, "labels")
+    assert account.status == "halted"
+    assert "30 of them contradict" in account.reason
+    assert quarantined(store).empty
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"labelled_at": "2024-01-02T00:00:00Z"}, "lies in the future"),
+        ({"labelled_at": "2024-01-01T12:00:00"}, "carries no time zone"),
+        ({"label": "merlot"}, "label: not among"),
+        ({"label": None}, "label: missing"),
+        ({"prediction_id": None}, "prediction_id: missing"),
+    ],
+)
+def test_bad_label_is_quarantined(
+    change: dict[str, object], reason: str, wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    rows[3] |= change
+    write_lines(labels / "a.jsonl", rows)
+    assert counts(take(wine, home, store, "labels")[2]) == (29, 1, 0)
+    assert reason in quarantined(store)["reason"][0]
+
+
+def test_labels_for_unknown_ids_are_published(wine: ModelConfig, store: Store, home: Path, labels: Path) -> None:
+    write_lines(labels / "a.jsonl", label_rows())
+    assert counts(take(wine, home, store, "labels")[2]) == (30, 0, 0)
+
+
+def test_labels_that_arrived_before_the_window_still_count(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    write_lines(labels / "a.jsonl", [row | {"labelled_at": "2023-12-30T00:00:00Z"} for row in label_rows()])
+    assert counts(take(wine, home, store, "labels")[2]) == (30, 0, 0)
+
+
+def test_regression_label_must_be_finite(diabetes: ModelConfig, store: Store, home: Path) -> None:
+    folder = landing(home, "diabetes_progress", "labels")
+    rows = [row | {"label": 1.5 + i} for i, row in enumerate(label_rows())]
+    rows[0]["label"] = float("inf")
+    write_lines(folder / "a.jsonl", rows)
+    assert counts(take(diabetes, home, store, "labels")[2]) == (29, 1, 0)
+
+
+_VICTIM = """
+    import os, signal, sys
+    from pathlib import Path
+    sys.path[:0] = [{include!r}, {tests!r}]
+    from perennial.config import load_model
+    from perennial.ingest import publish as publishing
+    from perennial.ingest.stage import stage
+    from perennial.store import open_store
+    from perennial.validation.audit import audit
+    from ingesting import DAY
+
+    store = open_store({url!r}, {storage!r})
+    config = load_model(Path({model!r}))
+    batch = stage(config, DAY, "predictions", store=store, home=Path({home!r}))
+    verdict = audit(config, batch, store=store)
+    if {die}:
+        new = publishing._new
+
+        def dying(*given):
+            for n, rows in enumerate(new(*given)):
+                if n == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield rows
+
+        publishing._new = dying
+    print(publishing.publish(config, batch, verdict, store=store).n_published, flush=True)
+"""
+
+
+def process(
+    config: ModelConfig, models_dir: Path, home: Path, url: str, *, die: bool = False
+) -> "subprocess.Popen[str]":
+    """Stage, audit and publish in a process of its own, which may be killed after the first rows of the COPY."""
+    body = _VICTIM.format(
+        include=str(ROOT / "include"),
+        tests=str(ROOT / "tests"),
+        url=url,
+        storage=(home / "storage").as_uri(),
+        model=str(models_dir / config.model),
+        home=str(home),
+        die=die,
+    )
+    command = [sys.executable, "-c", textwrap.dedent(body)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def test_kill_9_in_the_middle_of_the_copy_leaves_nothing_and_the_next_run_everything(  # noqa: PLR0917
+    wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
+) -> None:
+    rows = rows_of(WINE, 2000)
+    many = (row | {"prediction_id": f"{i}-{row['prediction_id']}"} for i in range(50) for row in rows)
+    write_lines(folder / "a.jsonl", many)
+    victim = process(wine, models_dir, home, database_url, die=True)
+    victim.communicate(timeout=120)
+    assert victim.returncode == -signal.SIGKILL
+    assert published(wine, store).empty
+    with store.begin() as connection:
+        status = connection.execute(text("SELECT status, n_published FROM perennial.batches")).one()
+    assert tuple(status) == ("staged", 0)
+    assert counts(take(wine, home, store)[2]) == (100_000, 0, 0)
+
+
+def test_two_processes_publishing_the_same_batch_publish_it_once(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
+) -> None:
+    write_lines(folder / "a.jsonl", rows_of(WINE, 2000))
+    racers = [process(wine, models_dir, home, database_url) for _ in range(2)]
+    outputs = [racer.communicate(timeout=120)[0].strip() for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0]
+    assert outputs == ["2000", "2000"], "both report the one account"
+    assert len(published(wine, store)) == 2000
+
+
+def test_overlapping_batches_at_once_publish_every_row_once(
+    wine: ModelConfig, store: Store, home: Path, tmp_path: Path, models_dir: Path, database_url: str
+) -> None:
+    rows = rows_of(WINE, 3000)
+    homes = [tmp_path / "one", tmp_path / "two"]
+    write_lines(landing(homes[0], WINE) / "a.jsonl", rows[:2000])
+    write_lines(landing(homes[1], WINE) / "a.jsonl", rows[1000:])
+    racers = [process(wine, models_dir, each, database_url) for each in homes]
+    outputs = sorted(int(racer.communicate(timeout=120)[0]) for racer in racers)
+    assert outputs == [1000, 2000]
+    assert len(published(wine, store)) == 3000
+    with store.begin() as connection:
+        total = text(
+            "SELECT sum(n_staged), sum(n_published), sum(n_quarantined), sum(n_duplicate) FROM perennial.batches"
+        )
+        assert tuple(connection.execute(total).one()) == (4000, 3000, 0, 1000)
+
+
+lines = st.one_of(
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=30),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=5,
+    ).map(json.dumps),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8)
+            for name in ("prediction_id", "event_time", "alcohol", "magnesium", "cellar", "organic", "score", "role")
+        },
+    ),
+    st.integers(0, 39),
+)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),  # a case takes half a second: shrinking one would take minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(garbage=st.lists(lines, max_size=15))
+def test_no_row_is_lost_whatever_the_lines_hold(
+    garbage: list[object], wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    good = rows_of(WINE)
+    rows = [
+        good[item] if isinstance(item, int) else (good[0] | item if isinstance(item, dict) else item)
+        for item in garbage
+    ]
+    path = write_lines(folder / "a.jsonl", [*good, *rows])
+    n_lines = sum(bool(line) for line in path.read_bytes().split(b"\n"))
+    batch, _, account = take(validated(wine, max_share_bad=1.0, min_rows=1), home, store)
+    assert batch.n_rows == account.n_staged == n_lines
+    assert account.status == "published"
+    assert account.n_published + account.n_quarantined + account.n_duplicate == account.n_staged
+
+
+def test_unreachable_store_is_transient(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    from perennial.errors import StoreUnavailable
+
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    batch = stage(wine, DAY, "predictions", store=store, home=home)
+    verdict = audit(wine, batch, store=store)
+    gone = open_store("postgresql://nobody@127.0.0.1:9/none", (home / "storage").as_uri())
+    with pytest.raises(StoreUnavailable):
+        publish(wine, batch, verdict, store=gone)
+    with pytest.raises(StoreUnavailable):
+        stage(wine, DAY, "predictions", store=gone, home=home)
