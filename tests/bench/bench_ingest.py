@@ -2,9 +2,9 @@
 
     python tests/bench/bench_ingest.py --rows 1000000 5000000 --out ratios.json
 
-The bare parts are a parse of the file by pyarrow, an ADBC ingest of the same typed rows into a table with the same primary
-key, and a Great Expectations run of the same suite over one whole pandas frame. Every part runs in a process of its own,
-whose peak resident memory is its ``ru_maxrss``. PERENNIAL_TEST_POSTGRES names the server; without it one is started.
+The bare parts are a parse of the file by pyarrow, an ADBC ingest of the same typed rows into a table with the same
+primary key, and a Great Expectations run of the same suite over one whole pandas frame. Every part runs in a process of
+its own, whose peak resident memory is its ``ru_maxrss``. PERENNIAL_TEST_POSTGRES names the server; without it one is started.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -82,10 +82,10 @@ def write_log(path: Path, n_rows: int) -> None:
     """The rows as JSON Lines, as a serving system logs them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as log:
-        for table in chunks(n_rows):
-            moments = [moment.isoformat() for moment in table.column("event_time").to_pylist()]
-            table = table.set_column(1, "event_time", pa.array(moments))
-            log.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
+        for rows in chunks(n_rows):
+            moments = [moment.isoformat() for moment in rows.column("event_time").to_pylist()]
+            written = rows.set_column(1, "event_time", pa.array(moments))
+            log.writelines(json.dumps(row) + "\n" for row in written.to_pylist())
 
 
 def log_path(home: Path) -> Path:
@@ -178,7 +178,7 @@ def run_part(part: str, home: Path, url: str, n_rows: int) -> None:
         seconds = {part: bare_ingest(home, url, n_rows)}
     else:
         seconds = {part: bare_expectations(home, n_rows)}
-    print(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "start_mb": before_mb}))  # noqa: T201
+    print(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "start_mb": before_mb}))
 
 
 def _peak_mb() -> float:
@@ -289,7 +289,7 @@ def main() -> None:
         run_part(given.part, given.home, os.environ["BENCH_POSTGRES"], given.rows[0])
         return
     results = [measure(n_rows) for n_rows in ([200_000] if given.quick else given.rows)]
-    print(table(results))  # noqa: T201
+    print(table(results))
     if given.out:
         given.out.write_text(json.dumps(figures(results), indent=2) + "\n", encoding="utf-8")
 

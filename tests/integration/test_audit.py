@@ -206,7 +206,7 @@ def test_expectation_that_raises_halts_with_its_message(
         ("ExpectColumnValuesToBeBetween", "row", {"column": "sugar", "min_value": 1}, "no column sugar"),
     ],
 )
-def test_extra_expectation_that_can_not_be_built_names_model_and_place(  # noqa: PLR0917
+def test_extra_expectation_that_can_not_be_built_names_model_and_place(
     kind: str, level: str, kwargs: dict[str, Any], words: str, wine: ModelConfig, store: Store, home: Path, folder: Path
 ) -> None:
     write_lines(folder / "a.jsonl", rows_of(WINE))

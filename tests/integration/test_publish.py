@@ -212,7 +212,7 @@ def process(
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
-def test_kill_9_in_the_middle_of_the_copy_leaves_nothing_and_the_next_run_everything(  # noqa: PLR0917
+def test_kill_9_in_the_middle_of_the_copy_leaves_nothing_and_the_next_run_everything(
     wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
 ) -> None:
     rows = rows_of(WINE, 2000)

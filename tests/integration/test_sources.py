@@ -1,0 +1,264 @@
+"""Every kind of source, and what a delivery that can not be used gets."""
+
+import gzip
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from ingesting import DAY, from_files, landing, published, quarantined, rows_of, take, validated, write_lines
+from perennial.config import ModelConfig, Sources, TableSource
+from perennial.contracts import Batch, from_record, to_record
+from perennial.errors import ConfigError, StoreUnavailable
+from perennial.ingest.stage import stage
+from perennial.store import Store
+
+WINE = "wine_cultivar"
+
+
+def frame() -> pd.DataFrame:
+    rows = pd.DataFrame(rows_of(WINE))
+    rows["organic"] = rows["organic"].astype(bool)
+    return rows
+
+
+def as_csv(path: Path) -> str:
+    frame().to_csv(path / "a.csv", index=False)
+    return "csv"
+
+
+def as_parquet(path: Path) -> str:
+    rows = frame()
+    rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True, format="ISO8601")
+    rows.to_parquet(path / "a.parquet")
+    return "parquet"
+
+
+def as_packed_lines(path: Path) -> str:
+    write_lines(path / "plain", rows_of(WINE))
+    (path / "a.jsonl.gz").write_bytes(gzip.compress((path / "plain").read_bytes()))
+    (path / "plain").unlink()
+    return "jsonl"
+
+
+@pytest.mark.parametrize("write", [as_csv, as_parquet, as_packed_lines])
+def test_every_format_publishes_the_same_rows(
+    write: Callable[[Path], str], wine: ModelConfig, store: Store, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    config = from_files(wine, f"{folder.as_uri()}/*", write(folder))
+    batch, verdict, account = take(config, home, store)
+    assert batch.problem is None
+    assert account.n_published == 40, verdict.reason
+    found = published(wine, store).drop(columns="batch_seq")
+    expected = frame().sort_values("prediction_id", ignore_index=True)
+    expected["event_time"] = pd.to_datetime(expected["event_time"], utc=True, format="ISO8601")
+    for column in expected:
+        assert found[column].tolist() == expected[column].tolist(), column
+
+
+def table_model(config: ModelConfig, time_column: str = "event_time", table: str = "Served Log") -> ModelConfig:
+    source = TableSource(kind="table", url_env="SERVED_URL", table=table, time_column=time_column)
+    return config.model_copy(update={"sources": Sources(predictions=source, labels=config.sources.labels)})
+
+
+def fill_table(url: str, *, moments: bool) -> None:
+    rows = frame()
+    if moments:
+        rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True, format="ISO8601")
+    outside = rows.head(5).assign(prediction_id=[f"later{i}" for i in range(5)])
+    outside["event_time"] = DAY.end if moments else (DAY.end + timedelta(hours=1)).isoformat()
+    engine = sa.create_engine(url)
+    pd.concat([rows, outside]).to_sql("Served Log", engine, index=False)
+    engine.dispose()
+
+
+def test_window_of_a_postgresql_table(wine: ModelConfig, store: Store, home: Path, database_url: str) -> None:
+    fill_table(database_url.replace("postgresql:", "postgresql+psycopg2:"), moments=True)
+    urls = {"SERVED_URL": database_url}
+    first = take(table_model(wine), home, store, table_urls=urls)
+    assert first[2].n_published == 40, first[1].reason
+    assert take(table_model(wine), home, store, table_urls=urls) == first, "the digest is stable"
+
+
+def test_window_of_a_table_elsewhere(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'served.db'}"
+    fill_table(url, moments=False)
+    _, verdict, account = take(table_model(wine), home, store, table_urls={"SERVED_URL": url})
+    assert account.n_published == 40, verdict.reason
+
+
+def test_table_problems_are_named(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'served.db'}"
+    fill_table(url, moments=False)
+    urls = {"SERVED_URL": url}
+    assert "no table nope" in str(take(table_model(wine, table="nope"), home, store, table_urls=urls)[0].problem)
+    assert "no time_column at" in str(take(table_model(wine, "at"), home, store, table_urls=urls)[0].problem)
+    with pytest.raises(ConfigError, match="SERVED_URL"):
+        stage(table_model(wine), DAY, "predictions", store=store, home=home)
+
+
+def test_unreachable_table_is_transient(wine: ModelConfig, store: Store, home: Path) -> None:
+    urls = {"SERVED_URL": "postgresql://nobody@127.0.0.1:9/none"}
+    with pytest.raises(StoreUnavailable):
+        stage(table_model(wine), DAY, "predictions", store=store, home=home, table_urls=urls)
+
+
+def halted(config: ModelConfig, store: Store, home: Path) -> Batch:
+    """The batch of a delivery that can not be used; nothing of it is published, and its row says why."""
+    batch, verdict, account = take(config, home, store)
+    assert (verdict.verdict, account.status, account.n_published) == ("halt", "halted", 0)
+    assert batch.problem
+    assert account.reason == verdict.reason == batch.problem
+    assert published(config, store).empty
+    with store.begin() as connection:
+        rows = connection.execute(sa.text("SELECT status, reason FROM perennial.batches")).all()
+    assert [tuple(row) for row in rows] == [("halted", batch.problem)]
+    assert from_record(Batch, to_record(batch)) == batch
+    return batch
+
+
+def test_missing_delivery_halts(wine: ModelConfig, store: Store, home: Path) -> None:
+    assert "no file matches" in str(halted(wine, store, home).problem)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n\r\n"])
+def test_empty_delivery_halts(content: bytes, wine: ModelConfig, store: Store, home: Path) -> None:
+    (landing(home, WINE) / "a.jsonl").write_bytes(content)
+    assert "empty delivery" in str(halted(wine, store, home).problem)
+
+
+def test_empty_delivery_of_labels_is_allowed(wine: ModelConfig, store: Store, home: Path) -> None:
+    _, verdict, account = take(wine, home, store, "labels")
+    assert (verdict.verdict, account.status, account.n_staged) == ("publish", "published", 0)
+
+
+def test_delivery_after_a_missing_one_is_published(wine: ModelConfig, store: Store, home: Path) -> None:
+    halted(wine, store, home)
+    write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    assert take(wine, home, store)[2].n_published == 40
+
+
+def test_missing_column_halts(wine: ModelConfig, store: Store, home: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "hue"} for row in rows_of(WINE)]
+    write_lines(landing(home, WINE) / "a.jsonl", rows)
+    batch = halted(wine, store, home)
+    assert batch.problem == "broken schema: missing [hue]"
+    assert batch.missing_columns == ("hue",)
+
+
+def test_renamed_column_is_recognised(wine: ModelConfig, store: Store, home: Path) -> None:
+    rows = [{"tint" if k == "hue" else k: v for k, v in row.items()} for row in rows_of(WINE)]
+    write_lines(landing(home, WINE) / "a.jsonl", rows)
+    assert halted(wine, store, home).problem == (
+        "broken schema: missing [hue]; unknown columns [tint] arrived: renamed?"
+    )
+
+
+def test_extra_column_is_recorded_or_halts(wine: ModelConfig, store: Store, home: Path) -> None:
+    write_lines(landing(home, WINE) / "a.jsonl", [row | {"tint": 1} for row in rows_of(WINE)])
+    assert "extra columns [tint]" in str(halted(validated(wine, extra_columns="halt"), store, home).problem)
+    batch, _, account = take(wine, home, store)
+    assert batch.extra_columns == ("tint",)
+    assert account.n_published == 40
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_wrong_encoding_halts_naming_the_file(encoding: str, wine: ModelConfig, store: Store, home: Path) -> None:
+    path = landing(home, WINE) / "a.jsonl"
+    path.write_bytes("".join(f'{{"prediction_id": "é{i}"}}\n' for i in range(30)).encode(encoding))
+    problem = str(halted(wine, store, home).problem)
+    assert "not UTF-8" in problem
+    assert str(path) in problem
+
+
+def test_byte_order_mark_is_not_data(wine: ModelConfig, store: Store, home: Path) -> None:
+    path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert take(wine, home, store)[2].n_published == 40
+
+
+def test_truncated_last_line_is_quarantined_as_it_is(wine: ModelConfig, store: Store, home: Path) -> None:
+    path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    path.write_bytes(path.read_bytes()[:-20])
+    _, _, account = take(wine, home, store)
+    assert (account.n_published, account.n_quarantined) == (39, 1)
+    line = quarantined(store).iloc[0]
+    assert line["reason"].startswith("malformed")
+    assert path.read_text().endswith(line["raw"])
+
+
+@pytest.mark.parametrize("cut", [0.5, 0.98])
+def test_truncated_parquet_halts(cut: float, wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    as_parquet(tmp_path)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
+    problem = str(halted(from_files(wine, str(path), "parquet"), store, home).problem)
+    assert "not readable as Parquet" in problem
+    assert str(path) in problem
+
+
+def test_truncated_packed_file_halts(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    as_packed_lines(tmp_path)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    batch, verdict, account = take(from_files(wine, str(path), "jsonl"), home, store)
+    assert account.status == "halted" or account.n_quarantined == 1, (batch, verdict)
+
+
+def test_ragged_csv_rows_are_quarantined(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    as_csv(tmp_path)
+    path = tmp_path / "a.csv"
+    path.write_text(path.read_text() + "one,two\n")
+    _, _, account = take(from_files(wine, str(path), "csv"), home, store)
+    assert (account.n_published, account.n_quarantined) == (40, 1)
+    assert quarantined(store)["raw"][0] == "one,two"
+
+
+def test_csv_column_given_twice_halts(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    as_csv(tmp_path)
+    path = tmp_path / "a.csv"
+    path.write_text(path.read_text().replace("malic_acid", "alcohol", 1))
+    assert "alcohol stand twice" in str(halted(from_files(wine, str(path), "csv"), store, home).problem)
+
+
+def test_names_of_files_do_not_change_the_batch(wine: ModelConfig, store: Store, home: Path) -> None:
+    folder = landing(home, WINE)
+    rows = rows_of(WINE)
+    write_lines(folder / "a.jsonl", rows[:10])
+    write_lines(folder / "b.jsonl", rows[10:])
+    first, _, account = take(wine, home, store)
+    (folder / "a.jsonl").rename(folder / "z.jsonl")
+    assert take(wine, home, store) == (first, *take(wine, home, store)[1:])
+    assert account.n_published == 40
+
+
+def test_blank_lines_and_line_ends_of_windows_are_no_rows(wine: ModelConfig, store: Store, home: Path) -> None:
+    path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    path.write_bytes(b"\r\n" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    assert take(wine, home, store)[2].n_published == 40
+
+
+def test_uri_with_an_unknown_field_is_a_config_error(wine: ModelConfig, store: Store, home: Path) -> None:
+    with pytest.raises(ConfigError, match="it may hold"):
+        stage(from_files(wine, "{house}/x", "jsonl"), DAY, "predictions", store=store, home=home)
+
+
+def test_columns_that_differ_only_by_case_are_a_config_error(wine: ModelConfig, store: Store, home: Path) -> None:
+    config = wine.model_copy(update={"columns": wine.columns.model_copy(update={"id": "HUE"})})
+    with pytest.raises(ConfigError, match="differ only by case"):
+        stage(config, DAY, "predictions", store=store, home=home)
+
+
+def test_delivered_names_are_never_taken_for_sql(wine: ModelConfig, store: Store, home: Path) -> None:
+    name = "id\"; DROP TABLE x; --' {}"
+    config = wine.model_copy(update={"columns": wine.columns.model_copy(update={"id": name})})
+    rows = [{name if k == "prediction_id" else k: v for k, v in row.items()} for row in rows_of(WINE)]
+    rows[0]["alcohol"] = "'; DROP TABLE y; --"
+    write_lines(landing(home, WINE) / "a.jsonl", rows)
+    account = take(config, home, store)[2]
+    assert (account.n_published, account.n_quarantined) == (39, 1)
