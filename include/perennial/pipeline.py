@@ -176,7 +176,13 @@ def fit(config: ModelConfig, request: RetrainRequest, frozen: Snapshot, *, runti
     from perennial.training.fit import fit as fit_recipe
 
     return fit_recipe(
-        config, frozen, request, store=runtime.store, registry=runtime.registry, models_dir=runtime.models_dir
+        config,
+        frozen,
+        request,
+        store=runtime.store,
+        registry=runtime.registry,
+        models_dir=runtime.models_dir,
+        code_version=runtime.settings.code_version,
     )
 
 

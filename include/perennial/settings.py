@@ -36,6 +36,16 @@ class Settings(BaseSettings):
         """Root URI of staged batches, snapshots and reports; below the state folder unless configured."""
         return self.storage_uri or (self.home / "storage").resolve().as_uri()
 
+    @property
+    def code_version(self) -> str:
+        """The commit of this checkout, as 40 hex digits; ``unknown`` outside of one."""
+        git = ROOT / ".git"
+        try:
+            head = (git / "HEAD").read_text(encoding="utf-8").strip()
+            return (git / head[5:]).read_text(encoding="utf-8").strip() if head.startswith("ref: ") else head
+        except OSError:
+            return "unknown"
+
     def require_database_url(self) -> str:
         """The store's URL, with its password. Raises ConfigError when it is not set."""
         if self.database_url is None:
