@@ -3,15 +3,14 @@
     python tests/bench/bench_monitoring.py --rows 1000000 10000000 --sample 20000 --out figures.json
 
 The bare reads are ADBC reads of the same columns of the whole window; the bare drift is Evidently's ``ValueDrift`` of
-the same columns on the same sample, already in pandas. Times are the best of several, alternating. Memory is the peak
-(``ru_maxrss``) of a process that only reads a sample. PERENNIAL_TEST_POSTGRES names the server; without it one is
-started.
+the same columns on the same sample, already in pandas. Times are the best of several, alternating. Memory is that of
+a process that only reads a sample, at its peak (``VmHWM``: ``ru_maxrss`` of a child starts at its parent's).
+PERENNIAL_TEST_POSTGRES names the server; without it one is started.
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -243,7 +242,8 @@ def read_and_weigh(url: str, sample_rows: int, n_rows: int) -> None:
     from perennial.monitoring.rows import read_sample
 
     read_sample(model(sample_rows), window(n_rows), store=open_store(url, "file:///nonexistent"))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 
 def main() -> int:
