@@ -4,7 +4,8 @@
 
 The bare parts are a parse of the file by pyarrow, an ADBC ingest of the same typed rows into a table with the same
 primary key, and a Great Expectations run of the same suite over one whole pandas frame. Every part runs in a process of
-its own, whose peak resident memory is its ``ru_maxrss``. PERENNIAL_TEST_POSTGRES names the server; without it one is started.
+its own, whose peak resident memory is its ``ru_maxrss``. PERENNIAL_TEST_POSTGRES names the server; without it one is
+started.
 """
 
 import argparse
