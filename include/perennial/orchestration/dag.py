@@ -1,9 +1,11 @@
 """A DAG as this house makes it: who owns it, what it says of itself, how it retries."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, ParamsDict
 
 from perennial.config import ModelConfig
 from perennial.orchestration.docs import DESCRIPTIONS, describe
@@ -18,21 +20,24 @@ RETRIES: dict[str, Any] = {
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def model_dag(config: ModelConfig, kind: str, *, params: dict[str, Param], **options: Any) -> DAG:
+@contextmanager
+def model_dag(config: ModelConfig, kind: str, *, params: dict[str, Param], **options: Any) -> Iterator[DAG]:
     """The DAG ``<model>__<kind>``: one run at a time, transient errors tried again over some three minutes.
 
     ``options`` are those of a DAG: its schedule, its start and whether it catches up.
     """
-    return DAG(
+    with DAG(
         f"{config.model}__{kind}",
         description=f"{DESCRIPTIONS[kind]}: {config.title}",
         doc_md=describe(config, kind),
         tags={config.model, kind, config.task, *config.tags},
         default_args={"owner": config.owner, **RETRIES},
-        params=params,
         max_active_runs=1,
         **{"schedule": None, "start_date": config.schedule.start, "catchup": False, **options},
-    )
+    ) as dag:
+        yield dag
+    # Given last: Airflow copies a DAG's params deeply, several times for every task, which all read them from the DAG.
+    dag.params = ParamsDict(params)
 
 
 def upkeep_dag(dag_id: str, **options: Any) -> DAG:

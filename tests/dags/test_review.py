@@ -1,0 +1,131 @@
+"""The human gate without a scheduler: what the trigger waits for, and what the deadline answers."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+
+from conftest import free_port
+from logs import day
+from perennial.config import ModelConfig
+from perennial.contracts import Gate, Signoff, Window, to_record
+from perennial.registry import Registry
+from perennial.signoff.review import ENTRY_TAG, entry_id
+from perennial.store import Store, ledger
+from perennial.store.schema import ledger as ledger_table
+
+PATIENCE_S = 1.0
+
+
+@pytest.fixture
+def signoff(
+    wine: ModelConfig, store: Store, database_url: str, mlflow_uri: str, home: Path, models_dir: Path, monkeypatch
+) -> Signoff:
+    """A version that passed its gates two hours ago and waits for a reviewer; its model's deadline is one hour."""
+    for name, value in {
+        "PERENNIAL_DATABASE_URL": database_url,
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_MODELS_DIR": str(models_dir),
+        "MLFLOW_TRACKING_URI": mlflow_uri,
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = Registry(mlflow_uri).client
+    run = client.create_run(client.create_experiment(wine.model))
+    client.create_registered_model(wine.model)
+    source = f"{run.info.artifact_uri}/model"
+    version = client.create_model_version(wine.model, source, run_id=run.info.run_id).version
+    made = Signoff(
+        model=wine.model,
+        version=str(version),
+        artifact_digest="0" * 64,
+        champion_seen=None,
+        gates=(Gate(name="metric/accuracy", passed=True, value=0.9, bound=0.7, detail="accuracy 0.9"),),
+        passed=True,
+        review="manual",
+        as_of=day(6).end,
+        train=Window(start=day(0).start, end=day(3).end),
+        holdout=Window(start=day(4).start, end=day(5).end),
+    )
+    entry = {
+        "entry_id": entry_id(made),
+        "model": made.model,
+        "kind": "signoff",
+        "at": made.as_of,
+        "actor": "policy",
+        "reason": "all gates passed",
+        "version": made.version,
+        "payload": {"signoff": to_record(made)},
+        "recorded_at": datetime.now(UTC) - timedelta(hours=2),
+    }
+    with store.begin() as connection:
+        connection.execute(insert(ledger_table).values(entry))
+    client.set_model_version_tag(made.model, made.version, ENTRY_TAG, entry["entry_id"])
+    client.set_model_version_tag(made.model, made.version, "signoff", "pending")
+    return made
+
+
+def fires(signoff: Signoff) -> str | None:
+    """What the trigger says within a second of watching, or None."""
+    from airflow.sdk.module_loading import import_string
+
+    from perennial.orchestration.review import ReviewTrigger
+
+    async def watch() -> str | None:
+        path, arguments = ReviewTrigger(signoff.model, signoff.version, 0.05).serialize()
+        events = import_string(path)(**arguments).run()
+        try:
+            event = await asyncio.wait_for(anext(events), PATIENCE_S)
+        except TimeoutError:
+            return None
+        finally:
+            await events.aclose()
+        return event.payload["seen"]
+
+    return asyncio.run(watch())
+
+
+@pytest.mark.parametrize(("tag", "seen"), [("approved", "approved"), (" Rejected", "rejected"), ("aproved", None)])
+def test_the_trigger_fires_on_an_answer_and_on_nothing_else(signoff: Signoff, mlflow_uri: str, tag, seen) -> None:
+    Registry(mlflow_uri).client.set_model_version_tag(signoff.model, signoff.version, "signoff", tag)
+    assert fires(signoff) == seen
+
+
+def test_the_trigger_waits_on_when_mlflow_is_silent(signoff: Signoff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    assert fires(signoff) is None
+
+
+def test_the_trigger_fires_when_the_version_is_gone(signoff: Signoff, mlflow_uri: str) -> None:
+    Registry(mlflow_uri).client.delete_model_version(signoff.model, signoff.version)
+    assert "not found" in str(fires(signoff))
+
+
+def test_the_deadline_rejects_and_the_ledger_says_so(signoff: Signoff, store: Store) -> None:
+    from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+
+    from perennial.orchestration.review import ReviewSensor
+
+    sensor = ReviewSensor(task_id="review", model=signoff.model, signoff=to_record(signoff))
+    timeout = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
+    review = sensor.resume_execution(TRIGGER_FAIL_REPR, timeout, {})
+    assert (review["verdict"], review["reviewer"]) == ("rejected", "deadline")
+    assert ledger.entries(store, signoff.model, kinds=["review"])[-1].actor == "deadline"
+
+
+def test_watching_imports_neither_mlflow_nor_pandas() -> None:
+    import subprocess
+    import sys
+
+    from dag_files import ROOT
+
+    script = "import sys; from perennial.orchestration.review import ReviewTrigger; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(ROOT / "include"), "AIRFLOW_HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"mlflow", "pandas", "pyarrow", "sklearn"} & set(done.stdout.split())
