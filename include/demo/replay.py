@@ -14,7 +14,7 @@ from demo import flights, story
 from demo.airflow import FINISHED, Airflow, wait_for
 from demo.deliveries import Feed, write
 from perennial import history, pipeline
-from perennial.cli import timeline_table
+from perennial.cli import COLOURS, timeline_table
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
 from perennial.errors import PerennialError, StackError
@@ -101,7 +101,7 @@ class Replay:
         if not mine or (self.airflow.run_state(MONITOR, run_id) == "failed" and mine[-1].action != "halt"):
             raise StackError(f"the run {run_id} of {MONITOR} failed without a decision; see its red task in Airflow")
         decision = mine[-1]
-        colour = {"stay": "green", "halt": "red", "rollback": "red", "retrain": "yellow"}[decision.action]
+        colour = COLOURS[decision.action]
         self.say(f"  [{colour}]{decision.action}[/{colour}]: {escape('; '.join(decision.reasons))}")
         return decision
 
@@ -177,4 +177,4 @@ def main() -> None:
     except PerennialError as error:
         Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False)
         raise SystemExit(1) from error
-    console.print(timeline_table(MODEL, history.timeline(replay.config, store=replay.runtime.store)))
+    console.print(timeline_table(history.timeline(replay.config, store=replay.runtime.store)))

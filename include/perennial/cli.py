@@ -29,6 +29,7 @@ out = Console()
 err = Console(stderr=True)
 EXIT_PERMANENT, EXIT_TRANSIENT = 1, 75
 SHOWN = "%Y-%m-%d"
+COLOURS = {"stay": "green", "halt": "red", "rollback": "red", "retrain": "yellow"}
 
 Model = Annotated[str, typer.Argument(help="Name of a folder under the models folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with stable field names.")]
@@ -111,17 +112,19 @@ def status(model: Annotated[str | None, typer.Argument()] = None, as_json: AsJso
     if as_json:
         _print_json([to_record(item) for item in found])
         return
-    table = Table("model", "champion", "stable", "bake", "last window", "decision", "open holds")
+    table = Table.grid(padding=(0, 2))
     for item in found:
-        window = f"{item.last_window.start:{SHOWN}} to {item.last_window.end:{SHOWN}}" if item.last_window else "-"
+        last = f" on {item.last_window.start:{SHOWN}} to {item.last_window.end:{SHOWN}}" if item.last_window else ""
+        bake = ", in its bake" if item.in_bake else ""
         table.add_row(
-            item.model,
-            item.champion or "-",
-            item.stable or "-",
-            "running" if item.in_bake else "-",
-            window,
-            escape(f"{item.last_action or '-'}: {'; '.join(item.last_reasons)}"),
-            escape("\n".join(item.open_holds) or "-"),
+            f"[bold]{item.model}[/bold]",
+            "\n".join(
+                [
+                    f"champion {item.champion or '-'}{bake}, stable {item.stable or '-'}",
+                    escape(f"last decision{last}: {item.last_action or '-'}: {'; '.join(item.last_reasons)}"),
+                    *(escape(f"open hold {hold}") for hold in item.open_holds),
+                ]
+            ),
         )
     out.print(table)
 
@@ -135,30 +138,29 @@ def timeline(model: Model, as_json: AsJson = False) -> None:
     if as_json:
         _print_json([to_record(row) for row in rows])
         return
-    out.print(timeline_table(model, rows))
+    out.print(timeline_table(rows))
 
 
-def timeline_table(model: str, rows: Iterable[history.TimelineRow]) -> Table:
-    """The timeline as a table of text; pub, quar and dup count prediction rows."""
-    table = Table(title=f"Timeline of {model}", title_justify="left", show_lines=True)
-    for name in ("window", "pub", "quar", "dup"):
-        table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
-    table.add_column("labelled", no_wrap=True)
-    for name in ("breached", "decision and what followed"):
-        table.add_column(name, overflow="fold")
-    for name in ("champion", "stable"):
-        table.add_column(name, justify="right")
+def timeline_table(rows: Iterable[history.TimelineRow]) -> Table:
+    """The timeline as text that fits any width: one decision an item, in the order of its window."""
+    table = Table.grid(padding=(0, 2))
     for row in rows:
-        performance = "\n".join(f"{metric} {value:.3f}" for metric, value in row.performance.items())
-        story = [f"[bold]{row.action}[/bold]: {escape('; '.join(row.reasons))}", *map(escape, row.events)]
+        counts = f"{row.n_published:,} published, {row.n_quarantined:,} quarantined, {row.n_duplicate:,} duplicate"
+        performance = ", ".join(f"{metric} {value:.3f}" for metric, value in row.performance.items())
+        watched = f" ({len(row.watched)} more watched)" if row.watched else ""
+        colour = COLOURS[row.action]
         table.add_row(
-            f"{row.window.start:{SHOWN}}",
-            *(f"{count:,}" for count in (row.n_published, row.n_quarantined, row.n_duplicate)),
-            performance or "-",
-            "\n".join([*row.breached, *([f"({len(row.watched)} watched)"] if row.watched else [])]) or "-",
-            "\n".join(story),
-            row.champion or "-",
-            row.stable or "-",
+            f"[bold]{row.window.start:{SHOWN}}[/bold]",
+            "\n".join(
+                [
+                    f"{counts}; with labels: {performance or '-'}",
+                    f"breached: {escape(', '.join(row.breached) or '-')}{watched}",
+                    *([f"unknown: {escape(', '.join(row.unknown))}"] if row.unknown else []),
+                    f"[bold {colour}]{row.action}[/bold {colour}]: {escape('; '.join(row.reasons))}",
+                    *(f"[italic]{escape(event)}[/italic]" for event in row.events),
+                    f"champion {row.champion or '-'}, stable {row.stable or '-'}\n",
+                ]
+            ),
         )
     return table
 

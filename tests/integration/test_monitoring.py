@@ -225,7 +225,7 @@ def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
     assert not [signal for signal in later if signal.name.startswith("performance")]
 
 
-def test_a_window_that_another_version_served_is_settled_without_a_performance(
+def test_a_window_that_another_version_served_is_measured_under_that_versions_name(
     store: Store, wine: ModelConfig, registry: Registry
 ) -> None:
     state = released(wine, registry)
@@ -235,7 +235,9 @@ def test_a_window_that_another_version_served_is_settled_without_a_performance(
     mixed.loc[100:, "predicted"] = "nothing like it"
     publish_day(store, wine, 1, mixed)
     found = performance_of(wine, 1, store=store, registry=registry, state=state)
-    assert set(by_name(found, day(0))) == {"label_coverage"}
+    by_another = by_name(found, day(0))
+    assert set(by_another) == {"label_coverage", "performance/accuracy"}
+    assert by_another["performance/accuracy"].version == "legacy"
     assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows"
     assert by_name(found, day(1))["performance/accuracy"].status == "ok"
 

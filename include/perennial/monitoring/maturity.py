@@ -114,6 +114,22 @@ def read_coverage(
         return Coverage(window=window, **connection.execute(query).one()._mapping)
 
 
+def main_version(config: ModelConfig, window: Window, *, store: Store) -> str:
+    """The version that scored most of a window's served rows, of which there is one at least."""
+    predictions = predictions_table(config)
+    version = predictions.c.model_version
+    query = (
+        select(version)
+        .where(served(predictions, window))
+        .group_by(version)
+        .order_by(func.count().desc(), version)
+        .limit(1)
+    )
+    with store.begin() as connection:
+        found: str = connection.execute(query).scalar_one()
+    return found
+
+
 def coverage_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> Signal:
     """``label_coverage``: the share of served predictions with a label; pages someone once it is overdue. Pure."""
     least = config.label.mature_share

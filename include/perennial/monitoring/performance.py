@@ -14,6 +14,7 @@ from perennial.monitoring.labelled import census, metrics_of, not_enough, read_l
 from perennial.monitoring.maturity import (
     Coverage,
     coverage_signal,
+    main_version,
     maturity,
     newest_expected,
     read_coverage,
@@ -32,8 +33,9 @@ def measure_performance(
 ) -> tuple[Signal, ...]:
     """Signals of every window that became mature, or overdue, by the end of ``window``; kept, all or none of them.
 
-    A window is measured by the first run that finds it so, on the rows that the present champion scored; a window that
-    another version served gives no performance, but is not looked at again. Every run also gives ``label_coverage`` of
+    A window is measured by the first run that finds it so, on the rows that the present champion scored. A window that
+    it scored no row of is measured for the version that did, under that version's name: nothing is decided on it as
+    long as another is champion. Every run also gives ``label_coverage`` of
     the newest window whose labels are due, and ``labels/unmatched``. Raises StoreUnavailable, RegistryUnavailable.
     """
     subject = subject_of(config, window, state.champion)
@@ -62,7 +64,27 @@ def measure_performance(
             rows = read_labelled(config, about, coverage, with_features=baking, store=store)
             found += performance_signals(config, about, coverage, rows, holdout=holdout)
             found += bake_signals(config, about, coverage, rows, state=state, registry=registry)
+        elif coverage.window not in settled and coverage.n_rows:
+            found += _of_the_version_that_served(config, about, store=store, registry=registry)
     return save(store, found)
+
+
+def _of_the_version_that_served(
+    config: ModelConfig, about: Subject, *, store: Store, registry: Registry
+) -> tuple[Signal, ...]:
+    """What a mature window that the champion did not serve says about the version that scored most of it.
+
+    What can not be known of a version from before the registry (its holdout) is left out.
+    """
+    version = main_version(config, about.window, store=store)
+    then = replace(about, version=version)
+    coverage = read_coverage(config, about.window, as_of=about.as_of, champion=version, store=store)
+    if maturity(config, coverage, about.as_of) != "mature":
+        return ()
+    rows = read_labelled(config, then, coverage, with_features=False, store=store)
+    reference = fetch_reference(registry, config.model, version)[0] if version.isdecimal() else None
+    measured = performance_signals(config, then, coverage, rows, holdout=holdout_metrics(config, reference))
+    return tuple(signal for signal in measured if signal.status != "unknown")
 
 
 def _measurable(config: ModelConfig, coverage: Coverage, subject: Subject) -> bool:
