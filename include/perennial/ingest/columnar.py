@@ -18,7 +18,7 @@ def read_parquet(
     """The declared columns of one file as text. Raises Unusable for what is no whole Parquet file, and OSError."""
     with place.filesystem.open_input_file(place.path) as source:
         try:
-            file = pq.ParquetFile(source)
+            file = pq.ParquetFile(source, pre_buffer=False)  # or memory would grow with the file
             names = file.schema_arrow.names
             findings.saw(names)
             wanted = [name for name in declared if name in names]

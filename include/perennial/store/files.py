@@ -71,7 +71,8 @@ class Storage:
     def read_batches(self, relative: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of a Parquet file, a bounded batch (65,536 rows at most) at a time."""
         with self.filesystem.open_input_file(self.path(relative)) as source:
-            yield from pq.ParquetFile(source).iter_batches(batch_size=65_536, columns=columns)
+            # pre-buffering, the default, keeps every column chunk read so far: memory would grow with the file
+            yield from pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=65_536, columns=columns)
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a (bounded) Parquet file."""
