@@ -30,7 +30,7 @@ from perennial.store.schema import predictions_table
 
 MODEL = "wine_cultivar"
 MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
-RUN_WITHIN_S = 120
+RUN_WITHIN_S = 240
 N_ROWS = 120
 
 
@@ -119,6 +119,7 @@ def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
         with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30) as mlflow:
             yield Loop(layout.home, airflow, mlflow, runtime)
         runtime.store.close()
+        airflow.http.close()
     finally:
         stack.purge(layout.home)
         shutil.rmtree(layout.home, ignore_errors=True)
@@ -130,6 +131,8 @@ def test_the_whole_loop(loop: Loop) -> None:
     a_first_champion_is_trained_and_promoted(loop)
     a_broken_delivery_halts_red_and_says_why(loop)
     the_champion_passes_its_bake_on_mended_and_new_windows(loop)
+    a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop)
+    a_retrain_that_can_not_be_made_is_red_and_says_why(loop)
     a_second_champion_waits_for_a_human(loop)
     a_human_takes_it_back(loop)
 
@@ -209,6 +212,29 @@ def the_champion_passes_its_bake_on_mended_and_new_windows(loop: Loop) -> None:
     assert loop.entries("bake")[-1].payload["outcome"] == "passed"
 
 
+def a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop: Loop) -> None:
+    path = loop.runtime.models_dir / MODEL / "model.yaml"
+    declared = path.read_text(encoding="utf-8")
+    path.write_text(declared.replace("min_holdout_rows: 50", "min_holdout_rows: 100000"), encoding="utf-8")
+    states = loop.run(RETRAIN, "too_strict", {"reason": "how strict are the gates?"})
+    path.write_text(declared, encoding="utf-8")
+    assert (states["gates"], states["review"], states["promote"], states["conclude"]) == (
+        *("success", "skipped", "skipped", "success"),
+    )
+    assert "100000" in loop.log(RETRAIN, "too_strict", "review")
+    outcome = loop.entries("retrain_outcome")[-1].reason
+    assert outcome.startswith("version 2 refused: ")
+    assert "min_holdout_rows: labelled holdout rows" in outcome
+    assert loop.alias("champion") == "1"
+
+
+def a_retrain_that_can_not_be_made_is_red_and_says_why(loop: Loop) -> None:
+    asked = {"reason": "before there was any data", "as_of": day(0).start.isoformat()}
+    states = loop.run(RETRAIN, "too_early", asked, "failed")
+    assert states["snapshot"] == states["conclude"] == "failed"
+    assert "snapshot failed: TrainingError" in loop.entries("retrain_outcome")[-1].reason
+
+
 def a_second_champion_waits_for_a_human(loop: Loop) -> None:
     run_id = "asked_for_by_the_cellar"
     loop.airflow.trigger(RETRAIN, run_id, {"reason": "a new vintage", "review": "manual"})
@@ -218,11 +244,11 @@ def a_second_champion_waits_for_a_human(loop: Loop) -> None:
         deadline_s=RUN_WITHIN_S,
     )
     assert loop.alias("champion") == "1"
-    assert loop.alias("challenger") == "2"
-    loop.set_tag("2", "reviewer", "the cellar master")
-    loop.set_tag("2", "signoff", "approved")
+    assert loop.alias("challenger") == "3"
+    loop.set_tag("3", "reviewer", "the cellar master")
+    loop.set_tag("3", "signoff", "approved")
     loop.await_run(RETRAIN, run_id)
-    assert loop.alias("champion") == "2"
+    assert loop.alias("champion") == "3"
     assert loop.entries("review")[-1].actor == loop.entries("promotion")[-1].actor == "the cellar master"
 
 
@@ -232,4 +258,4 @@ def a_human_takes_it_back(loop: Loop) -> None:
     assert loop.alias("champion") == "1"
     taken_back = loop.entries("rollback")[-1]
     assert (taken_back.version, taken_back.actor, taken_back.reason) == ("1", "admin", "it tastes of cork")
-    assert loop.runtime.state(MODEL).rolled_back == {"2"}
+    assert loop.runtime.state(MODEL).rolled_back == {"3"}
