@@ -30,7 +30,7 @@ down: setup ## stop them; the data stays
 	$(BIN)/perennial down
 
 test: setup ## run every test
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest
 
 check: setup ## lint, types, architecture, configuration
 	$(BIN)/ruff check .
