@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, ParamsDict
+from airflow.sdk import DAG, Param
+from airflow.sdk.definitions.param import ParamsDict
 
 from perennial.config import ModelConfig
 from perennial.orchestration.docs import DESCRIPTIONS, describe
