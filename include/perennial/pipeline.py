@@ -156,6 +156,13 @@ def decide(config: ModelConfig, window: Window, *, runtime: Runtime) -> Decision
         return record(judge(config, facts), facts, config=config, store=runtime.store)
 
 
+def request_of(decided: Decision) -> RetrainRequest | None:
+    """The retrain that a decision asks for, as it stands in the ledger; None unless it decided to retrain."""
+    from perennial.decision.record import request_of as request
+
+    return request(decided)
+
+
 # --- retrain -----------------------------------------------------------------------------------------------------
 
 

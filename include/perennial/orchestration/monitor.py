@@ -5,21 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
-from perennial.config import ModelConfig
 from perennial.contracts import (
     Audit,
     Batch,
     Decision,
-    RetrainRequest,
     Signal,
     SourceKind,
     Window,
     from_record,
     to_record,
 )
-from perennial.errors import IntegrityError, first_of
+from perennial.errors import BatchHalted, first_of
+from perennial.orchestration.errors import airflow_errors
 from perennial.orchestration.session import opened
 from perennial.orchestration.step import step
 from perennial.orchestration.windows import window_of
@@ -140,7 +139,7 @@ def decide(model: str, window: Reference) -> str:
 
     with opened(model) as (config, runtime):
         decided = pipeline.decide(config, from_record(Window, window), runtime=runtime)
-        request = _request(config, decided) if decided.action == "retrain" else None
+    request = pipeline.request_of(decided)
     for reason in decided.reasons:
         log.info("%s: %s", decided.action, reason)
     ti = get_current_context()["ti"]
@@ -151,22 +150,11 @@ def decide(model: str, window: Reference) -> str:
     return decided.action
 
 
-def _request(config: ModelConfig, decided: Decision) -> RetrainRequest:
-    if decided.retrain_run_id is None:
-        raise IntegrityError(f"{config.model}: decision {decided.decision_id} retrains without a run id")
-    return RetrainRequest(
-        model=config.model,
-        run_id=decided.retrain_run_id,
-        as_of=decided.window.end,
-        cause="; ".join(decided.reasons),
-        requested_by="policy",
-    )
-
-
 @step("Halt", retries=0)
 def halt(decision: Reference) -> None:
     """Red, with the reason: the delivery has to be mended and the run cleared."""
-    raise AirflowFailException("; ".join(from_record(Decision, decision).reasons))
+    with airflow_errors():
+        raise BatchHalted("; ".join(from_record(Decision, decision).reasons))
 
 
 @step("Roll back")
