@@ -1,0 +1,109 @@
+"""A stack of its own with one small model on it: PostgreSQL, MLflow and Airflow with its scheduler."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from dag_files import declare
+from demo.airflow import Airflow, wait_for
+from perennial import pipeline, stack
+from perennial.config import ModelConfig
+from perennial.contracts import LedgerEntry, Window
+from perennial.settings import load_settings
+from perennial.stack import Ports, StackLayout
+from perennial.stack.credentials import load
+from perennial.stack.layout import free_port
+from perennial.store import ledger
+from perennial.store.schema import predictions_table
+
+MODEL = "wine_cultivar"
+MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
+RUN_WITHIN_S = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A running stack with one model on it."""
+
+    home: Path
+    airflow: Airflow
+    mlflow: httpx.Client
+    runtime: pipeline.Runtime
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.runtime.config(MODEL)
+
+    def await_run(self, dag_id: str, run_id: str, *states: str) -> str:
+        """Wait until the run is over; returns how it ended, having checked that it is one of ``states``."""
+        wait_for(
+            lambda: self.airflow.run_state(dag_id, run_id) in ("success", "failed"),
+            f"{dag_id} {run_id}, whose tasks are {self.airflow.task_states(dag_id, run_id)}",
+            deadline_s=RUN_WITHIN_S,
+        )
+        ended = self.airflow.run_state(dag_id, run_id)
+        assert ended in (states or ("success",)), self.airflow.task_states(dag_id, run_id)
+        return ended
+
+    def run(self, dag_id: str, run_id: str, conf: dict[str, Any], *states: str) -> dict[str, str | None]:
+        """Trigger a run, wait for its end, and return the states of its tasks."""
+        self.airflow.trigger(dag_id, run_id, conf)
+        self.await_run(dag_id, run_id, *states)
+        return self.airflow.task_states(dag_id, run_id)
+
+    def monitor(self, window: Window, name: str = "by_hand", *states: str) -> dict[str, str | None]:
+        """A monitor run of one window, by hand."""
+        conf = {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
+        return self.run(MONITOR, f"{window.key}__{name}", conf, *states)
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """What the first try of a task logged."""
+        url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+        return self.airflow.http.get(url, params={"full_content": True}).raise_for_status().text
+
+    def entries(self, *kinds: str) -> tuple[LedgerEntry, ...]:
+        return ledger.entries(self.runtime.store, MODEL, kinds=kinds)
+
+    def n_published(self) -> int:
+        with self.runtime.store.begin() as connection:
+            return connection.execute(select(func.count()).select_from(predictions_table(self.config))).scalar_one()
+
+    def alias(self, name: str) -> str | None:
+        """The version that MLflow itself says the alias is on."""
+        answer = self.mlflow.get("registered-models/alias", params={"name": MODEL, "alias": name})
+        return answer.json()["model_version"]["version"] if answer.is_success else None
+
+    def set_tag(self, version: str, key: str, value: str) -> None:
+        """What a reviewer does in MLflow's UI."""
+        tag = {"name": MODEL, "version": version, "key": key, "value": value}
+        self.mlflow.post("model-versions/set-tag", json=tag).raise_for_status()
+
+
+@contextmanager
+def running_loop(folder: Path, **replaced: str) -> Iterator[Loop]:
+    """Start a stack below ``folder`` and remove it at the end; ``replaced`` are entries of ``model.yaml``."""
+    ports = Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port())
+    layout = StackLayout(home=folder / "state", ports=ports)
+    models = folder / "models"
+    declare(models, MODEL, **replaced)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PERENNIAL_HOME", str(layout.home))
+        environment.setenv("PERENNIAL_MODELS_DIR", str(models))
+        try:
+            status = stack.up(layout)
+            airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)
+            runtime = pipeline.open_runtime(load_settings())
+            with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30) as mlflow:
+                yield Loop(layout.home, airflow, mlflow, runtime)
+            runtime.store.close()
+            airflow.http.close()
+        finally:
+            stack.purge(layout.home)
+            shutil.rmtree(layout.home, ignore_errors=True)
