@@ -18,6 +18,7 @@ from perennial.cli import COLOURS, timeline_table
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
 from perennial.errors import PerennialError, StackError
+from perennial.registry.versions import alias_version
 from perennial.settings import load_settings
 from perennial.stack.credentials import load as load_credentials
 from perennial.stack.layout import StackLayout
@@ -178,3 +179,20 @@ def main() -> None:
         Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False)
         raise SystemExit(1) from error
     console.print(timeline_table(history.timeline(replay.config, store=replay.runtime.store)))
+    for line in closing(replay):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def closing(replay: Replay) -> tuple[str, ...]:
+    """Where to look now, and what waits for the reader."""
+    settings = replay.runtime.settings
+    lines = [
+        f"Airflow: {settings.airflow_url}   MLflow: {settings.mlflow_uri}   logins: "
+        f"{StackLayout(home=settings.home).credentials_file}"
+    ]
+    if challenger := alias_version(replay.runtime.registry, MODEL, "challenger"):
+        lines.append(
+            f"Version {challenger} awaits your review at {settings.mlflow_uri}/#/models/{MODEL}/versions/{challenger}: "
+            "set its tag signoff to approved or rejected, and see the retrain run in Airflow go on."
+        )
+    return (*lines, "`make down` stops everything and keeps the data.")
