@@ -15,12 +15,12 @@ from typing import Any
 
 from logs import day
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Gate, Release, Review, Signoff, Window, from_record, to_record
+from perennial.contracts import Gate, LedgerEntry, Release, Review, Signoff, Window, digest_of, from_record, to_record
 from perennial.registry import Registry, artifact_digest
-from perennial.registry.versions import register_version
+from perennial.registry.versions import register_version, set_alias
 from perennial.release.promote import promote
 from perennial.release.rollback import roll_back
-from perennial.store import Store, open_store
+from perennial.store import Store, ledger, open_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,6 +67,25 @@ def released(config: ModelConfig, signoff: Signoff, *, store: Store, registry: R
     """Promote an approved signoff as of its own time."""
     answer = approval(signoff)
     return promote(config, signoff, answer, store=store, registry=registry, actor="policy", at=signoff.as_of)
+
+
+def made_stable(
+    config: ModelConfig, version: str, seen: str | None, number: int, *, store: Store, registry: Registry
+) -> None:
+    """Promote a version as of the end of a day; its bake has passed two days later."""
+    released(config, signed(config, registry, version, seen, number), store=store, registry=registry)
+    entry = LedgerEntry(
+        entry_id=digest_of("bake", config.model, version),
+        model=config.model,
+        kind="bake",
+        at=day(number + 2).end,
+        actor="policy",
+        reason="bake passed",
+        version=version,
+        payload={"outcome": "passed", "windows": []},
+    )
+    ledger.append(store, entry)
+    set_alias(registry, config.model, "stable", version)
 
 
 def run_and_die(folder: Path, store: Store, home: Path, registry: Registry, *, die_at: str, **call: Any) -> None:

@@ -365,10 +365,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """What a released version was fitted on, and what it was judged on."""
+    """What a released version was fitted on, what it was judged on, and the digest of the files that took office."""
 
     train: Window
     holdout: Window
+    artifact_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

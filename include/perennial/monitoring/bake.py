@@ -55,21 +55,32 @@ def bake_signals(
     if value is None or rows is None:
         yield subject.unknown(f"{name}_vs_stable", ROLE, missing, threshold=config.bake.max_deficit)
     else:
-        yield versus_stable(config, subject, rows, value=value, stable=stable, registry=registry)
+        trusted = state.fits.get(stable)
+        digest = trusted.artifact_digest if trusted else None
+        yield versus_stable(config, subject, rows, value=value, stable=stable, digest=digest, registry=registry)
 
 
 def versus_stable(
-    config: ModelConfig, subject: Subject, rows: pa.Table, *, value: float, stable: str, registry: Registry
+    config: ModelConfig,
+    subject: Subject,
+    rows: pa.Table,
+    *,
+    value: float,
+    stable: str,
+    digest: str | None = None,
+    registry: Registry,
 ) -> Signal:
     """How much worse the champion's ``value`` is than what the ``stable`` version reaches on the same rows.
 
-    A stable version that can not be loaded or does not answer makes the signal unknown; only an outage is raised
-    (RegistryUnavailable), for trying again helps there.
+    A stable version that can not be loaded, has other files than ``digest`` or does not answer makes the signal
+    unknown; only an outage is raised (RegistryUnavailable), for trying again helps there.
     """
     metric, most = config.bake.metric, config.bake.max_deficit
     name = f"bake/{metric}_vs_stable"
     try:
-        model = load_model(registry, config.model, stable, trusted_types=config.training.trusted_types)
+        model = load_model(
+            registry, config.model, stable, trusted_types=config.training.trusted_types, expected_digest=digest
+        )
         scores, predicted = score(config, model, rows)
     except TransientError:
         raise

@@ -6,6 +6,7 @@ from the intent: the aliases and tags, for an automatic rollback the hold, and l
 running all of them again.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
 from perennial.store import Store, ledger
 
+_log = logging.getLogger(__name__)
 Step = Callable[[str], None]
 """Called after every step of a release with its name: where the tests cut a release off. Does nothing otherwise."""
 
@@ -54,11 +56,13 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, step: Step 
     """Move the aliases, then write the completion. The caller holds the model's release lock.
 
     Raises IntegrityError when the alias ``champion`` is on neither of the two versions of the release: it was moved by
-    hand in between, and is left as it is.
+    hand in between, and is left as it is. One that is gone, as when the version it named was deleted, stops a promotion
+    and no rollback: nothing serves then.
     """
     name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
     serving = alias_version(registry, name, "champion")
-    if serving not in (previous, version):
+    nothing_serves = serving is None and intent.kind == "rollback_intent"
+    if serving not in (previous, version) and not nothing_serves:
         raise IntegrityError(
             f"{name}: the release of version {version} was cut off, and MLflow's alias champion was moved by hand to "
             f"version {serving} meanwhile; set it to {version}, and this run finishes the release"
@@ -94,7 +98,10 @@ def _settle_promotion(name: str, version: str, registry: Registry) -> None:
 def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> None:
     gone = str(intent.payload["previous"])
     set_alias(registry, intent.model, "stable", str(intent.version))
-    set_version_tags(registry, intent.model, gone, {"perennial.release": "rolled back"})
+    try:
+        set_version_tags(registry, intent.model, gone, {"perennial.release": "rolled back"})
+    except PermanentError as error:  # deleted, which may be why it is rolled back; the ledger knows of it all the same
+        _log.warning("%s version %s was not tagged as rolled back: %s", intent.model, gone, error)
     if stretch := intent.payload.get("hold"):
         hold = LedgerEntry(
             entry_id=digest_of("hold", intent.entry_id),

@@ -40,6 +40,7 @@ def promote(
         state, _ = finish_pending(config, store=store, registry=registry, step=step)
         if done := ledger.entry(store, completion_of(intent.entry_id)):
             return released(done)
+        _refuse_overtaken(signoff, store)
         _refuse_changed(signoff, state, registry)
         open_intent(store, intent)
         step("after_intent")
@@ -107,6 +108,7 @@ def _refuse_changed(signoff: Signoff, state: ReleaseState, registry: Registry) -
     """Raises ReleaseError when the world is not the one that was approved."""
     what = f"{signoff.model} version {signoff.version}"
     _refuse_rolled_back(signoff, state)
+    _refuse_held(signoff, state)
     if state.champion != signoff.champion_seen:
         raise ReleaseError(
             f"{what}: approval expired: it was given against champion {signoff.champion_seen or 'none'}, and the "
@@ -125,6 +127,30 @@ def _refuse_changed(signoff: Signoff, state: ReleaseState, registry: Registry) -
             f"{what}: approval expired: its files have the digest {found[:16]}..., approved were "
             f"{signoff.artifact_digest[:16]}...; find out who changed them, and request a retrain"
         )
+
+
+def _refuse_overtaken(signoff: Signoff, store: Store) -> None:
+    """An approval given against a champion does not revive when that one comes back after another: much was learnt."""
+    signed = [
+        item for item in ledger.entries(store, signoff.model, kinds=["signoff"]) if item.version == signoff.version
+    ]
+    if signed and (since := ledger.released_after(store, signed[-1])):
+        raise ReleaseError(
+            f"{signoff.model} version {signoff.version}: approval expired: {since.kind} to version {since.version} "
+            "happened since it was signed off; request a retrain"
+        )
+
+
+def _refuse_held(signoff: Signoff, state: ReleaseState) -> None:
+    """A version made from data that made another one disappoint waits for someone's word on that data."""
+    made_from = (signoff.train, signoff.holdout)
+    for hold in state.holds:
+        touched = any(hold.stretch.start < part.end and part.start < hold.stretch.end for part in made_from)
+        if touched and not hold.acknowledged:
+            raise ReleaseError(
+                f"{signoff.model} version {signoff.version} was made from data that is held ({hold.reason}): "
+                f"acknowledge hold {hold.entry_id}, and request a retrain"
+            )
 
 
 def _refuse_rolled_back(signoff: Signoff, state: ReleaseState) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, digest_of
-from perennial.errors import ReleaseError, first_of
+from perennial.errors import PermanentError, ReleaseError, first_of
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version
+from perennial.registry.versions import alias_version, artifact_digest
 from perennial.release.intent import (
     Step,
     completion_of,
@@ -39,8 +39,8 @@ def roll_back(
 
     ``decision_id`` makes it the execution of a recorded decision, which must be about the champion that serves now; it
     also puts a hold on the stretch that the rolled-back version was made from. Raises ReleaseError when there is no
-    such version, when it never passed a bake or was itself rolled back, and when the decision is out of date;
-    IntegrityError, LockTimeout, RegistryUnavailable, StoreUnavailable.
+    such version, when it never passed a bake, was itself rolled back, is gone or has other files than it was promoted
+    with, and when the decision is out of date; IntegrityError, LockTimeout, RegistryUnavailable, StoreUnavailable.
     """
     call = ("decision", decision_id) if decision_id else ("manual", version, actor, reason, at.isoformat())
     entry_id = digest_of("rollback_intent", config.model, *call)
@@ -52,6 +52,7 @@ def roll_back(
             _refuse_stale(decision_id, state, store)
         target = _target(state, version)
         _refuse_moved(state, target, registry)
+        _refuse_other_files(state, target, registry)
         intent = LedgerEntry(
             entry_id=entry_id,
             model=config.model,
@@ -60,16 +61,20 @@ def roll_back(
             actor=actor,
             reason=reason,
             version=target,
-            payload=_payload(state, decision_id),
+            payload=_payload(state, target, decision_id),
         )
         open_intent(store, intent)
         step("after_intent")
         return finish(intent, store=store, registry=registry, step=step)
 
 
-def _payload(state: ReleaseState, decision_id: str | None) -> dict[str, Any]:
-    """What an intent must know to be finished: the version that goes, and for a decision the stretch to hold. Pure."""
+def _payload(state: ReleaseState, target: str, decision_id: str | None) -> dict[str, Any]:
+    """What an intent must know to be finished: the version that goes, the files of the one that comes, and for a
+    decision the stretch to hold. Pure.
+    """
     payload: dict[str, Any] = {"previous": state.champion, "decision_id": decision_id}
+    if digest := _promoted_digest(state, target):
+        payload["artifact_digest"] = digest
     fitted = state.fits.get(str(state.champion))
     return {**payload, "hold": stretch_of(fitted)} if decision_id is not None and fitted else payload
 
@@ -107,7 +112,28 @@ def _target(state: ReleaseState, version: str | None) -> str:
 
 
 def _refuse_moved(state: ReleaseState, target: str, registry: Registry) -> None:
-    """An alias moved by hand is not overwritten, unless to where the hand moved it."""
+    """An alias moved by hand is not overwritten, unless it is gone or where the hand moved it is the target."""
     alias = alias_version(registry, state.model, "champion")
-    if alias != target and (moved := ledger.divergence(state, alias)):
+    if alias not in (None, target) and (moved := ledger.divergence(state, alias)):
         raise ReleaseError(f"nothing was rolled back: {moved}")
+
+
+def _promoted_digest(state: ReleaseState, version: str) -> str | None:
+    fitted = state.fits.get(version)
+    return fitted.artifact_digest if fitted else None
+
+
+def _refuse_other_files(state: ReleaseState, target: str, registry: Registry) -> None:
+    """The version that comes back is the one that passed its bake, file for file."""
+    others = [known for known in state.stable if known not in (state.champion, target, *state.rolled_back)]
+    what = f"nothing was rolled back: {state.model} version {target} can not be gone back to: its files"
+    mend = f"restore them, or roll back to another version that passed its bake ({first_of(others) or 'there is none'})"
+    try:
+        found = artifact_digest(registry, state.model, target)
+    except PermanentError as error:
+        raise ReleaseError(f"{what} can not be read ({error}); {mend}") from error
+    promoted = _promoted_digest(state, target)
+    if promoted is not None and found != promoted:
+        raise ReleaseError(
+            f"{what} have the digest {found[:16]}..., not {promoted[:16]}... they were promoted with; {mend}"
+        )

@@ -32,7 +32,8 @@ class World:
     """What an answer is held against: tags, champion and files as they are now.
 
     ``entry`` is the signoff that the version's tags speak of. ``since`` is when the signoff was written; ``now`` is
-    None where the deadline is not asked about. ``digest`` is None when the files were not looked at.
+    None where the deadline is not asked about. ``digest`` is None when the files were not looked at. ``overtaken`` is
+    the version that took office since the signoff, if any did.
     """
 
     entry: str | None
@@ -41,6 +42,7 @@ class World:
     champion: str | None
     digest: str | None
     since: datetime | None
+    overtaken: str | None = None
     now: datetime | None = None
 
 
@@ -92,6 +94,8 @@ def changes(signoff: Signoff, world: World) -> str | None:
     """What differs from what was signed off, in words; None when nothing does. Pure."""
     if world.champion != signoff.champion_seen:
         return f"the champion changed from version {signoff.champion_seen} to version {world.champion}"
+    if world.overtaken is not None:
+        return f"another release happened, of version {world.overtaken},"
     if world.digest is not None and world.digest != signoff.artifact_digest:
         return f"the files changed from digest {signoff.artifact_digest[:16]} to {world.digest[:16]}"
     if signoff.review == "manual" and world.entry != entry_id(signoff):
@@ -127,6 +131,7 @@ def read_review(
     tag = tags.get(SIGNOFF_TAG)
     if signoff.review == "manual" and signoff.passed:
         _note(signoff, tag, tags, registry=registry)
+    release = ledger.released_after(store, entry)
     needs_files = signoff.review == "auto" or verdict_of(tag) == "approved"
     world = World(
         entry=tags.get(ENTRY_TAG),
@@ -135,6 +140,7 @@ def read_review(
         champion=state.champion,
         digest=artifact_digest(registry, signoff.model, signoff.version) if needs_files else None,
         since=entry.recorded_at,
+        overtaken=release.version if release else None,
         now=now,
     )
     return answer_of(signoff, world, deadline=config.signoff.review.deadline)

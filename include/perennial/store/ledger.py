@@ -62,6 +62,12 @@ def entry(store: Store, entry_id: str) -> LedgerEntry | None:
     return _entry(row) if row else None
 
 
+def released_after(store: Store, entry: LedgerEntry) -> LedgerEntry | None:
+    """The newest promotion or rollback of the entry's model that was written after it, or None."""
+    newest = entries(store, entry.model, kinds=["promotion", "rollback"], last=1)
+    return newest[0] if newest and (newest[0].seq or 0) > (entry.seq or 0) else None
+
+
 def release_state(store: Store, model: str) -> ReleaseState:
     """Who serves and who is trusted, from all entries of the model."""
     return fold(model, entries(store, model, kinds=RELEASE_KINDS))
@@ -97,7 +103,7 @@ def divergence(state: ReleaseState, alias: str | None) -> str | None:
         known, mend = "none", "delete the alias in MLflow"
     else:
         known = f"version {state.champion}"
-        mend = f"set it back to {known} in MLflow, or roll back with a reason"
+        mend = f"set it back to {known} in MLflow" + ("" if alias else ", or roll back with a reason")
     return (
         f"{state.model}: MLflow's alias champion is {found}, the ledger's champion is {known}, so someone moved the "
         f"alias by hand: {mend}. A version takes office through a retrain and its signoff"
@@ -121,7 +127,11 @@ def _request(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
 
 def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     version = _version(item)
-    fitted = Fit(train=from_record(Window, item.payload["train"]), holdout=from_record(Window, item.payload["holdout"]))
+    fitted = Fit(
+        train=from_record(Window, item.payload["train"]),
+        holdout=from_record(Window, item.payload["holdout"]),
+        artifact_digest=item.payload.get("artifact_digest"),
+    )
     return replace(
         state,
         champion=version,

@@ -1,0 +1,146 @@
+"""Releases while somebody, or something, works against them: deleted and tampered versions, approvals out of date."""
+
+from pathlib import Path
+
+import pytest
+
+from logs import day
+from perennial.config import ModelConfig
+from perennial.contracts import LedgerEntry, Signoff, Window, to_record
+from perennial.errors import ReleaseError
+from perennial.registry import Registry, alias_version, delete_alias
+from perennial.registry.versions import get_version
+from perennial.release.promote import promote
+from perennial.release.reconcile import reconcile
+from perennial.release.rollback import roll_back
+from perennial.signoff.review import entry_id, read_review
+from perennial.store import Store, ledger
+from releases import approval, made_stable, make_version, released, signed
+
+
+@pytest.fixture
+def registry(mlflow_uri: str) -> Registry:
+    return Registry(mlflow_uri)
+
+
+@pytest.fixture
+def first(wine: ModelConfig, store: Store, registry: Registry) -> str:
+    """Version 1, stable."""
+    version = make_version(wine, registry, "one")
+    made_stable(wine, version, None, 6, store=store, registry=registry)
+    return version
+
+
+@pytest.fixture
+def second(wine: ModelConfig, store: Store, registry: Registry, first: str) -> str:
+    """Version 2, champion on probation over version 1."""
+    version = make_version(wine, registry, "two")
+    released(wine, signed(wine, registry, version, first, 16), store=store, registry=registry)
+    return version
+
+
+def rolled_back(wine: ModelConfig, store: Store, registry: Registry) -> str:
+    made = roll_back(wine, store=store, registry=registry, actor="ada", reason="it errs", at=day(18).end)
+    return made.version
+
+
+def tamper(registry: Registry, wine: ModelConfig, version: str, folder: Path) -> None:
+    """Put another file into the artifacts of a registered version, as whoever may write to the storage can."""
+    forged = folder / "model.skops"
+    forged.write_text("forged", encoding="utf-8")
+    source = str(get_version(registry, wine.model, version).source)
+    registry.client.log_model_artifact(source.removeprefix("models:/"), str(forged))
+
+
+def in_ledger(signoff: Signoff, store: Store) -> Signoff:
+    """Write a signoff down where the verdict would."""
+    entry = LedgerEntry(
+        entry_id=entry_id(signoff),
+        model=signoff.model,
+        kind="signoff",
+        at=signoff.as_of,
+        actor="policy",
+        reason="all gates passed",
+        version=signoff.version,
+        payload={"signoff": to_record(signoff)},
+    )
+    ledger.append(store, entry)
+    return signoff
+
+
+def test_a_champion_deleted_in_the_registry_can_be_rolled_back(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, second: str
+) -> None:
+    registry.client.delete_model_version(wine.model, second)
+    assert alias_version(registry, wine.model, "champion") is None
+    assert rolled_back(wine, store, registry) == first
+    assert alias_version(registry, wine.model, "champion") == first
+    assert reconcile(wine, store=store, registry=registry) == ()
+
+
+@pytest.mark.usefixtures("second")
+def test_a_deleted_alias_is_no_reason_to_serve_nothing(
+    wine: ModelConfig, store: Store, registry: Registry, first: str
+) -> None:
+    delete_alias(registry, wine.model, "champion")
+    assert rolled_back(wine, store, registry) == first
+    assert alias_version(registry, wine.model, "champion") == first
+
+
+@pytest.mark.usefixtures("second")
+def test_a_rollback_never_goes_to_files_that_were_changed(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, second: str, tmp_path: Path
+) -> None:
+    tamper(registry, wine, first, tmp_path)
+    with pytest.raises(ReleaseError, match=r"its files have the digest .* they were promoted with"):
+        rolled_back(wine, store, registry)
+    assert alias_version(registry, wine.model, "champion") == second
+    assert ledger.release_state(store, wine.model).pending is None
+
+
+def test_a_rollback_to_a_deleted_version_is_refused_before_it_begins(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, second: str
+) -> None:
+    registry.client.delete_model_version(wine.model, first)
+    with pytest.raises(ReleaseError, match=f"version {first} can not be gone back to: its files can not be read"):
+        rolled_back(wine, store, registry)
+    assert alias_version(registry, wine.model, "champion") == second
+    assert ledger.release_state(store, wine.model).pending is None
+
+
+def test_an_approval_does_not_revive_when_the_champion_it_was_given_against_comes_back(
+    wine: ModelConfig, store: Store, registry: Registry, first: str
+) -> None:
+    third = make_version(wine, registry, "three")
+    old = in_ledger(signed(wine, registry, third, first, 15), store)
+    second = make_version(wine, registry, "two")
+    released(wine, in_ledger(signed(wine, registry, second, first, 16), store), store=store, registry=registry)
+    assert rolled_back(wine, store, registry) == first
+    with pytest.raises(ReleaseError, match="approval expired: rollback to version 1 happened since"):
+        promote(wine, old, approval(old), store=store, registry=registry, actor="policy", at=old.as_of)
+    state = ledger.release_state(store, wine.model)
+    answer = read_review(wine, old, registry=registry, store=store, state=state)
+    assert answer is not None
+    assert answer.verdict == "rejected"
+    assert "another release happened" in answer.reason
+
+
+def test_what_was_made_from_a_held_stretch_is_not_promoted_before_someone_answered_for_it(
+    wine: ModelConfig, store: Store, registry: Registry, first: str
+) -> None:
+    held = Window(start=day(10).start, end=day(12).end)
+    hold = LedgerEntry(
+        entry_id=f"hold-{wine.model}",
+        model=wine.model,
+        kind="hold",
+        at=day(16).end,
+        actor="policy",
+        reason="rolled back",
+        version="7",
+        payload={"stretch": to_record(held), "version": "7"},
+    )
+    ledger.append(store, hold)
+    version = make_version(wine, registry, "two")
+    fresh = signed(wine, registry, version, first, 16)
+    with pytest.raises(ReleaseError, match="made from data that is held"):
+        released(wine, fresh, store=store, registry=registry)
