@@ -89,11 +89,14 @@ def prepare(config: ModelConfig, *, runtime: Runtime) -> None:
 
 
 def stage(config: ModelConfig, window: Window, source: SourceKind, *, runtime: Runtime) -> Batch:
-    """Raw rows of the window from one source, into the storage as they came."""
+    """Raw rows of the window from one source, into the storage as they came; the newest delivery of the window."""
     from perennial.ingest.stage import stage as stage_rows
+    from perennial.store.deliveries import mark_delivered
 
     urls = runtime.settings.table_urls(config)
-    return stage_rows(config, window, source, store=runtime.store, home=runtime.settings.home, table_urls=urls)
+    batch = stage_rows(config, window, source, store=runtime.store, home=runtime.settings.home, table_urls=urls)
+    mark_delivered(runtime.store, batch.batch_id)
+    return batch
 
 
 def audit(config: ModelConfig, batch: Batch, *, runtime: Runtime) -> Audit:
@@ -345,7 +348,7 @@ def verify(config: ModelConfig, *, runtime: Runtime) -> ReleaseState:
     if state.champion != serving:
         raise IntegrityError(
             f"{config.model}: MLflow's alias champion is on version {serving}, the ledger's champion is "
-            f"{state.champion}; someone moved the alias by hand: set it back in MLflow, or roll back with a reason"
+            f"{state.champion}; someone moved the alias by hand: set it back in MLflow"
         )
     return state
 

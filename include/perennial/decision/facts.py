@@ -73,13 +73,16 @@ def gather(
 
 
 def _batches(config: ModelConfig, window: Window, store: Store) -> tuple[tuple[str, ...], str | None]:
-    """Ids of the newest batch per source, and why the window can not be decided on (None when it can)."""
+    """Ids of the batch per source that was delivered last, and why nothing can be decided on them (None: it can)."""
     table = schema.batches
     of_window = and_(
         table.c.model == config.model, table.c.window_start == window.start, table.c.window_end == window.end
     )
     newest = (
-        select(table).where(of_window).ext(distinct_on(table.c.source)).order_by(table.c.source, table.c.seq.desc())
+        select(table)
+        .where(of_window)
+        .ext(distinct_on(table.c.source))
+        .order_by(table.c.source, table.c.delivered_at.desc(), table.c.seq.desc())
     )
     published = select(func.coalesce(func.sum(table.c.n_published), 0)).where(
         of_window, table.c.source == "predictions", table.c.status == "published"

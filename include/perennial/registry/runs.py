@@ -100,15 +100,19 @@ def log_values(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     at_ms: int,
+    step: int = 0,
     model_uri: str | None = None,
 ) -> None:
     """Metrics, parameters and tags in one request; the same again changes nothing.
 
-    ``at_ms`` (event time, milliseconds since 1970) is the time of the metrics. With ``model_uri`` (``models:/m-...``)
+    ``at_ms`` (event time, milliseconds since 1970) is the time of the metrics. MLflow refuses another value of a
+    model's metric for the same time and ``step``. With ``model_uri`` (``models:/m-...``)
     they also stand on the page of that model.
     """
     model_id = model_uri.removeprefix("models:/") if model_uri else None
-    found = [Metric(name, value, at_ms, 0, model_id=model_id, run_id=run_id) for name, value in (metrics or {}).items()]
+    found = [
+        Metric(name, value, at_ms, step, model_id=model_id, run_id=run_id) for name, value in (metrics or {}).items()
+    ]
     with asking(registry, f"logging to run {run_id}"):
         registry.client.log_batch(
             run_id,

@@ -53,10 +53,13 @@ def sign_off(
     """The verdict, written to the ledger and shown on the version.
 
     The champion seen is the one that the evaluation compared with. The same candidate against the same champion is
-    signed off once: a second call returns the recorded verdict, and a reviewer's tag stays. Raises SignoffError when
+    signed off once: a second call returns the recorded verdict, and a reviewer's tag stays. A candidate that became the
+    champion is not judged against itself: it keeps the verdict that made it champion. Raises SignoffError when
     the evidence belongs to another candidate, or the champion changed since the evaluation; RegistryUnavailable.
     """
     _belong_together(config, candidate, evaluation, snapshot, gates)
+    if state.champion == candidate.version and (standing := _released_on(candidate, store=store)):
+        return standing
     made = Signoff(
         model=config.model,
         version=candidate.version,
@@ -101,6 +104,14 @@ def _belong_together(
 def _recorded(signoff: Signoff, *, store: Store) -> Signoff | None:
     entry = ledger.entry(store, entry_id(signoff))
     return None if entry is None else from_record(Signoff, entry.payload["signoff"])
+
+
+def _released_on(candidate: Candidate, *, store: Store) -> Signoff | None:
+    """The newest signoff that the very files of a candidate passed, or None."""
+    history = ledger.entries(store, candidate.model, kinds=["signoff"])
+    signed = [from_record(Signoff, item.payload["signoff"]) for item in history if item.version == candidate.version]
+    passed = [item for item in signed if item.passed and item.artifact_digest == candidate.artifact_digest]
+    return passed[-1] if passed else None
 
 
 def _entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:

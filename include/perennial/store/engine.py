@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
 from perennial.errors import ConfigError, StoreUnavailable
 from perennial.store.files import Storage
@@ -47,7 +47,13 @@ def open_store(database_url: str, storage_uri: str) -> Store:
     ``database_url`` is any ``postgresql://`` URL: psycopg2 is chosen whatever driver it names. Raises ConfigError for
     another database.
     """
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):  # the message of either may show a part of the password
+        raise ConfigError(
+            "PERENNIAL_DATABASE_URL is not a URL: write postgresql://user:password@host:port/database, with every "
+            "@, : and / inside the password as %40, %3A and %2F"
+        ) from None
     if url.get_backend_name() != "postgresql":
         raise ConfigError(
             f"PERENNIAL_DATABASE_URL is a {url.get_backend_name()} URL; Perennial keeps its store in PostgreSQL"

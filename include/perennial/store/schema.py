@@ -49,6 +49,7 @@ batches = Table(
     Column("staged", JSONB, nullable=False),
     Column("audit", JSONB),
     Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    Column("delivered_at", Moment, nullable=False, server_default=func.clock_timestamp()),
     Index("batches_by_window", "model", "window_start", "source"),
 )
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.config import ModelConfig
 from perennial.contracts import (
+    Hold,
     ReleaseState,
     RetrainRequest,
     Snapshot,
@@ -31,17 +32,19 @@ def take_snapshot(config: ModelConfig, request: RetrainRequest, *, store: Store,
     """Freeze what is known as of ``request.as_of``: the champion's published predictions with the labels in by then.
 
     The same request over the same configuration and excluded stretches gives the recorded snapshot again. Raises
-    TrainingError when no stretch is labelled well enough or holds too few rows, IntegrityError when the recorded files
-    were changed or are gone, StoreUnavailable, StorageUnavailable.
+    TrainingError when no stretch is labelled well enough, holds too few rows or is on hold, IntegrityError when the
+    recorded files were changed or are gone, StoreUnavailable, StorageUnavailable.
     """
     excluded = tuple(hold.stretch for hold in state.holds if hold.excluded)
+    held = tuple(hold for hold in state.holds if not hold.acknowledged)
     keys = sorted(stretch.key for stretch in excluded)
     snapshot_id = digest_of(config.model, request.as_of.isoformat(), config.digest, keys)
     with model_lock(store, config.model, "snapshot"):
         if known := _recorded(store, snapshot_id):
+            _refuse_held(config, known.train, known.holdout, held)
             verify_snapshot(known, storage=store.storage)
             return known
-        made = _freeze(config, snapshot_id, request.as_of, excluded, store=store)
+        made = _freeze(config, snapshot_id, request.as_of, excluded, held, store=store)
         _record(store, made)
     return made
 
@@ -63,10 +66,17 @@ def verify_snapshot(snapshot: Snapshot, *, storage: Storage) -> None:
 
 
 def _freeze(
-    config: ModelConfig, snapshot_id: str, as_of: datetime, excluded: tuple[Window, ...], *, store: Store
+    config: ModelConfig,
+    snapshot_id: str,
+    as_of: datetime,
+    excluded: tuple[Window, ...],
+    held: tuple[Hold, ...],
+    *,
+    store: Store,
 ) -> Snapshot:
     holdout, coverage = _choose_holdout(config, as_of, excluded, store=store)
     train = Window(start=holdout.start - config.training.train, end=holdout.start)
+    _refuse_held(config, train, holdout, held)
     uris = {part: f"snapshots/{config.model}/{snapshot_id}/{part}.parquet" for part in ("train", "holdout")}
     n_train = _write(uris["train"], _labelled(config, train, as_of, excluded), store=store)
     if n_train < config.training.min_train_rows:
@@ -90,6 +100,16 @@ def _freeze(
         n_holdout=n_holdout,
         holdout_label_coverage=coverage,
     )
+
+
+def _refuse_held(config: ModelConfig, train: Window, holdout: Window, held: tuple[Hold, ...]) -> None:
+    """Data that made a version disappoint makes no other one before someone answered for it, whoever asks for it."""
+    for hold in held:
+        if hold.stretch.start < holdout.end and train.start < hold.stretch.end:
+            raise TrainingError(
+                f"{config.model}: {hold.stretch.key} is held, and a retrain would use rows of it ({hold.reason}): "
+                f"acknowledge hold {hold.entry_id} first, with its rows or without them"
+            )
 
 
 def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = timedelta(0)) -> Iterator[datetime]:
