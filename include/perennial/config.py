@@ -4,8 +4,10 @@ Unknown keys, wrong types and contradictions are refused with the file, the key,
 """
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
 import yaml
@@ -25,7 +27,7 @@ from pydantic import (
 from perennial.contracts import Role, SourceKind, Window, digest_of
 from perennial.errors import ConfigError, first_of
 
-_DURATION = re.compile(r"^(\d+)\s*(min|h|d)$")
+_DURATION = re.compile(r"([0-9]{1,6})\s*(min|h|d)")
 _UNIT = {"min": "minutes", "h": "hours", "d": "days"}
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,47}$"
 RESERVED = frozenset(
@@ -53,9 +55,9 @@ def _duration(value: object) -> object:
     """
     if isinstance(value, timedelta):
         return value
-    match = _DURATION.match(value) if isinstance(value, str) else None
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match:
-        raise ValueError("write a duration as a whole number with a unit: 90min, 36h or 14d")
+        raise ValueError("write a duration as a whole number of at most six digits with a unit: 90min, 36h or 14d")
     return timedelta(**{_UNIT[match[2]]: int(match[1])})
 
 
@@ -69,7 +71,22 @@ def _positive(value: timedelta) -> timedelta:
 
 
 PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
-Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda value: value.astimezone(UTC))]
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, (int, float)):
+        raise ValueError("write a moment as 2013-01-15T00:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside of what UTC can write") from None
+
+
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_no_number), AfterValidator(_in_utc)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=IDENTIFIER)]
 
@@ -109,6 +126,14 @@ class FileSource(Strict):
     format: Literal["jsonl", "csv", "parquet"]
     uri: str
     allow_empty: bool = False
+
+    @field_validator("uri")
+    @classmethod
+    def _known_places(cls, value: str) -> str:
+        places = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+        if foreign := sorted(places - {"home", "start", "end"}):
+            raise ValueError(f"{{{first_of(foreign)}}}: it may hold {{home}}, {{start:%Y-%m-%d}} and {{end:%Y-%m-%d}}")
+        return value
 
 
 class TableSource(Strict):
@@ -159,6 +184,14 @@ class Label(Strict):
     mature_share: Annotated[float, Field(gt=0, le=1)]
     max_wait: PositiveDuration
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.delay > self.max_wait:
+            raise ValueError("delay is longer than max_wait: every window would be given up before its labels are due")
+        if self.classes is not None and len({str(name) for name in self.classes}) < len(self.classes):
+            raise ValueError(f"classes: {first_of(self.classes)}: one stands twice")
+        return self
+
 
 class NumberFeature(Strict):
     """A number. ``min`` and ``max`` are inclusive and in the unit that ``unit`` names."""
@@ -178,7 +211,10 @@ class NumberFeature(Strict):
     @field_validator("min", "max", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
-        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        try:
+            return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        except OverflowError:
+            raise ValueError("is larger than a number can be") from None
 
 
 class CategoryFeature(Strict):
@@ -188,6 +224,13 @@ class CategoryFeature(Strict):
     categories: Annotated[list[str], Field(min_length=1)]
     unseen: Literal["quarantine", "allow"] = "quarantine"
     nullable: bool = False
+
+    @field_validator("categories")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"{first_of(name for name, n in Counter(value).items() if n > 1)}: stands twice")
+        return value
 
 
 class BoolFeature(Strict):
@@ -332,6 +375,8 @@ class MetricGate(Strict):
     def _bounded(self) -> Self:
         if self.min is None and self.max is None:
             raise ValueError("give min or max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}: nothing could pass")
         return self
 
 
@@ -453,6 +498,10 @@ class ModelConfig(Strict):
         clashes = sorted(RESERVED & set(self.features))
         if clashes:
             raise ValueError(f"features {first_of(clashes)}: reserved names; rename them in the log")
+        for source in ("predictions", "labels"):
+            named = Counter(self.delivered(source).values())
+            if twice := [name for name, n in named.items() if n > 1]:
+                raise ValueError(f"{source}: the delivered column {first_of(twice)} is named for two things")
         if self.task == "multiclass" and self.columns.predicted is None:
             raise ValueError("columns.predicted: a multiclass log needs the predicted class")
         if (self.task == "regression") != (self.label.classes is None):
@@ -489,6 +538,8 @@ class _UniqueKeys(yaml.CSafeLoader):
         """The mapping of ``node``. Raises yaml.constructor.ConstructorError on a repeated key."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is a plain word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
@@ -502,7 +553,7 @@ def load_model(folder: Path) -> ModelConfig:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a model folder holds model.yaml and recipe.py") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that can not be one
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     try:
         config = ModelConfig.model_validate(raw)
