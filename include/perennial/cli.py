@@ -1,4 +1,4 @@
-"""The ``perennial`` command: reads the store, and runs the steps without Airflow for a debugger."""
+"""The perennial command: reads the store, and runs the steps without Airflow for a debugger."""
 
 import getpass
 import json
@@ -63,8 +63,15 @@ def _print_json(value: Any) -> None:
 def _moment(text: str) -> datetime:
     try:
         return utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise ConfigError(f"{text!r} is no moment with its zone; write it as 2013-01-15T00:00:00Z") from None
+
+
+def _window(start: str, end: str) -> Window:
+    try:
+        return Window(start=_moment(start), end=_moment(end))
     except ValueError as error:
-        raise ConfigError(f"{text!r}: {error}; write a moment as 2013-01-15T00:00:00Z") from None
+        raise ConfigError(f"--start and --end: {error}") from None
 
 
 def _now() -> datetime:
@@ -86,13 +93,18 @@ def _last_window(config: ModelConfig, now: datetime) -> Window:
 @speaks_plainly
 def check(as_json: AsJson = False) -> None:
     """Validate every model.yaml and build every recipe."""
-    from perennial.training.recipe import build_estimator
+    from perennial.training.recipe import blame, build_estimator
 
     settings = load_settings()
     configs = load_models(settings.models_dir)
     for config in configs:
         recipe = settings.models_dir / config.model / "recipe.py"
-        build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+        try:
+            build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+        except PerennialError:
+            raise
+        except Exception as error:  # a recipe is anyone's code
+            raise ConfigError(f"{blame(recipe, error)}; build takes seed and all of training.params") from error
     if as_json:
         _print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
         return
@@ -177,10 +189,11 @@ def show_ledger(
     if as_json:
         _print_json([to_record(entry) for entry in found])
         return
-    table = Table("seq", "model", "at", "kind", "version", "actor", "reason")
+    table = Table.grid(padding=(0, 2))
     for entry in found:
-        moment = f"{entry.at:%Y-%m-%d %H:%M}"
-        table.add_row(str(entry.seq), entry.model, moment, entry.kind, entry.version or "-", entry.actor, entry.reason)
+        version = f" of version {entry.version}" if entry.version else ""
+        what = f"{entry.model}: [bold]{entry.kind}[/bold]{version} by {escape(entry.actor)}"
+        table.add_row(str(entry.seq), f"{entry.at:%Y-%m-%d %H:%M}", f"{what}\n{escape(entry.reason)}")
     out.print(table)
 
 
@@ -197,10 +210,12 @@ def run_monitor(
     config = runtime.config(model)
     if (start is None) != (end is None):
         raise ConfigError("give --start and --end together, or neither")
-    window = Window(start=_moment(start), end=_moment(end)) if start and end else _last_window(config, _now())
+    window = _window(start, end) if start and end else _last_window(config, _now())
     decided = pipeline.monitor(config, window, runtime=runtime, progress=_progress(as_json))
     if as_json:
         _print_json(to_record(decided))
+    elif decided.action == "retrain":
+        out.print(f"now: perennial run retrain {model} --as-of {window.end:%Y-%m-%dT%H:%M:%SZ}", soft_wrap=True)
     if decided.action == "halt":
         raise typer.Exit(EXIT_PERMANENT)
 
@@ -219,6 +234,8 @@ def run_retrain(
     runtime = _runtime()
     config = runtime.config(model)
     moment = _moment(as_of) if as_of else _now()
+    if moment > _now():
+        raise ConfigError(f"--as-of {moment.isoformat()} lies ahead: it would hold back every retrain until then")
     request = RetrainRequest(
         model=model,
         run_id=f"cli__{digest_of(model, moment)}",

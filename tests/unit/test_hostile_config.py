@@ -4,11 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from conftest import TEST_MODELS
+from perennial.cli import app
 from perennial.config import load_model
-from perennial.errors import ConfigError
+from perennial.errors import ConfigError, RegistryUnavailable
+from perennial.registry import Registry, alias_version
 from perennial.store import open_store
+from perennial.store.schema import predictions_table
 
 
 def written(folder: Path, old: str, new: str) -> Path:
@@ -61,3 +65,31 @@ def test_a_broken_database_url_is_refused_without_showing_its_password(url: str)
     with pytest.raises(ConfigError, match="PERENNIAL_DATABASE_URL is not a URL") as caught:
         open_store(url, "file:///nonexistent")
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_address_of_mlflow_is_shown_without_its_password() -> None:
+    registry = Registry("http://ada:hunter2@127.0.0.1:9")
+    with pytest.raises(RegistryUnavailable, match=r"MLflow at http://127\.0\.0\.1:9, ") as caught:
+        alias_version(registry, "nobody", "champion")
+    assert "hunter2" not in f"{caught.value}{registry!r}"
+
+
+def test_the_longest_model_name_still_gives_every_index_a_name(tmp_path: Path) -> None:
+    longest = load_model(written(tmp_path, "owner: cellar", "owner: cellar")).model_copy(update={"model": "m" * 48})
+    table = predictions_table(longest)
+    assert all(len(str(item.name)) <= 63 for item in (table, *table.indexes))
+
+
+def test_a_retrain_as_of_the_future_is_refused_since_it_would_hold_back_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "owner: cellar", "owner: cellar")
+    for name, value in {
+        "PERENNIAL_HOME": str(tmp_path),
+        "PERENNIAL_MODELS_DIR": str(tmp_path),
+        "PERENNIAL_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    ran = CliRunner().invoke(app, ["run", "retrain", "wine_cultivar", "--as-of", "2999-01-01T00:00:00Z"])
+    assert (ran.exit_code, "lies ahead" in ran.stderr) == (1, True), ran.output

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 # MLflow has no other way to be told these. Its own patience (seven retries, up to minutes of waiting) would hide an
@@ -30,6 +30,7 @@ from perennial.errors import PermanentError, RegistryUnavailable  # noqa: E402
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _SHOWN = 300
+_USER = re.compile(r"//[^/@\s]*@")
 # how MLflow words a request that got no answer, or none in JSON (mlflow.utils.rest_utils); it keeps no status then
 _NO_ANSWER = re.compile(r"^API request to .* failed with (exception|timeout exception|error code (429|5\d\d))")
 
@@ -38,7 +39,12 @@ _NO_ANSWER = re.compile(r"^API request to .* failed with (exception|timeout exce
 class Registry:
     """The MLflow server at ``uri`` (``http://host:port``): tracking and model registry are one."""
 
-    uri: str
+    uri: str = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The address without the user and password that may stand in it."""
+        return _USER.sub("//", self.uri)
 
     @property
     def client(self) -> MlflowClient:
@@ -61,10 +67,10 @@ def asking(registry: Registry, what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
-        cause = " ".join(str(error).split())[:_SHOWN]
+        cause = _USER.sub("//", " ".join(str(error).split()))[:_SHOWN]
         if _is_unavailable(error):
-            raise RegistryUnavailable(f"MLflow at {registry.uri}, {what}: {cause}") from error
-        raise PermanentError(f"MLflow at {registry.uri} refused, {what}: {cause}") from error
+            raise RegistryUnavailable(f"MLflow at {registry.shown}, {what}: {cause}") from error
+        raise PermanentError(f"MLflow at {registry.shown} refused, {what}: {cause}") from error
 
 
 def _is_unavailable(error: MlflowException | requests.RequestException) -> bool:

@@ -131,7 +131,9 @@ def predictions_table(config: ModelConfig) -> Table:
         Column("role", Text, primary_key=True),
         Column("batch_seq", BigInteger, nullable=False),
     )
-    Index(f"{name}__by_time", table.c.event_time, postgresql_using="brin", postgresql_with={"pages_per_range": 32})
+    Index(
+        f"{config.model}__by_time", table.c.event_time, postgresql_using="brin", postgresql_with={"pages_per_range": 32}
+    )
     return table
 
 
