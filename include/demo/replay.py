@@ -98,9 +98,10 @@ class Replay:
         )
         entries = ledger.entries(self.runtime.store, MODEL, kinds=["decision"])
         decisions = [from_record(Decision, entry.payload["decision"]) for entry in entries]
-        mine = [decision for decision in decisions if decision.window == window]
-        if not mine or (self.airflow.run_state(MONITOR, run_id) == "failed" and mine[-1].action != "halt"):
-            raise StackError(f"the run {run_id} of {MONITOR} failed without a decision; see its red task in Airflow")
+        is_red = self.airflow.run_state(MONITOR, run_id) == "failed"
+        mine = [found for found in decisions if found.window == window and (found.action == "halt") == is_red]
+        if not mine:
+            raise StackError(f"the run {run_id} of {MONITOR} ended without its decision; see its red task in Airflow")
         decision = mine[-1]
         colour = COLOURS[decision.action]
         self.say(f"  [{colour}]{decision.action}[/{colour}]: {escape('; '.join(decision.reasons))}")
