@@ -1,8 +1,10 @@
 """Releases while somebody, or something, works against them: deleted and tampered versions, approvals out of date."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from logs import day
 from perennial.config import ModelConfig
@@ -10,11 +12,12 @@ from perennial.contracts import LedgerEntry, Signoff, Window, to_record
 from perennial.errors import ReleaseError
 from perennial.registry import Registry, alias_version, delete_alias
 from perennial.registry.versions import get_version
+from perennial.release.bake import BakeWindow, apart, settle
 from perennial.release.promote import promote
 from perennial.release.reconcile import reconcile
 from perennial.release.rollback import roll_back
 from perennial.signoff.review import entry_id, read_review
-from perennial.store import Store, ledger
+from perennial.store import Store, ledger, schema
 from releases import approval, made_stable, make_version, released, signed
 
 
@@ -144,3 +147,26 @@ def test_what_was_made_from_a_held_stretch_is_not_promoted_before_someone_answer
     fresh = signed(wine, registry, version, first, 16)
     with pytest.raises(ReleaseError, match="made from data that is held"):
         released(wine, fresh, store=store, registry=registry)
+
+
+@pytest.mark.usefixtures("second")
+def test_overlapping_windows_are_one_piece_of_evidence_in_a_bake(
+    wine: ModelConfig, store: Store, registry: Registry, second: str
+) -> None:
+    whole, half = day(17), Window(start=day(17).start, end=day(17).start + timedelta(hours=12))
+    for window in (whole, half):
+        for name in ("bake/accuracy", "bake/accuracy_vs_stable"):
+            row = {"model": wine.model, "window_start": window.start, "window_end": window.end, "name": name}
+            row |= {"as_of": day(18).end, "version": second, "role": "alert", "status": "ok", "value": 0.0}
+            with store.begin() as connection:
+                connection.execute(insert(schema.signals).values(**row, threshold=0.1))
+    state = ledger.release_state(store, wine.model)
+    assert settle(wine, state=state, store=store, registry=registry, at=day(18).end) == "running"
+
+
+@pytest.mark.parametrize("failed_first", [True, False])
+def test_a_failed_window_is_not_hidden_by_one_that_overlaps_it(failed_first: bool) -> None:
+    whole, half = day(17), Window(start=day(17).start, end=day(17).start + timedelta(hours=12))
+    failed = BakeWindow(window=whole if failed_first else half, verdict="failed", detail="")
+    passed = BakeWindow(window=half if failed_first else whole, verdict="passed", detail="")
+    assert apart([failed, passed]) == apart([passed, failed]) == (failed,)

@@ -20,7 +20,7 @@ from monitored import (
     serving,
 )
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, Window
+from perennial.contracts import Fit, ReleaseState, Signal, Window
 from perennial.errors import RegistryUnavailable
 from perennial.monitoring.drift import measure_drift, report_path
 from perennial.monitoring.performance import measure_performance
@@ -318,6 +318,18 @@ def test_a_stable_version_that_is_gone_leaves_the_comparison_unknown(
     assert found["bake/rmse"].status == "ok"
     assert found["bake/rmse_vs_stable"].status == "unknown"
     assert "stable version 1 could not score the rows" in found["bake/rmse_vs_stable"].detail
+
+
+def test_a_stable_version_with_other_files_than_it_was_promoted_with_is_no_comparison(
+    store: Store, diabetes: ModelConfig, registry: Registry
+) -> None:
+    stable = release(diabetes, registry, estimator=constant(diabetes, 150.0))
+    promoted = Fit(train=day(0), holdout=day(1), artifact_digest="0" * 64)
+    state = serving(diabetes, "2", in_bake=True, stable=(stable,), fits={stable: promoted})
+    publish_day(store, diabetes, 0, log_of(diabetes, 0).assign(model_version="2"))
+    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    assert found["bake/rmse_vs_stable"].status == "unknown"
+    assert "its files have the digest" in found["bake/rmse_vs_stable"].detail
 
 
 def test_a_first_champion_bakes_against_its_bound_alone(

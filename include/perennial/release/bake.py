@@ -122,10 +122,24 @@ def bake_windows(config: ModelConfig, state: ReleaseState, *, at: datetime, stor
         windows.setdefault(window, {})[row.name] = row.status
         measured = "unknown" if row.value is None else f"{row.value:.4g} against {row.threshold:.4g}"
         details.setdefault(window, []).append(f"{row.name} {measured} {row.detail}".rstrip())
-    return tuple(
+    return apart(
         BakeWindow(window=window, verdict=verdict_of(statuses, required), detail="; ".join(details[window]))
         for window, statuses in windows.items()
     )
+
+
+def apart(found: Iterable[BakeWindow]) -> tuple[BakeWindow, ...]:
+    """Windows that share no moment, oldest first: a run by hand over other bounds brings no second evidence.
+
+    Of windows that overlap a failed one is kept before any other, then one that passed, then the older one. Pure.
+    """
+    ranks: dict[Verdict, int] = {"failed": 0, "passed": 1, "unknown": 2}
+    kept: list[Window] = []
+    by_window = {item.window: item for item in found}
+    for window in sorted(by_window, key=lambda window: (ranks[by_window[window].verdict], window.start, window.end)):
+        if all(window.end <= other.start or other.end <= window.start for other in kept):
+            kept.append(window)
+    return tuple(by_window[window] for window in sorted(kept, key=lambda window: window.start))
 
 
 def _entry(
