@@ -104,7 +104,8 @@ def check(as_json: AsJson = False) -> None:
         except PerennialError:
             raise
         except Exception as error:  # a recipe is anyone's code
-            raise ConfigError(f"{blame(recipe, error)}; build takes seed and all of training.params") from error
+            hint = "; build takes seed and all of training.params" if isinstance(error, TypeError) else ""
+            raise ConfigError(f"{blame(recipe, error)}{hint}") from error
     if as_json:
         _print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
         return

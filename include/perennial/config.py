@@ -5,7 +5,7 @@ Unknown keys, wrong types and contradictions are refused with the file, the key,
 
 import re
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
@@ -126,6 +126,15 @@ class FileSource(Strict):
     format: Literal["jsonl", "csv", "parquet"]
     uri: str
     allow_empty: bool = False
+
+    @field_validator("uri")
+    @classmethod
+    def _fillable(cls, value: str) -> str:
+        try:
+            value.format(home="/", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 1, 2, tzinfo=UTC))
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ValueError(f"{error}; it may hold {{home}}, {{start:%Y-%m-%d}} and {{end:...}}") from None
+        return value
 
     @field_validator("uri")
     @classmethod
@@ -505,7 +514,7 @@ class ModelConfig(Strict):
         if self.task == "multiclass" and self.columns.predicted is None:
             raise ValueError("columns.predicted: a multiclass log needs the predicted class")
         if (self.task == "regression") != (self.label.classes is None):
-            raise ValueError("label.classes: a list for binary and multiclass tasks, absent for regression")
+            raise ValueError("label.classes: [0, 1] for a binary task, a list for multiclass, absent for regression")
         if self.task == "binary" and self.label.classes != [0, 1]:
             raise ValueError("label.classes: a binary task has the labels [0, 1], 1 the positive class")
         used = [*self.signals.performance, *self.signoff.metrics, self.signoff.versus_champion.metric, self.bake.metric]
@@ -518,14 +527,32 @@ class ModelConfig(Strict):
 
 
 _SHOWN = 5
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "no such key; docs/reference/model-yaml.md has them all",
+    "timezone_aware": "carries no time zone; write it as 2013-01-01T00:00:00Z",
+    "union_tag_not_found": "give its kind (files or table), or the type of a feature (float, int, category or bool)",
+    "string_type": "must be text; put it in quotes, as yes, no and numbers need them in YAML",
+    "float_type": "must be a number, without quotes; write 1e-9 as 1.0e-9, since YAML takes the former for text",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+}
+"""What to do, where pydantic's own words are about its types and not about the file."""
+
+
+def _as_written(location: tuple[int | str, ...]) -> list[str]:
+    """The parts of a key as they stand in the file: without the kind or type that chose the record."""
+    chosen = 2 if location[:1] in (("sources",), ("features",)) and location[2:3] != ("[key]",) else None
+    return [str(part) for index, part in enumerate(location) if index != chosen and part != "[key]"]
 
 
 def _problems(path: Path, error: ValidationError) -> str:
     lines = []
     for found in error.errors()[:_SHOWN]:
-        key = ".".join(str(part) for part in found["loc"]) or "(file)"
-        value = "" if isinstance(found["input"], (dict, list)) else f" = {found['input']!r}"
-        lines.append(f"{path}: {key}{value}: {found['msg'].removeprefix('Value error, ')}")
+        key = ".".join(_as_written(found["loc"])) or "(file)"
+        told = str(found["input"]) if isinstance(found["input"], date) else repr(found["input"])
+        value = "" if isinstance(found["input"], (dict, list)) else f" = {told}"
+        lines.append(f"{path}: {key}{value}: {_WORDS.get(found['type'], found['msg'].removeprefix('Value error, '))}")
     if error.error_count() > _SHOWN:
         lines.append(f"and {error.error_count() - _SHOWN} more")
     return "\n".join(lines)

@@ -392,8 +392,10 @@ def monitor(config: ModelConfig, window: Window, *, runtime: Runtime, progress: 
         halted = halted or done.status == "halted"
         progress(
             f"{source}: {done.status}, {done.n_published} published, {done.n_quarantined} quarantined, "
-            f"{done.n_duplicate} duplicate {done.reason}".rstrip()
+            f"{done.n_duplicate} duplicate: {done.reason}"
         )
+        if done.status == "halted":
+            progress(f"its page in the storage: docs/{config.model}/{done.batch_id}.html")
     if not halted:
         for measure in (measure_drift, measure_quality, measure_performance):
             found = measure(config, window, runtime=runtime)
@@ -423,7 +425,8 @@ def retrain(
     progress(f"snapshot {frozen.snapshot_id}: {frozen.n_train} training rows, {frozen.n_holdout} later holdout rows")
     fitted = fit(config, request, frozen, runtime=runtime)
     evaluation = evaluate(config, fitted, frozen, runtime=runtime)
-    progress(f"candidate {evaluation.candidate} against {evaluation.baseline} {evaluation.baseline_metrics}")
+    progress(f"candidate: {_figures(evaluation.candidate)}")
+    progress(f"{evaluation.baseline}: {_figures(evaluation.baseline_metrics)}")
     candidate = register(config, fitted, frozen, runtime=runtime)
     signed = sign_off(config, request, candidate, evaluation, frozen, runtime=runtime)
     for gate in signed.gates:
@@ -433,11 +436,16 @@ def retrain(
         return signed
     answer = review(config, signed, runtime=runtime)
     if answer is None or answer.verdict == "rejected":
-        progress("waits for its review in MLflow" if answer is None else f"rejected by {answer.reviewer}")
+        waits = "waits for its review: set its tag signoff in MLflow to approved or rejected, then run this again with"
+        progress(f"{waits} --as-of {request.as_of.isoformat()}" if answer is None else f"rejected by {answer.reviewer}")
         return signed
     released = promote(config, signed, answer, runtime=runtime, actor=answer.reviewer, at=request.as_of)
     record_outcome(config, request, f"version {released.version} promoted", runtime=runtime)
     return released
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
 def refusal(signed: Signoff) -> str:

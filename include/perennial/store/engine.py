@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, ProgrammingError
 
 from perennial.errors import ConfigError, StoreUnavailable
 from perennial.store.files import Storage
+
+_NO_SUCH_TABLE = "42P01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,16 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction. Raises StoreUnavailable when PostgreSQL can not be reached or goes away."""
+        """A transaction. Raises StoreUnavailable when PostgreSQL can not be reached or goes away, ConfigError when a
+        table has not been made yet."""
         with unavailable(self.engine.url.host or "", self.engine.url.port), self.engine.begin() as connection:
-            yield connection
+            try:
+                yield connection
+            except ProgrammingError as error:
+                if getattr(error.orig, "pgcode", None) != _NO_SUCH_TABLE:
+                    raise
+                cause = str(error.orig).splitlines()[0]
+                raise ConfigError(f"{cause}: the first `perennial run monitor` of a model makes its tables") from error
 
     def close(self) -> None:
         """Give back the pooled connections."""

@@ -13,7 +13,7 @@ RECIPE = "recipe.py"
 def build_estimator(path: Path, *, seed: int, params: dict[str, str | int | float | bool]) -> Any:
     """The unfitted estimator that ``build(seed=..., **params)`` of the file makes.
 
-    Raises TrainingError when the file has no ``build``; whatever the recipe raises passes.
+    Raises TrainingError when the file has no ``build`` or it returns no estimator; whatever the recipe raises passes.
     """
     spec = importlib.util.spec_from_file_location(f"perennial_recipe_{path.parent.name}", path)
     if spec is None or spec.loader is None:
@@ -23,7 +23,10 @@ def build_estimator(path: Path, *, seed: int, params: dict[str, str | int | floa
     build = getattr(module, "build", None)
     if not callable(build):
         raise TrainingError(f"{path}: defines no function build(*, seed, ...) that returns an unfitted estimator")
-    return build(seed=seed, **params)
+    estimator = build(seed=seed, **params)
+    if not hasattr(estimator, "fit"):
+        raise TrainingError(f"{path}: build returns {type(estimator).__name__}, not an unfitted estimator")
+    return estimator
 
 
 def blame(path: Path, error: BaseException) -> str:
