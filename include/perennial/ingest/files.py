@@ -61,7 +61,7 @@ class Digesting:
 
 def find(config: ModelConfig, source: FileSource, window: Window, home: Path) -> tuple[Place, ...]:
     """The files that match the source's URI, sorted by path. Raises StorageUnavailable, ConfigError."""
-    uri = _fill(config, source, window, home)
+    uri = resolved(config, source, window, home)
     try:
         filesystem, pattern = fs.FileSystem.from_uri(uri if "://" in uri else Path(uri).absolute().as_uri())
     except ValueError as error:
@@ -72,7 +72,8 @@ def find(config: ModelConfig, source: FileSource, window: Window, home: Path) ->
         raise StorageUnavailable(f"{config.model}: {uri}: {error}") from error
 
 
-def _fill(config: ModelConfig, source: FileSource, window: Window, home: Path) -> str:
+def resolved(config: ModelConfig, source: FileSource, window: Window, home: Path) -> str:
+    """The source's URI for one window, wildcards kept. Raises ConfigError for a template that can not be filled."""
     try:
         return source.uri.format(home=home.absolute(), start=window.start, end=window.end)
     except (KeyError, IndexError, ValueError) as error:

@@ -19,7 +19,7 @@ from perennial.errors import StorageUnavailable, first_of
 from perennial.ingest.columnar import read_parquet
 from perennial.ingest.delimited import read_csv
 from perennial.ingest.delivery import Findings, Unusable, declared_columns, session, staged_schema
-from perennial.ingest.files import Place, digest_file, digesting, find
+from perennial.ingest.files import Place, digest_file, digesting, find, resolved
 from perennial.ingest.jsonl import read_jsonl
 from perennial.ingest.tables import Remote, read_table
 from perennial.store import Store
@@ -77,7 +77,7 @@ def stage(
         extra_columns=extra,
         problem=problem,
     )
-    return _record(replace(batch, problem=problem or _problem(config, origin, batch)), incoming, store)
+    return _record(replace(batch, problem=problem or _problem(config, origin, batch, home)), incoming, store)
 
 
 def _read_files(
@@ -114,7 +114,7 @@ def _write(rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, .
     return n_rows
 
 
-def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch) -> str | None:
+def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch, home: Path) -> str | None:
     """Why a batch that was read to its end can not be audited, or None."""
     missing, extra = batch.missing_columns, batch.extra_columns
     if missing and batch.n_rows:
@@ -128,7 +128,8 @@ def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch
         return f"empty delivery: table {origin.table} holds no rows of the window"
     if batch.files:
         return f"empty delivery: no rows in {first_of(batch.files)}"
-    return f"nothing delivered: no file matches {origin.uri}; an empty delivery is a file without rows"
+    looked = resolved(config, origin, batch.window, home)
+    return f"nothing delivered: no file matches {looked}; an empty delivery is a file without rows"
 
 
 def _record(batch: Batch, incoming: str, store: Store) -> Batch:
