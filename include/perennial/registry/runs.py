@@ -59,6 +59,10 @@ def find_runs(registry: Registry, key: RunKey) -> list[Any]:
     return [run for run in runs if run.data.tags.get(TAG_REQUEST) == key.request]
 
 
+NAME_LENGTH = 24
+"""Longer names of runs lie over their neighbours in MLflow's page of a version; the tag has the whole request."""
+
+
 def start_run(registry: Registry, key: RunKey, *, tags: Mapping[str, str]) -> str:
     """A new run; those of the same request that were cut off are marked as failed."""
     for left in find_runs(registry, key):
@@ -68,7 +72,7 @@ def start_run(registry: Registry, key: RunKey, *, tags: Mapping[str, str]) -> st
     with asking(registry, f"starting a run for {key.request}"):
         run = registry.client.create_run(
             experiment_id,
-            run_name=key.request,
+            run_name=key.request[:NAME_LENGTH],
             tags={**tags, TAG_SNAPSHOT: key.snapshot_id, TAG_REQUEST: key.request},
         )
     return str(run.info.run_id)
@@ -100,26 +104,33 @@ def log_values(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     at_ms: int,
-    step: int = 0,
     model_uri: str | None = None,
 ) -> None:
     """Metrics, parameters and tags in one request; the same again changes nothing.
 
-    ``at_ms`` (event time, milliseconds since 1970) is the time of the metrics. MLflow refuses another value of a
-    model's metric for the same time and ``step``. With ``model_uri`` (``models:/m-...``)
+    ``at_ms`` (event time, milliseconds since 1970) is the time of the metrics. A metric that has another value by now
+    is logged under the next step, for MLflow refuses two values of one step. With ``model_uri`` (``models:/m-...``)
     they also stand on the page of that model.
     """
     model_id = model_uri.removeprefix("models:/") if model_uri else None
-    found = [
-        Metric(name, value, at_ms, step, model_id=model_id, run_id=run_id) for name, value in (metrics or {}).items()
-    ]
     with asking(registry, f"logging to run {run_id}"):
+        news, step = _news(registry, run_id, metrics or {})
         registry.client.log_batch(
             run_id,
-            metrics=found,
+            metrics=[
+                Metric(name, value, at_ms, step, model_id=model_id, run_id=run_id) for name, value in news.items()
+            ],
             params=[Param(name, str(value)) for name, value in (params or {}).items()],
             tags=[RunTag(name, value[:_LONGEST_TAG]) for name, value in (tags or {}).items()],
         )
+
+
+def _news(registry: Registry, run_id: str, metrics: Mapping[str, float]) -> tuple[dict[str, float], int]:
+    """Metrics that the run does not show with this value, and the first step that none of them has yet."""
+    shown = registry.client.get_run(run_id).data.metrics if metrics else {}
+    news = {name: value for name, value in metrics.items() if shown.get(name) != value}
+    before = [item.step for name in news if name in shown for item in registry.client.get_metric_history(run_id, name)]
+    return news, max(before, default=-1) + 1
 
 
 def log_rows(

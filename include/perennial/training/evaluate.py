@@ -85,11 +85,7 @@ def _log_evaluation(
     if compared.problem:
         tags[TAG_BASELINE_PROBLEM] = compared.problem
     at_ms = int(snapshot.as_of.timestamp() * 1000)
-    # a candidate that is judged again, against another champion, has other figures
-    step = int(evaluation.baseline) if evaluation.baseline.isdecimal() else 0
-    log_values(
-        registry, fitted.mlflow_run_id, metrics=found, tags=tags, at_ms=at_ms, step=step, model_uri=fitted.model_uri
-    )
+    log_values(registry, fitted.mlflow_run_id, metrics=found, tags=tags, at_ms=at_ms, model_uri=fitted.model_uri)
 
 
 def _log_reference(
