@@ -181,8 +181,8 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     hours = config.signoff.review.deadline.total_seconds() / 3600
     return (
         "**It waits for your review.** Set the tag `signoff` to `approved` or `rejected` here, and the tag `reviewer` "
-        f"to your name (the last two in the list of tags: scroll it). Without an answer within {shown(hours)} h it is rejected. An approval expires when the "
-        "champion changes."
+        "to your name (the last two in the list of tags: scroll it). Without an answer within "
+        f"{shown(hours)} h it is rejected. An approval expires when the champion changes."
     )
 
 
