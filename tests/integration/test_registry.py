@@ -27,7 +27,7 @@ from perennial.registry import (
     load_reference,
     set_alias,
 )
-from perennial.registry.runs import RunKey, find_runs, finish_run, finished_run, start_run
+from perennial.registry.runs import RunKey, find_runs, finish_run, finished_run, log_values, start_run
 from perennial.registry.versions import (
     describe_version,
     get_version,
@@ -162,6 +162,20 @@ def test_a_run_that_was_cut_off_gives_way_to_the_next_try(registry: Registry, na
         second: "FINISHED",
     }
     assert finished_run(registry, RunKey(model=name, snapshot_id="s1", request="another")) is None
+
+
+def test_figures_of_a_model_that_is_judged_again_are_logged_and_the_same_ones_only_once(
+    registry: Registry, name: str, tmp_path: Path
+) -> None:
+    run_id, uri = logged(
+        registry, name, Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), tmp_path, serialization_format="skops"
+    )
+    for value in (0.0, 240.0, 240.0, 0.0, 240.0):
+        found = {"paired_rows": value, "holdout_rows": 300.0}
+        log_values(registry, run_id, metrics=found, tags={"by": "test"}, at_ms=1, model_uri=uri)
+        assert registry.client.get_run(run_id).data.metrics == found
+    history = registry.client.get_metric_history(run_id, "paired_rows")
+    assert [item.value for item in sorted(history, key=lambda item: item.step)] == [0.0, 240.0, 0.0, 240.0]
 
 
 def test_a_server_that_is_gone_is_unavailable_within_seconds() -> None:
