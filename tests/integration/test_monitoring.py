@@ -161,7 +161,7 @@ def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(
     frames = [log_of(wine, number).assign(model_version=state.champion) for number in range(3)]
     publish_predictions(store, wine, day(0), frames[0])
     first = performance_of(wine, 0, store=store, registry=registry, state=state)
-    assert {signal.name for signal in first} == {"labels/unmatched"}
+    assert {signal.name for signal in first} == {"labels/unmatched", "served_by_champion"}
     publish_labels(store, wine, day(1), frames[0], at=day(1).start)
     publish_predictions(store, wine, day(1), frames[1])
     second = performance_of(wine, 1, store=store, registry=registry, state=state)
@@ -240,6 +240,17 @@ def test_a_window_that_another_version_served_is_measured_under_that_versions_na
     assert by_another["performance/accuracy"].version == "legacy"
     assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows"
     assert by_name(found, day(1))["performance/accuracy"].status == "ok"
+
+
+def test_a_champion_that_scores_nothing_is_reported(store: Store, wine: ModelConfig, registry: Registry) -> None:
+    state = released(wine, registry)
+    publish_day(store, wine, 0, log_of(wine, 0).assign(model_version="another"))
+    found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state))["served_by_champion"]
+    assert (found.status, found.role, found.value) == ("breached", "alert", 0.0)
+    assert found.detail == f"0 of 200 predictions carry the model version {state.champion}"
+    publish_day(store, wine, 1, log_of(wine, 1).assign(model_version=state.champion))
+    found = by_name(performance_of(wine, 1, store=store, registry=registry, state=state))["served_by_champion"]
+    assert (found.status, found.value) == ("ok", 1.0)
 
 
 def test_shadow_rows_count_neither_as_served_nor_as_performance(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from ingesting import DAY, from_files, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig, Sources, TableSource
@@ -100,6 +101,16 @@ def test_table_problems_are_named(wine: ModelConfig, store: Store, home: Path, t
     assert "no time_column at" in str(take(table_model(wine, "at"), home, store, table_urls=urls)[0].problem)
     with pytest.raises(ConfigError, match="SERVED_URL"):
         stage(table_model(wine), DAY, "predictions", store=store, home=home)
+
+
+@pytest.mark.parametrize("broken", ["no url", "postgresql://user:hunter2@host:port/db"])
+def test_a_broken_table_url_is_refused_without_showing_it(
+    broken: str, wine: ModelConfig, store: Store, home: Path
+) -> None:
+    with pytest.raises(ConfigError, match="SERVED_URL is no SQLAlchemy URL") as caught:
+        stage(table_model(wine), DAY, "predictions", store=store, home=home, table_urls={"SERVED_URL": broken})
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 def test_unreachable_table_is_transient(wine: ModelConfig, store: Store, home: Path) -> None:
@@ -243,9 +254,9 @@ def test_blank_lines_and_line_ends_of_windows_are_no_rows(wine: ModelConfig, sto
     assert take(wine, home, store)[2].n_published == 40
 
 
-def test_uri_with_an_unknown_field_is_a_config_error(wine: ModelConfig, store: Store, home: Path) -> None:
-    with pytest.raises(ConfigError, match="it may hold"):
-        stage(from_files(wine, "{house}/x", "jsonl"), DAY, "predictions", store=store, home=home)
+def test_uri_with_an_unknown_field_is_refused_before_anything_is_read(wine: ModelConfig) -> None:
+    with pytest.raises(ValidationError, match="it may hold"):
+        from_files(wine, "{house}/x", "jsonl")
 
 
 def test_columns_that_differ_only_by_case_are_a_config_error(wine: ModelConfig, store: Store, home: Path) -> None:

@@ -74,7 +74,7 @@ def read_table(
     """
     if source.url_env not in there.urls:
         raise ConfigError(f"{config.model}: source table {source.table}: set {source.url_env} to its SQLAlchemy URL")
-    url = make_url(there.urls[source.url_env])
+    url = _url(there.urls[source.url_env], config, source)
     postgres = url.get_backend_name() == "postgresql"
     engine = sa.create_engine(url.set(drivername="postgresql+psycopg2") if postgres else url)
     sink = _DigestSink()
@@ -91,6 +91,18 @@ def read_table(
     finally:
         engine.dispose()
     findings.digests.append(sink.hash.hexdigest())
+
+
+def _url(text: str, config: ModelConfig, source: TableSource) -> sa.URL:
+    """Raises ConfigError that shows nothing of the URL, which may hold a password."""
+    try:
+        return make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        pass
+    raise ConfigError(
+        f"{config.model}: source table {source.table}: {source.url_env} is no SQLAlchemy URL; write "
+        "dialect://user:password@host:port/database, with special characters of the password percent-encoded"
+    )
 
 
 def _reflect(engine: sa.Engine, source: TableSource) -> sa.Table:

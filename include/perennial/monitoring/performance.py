@@ -27,6 +27,10 @@ from perennial.monitoring.signals import Subject, save, subject_of
 from perennial.registry import Registry
 from perennial.store import Store
 
+SERVED = "served_by_champion"
+MIN_SERVED_SHARE = 0.5
+"""Less, and most of what is served is not what was promoted."""
+
 
 def measure_performance(
     config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
@@ -35,8 +39,8 @@ def measure_performance(
 
     A window is measured by the first run that finds it so, on the rows that the present champion scored. A window that
     it scored no row of is measured for the version that did, under that version's name: nothing is decided on it as
-    long as another is champion. Every run also gives ``label_coverage`` of
-    the newest window whose labels are due, and ``labels/unmatched``. Raises StoreUnavailable, RegistryUnavailable.
+    long as another is champion. Every run also gives ``label_coverage`` of the newest window whose labels are due,
+    ``labels/unmatched``, and ``served_by_champion`` of its own window. Raises StoreUnavailable, RegistryUnavailable.
     """
     subject = subject_of(config, window, state.champion)
     windows = recent_windows(config, window, store=store)
@@ -48,6 +52,7 @@ def measure_performance(
         if past not in settled or past == due
     ]
     found = [unmatched_signal(config, subject, store=store)]
+    found += [served_signal(subject, coverage) for coverage in covered if _should_serve(state, coverage, window)]
     holdout: dict[str, float] | None = None
     ripe = [
         coverage for coverage in covered if coverage.window not in settled and _measurable(config, coverage, subject)
@@ -67,6 +72,26 @@ def measure_performance(
         elif coverage.window not in settled and coverage.n_rows:
             found += _of_the_version_that_served(config, about, store=store, registry=registry)
     return save(store, found)
+
+
+def _should_serve(state: ReleaseState, coverage: Coverage, window: Window) -> bool:
+    """The run's own window, when it began with the present champion already promoted."""
+    return coverage.window == window and state.champion_since is not None and window.start >= state.champion_since
+
+
+def served_signal(subject: Subject, coverage: Coverage) -> Signal:
+    """``served_by_champion``: the share of a window's served rows that the champion scored. Pure.
+
+    Too small a share means that the serving system runs, or reports, another version: no row of the champion is ever
+    measured then, and its bake never ends.
+    """
+    if not coverage.n_rows:
+        return subject.unknown(SERVED, "alert", "the window holds no served prediction", threshold=MIN_SERVED_SHARE)
+    share = coverage.n_by_champion / coverage.n_rows
+    detail = f"{coverage.n_by_champion} of {coverage.n_rows} predictions carry the model version {subject.version}"
+    return subject.known(
+        SERVED, "alert", share, threshold=MIN_SERVED_SHARE, breached=share < MIN_SERVED_SHARE, detail=detail
+    )
 
 
 def _of_the_version_that_served(

@@ -1,7 +1,7 @@
 """The tasks of ``<model>__retrain``: a candidate is made, judged, and promoted if it is better."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context
@@ -59,10 +59,15 @@ def open_request(model: str) -> Reference:
 
 
 def _moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
     try:
-        return utc(datetime.fromisoformat(text)) if text else None
+        moment = utc(datetime.fromisoformat(text))
     except ValueError as error:
         raise ConfigError(f"as_of = {text!r}: {error}; write it as 2013-01-01T00:00:00Z") from error
+    if moment > datetime.now(UTC):
+        raise ConfigError(f"as_of = {text!r} lies in the future; its cooldown would hold back every retrain until then")
+    return moment
 
 
 @step("Freeze the data")
