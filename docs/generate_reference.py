@@ -19,11 +19,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from pydantic.fields import FieldInfo
 
 from perennial import config
+from perennial.config import values
 
 TARGET = Path(__file__).parent / "reference" / "model-yaml.md"
 INTRODUCTION = """# model.yaml
 
-Every key of a model's declaration. This page is generated from `include/perennial/config.py` by
+Every key of a model's declaration. This page is generated from `include/perennial/config/` by
 `docs/generate_reference.py`; edit the records, not the page. `perennial check` validates all files and names file, key,
 value and what is allowed. Unknown keys, repeated keys, values of another type, NaN and infinity are refused.
 
@@ -149,7 +150,7 @@ def _limits(metadata: Any) -> Iterator[str]:
             yield f"≤ {item.le}"
         elif isinstance(item, bounds.MinLen):
             yield f"(at least {item.min_length})"
-        elif isinstance(item, AfterValidator) and item.func is config._positive:
+        elif isinstance(item, AfterValidator) and item.func is values.positive:
             yield "longer than zero"
         elif pattern := getattr(item, "pattern", None):
             yield f"matching `{pattern}`"

@@ -1,0 +1,67 @@
+"""``model.yaml`` as strict records: the one place where a threshold is declared.
+
+Unknown keys, wrong types and contradictions are refused with the file, the key, the value and what is allowed.
+"""
+
+from perennial.config.inputs import (
+    BoolFeature,
+    CategoryFeature,
+    Feature,
+    FileSource,
+    Label,
+    NumberFeature,
+    PredictionColumns,
+    Schedule,
+    Source,
+    Sources,
+    TableSource,
+    previous_windows,
+)
+from perennial.config.loading import load_model, load_models
+from perennial.config.model import METRICS, RESERVED, ModelConfig
+from perennial.config.rules import (
+    Bake,
+    DriftMethod,
+    ExtraExpectation,
+    MetricGate,
+    PerformanceSignal,
+    Policy,
+    RelativeGate,
+    ReviewPolicy,
+    Signals,
+    SignoffPolicy,
+    Training,
+    Validation,
+)
+
+__all__ = [
+    "METRICS",
+    "RESERVED",
+    "Bake",
+    "BoolFeature",
+    "CategoryFeature",
+    "DriftMethod",
+    "ExtraExpectation",
+    "Feature",
+    "FileSource",
+    "Label",
+    "MetricGate",
+    "ModelConfig",
+    "NumberFeature",
+    "PerformanceSignal",
+    "Policy",
+    "PredictionColumns",
+    "RelativeGate",
+    "ReviewPolicy",
+    "Schedule",
+    "Signals",
+    "SignoffPolicy",
+    "Source",
+    "Sources",
+    "TableSource",
+    "Training",
+    "Validation",
+    "load_model",
+    "load_models",
+    "previous_windows",
+]

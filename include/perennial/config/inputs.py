@@ -1,0 +1,184 @@
+"""What comes in: when, from where, under which names, and what a feature or a label may be."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from string import Formatter
+from typing import Annotated, Literal, Self
+
+from croniter import croniter
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from perennial.config.values import Moment, PositiveDuration, Strict
+from perennial.contracts import Window
+from perennial.errors import ConfigError, first_of
+
+
+class Schedule(Strict):
+    """When windows end. One of ``every`` and ``cron``."""
+
+    every: PositiveDuration | None = None
+    cron: str | None = None
+    start: Moment
+    end: Moment | None = None
+    catchup: bool = False
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.every is None) == (self.cron is None):
+            raise ValueError("give exactly one of every (14d) and cron (0 6 * * *)")
+        if self.cron is not None and not croniter.is_valid(self.cron):
+            raise ValueError(
+                f"cron {self.cron!r} is not a cron expression, as 0 6 * * * is: minute hour day month weekday"
+            )
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end {self.end.isoformat()} is not after start {self.start.isoformat()}")
+        return self
+
+
+class FileSource(Strict):
+    """Files of one window. ``uri`` may hold ``{home}``, ``{start:%Y-%m-%d}``, ``{end:...}`` and end in a glob."""
+
+    kind: Literal["files"]
+    format: Literal["jsonl", "csv", "parquet"]
+    uri: str
+    allow_empty: bool = False
+
+    @field_validator("uri")
+    @classmethod
+    def _fillable(cls, value: str) -> str:
+        try:
+            value.format(home="/", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 1, 2, tzinfo=UTC))
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ValueError(f"{error}; it may hold {{home}}, {{start:%Y-%m-%d}} and {{end:...}}") from None
+        return value
+
+    @field_validator("uri")
+    @classmethod
+    def _known_places(cls, value: str) -> str:
+        places = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+        if foreign := sorted(places - {"home", "start", "end"}):
+            raise ValueError(f"{{{first_of(foreign)}}}: it may hold {{home}}, {{start:%Y-%m-%d}} and {{end:%Y-%m-%d}}")
+        return value
+
+
+class TableSource(Strict):
+    """A table (or view) of any SQLAlchemy URL. ``url_env`` names the environment variable that holds the URL."""
+
+    kind: Literal["table"]
+    url_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+    table: str
+    schema_name: str | None = Field(default=None, alias="schema")
+    time_column: str
+    allow_empty: bool = False
+
+
+Source = Annotated[FileSource | TableSource, Field(discriminator="kind")]
+
+
+class Sources(Strict):
+    """Where the two logs come from. A label delivery holds the labels that *arrived* in the window."""
+
+    predictions: Source
+    labels: Source
+
+
+class PredictionColumns(Strict):
+    """Names in the prediction log. ``score`` is P(positive class) for binary, the value for regression, P(predicted)
+    for multiclass, which also needs ``predicted``. Without ``role`` every row was scored by the champion."""
+
+    id: str = "prediction_id"
+    timestamp: str = "event_time"
+    score: str = "score"
+    predicted: str | None = None
+    model_version: str = "model_version"
+    role: str | None = None
+
+
+class Label(Strict):
+    """The ground truth and how late it may be.
+
+    An event ``delay`` old has its label as a rule: training data ends there. A window is mature once ``mature_share``
+    of its labels is in; one that is not after ``max_wait`` is reported.
+    """
+
+    id: str = "prediction_id"
+    value: str = "label"
+    timestamp: str = "labelled_at"
+    classes: Annotated[list[str | int], Field(min_length=2)] | None = None
+    delay: PositiveDuration
+    mature_share: Annotated[float, Field(gt=0, le=1)]
+    max_wait: PositiveDuration
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.delay > self.max_wait:
+            raise ValueError("delay is longer than max_wait: every window would be given up before its labels are due")
+        if self.classes is not None and len({str(name) for name in self.classes}) < len(self.classes):
+            raise ValueError(f"classes: {first_of(self.classes)}: one stands twice")
+        return self
+
+
+class NumberFeature(Strict):
+    """A number. ``min`` and ``max`` are inclusive and in the unit that ``unit`` names."""
+
+    type: Literal["float", "int"]
+    min: float | None = None
+    max: float | None = None
+    unit: str | None = None
+    nullable: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+    @field_validator("min", "max", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        try:
+            return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        except OverflowError:
+            raise ValueError("is larger than a number can be") from None
+
+
+class CategoryFeature(Strict):
+    """Text from a list. ``unseen`` says what happens to a value outside ``categories``."""
+
+    type: Literal["category"]
+    categories: Annotated[list[str], Field(min_length=1)]
+    unseen: Literal["quarantine", "allow"] = "quarantine"
+    nullable: bool = False
+
+    @field_validator("categories")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"{first_of(name for name, n in Counter(value).items() if n > 1)}: stands twice")
+        return value
+
+
+class BoolFeature(Strict):
+    """True or false."""
+
+    type: Literal["bool"]
+    nullable: bool = False
+
+
+Feature = Annotated[NumberFeature | CategoryFeature | BoolFeature, Field(discriminator="type")]
+
+
+def previous_windows(schedule: Schedule, before: datetime, count: int) -> tuple[Window, ...]:
+    """The last ``count`` windows of an ``every`` schedule that end at or before ``before``, oldest first."""
+    if schedule.every is None:
+        raise ConfigError("windows can be counted for a schedule with every, not with cron")
+    n_done = (before - schedule.start) // schedule.every
+    first = max(0, n_done - count)
+    return tuple(
+        Window(start=schedule.start + i * schedule.every, end=schedule.start + (i + 1) * schedule.every)
+        for i in range(first, n_done)
+    )

@@ -1,0 +1,192 @@
+"""What is checked, measured, decided and asked for: every threshold."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from perennial.config.values import Duration, PositiveDuration, Share, Strict
+from perennial.contracts import Role
+
+
+class ExtraExpectation(Strict):
+    """Any Great Expectations expectation by its class name, with its keyword arguments."""
+
+    type: Annotated[str, Field(pattern=r"^Expect[A-Z]\w+$")]
+    level: Literal["row", "batch"]
+    kwargs: dict[str, Any] = Field(default={})
+
+
+class Validation(Strict):
+    """When a batch is too broken to publish."""
+
+    max_share_bad: Share
+    min_rows: Annotated[int, Field(ge=1)]
+    max_rows: Annotated[int, Field(ge=1)] | None = None
+    extra_columns: Literal["allow", "halt"] = "allow"
+    keep_staging: PositiveDuration = timedelta(days=30)
+    expectations: list[ExtraExpectation] = Field(default=[])
+
+
+class DriftMethod(Strict):
+    """An Evidently method name, or our ``psi_quantile``, with the distance at which a column counts as drifted."""
+
+    method: Literal["wasserstein", "jensenshannon", "hellinger", "kl_div", "psi_quantile"]
+    threshold: Annotated[float, Field(gt=0)]
+
+
+class DriftSignals(Strict):
+    """Evidently ``ValueDrift`` of every feature and of the score, on a bounded sample.
+
+    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features.
+    """
+
+    number: DriftMethod
+    category: DriftMethod
+    features_role: Role = "watch"
+    score_role: Role = "alert"
+    weighted_share: Share
+    weighted_share_role: Role = "alert"
+
+    @field_validator("category")
+    @classmethod
+    def _of_categories(cls, value: DriftMethod) -> DriftMethod:
+        if value.method == "wasserstein":
+            raise ValueError("wasserstein measures numbers; take jensenshannon, hellinger, kl_div or psi_quantile")
+        return value
+
+
+class QualitySignals(Strict):
+    """Increase over the reference (null, unseen category) or plain share (out of range, type error) per column."""
+
+    role: Role = "alert"
+    max_null_increase: Share
+    max_unseen_share: Share
+    max_out_of_range_share: Share
+    max_type_error_share: Share
+
+
+class PerformanceSignal(Strict):
+    """A bound on one metric of mature labels: an absolute one, and the loss against the champion's own holdout.
+
+    ``bound`` is a minimum where more is better (AUC, accuracy, R2) and a maximum where less is (log loss, RMSE, MAE).
+    """
+
+    role: Role
+    bound: float
+    max_loss: Annotated[float, Field(ge=0)] | None = None
+
+
+class Signals(Strict):
+    """What is measured. ``sample_rows`` bounds every sample; ``seed`` makes it the same one again."""
+
+    sample_rows: Annotated[int, Field(ge=500, le=200_000)]
+    seed: int
+    drift: DriftSignals
+    quality: QualitySignals
+    performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
+    min_labelled_rows: Annotated[int, Field(ge=30)]
+
+
+class Breaches(Strict):
+    """At least ``k`` of the last ``n`` windows, and the newest one."""
+
+    k: Annotated[int, Field(ge=1)]
+    n: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.k > self.n:
+            raise ValueError(f"k {self.k} of n {self.n} can never happen")
+        return self
+
+
+class Budget(Strict):
+    """At most ``retrains`` requests within ``per``."""
+
+    retrains: Annotated[int, Field(ge=1)]
+    per: PositiveDuration
+
+
+class Policy(Strict):
+    """When to retrain. All times are event time."""
+
+    breaches: Breaches
+    cooldown: Duration
+    min_new_labels: Annotated[int, Field(ge=1)]
+    max_age: PositiveDuration
+    budget: Budget
+
+
+class Training(Strict):
+    """What a candidate is fitted and judged on: ``train`` right before ``holdout``, both before the request."""
+
+    train: PositiveDuration
+    holdout: PositiveDuration
+    min_train_rows: Annotated[int, Field(ge=10)]
+    cv_folds: Annotated[int, Field(ge=2, le=20)]
+    seed: int
+    timeout: PositiveDuration
+    params: dict[str, str | int | float | bool] = Field(default={})
+    trusted_types: list[str] = Field(default=[])
+
+
+class MetricGate(Strict):
+    """Absolute bounds on the holdout; at least one."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("give min or max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}: nothing could pass")
+        return self
+
+
+class RelativeGate(Strict):
+    """The candidate must be better than the champion (or the constant predictor) by ``min_gain`` on the same rows."""
+
+    metric: str
+    min_gain: float
+
+
+class ReviewPolicy(Strict):
+    """Who answers for a release. ``after_rollback: manual`` asks a human for the first release after a rollback."""
+
+    mode: Literal["auto", "manual"]
+    after_rollback: Literal["auto", "manual"] = "manual"
+    deadline: PositiveDuration
+    poll_s: Annotated[float, Field(gt=0)] = 5.0
+
+
+class SignoffPolicy(Strict):
+    """The gates. Every one fails when its evidence is missing."""
+
+    metrics: Annotated[dict[str, MetricGate], Field(min_length=1)]
+    versus_champion: RelativeGate
+    min_holdout_rows: Annotated[int, Field(ge=30)]
+    min_label_coverage: Share
+    max_parity_gap: Annotated[float, Field(ge=0)]
+    parity_rows: Annotated[int, Field(ge=10, le=100_000)] = 1000
+    review: ReviewPolicy
+
+
+class Bake(Strict):
+    """The probation of a new champion over ``windows`` mature windows.
+
+    A window fails when ``metric`` crosses ``bound``, or when it is worse than the last stable version's on the same
+    rows by more than ``max_deficit``. More than ``allowed_failures`` failed windows end the bake with a rollback.
+    """
+
+    windows: Annotated[int, Field(ge=1)]
+    metric: str
+    bound: float
+    max_deficit: Annotated[float, Field(ge=0)]
+    allowed_failures: Annotated[int, Field(ge=0)] = 0
