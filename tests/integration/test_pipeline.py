@@ -224,7 +224,7 @@ def test_the_command_line_refuses_plainly(
     unknown = runner.invoke(app, ["timeline", "nobody"])
     assert (unknown.exit_code, "no such file" in unknown.stderr) == (1, True)
     zoneless = runner.invoke(app, ["run", "monitor", config.model, "--start", "2024-01-01", "--end", "2024-01-02"])
-    assert (zoneless.exit_code, "carries no time zone" in zoneless.stderr) == (1, True)
+    assert (zoneless.exit_code, "no moment with its zone" in zoneless.stderr) == (1, True)
     nothing = runner.invoke(app, ["rollback", config.model, "--reason", "test"])
     assert nothing.exit_code == 1
     assert "nothing to roll back" in nothing.stderr
