@@ -116,7 +116,7 @@ def database() -> Iterator[str]:
         else:
             from perennial.stack.postgres import temporary_postgres
 
-            with temporary_postgres(Path(folder) / "postgres") as url:
+            with temporary_postgres(Path(folder)) as url:
                 yield from _fresh(url)
 
 
