@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial import history, pipeline
-from perennial.config import ModelConfig, load_models
+from perennial.config import ModelConfig, load_models, previous_windows
 from perennial.contracts import RetrainRequest, Signoff, Window, digest_of, to_record, utc
 from perennial.errors import ConfigError, PerennialError, TransientError
 from perennial.settings import load_settings
@@ -80,13 +80,12 @@ def _now() -> datetime:
 
 def _last_window(config: ModelConfig, now: datetime) -> Window:
     schedule = config.schedule
-    if schedule.every is None:
-        raise ConfigError(f"{config.model} runs by cron: give --start and --end")
-    done = (min(now, schedule.end or now) - schedule.start) // schedule.every
-    if done < 1:
-        raise ConfigError(f"{config.model}: its first window ends at {(schedule.start + schedule.every).isoformat()}")
-    start = schedule.start + (done - 1) * schedule.every
-    return Window(start=start, end=start + schedule.every)
+    found = previous_windows(schedule, min(now, schedule.end or now), 1)
+    if not found:
+        raise ConfigError(
+            f"{config.model}: no window of its schedule is over yet; it starts {schedule.start.isoformat()}"
+        )
+    return found[-1]
 
 
 @app.command()

@@ -232,6 +232,16 @@ def test_the_command_line_refuses_plainly(
     assert (unheld.exit_code, "nothing is held" in unheld.stderr) == (1, True)
 
 
+def test_the_command_line_takes_the_last_complete_window_unless_told(
+    runtime: pipeline.Runtime, models_dir: Path, environment: dict[str, str]
+) -> None:
+    config = unique_model(models_dir, "wine_cultivar")
+    ran = CliRunner().invoke(app, ["run", "monitor", config.model, "--json"])
+    assert ran.exit_code == 1, ran.output
+    decided = json.loads(ran.stdout)
+    assert (decided["action"], decided["window"]["end"]) == ("halt", "2024-03-01T00:00:00Z")
+
+
 def test_windows_are_half_open_and_in_utc() -> None:
     window = Window(start=day(0).start, end=day(0).start + timedelta(hours=1))
     assert window.key == "20240101T000000Z-20240101T010000Z"

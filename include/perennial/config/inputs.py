@@ -175,7 +175,9 @@ Feature = Annotated[NumberFeature | CategoryFeature | BoolFeature, Field(discrim
 def previous_windows(schedule: Schedule, before: datetime, count: int) -> tuple[Window, ...]:
     """The last ``count`` windows of an ``every`` schedule that end at or before ``before``, oldest first."""
     if schedule.every is None:
-        raise ConfigError("windows can be counted for a schedule with every, not with cron")
+        raise ConfigError(
+            "windows can be counted for a schedule with every, not with cron: give both ends of the window"
+        )
     n_done = (before - schedule.start) // schedule.every
     first = max(0, n_done - count)
     return tuple(
