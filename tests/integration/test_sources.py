@@ -93,6 +93,19 @@ def test_window_of_a_table_elsewhere(wine: ModelConfig, store: Store, home: Path
     assert account.n_published == 40, verdict.reason
 
 
+def test_text_that_does_not_sort_by_time_halts(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'served.db'}"
+    fill_table(url, moments=False)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        spaced = sa.text("""UPDATE "Served Log" SET event_time = replace(event_time, 'T', ' ') WHERE rowid <= 3""")
+        connection.execute(spaced)
+    engine.dispose()
+    batch, verdict, account = take(table_model(wine), home, store, table_urls={"SERVED_URL": url})
+    assert (verdict.verdict, account.n_published) == ("halt", 0)
+    assert "event_time is text, and 3 of its values" in str(batch.problem)
+
+
 def test_table_problems_are_named(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'served.db'}"
     fill_table(url, moments=False)

@@ -81,6 +81,7 @@ def read_table(
     try:
         with unavailable(url.host or str(url.database), url.port):
             table = _reflect(engine, source)
+            _refuse_unsortable(engine, table.c[source.time_column], source)
             findings.saw(table.columns.keys())
             query = _window_query(table, source, window, declared)
             rows = _through_adbc(engine, url, query, there.store) if postgres else _through_cursor(engine, query)
@@ -116,6 +117,20 @@ def _reflect(engine: sa.Engine, source: TableSource) -> sa.Table:
             f"it has {first_of(table.columns.keys(), most=20)}"
         )
     return table
+
+
+def _refuse_unsortable(engine: sa.Engine, time: sa.Column[Any], source: TableSource) -> None:
+    """Text sorts by its letters: only one way of writing moments sorts by time. Raises Unusable for any other."""
+    if not isinstance(time.type, sa.String):
+        return
+    sortable = sa.and_(time.like("____-__-__T__:__:__%"), sa.or_(time.like("%+00:00"), time.like("%Z")))
+    with engine.connect() as connection:
+        n_bad = connection.scalar(sa.select(sa.func.count()).where(time.is_not(None), sa.not_(sortable)))
+    if n_bad:
+        raise Unusable(
+            f"table {source.table}: {source.time_column} is text, and {n_bad} of its values are not written like "
+            "2024-01-01T00:00:00+00:00, so that they do not sort by time; give a view with a timestamp column"
+        )
 
 
 def _window_query(table: sa.Table, source: TableSource, window: Window, declared: tuple[str, ...]) -> sa.Select[Any]:
