@@ -45,7 +45,7 @@ for config in declared_models():
 
         decided >> [
             EmptyOperator(task_id="stay", task_display_name="Stay"),
-            monitor.halt(decided["decision"]),
+            monitor.halt(model, decided["decision"]),
             monitor.rollback(model, decided["decision"]),
             TriggerDagRunOperator(
                 task_id="retrain",

@@ -17,7 +17,7 @@ for config in declared_models():
         fitted = retrain.fit.override(execution_timeout=retrain.fit_timeout(config))(model, request, frozen)
         evaluation = retrain.evaluate(model, fitted, frozen)
         candidate = linked(retrain.register(model, fitted, frozen))
-        signoff = linked(retrain.gates(model, request, candidate, evaluation, frozen))
+        signoff = linked(retrain.sign_off(model, request, candidate, evaluation, frozen))
         review = ReviewSensor(task_id="review", task_display_name="Review", model=model, signoff=signoff)
         release = linked(retrain.promote(model, request, signoff, review.output))
         outcome = retrain.conclude(model, request)

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from perennial import config
 from perennial.config import values
+from perennial.statistics.metrics import METRICS
 
 TARGET = Path(__file__).parent / "reference" / "model-yaml.md"
 INTRODUCTION = """# model.yaml
@@ -175,9 +176,9 @@ def _anchor(record: type[BaseModel]) -> str:
 
 def _metrics() -> str:
     rows = [
-        f"| {task} | `{name}` | {'more' if more else 'less'} |"
-        for task, metrics in config.METRICS.items()
-        for name, more in metrics.items()
+        f"| {task} | `{name}` | {'more' if metric.more_is_better else 'less'} |"
+        for task, metrics in METRICS.items()
+        for name, metric in metrics.items()
     ]
     reserved = ", ".join(f"`{name}`" for name in sorted(config.RESERVED))
     return "\n".join(

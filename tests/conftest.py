@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from perennial.config import ModelConfig, load_model
 from perennial.store import Store, open_store
 from perennial.store.migrate import migrate
-from perennial.store.schema import ensure_data_tables
+from perennial.store.tables import ensure_data_tables
 
 # the same examples every time, and no failure because the machine is busy
 hypothesis.settings.register_profile("perennial", deadline=None, derandomize=True)

@@ -1,6 +1,6 @@
 """Small registered versions with their signoffs, and releases in a process of their own that is killed on the way.
 
-``python -m releases <json>`` runs one release and kills itself with SIGKILL at the step named ``die_at``.
+``python -m releases <json>`` runs one release and kills itself with SIGKILL at the checkpoint named ``die_at``.
 """
 
 import json
@@ -89,7 +89,7 @@ def made_stable(
 
 
 def run_and_die(folder: Path, store: Store, home: Path, registry: Registry, *, die_at: str, **call: Any) -> None:
-    """Run a release in a process of its own and see it die by SIGKILL at a step."""
+    """Run a release in a process of its own and see it die by SIGKILL at a checkpoint."""
     order = {
         "folder": str(folder),
         "database_url": store.libpq_uri,
@@ -105,8 +105,8 @@ def run_and_die(folder: Path, store: Store, home: Path, registry: Registry, *, d
 
 
 def _main(order: dict[str, Any]) -> None:
-    def die_at(step: str) -> None:
-        if step == order["die_at"]:
+    def die_at(reached: str) -> None:
+        if reached == order["die_at"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     config = load_model(Path(order["folder"]))
@@ -122,12 +122,12 @@ def _main(order: dict[str, Any]) -> None:
             registry=registry,
             actor="policy",
             at=signoff.as_of,
-            step=die_at,
+            checkpoint=die_at,
         )
     else:
         call = order["rollback"]
         at = datetime.fromisoformat(call.pop("at"))
-        roll_back(config, store=store, registry=registry, at=at, step=die_at, **call)
+        roll_back(config, store=store, registry=registry, at=at, checkpoint=die_at, **call)
 
 
 def as_order(signoff: Signoff) -> dict[str, Any]:

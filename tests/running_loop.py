@@ -11,17 +11,18 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+import stack
 from dag_files import declare
 from demo.airflow import Airflow, wait_for
-from perennial import pipeline, stack
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Window
+from perennial.pipeline import Runtime, open_runtime
 from perennial.settings import load_settings
-from perennial.stack import Ports, StackLayout
-from perennial.stack.credentials import load
-from perennial.stack.layout import free_port
 from perennial.store import ledger
 from perennial.store.schema import predictions_table
+from stack import Ports, StackLayout
+from stack.credentials import load
+from stack.layout import free_port
 
 MODEL = "wine_cultivar"
 MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
@@ -35,7 +36,7 @@ class Loop:
     home: Path
     airflow: Airflow
     mlflow: httpx.Client
-    runtime: pipeline.Runtime
+    runtime: Runtime
 
     @property
     def config(self) -> ModelConfig:
@@ -99,7 +100,7 @@ def running_loop(folder: Path, **replaced: str) -> Iterator[Loop]:
         try:
             status = stack.up(layout)
             airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)
-            runtime = pipeline.open_runtime(load_settings())
+            runtime = open_runtime(load_settings())
             with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30) as mlflow:
                 yield Loop(layout.home, airflow, mlflow, runtime)
             runtime.store.close()

@@ -13,11 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from demo import flights, story
 from demo.airflow import FINISHED, Airflow, wait_for
 from demo.deliveries import Feed, write
-from perennial import history, pipeline
-from perennial.cli import COLOURS, timeline_table
+from perennial.cli.printing import COLOURS, timeline_table
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
 from perennial.errors import PerennialError, StackError
+from perennial.pipeline import Case, open_runtime
+from perennial.pipeline.timeline import timeline
 from perennial.registry.versions import alias_version
 from perennial.settings import load_settings
 from perennial.stack.credentials import load as load_credentials
@@ -35,10 +36,14 @@ class Replay:
     """One replay against a running stack."""
 
     airflow: Airflow
-    runtime: pipeline.Runtime
-    config: ModelConfig
+    case: Case
     feed: Feed
     console: Console
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model that is replayed."""
+        return self.case.config
 
     def window(self, number: int) -> Window:
         """Window ``number`` of the schedule, counted from 0."""
@@ -96,7 +101,7 @@ class Replay:
             f"the run {run_id} of {MONITOR}",
             deadline_s=RUN_DEADLINE_S,
         )
-        entries = ledger.entries(self.runtime.store, MODEL, kinds=["decision"])
+        entries = ledger.entries(self.case.store, MODEL, kinds=["decision"])
         decisions = [from_record(Decision, entry.payload["decision"]) for entry in entries]
         is_red = self.airflow.run_state(MONITOR, run_id) == "failed"
         mine = [found for found in decisions if found.window == window and (found.action == "halt") == is_red]
@@ -110,7 +115,7 @@ class Replay:
     def await_retrain(self, run_id: str) -> None:
         """Wait until the retrain run is over or waits for its reviewer, and say what came of it."""
 
-        def settled() -> bool:
+        def over_or_waiting() -> bool:
             if self.airflow.run_state(RETRAIN, run_id) in FINISHED:
                 return True
             states = (
@@ -118,12 +123,12 @@ class Replay:
             )
             return states.get(REVIEW_TASK) == "deferred"
 
-        wait_for(settled, f"the run {run_id} of {RETRAIN}", deadline_s=RUN_DEADLINE_S)
+        wait_for(over_or_waiting, f"the run {run_id} of {RETRAIN}", deadline_s=RUN_DEADLINE_S)
         if self.airflow.run_state(RETRAIN, run_id) == "failed":
             raise StackError(f"the run {run_id} of {RETRAIN} failed; see its red task in Airflow")
         outcomes = [
             entry.reason
-            for entry in ledger.entries(self.runtime.store, MODEL, kinds=["retrain_outcome"])
+            for entry in ledger.entries(self.case.store, MODEL, kinds=["retrain_outcome"])
             if from_record(RetrainRequest, entry.payload).run_id == run_id
         ]
         self.say(f"  {escape(outcomes[-1]) if outcomes else 'the candidate waits for its review in MLflow'}")
@@ -131,13 +136,11 @@ class Replay:
     def acknowledge(self, window: Window) -> None:
         """Play the operator who found the cause: the held stretch is left out of training from here on."""
         cause = "the label feed sent on-time under the name late; mended upstream"
-        for hold in self.runtime.state(MODEL).holds:
+        for hold in self.case.state().holds:
             if not hold.acknowledged:
                 self.say(f"[cyan]operator[/cyan]: acknowledges the hold: {cause}")
-                pipeline.acknowledge(
-                    self.config,
+                self.case.acknowledge(
                     hold.entry_id,
-                    runtime=self.runtime,
                     actor="operator",
                     reason=cause,
                     exclude=True,
@@ -154,15 +157,14 @@ def open_replay(console: Console) -> Replay:
     settings = load_settings()
     if settings.airflow_url is None:
         raise StackError("no Airflow: start the local stack with `make up`")
-    runtime = pipeline.open_runtime(settings)
-    config = runtime.config(MODEL)
-    pipeline.prepare(config, runtime=runtime)
+    case = open_runtime(settings).case(MODEL)
+    case.prepare()
     credentials = load_credentials(StackLayout(home=settings.home).credentials_file)
     airflow = Airflow.login(settings.airflow_url, "admin", credentials.airflow_admin_password)
     for dag_id in (MONITOR, RETRAIN, f"{MODEL}__rollback", "perennial__maintenance"):
         airflow.unpause(dag_id)
     frame = flights.load_flights(settings.home / "demo")
-    return Replay(airflow, runtime, config, Feed(frame, settings.home, config, runtime.registry), console)
+    return Replay(airflow, case, Feed(frame, settings.home, case.config, case.registry), console)
 
 
 def main() -> None:
@@ -179,19 +181,19 @@ def main() -> None:
     except PerennialError as error:
         Console(stderr=True).print(f"{type(error).__name__}: {error}", markup=False)
         raise SystemExit(1) from error
-    console.print(timeline_table(history.timeline(replay.config, store=replay.runtime.store)))
+    console.print(timeline_table(timeline(replay.config, store=replay.case.store)))
     for line in closing(replay):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def closing(replay: Replay) -> tuple[str, ...]:
     """Where to look now, and what waits for the reader."""
-    settings = replay.runtime.settings
+    settings = replay.case.settings
     lines = [
         f"Airflow: {settings.airflow_url}   MLflow: {settings.mlflow_uri}   logins: "
         f"{StackLayout(home=settings.home).credentials_file}"
     ]
-    if challenger := alias_version(replay.runtime.registry, MODEL, "challenger"):
+    if challenger := alias_version(replay.case.registry, MODEL, "challenger"):
         lines.append(
             f"Version {challenger} awaits your review at {settings.mlflow_uri}/#/models/{MODEL}/versions/{challenger}: "
             "set its tag signoff to approved or rejected, and see the retrain run in Airflow go on."

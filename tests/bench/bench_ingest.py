@@ -149,7 +149,7 @@ def ours(home: Path, url: str, n_rows: int) -> dict[str, float]:
     from perennial.ingest.stage import stage
     from perennial.store import open_store
     from perennial.store.migrate import migrate
-    from perennial.store.schema import ensure_data_tables
+    from perennial.store.tables import ensure_data_tables
     from perennial.validation.audit import audit
 
     config = model(home / "models")

@@ -192,9 +192,10 @@ def performance_read(store: Store, config: ModelConfig, n_rows: int, times: int)
 
 def drift(config: ModelConfig, times: int) -> dict[str, Any]:
     """Our drift of one sample, from Arrow to signals and page, against bare ``ValueDrift`` on pandas frames."""
+    from perennial.monitoring.signals import subject_of
+
     from perennial.monitoring.drift import drift_signals
     from perennial.monitoring.evidently_report import DataDefinition, Dataset, Report, ValueDrift
-    from perennial.monitoring.signals import subject_of
 
     sides = []
     for seed, n_rows in ((1, config.signals.sample_rows), (2, 2 * config.signals.sample_rows)):

@@ -57,7 +57,7 @@ def test_a_bake_is_settled_before_the_decision_and_after_every_measure(dags):
 
 def test_no_promotion_without_gates_and_review(dags):
     retrain = dags["retrain"]
-    order = ["open_request", "snapshot", "fit", "evaluate", "register", "gates", "review", "promote"]
+    order = ["open_request", "snapshot", "fit", "evaluate", "register", "sign_off", "review", "promote"]
     for earlier, later in pairwise(order):
         assert earlier in retrain.get_task(later).upstream_task_ids
     assert retrain.get_task("promote").trigger_rule == "all_success"

@@ -68,7 +68,7 @@ def test_half_a_form_is_completed_from_a_schedule_of_one_length_only():
     ("params", "said"),
     [
         ({}, "give window_start and window_end"),
-        ({"window_start": "2013-01-15T00:00:00", "window_end": "2013-01-29T00:00:00Z"}, "no time zone"),
+        ({"window_start": "2013-01-15T00:00:00", "window_end": "2013-01-29T00:00:00Z"}, "no moment with its zone"),
         ({"window_start": "2013-01-15T00:00:00Z", "window_end": "2013-01-15T00:00:00Z"}, "not after its start"),
         ({"window_start": "soon", "window_end": "2013-01-15T00:00:00Z"}, "window_start = 'soon'"),
     ],

@@ -124,7 +124,7 @@ def a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop: Loop) -> None:
     path.write_text(declared.replace("min_holdout_rows: 50", "min_holdout_rows: 100000"), encoding="utf-8")
     states = loop.run(RETRAIN, "too_strict", {"reason": "how strict are the gates?"})
     path.write_text(declared, encoding="utf-8")
-    assert (states["gates"], states["review"], states["promote"], states["conclude"]) == (
+    assert (states["sign_off"], states["review"], states["promote"], states["conclude"]) == (
         *("success", "skipped", "skipped", "success"),
     )
     assert "100000" in loop.log(RETRAIN, "too_strict", "review")

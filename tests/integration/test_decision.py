@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from logs import day
 from perennial.config import ModelConfig
-from perennial.contracts import Decision, Fit, ReleaseState, Window, to_record
+from perennial.contracts import Decision, Lineage, ReleaseState, Window, to_record
 from perennial.decision.facts import Facts, gather
 from perennial.decision.policy import decide
 from perennial.decision.record import entry_of, record, record_request, recorded, request_of
@@ -19,8 +19,10 @@ CHAMPION = ReleaseState(
     model="replaced",
     champion="2",
     champion_since=day(4).end,
-    fits={
-        "2": Fit(train=Window(start=day(0).start, end=day(3).start), holdout=Window(start=day(3).start, end=day(4).end))
+    lineages={
+        "2": Lineage(
+            train=Window(start=day(0).start, end=day(3).start), holdout=Window(start=day(3).start, end=day(4).end)
+        )
     },
     stable=("2",),
 )

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import insert
 
 from logs import day
+from perennial.bake.settlement import BakeWindow, apart, settle
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Signoff, Window, to_record
 from perennial.errors import ReleaseError
 from perennial.registry import Registry, alias_version, delete_alias
 from perennial.registry.versions import get_version
-from perennial.release.bake import BakeWindow, apart, settle
 from perennial.release.promote import promote
 from perennial.release.reconcile import reconcile
 from perennial.release.rollback import roll_back
@@ -121,8 +121,7 @@ def test_an_approval_does_not_revive_when_the_champion_it_was_given_against_come
     assert rolled_back(wine, store, registry) == first
     with pytest.raises(ReleaseError, match="approval expired: rollback to version 1 happened since"):
         promote(wine, old, approval(old), store=store, registry=registry, actor="policy", at=old.as_of)
-    state = ledger.release_state(store, wine.model)
-    answer = read_review(wine, old, registry=registry, store=store, state=state)
+    answer = read_review(wine, old, registry=registry, store=store)
     assert answer is not None
     assert answer.verdict == "rejected"
     assert "another release happened" in answer.reason
@@ -160,13 +159,12 @@ def test_overlapping_windows_are_one_piece_of_evidence_in_a_bake(
             row |= {"as_of": day(18).end, "version": second, "role": "alert", "status": "ok", "value": 0.0}
             with store.begin() as connection:
                 connection.execute(insert(schema.signals).values(**row, threshold=0.1))
-    state = ledger.release_state(store, wine.model)
-    assert settle(wine, state=state, store=store, registry=registry, at=day(18).end) == "running"
+    assert settle(wine, store=store, at=day(18).end) == "running"
 
 
 @pytest.mark.parametrize("failed_first", [True, False])
 def test_a_failed_window_is_not_hidden_by_one_that_overlaps_it(failed_first: bool) -> None:
     whole, half = day(17), Window(start=day(17).start, end=day(17).start + timedelta(hours=12))
-    failed = BakeWindow(window=whole if failed_first else half, verdict="failed", detail="")
-    passed = BakeWindow(window=half if failed_first else whole, verdict="passed", detail="")
+    failed = BakeWindow(window=whole if failed_first else half, outcome="failed", detail="")
+    passed = BakeWindow(window=half if failed_first else whole, outcome="passed", detail="")
     assert apart([failed, passed]) == apart([passed, failed]) == (failed,)

@@ -19,16 +19,18 @@ from monitored import (
     release,
     serving,
 )
+from perennial.bake.measuring import measure_bake
 from perennial.config import ModelConfig
-from perennial.contracts import Fit, ReleaseState, Signal, Window
+from perennial.contracts import Lineage, ReleaseState, Signal, Window
 from perennial.errors import RegistryUnavailable
+from perennial.evidence.samples import read_sample
 from perennial.monitoring.drift import measure_drift, report_path
 from perennial.monitoring.performance import measure_performance
 from perennial.monitoring.quality import measure_quality
-from perennial.monitoring.rows import read_sample
 from perennial.registry import Registry, features_frame
 from perennial.store import Store
-from perennial.store.schema import ensure_data_tables, signals
+from perennial.store.schema import signals
+from perennial.store.tables import ensure_data_tables
 
 
 @pytest.fixture
@@ -284,6 +286,12 @@ def test_performance_of_a_sample_is_that_of_its_window(store: Store, diabetes: M
     assert found["performance/rmse"].detail == "3000 labelled rows"
 
 
+def bake_of(
+    config: ModelConfig, number: int, *, store: Store, registry: Registry, state: ReleaseState
+) -> tuple[Signal, ...]:
+    return measure_bake(config, day(number), store=store, registry=registry, state=state)
+
+
 def constant(config: ModelConfig, value: float) -> DummyRegressor:
     rows = features_frame(config, feature_table(config, log_of(config, 0)))
     return DummyRegressor(strategy="constant", constant=value).fit(rows, np.zeros(len(rows)))
@@ -294,11 +302,11 @@ def test_a_bake_compares_the_champion_with_the_last_stable_version_on_the_same_r
 ) -> None:
     stable = release(diabetes, registry, estimator=constant(diabetes, 150.0))
     champion = release(diabetes, registry, reference=reference_of(diabetes), importance=even_importance(diabetes))
-    state = serving(diabetes, champion, champion_since=day(1).start, in_bake=True, stable=("77", stable), fits={})
+    state = serving(diabetes, champion, champion_since=day(1).start, in_bake=True, stable=("77", stable), lineages={})
     frames = [log_of(diabetes, number).assign(model_version=champion) for number in range(2)]
     for number, frame in enumerate(frames):
         publish_day(store, diabetes, number, frame)
-    found = performance_of(diabetes, 1, store=store, registry=registry, state=state)
+    found = bake_of(diabetes, 1, store=store, registry=registry, state=state)
     assert not [name for name in by_name(found, day(0)) if name.startswith("bake/")]
     baked = by_name(found, day(1))
     label, score = frames[1]["label"], frames[1]["score"]
@@ -316,7 +324,7 @@ def test_a_champion_worse_than_stable_breaches_its_bake(
     state = serving(diabetes, "2", in_bake=True, stable=(stable,))
     frame = log_of(diabetes, 0)
     publish_day(store, diabetes, 0, frame.assign(model_version="2", score=frame["label"] + 300.0))
-    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    found = by_name(bake_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
     assert found["bake/rmse"].status == found["bake/rmse_vs_stable"].status == "breached"
 
 
@@ -325,7 +333,7 @@ def test_a_stable_version_that_is_gone_leaves_the_comparison_unknown(
 ) -> None:
     state = serving(diabetes, "2", in_bake=True, stable=("1",))
     publish_day(store, diabetes, 0, log_of(diabetes, 0).assign(model_version="2"))
-    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    found = by_name(bake_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
     assert found["bake/rmse"].status == "ok"
     assert found["bake/rmse_vs_stable"].status == "unknown"
     assert "stable version 1 could not score the rows" in found["bake/rmse_vs_stable"].detail
@@ -335,10 +343,10 @@ def test_a_stable_version_with_other_files_than_it_was_promoted_with_is_no_compa
     store: Store, diabetes: ModelConfig, registry: Registry
 ) -> None:
     stable = release(diabetes, registry, estimator=constant(diabetes, 150.0))
-    promoted = Fit(train=day(0), holdout=day(1), artifact_digest="0" * 64)
-    state = serving(diabetes, "2", in_bake=True, stable=(stable,), fits={stable: promoted})
+    promoted = Lineage(train=day(0), holdout=day(1), artifact_digest="0" * 64)
+    state = serving(diabetes, "2", in_bake=True, stable=(stable,), lineages={stable: promoted})
     publish_day(store, diabetes, 0, log_of(diabetes, 0).assign(model_version="2"))
-    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    found = by_name(bake_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
     assert found["bake/rmse_vs_stable"].status == "unknown"
     assert "its files have the digest" in found["bake/rmse_vs_stable"].detail
 
@@ -348,14 +356,14 @@ def test_a_first_champion_bakes_against_its_bound_alone(
 ) -> None:
     state = serving(diabetes, "1", in_bake=True)
     publish_day(store, diabetes, 0, log_of(diabetes, 0))
-    found = by_name(performance_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
+    found = by_name(bake_of(diabetes, 0, store=store, registry=registry, state=state), day(0))
     assert {name for name in found if name.startswith("bake/")} == {"bake/rmse"}
 
 
 def test_a_baked_window_that_never_matures_is_unknown(store: Store, diabetes: ModelConfig, registry: Registry) -> None:
     state = serving(diabetes, "2", in_bake=True, stable=("1",))
     publish_predictions(store, diabetes, day(0), log_of(diabetes, 0).assign(model_version="2"))
-    found = by_name(performance_of(diabetes, 3, store=store, registry=registry, state=state), day(0))
+    found = by_name(bake_of(diabetes, 3, store=store, registry=registry, state=state), day(0))
     assert found["bake/rmse"].status == found["bake/rmse_vs_stable"].status == "unknown"
 
 

@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 
 from conftest import unique_model
 from logs import day, deliver, delivery
-from perennial import history, pipeline
 from perennial.cli import app
 from perennial.config import ModelConfig
-from perennial.contracts import Decision, Release, RetrainRequest, Signoff, Window, from_record
+from perennial.contracts import Decision, RetrainRequest, Window, from_record
 from perennial.errors import IntegrityError, RegistryUnavailable, StoreUnavailable
+from perennial.pipeline import Runtime, loops, open_runtime
+from perennial.pipeline.loops import Retrained
+from perennial.pipeline.timeline import timeline
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias
 from perennial.settings import Settings
@@ -45,25 +47,25 @@ def environment(
 
 
 @pytest.fixture
-def runtime(environment: dict[str, str], store: Store) -> pipeline.Runtime:
+def runtime(environment: dict[str, str], store: Store) -> Runtime:
     settings = Settings(
         home=Path(environment["PERENNIAL_HOME"]),
         models_dir=Path(environment["PERENNIAL_MODELS_DIR"]),
         database_url=environment["PERENNIAL_DATABASE_URL"],
         mlflow_uri=environment["MLFLOW_TRACKING_URI"],
     )
-    return pipeline.Runtime(store, Registry(environment["MLFLOW_TRACKING_URI"]), settings)
+    return Runtime(store, Registry(environment["MLFLOW_TRACKING_URI"]), settings)
 
 
-def play(config: ModelConfig, template: str, number: int, runtime: pipeline.Runtime, **changes: Any) -> Decision:
+def play(config: ModelConfig, template: str, number: int, runtime: Runtime, **changes: Any) -> Decision:
     """Deliver one day, scored by whoever is champion, and run the monitor over it."""
     champion = alias_version(runtime.registry, config.model, "champion") or "legacy"
     frame = delivery(template, day(number), seed=number).assign(model_version=champion, **changes)
     deliver(runtime.settings.home, template, day(number), frame)
-    return pipeline.monitor(config, day(number), runtime=runtime)
+    return loops.monitor(runtime.case(config), day(number))
 
 
-def request_of(decision: Decision, runtime: pipeline.Runtime) -> RetrainRequest:
+def request_of(decision: Decision, runtime: Runtime) -> RetrainRequest:
     """The request that stands in the ledger for a decision to retrain."""
     wanted = ledger.entries(runtime.store, decision.model, kinds=["retrain_request"])
     (found,) = [entry for entry in wanted if entry.payload["run_id"] == decision.retrain_run_id]
@@ -72,21 +74,21 @@ def request_of(decision: Decision, runtime: pipeline.Runtime) -> RetrainRequest:
 
 @pytest.mark.parametrize("template", ["wine_cultivar", "diabetes_progress"])
 def test_the_loop_bootstraps_and_bakes_without_knowing_flights(
-    template: str, runtime: pipeline.Runtime, models_dir: Path
+    template: str, runtime: Runtime, models_dir: Path
 ) -> None:
     config = unique_model(models_dir, template)
     actions = []
-    released: list[Release | Signoff] = []
+    released: list[Retrained] = []
     for number in range(N_DAYS):
         decision = play(config, template, number, runtime)
         actions.append(decision.action)
         if decision.action == "retrain":
-            released.append(pipeline.retrain(config, request_of(decision, runtime), runtime=runtime))
+            released.append(loops.retrain(runtime.case(config), request_of(decision, runtime)))
     assert actions[:3] == ["stay", "stay", "retrain"]
-    assert isinstance(released[0], Release)
-    state = pipeline.verify(config, runtime=runtime)
+    assert released[0].ended == "promoted"
+    state = runtime.case(config).verify()
     assert state.stable[:1] == ("1",)
-    told = history.timeline(config, store=runtime.store)
+    told = timeline(config, store=runtime.store)
     assert len(told) == N_DAYS
     assert all(row.n_published == row.n_staged == 120 for row in told)
     assert (told[2].champion, told[2].stable) == ("1", None)
@@ -94,20 +96,18 @@ def test_the_loop_bootstraps_and_bakes_without_knowing_flights(
     assert any(config.bake.metric in row.performance for row in told)
 
 
-def test_running_everything_again_changes_nothing(runtime: pipeline.Runtime, models_dir: Path) -> None:
+def test_running_everything_again_changes_nothing(runtime: Runtime, models_dir: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     first = play(config, "wine_cultivar", 0, runtime)
     before = ledger.entries(runtime.store, config.model)
-    assert pipeline.monitor(config, day(0), runtime=runtime) == first
+    assert loops.monitor(runtime.case(config), day(0)) == first
     assert ledger.entries(runtime.store, config.model) == before
     assert count(config, runtime) == 120
 
 
-def test_two_monitor_runs_at_once_end_like_one(
-    runtime: pipeline.Runtime, environment: dict[str, str], models_dir: Path
-) -> None:
+def test_two_monitor_runs_at_once_end_like_one(runtime: Runtime, environment: dict[str, str], models_dir: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
-    pipeline.prepare(config, runtime=runtime)
+    runtime.case(config).prepare()
     deliver(runtime.settings.home, "wine_cultivar", day(0), delivery("wine_cultivar", day(0)))
     window = day(0)
     command = [sys.executable, "-c", "from perennial.cli import main; main()", "run", "monitor", config.model, "--json"]
@@ -129,51 +129,45 @@ def test_two_monitor_runs_at_once_end_like_one(
     assert len(ledger.entries(runtime.store, config.model, kinds=["decision"])) == 1
 
 
-def test_a_broken_delivery_halts_and_its_mended_one_is_decided_anew(
-    runtime: pipeline.Runtime, models_dir: Path
-) -> None:
+def test_a_broken_delivery_halts_and_its_mended_one_is_decided_anew(runtime: Runtime, models_dir: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     frame = delivery("wine_cultivar", day(0))
     deliver(runtime.settings.home, "wine_cultivar", day(0), frame.rename(columns={"hue": "shade"}))
-    halted = pipeline.monitor(config, day(0), runtime=runtime)
+    halted = loops.monitor(runtime.case(config), day(0))
     assert halted.action == "halt"
     assert "missing [hue]" in halted.reasons[0]
     deliver(runtime.settings.home, "wine_cultivar", day(0), frame)
-    assert pipeline.monitor(config, day(0), runtime=runtime).action == "stay"
-    rows = history.timeline(config, store=runtime.store)
+    assert loops.monitor(runtime.case(config), day(0)).action == "stay"
+    rows = timeline(config, store=runtime.store)
     assert [(row.action, row.n_published) for row in rows] == [("halt", 0), ("stay", 120)]
 
 
-def test_a_missing_delivery_is_a_halt_that_says_where_it_looked(runtime: pipeline.Runtime, models_dir: Path) -> None:
+def test_a_missing_delivery_is_a_halt_that_says_where_it_looked(runtime: Runtime, models_dir: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
-    decision = pipeline.monitor(config, day(3), runtime=runtime)
+    decision = loops.monitor(runtime.case(config), day(3))
     assert decision.action == "halt"
     assert "2024-01-04" in decision.reasons[0]
 
 
-def test_a_hand_moved_alias_halts_the_monitor_and_fails_verification(
-    runtime: pipeline.Runtime, models_dir: Path
-) -> None:
+def test_a_hand_moved_alias_halts_the_monitor_and_fails_verification(runtime: Runtime, models_dir: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     for number in range(3):
         decision = play(config, "wine_cultivar", number, runtime)
     for run_id in ("first", "second"):
         asked = RetrainRequest(model=config.model, run_id=run_id, as_of=day(number).end, cause="test", requested_by="t")
-        pipeline.retrain(config, asked, runtime=runtime)
+        loops.retrain(runtime.case(config), asked)
     assert decision.action == "retrain"
     set_alias(runtime.registry, config.model, "champion", "2")
     with pytest.raises(IntegrityError, match="alias champion is on version 2, the ledger's champion is"):
-        pipeline.verify(config, runtime=runtime)
+        runtime.case(config).verify()
     assert play(config, "wine_cultivar", number + 1, runtime).action == "halt"
 
 
-def test_unreachable_servers_are_transient_and_name_themselves(
-    runtime: pipeline.Runtime, models_dir: Path, home: Path
-) -> None:
+def test_unreachable_servers_are_transient_and_name_themselves(runtime: Runtime, models_dir: Path, home: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     settings = runtime.settings.model_copy(update={"database_url": None, "mlflow_uri": "http://127.0.0.1:9"})
     with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:9"):
-        pipeline.alias(config, runtime=pipeline.Runtime(runtime.store, Registry("http://127.0.0.1:9"), settings))
+        Runtime(runtime.store, Registry("http://127.0.0.1:9"), settings).case(config).alias()
     lost = Settings(
         home=home,
         models_dir=models_dir,
@@ -181,18 +175,16 @@ def test_unreachable_servers_are_transient_and_name_themselves(
         mlflow_uri="http://127.0.0.1:9",
     )
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9") as caught:
-        pipeline.monitor(config, day(0), runtime=pipeline.open_runtime(lost))
+        loops.monitor(open_runtime(lost).case(config), day(0))
     assert "hunter2" not in str(caught.value)
 
 
-def count(config: ModelConfig, runtime: pipeline.Runtime) -> int:
+def count(config: ModelConfig, runtime: Runtime) -> int:
     with runtime.store.begin() as connection:
         return connection.scalar(select(func.count()).select_from(predictions_table(config))) or 0
 
 
-def test_the_command_line_tells_the_same_story(
-    runtime: pipeline.Runtime, models_dir: Path, environment: dict[str, str]
-) -> None:
+def test_the_command_line_tells_the_same_story(runtime: Runtime, models_dir: Path, environment: dict[str, str]) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     window = day(0)
     deliver(runtime.settings.home, "wine_cultivar", window, delivery("wine_cultivar", window))
@@ -215,11 +207,9 @@ def test_the_command_line_tells_the_same_story(
         assert shown.exit_code == 0, shown.output
 
 
-def test_the_command_line_refuses_plainly(
-    runtime: pipeline.Runtime, models_dir: Path, environment: dict[str, str]
-) -> None:
+def test_the_command_line_refuses_plainly(runtime: Runtime, models_dir: Path, environment: dict[str, str]) -> None:
     config = unique_model(models_dir, "wine_cultivar")
-    pipeline.prepare(config, runtime=runtime)
+    runtime.case(config).prepare()
     runner = CliRunner()
     unknown = runner.invoke(app, ["timeline", "nobody"])
     assert (unknown.exit_code, "no such file" in unknown.stderr) == (1, True)
@@ -233,7 +223,7 @@ def test_the_command_line_refuses_plainly(
 
 
 def test_the_command_line_takes_the_last_complete_window_unless_told(
-    runtime: pipeline.Runtime, models_dir: Path, environment: dict[str, str]
+    runtime: Runtime, models_dir: Path, environment: dict[str, str]
 ) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     ran = CliRunner().invoke(app, ["run", "monitor", config.model, "--json"])

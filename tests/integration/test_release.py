@@ -12,15 +12,15 @@ from sqlalchemy import insert
 
 from conftest import free_port
 from logs import day
+from perennial.bake.settlement import settle
 from perennial.config import ModelConfig
 from perennial.contracts import BakeState, LedgerEntry, Release, ReleaseState, Signoff
 from perennial.errors import IntegrityError, RegistryUnavailable, ReleaseError
 from perennial.registry import Registry, alias_version, delete_alias, set_alias
 from perennial.registry.versions import version_tags
-from perennial.release.bake import settle
 from perennial.release.hold import acknowledge
 from perennial.release.promote import challenge, promote, withdraw
-from perennial.release.reconcile import divergence, reconcile
+from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
 from perennial.store import Store, ledger, schema
 from releases import approval, as_order, make_version, released, run_and_die, signed
@@ -65,8 +65,10 @@ def measured(
 
 
 def settled(config: ModelConfig, number: int, *, store: Store, registry: Registry) -> BakeState:
-    state = state_of(store, config)
-    return settle(config, state=state, store=store, registry=registry, at=day(number).end)
+    outcome = settle(config, store=store, at=day(number).end)
+    if outcome == "passed":
+        follow_bake(config, store=store, registry=registry)
+    return outcome
 
 
 def baked(
@@ -205,7 +207,7 @@ def test_an_alias_moved_by_hand_is_reported_and_left_alone(
         released(wine, signed(wine, registry, other, first), store=store, registry=registry)
     for _ in range(2):
         (said,) = reconcile(wine, store=store, registry=registry)
-        assert said == divergence(state_of(store, wine), other)
+        assert said == state_of(store, wine).divergence(other)
     assert kinds(store, wine).count("integrity") == 1
     assert aliases(registry, wine) == (other, None, first)
     set_alias(registry, wine.model, "champion", first)

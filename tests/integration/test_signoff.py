@@ -17,16 +17,26 @@ import skops.io as sio
 from conftest import free_port
 from logs import day, wine_rows
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Candidate, Evaluation, LedgerEntry, ReleaseState, Review, Signoff, Snapshot, Window
+from perennial.contracts import (
+    Candidate,
+    Evaluation,
+    LedgerEntry,
+    ReleaseState,
+    Review,
+    Signoff,
+    Snapshot,
+    Window,
+    to_record,
+)
 from perennial.errors import RegistryUnavailable, SignoffError
 from perennial.registry import Registry, artifact_digest, features_frame, score
 from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
-from perennial.signoff.fresh import compare, parity_gap
 from perennial.signoff.gates import judge
+from perennial.signoff.parity import compare, parity_gap
 from perennial.signoff.polling import read_tag
 from perennial.signoff.review import entry_id, expire_stale, pending_signoffs, read_review, record_review
-from perennial.signoff.verdict import sign_off
+from perennial.signoff.signing import sign_off
 from perennial.store import Store, ledger
 
 NO_CHAMPION = ReleaseState(model="unused")
@@ -108,6 +118,23 @@ def evaluated(candidate: Candidate, *, accuracy: float = 0.95, baseline: str = "
         baseline_metrics={"accuracy": 0.4},
         n_paired_rows=N_ROWS,
     )
+
+
+def took_office(config: ModelConfig, version: str, store: Store) -> ReleaseState:
+    """The state after a promotion of ``version`` was written to the ledger."""
+    made_from = {"train": to_record(frozen(config).train), "holdout": to_record(frozen(config).holdout)}
+    entry = LedgerEntry(
+        entry_id=f"promotion-{config.model}-{version}",
+        model=config.model,
+        kind="promotion",
+        at=day(6).end,
+        actor="policy",
+        reason="test",
+        version=version,
+        payload={"previous": None, "intent": "none", **made_from},
+    )
+    ledger.append(store, entry)
+    return ledger.release_state(store, config.model)
 
 
 def signed(
@@ -221,7 +248,7 @@ def test_a_passed_verdict_stands_on_the_version_and_in_the_ledger(
     (entry,) = ledger.entries(store, wine.model, kinds=["signoff"])
     assert entry.entry_id == entry_id(verdict)
     assert entry.payload["signoff"]["artifact_digest"] == candidate.artifact_digest
-    answer = read_review(wine, verdict, registry=registry, store=store, state=NO_CHAMPION)
+    answer = read_review(wine, verdict, registry=registry, store=store)
     assert answer is not None
     assert (answer.verdict, answer.reviewer) == ("approved", "policy")
 
@@ -236,7 +263,7 @@ def test_a_failed_verdict_says_which_gate_and_no_tag_approves_it(
     assert "1 of 5 gates failed" in told
     assert "accuracy 0.5 is below the minimum 0.7" in told
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved"})
-    answer = read_review(manual, verdict, registry=registry, store=store, state=NO_CHAMPION)
+    answer = read_review(manual, verdict, registry=registry, store=store)
     assert answer is not None
     assert (answer.verdict, answer.reason) == ("rejected", "gates failed: metric/accuracy")
     assert pending_signoffs(manual.model, store=store) == ()
@@ -260,10 +287,10 @@ def test_an_approval_of_an_older_signoff_does_not_approve_a_newer_one(
     candidate = registered(manual, models_dir, registry)
     old = signed(manual, candidate, store=store, registry=registry)
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
-    now_served = ReleaseState(model=manual.model, champion="7")
+    now_served = took_office(manual, "7", store)
     new = signed(manual, candidate, store=store, registry=registry, state=now_served, baseline="7")
-    assert read_review(manual, new, registry=registry, store=store, state=now_served) is None
-    stale = read_review(manual, old, registry=registry, store=store, state=now_served)
+    assert read_review(manual, new, registry=registry, store=store) is None
+    stale = read_review(manual, old, registry=registry, store=store)
     assert stale is not None
     assert stale.verdict == "rejected"
     assert "champion changed from version None to version 7" in stale.reason
@@ -303,7 +330,7 @@ def test_the_first_release_after_a_rollback_waits_for_a_reviewer(
     verdict = signed(wine, candidate, store=store, registry=registry, state=state)
     assert verdict.review == "manual"
     assert version_tags(registry, wine.model, candidate.version)["signoff"] == "pending"
-    assert read_review(wine, verdict, registry=registry, store=store, state=state) is None
+    assert read_review(wine, verdict, registry=registry, store=store) is None
 
 
 def test_a_reviewers_tag_is_read_recorded_and_final(
@@ -311,7 +338,7 @@ def test_a_reviewers_tag_is_read_recorded_and_final(
 ) -> None:
     candidate = registered(manual, models_dir, registry)
     verdict = signed(manual, candidate, store=store, registry=registry)
-    given: dict[str, Any] = {"registry": registry, "store": store, "state": NO_CHAMPION}
+    given: dict[str, Any] = {"registry": registry, "store": store}
     assert read_review(manual, verdict, **given) is None
 
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "aproved"})
@@ -338,7 +365,7 @@ def test_an_approval_expires_when_the_files_changed(
     candidate = registered(manual, models_dir, registry)
     verdict = signed(manual, replace(candidate, artifact_digest="e" * 64), store=store, registry=registry)
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
-    answer = read_review(manual, verdict, registry=registry, store=store, state=NO_CHAMPION)
+    answer = read_review(manual, verdict, registry=registry, store=store)
     assert answer is not None
     assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
     assert "files changed" in answer.reason
@@ -350,7 +377,7 @@ def test_maintenance_rejects_what_nobody_answered_in_time_and_what_the_world_ove
     candidate = registered(manual, models_dir, registry)
     verdict = signed(manual, candidate, store=store, registry=registry)
     now = datetime.now(UTC)
-    given: dict[str, Any] = {"store": store, "registry": registry, "state": NO_CHAMPION}
+    given: dict[str, Any] = {"store": store, "registry": registry}
     assert expire_stale(manual, **given, now=now) == ()
 
     late = now + manual.signoff.review.deadline + timedelta(minutes=1)
@@ -361,7 +388,7 @@ def test_maintenance_rejects_what_nobody_answered_in_time_and_what_the_world_ove
     assert (tags["signoff"], tags["reviewer"]) == ("rejected", "deadline")
 
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved"})
-    assert read_review(manual, verdict, registry=registry, store=store, state=NO_CHAMPION) == expired
+    assert read_review(manual, verdict, registry=registry, store=store) == expired
 
 
 def test_maintenance_rejects_when_another_champion_serves_or_the_version_is_gone(
@@ -369,14 +396,14 @@ def test_maintenance_rejects_when_another_champion_serves_or_the_version_is_gone
 ) -> None:
     candidate = registered(manual, models_dir, registry)
     signed(manual, candidate, store=store, registry=registry)
-    served = ReleaseState(model=manual.model, champion="7")
+    served = took_office(manual, "7", store)
     now = datetime.now(UTC)
-    (overtaken,) = expire_stale(manual, store=store, registry=registry, state=served, now=now)
+    (overtaken,) = expire_stale(manual, store=store, registry=registry, now=now)
     assert overtaken.reviewer == "policy"
 
     signed(manual, candidate, store=store, registry=registry, state=served, baseline="7")
     registry.client.delete_model_version(manual.model, candidate.version)
-    (gone,) = expire_stale(manual, store=store, registry=registry, state=served, now=now)
+    (gone,) = expire_stale(manual, store=store, registry=registry, now=now)
     assert gone.reason == "the version is gone from the registry"
 
 
@@ -387,7 +414,7 @@ def test_a_review_without_a_signoff_in_the_ledger_is_refused(
     verdict = signed(manual, candidate, store=store, registry=registry)
     unsigned = replace(verdict, champion_seen="4")
     with pytest.raises(SignoffError, match="no signoff in the ledger"):
-        read_review(manual, unsigned, registry=registry, store=store, state=NO_CHAMPION)
+        read_review(manual, unsigned, registry=registry, store=store)
 
 
 def test_the_tag_is_polled_without_mlflow(

@@ -11,6 +11,7 @@ from perennial.errors import ConfigError, LockTimeout, StoreUnavailable
 from perennial.store import Store, bulk, ledger, open_store, schema
 from perennial.store.locks import model_lock
 from perennial.store.migrate import migrate
+from perennial.store.tables import ensure_data_tables
 
 
 def an_entry(entry_id: str = "e1") -> LedgerEntry:
@@ -86,11 +87,11 @@ def test_a_new_feature_adds_a_column_and_a_changed_type_is_refused(store: Store,
     from perennial.config import NumberFeature
 
     grown = wine.model_copy(update={"features": {**wine.features, "ph": NumberFeature(type="float")}})
-    schema.ensure_data_tables(store, grown)
-    schema.ensure_data_tables(store, grown)
+    ensure_data_tables(store, grown)
+    ensure_data_tables(store, grown)
     changed = wine.model_copy(update={"features": {**wine.features, "hue": NumberFeature(type="int")}})
     with pytest.raises(ConfigError, match="feature hue is DOUBLE PRECISION in the store and BIGINT"):
-        schema.ensure_data_tables(store, changed)
+        ensure_data_tables(store, changed)
 
 
 def test_a_held_lock_times_out_with_a_named_error(store: Store) -> None:

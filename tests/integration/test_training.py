@@ -16,7 +16,7 @@ from sqlalchemy import text
 from conftest import free_port, unique_model
 from logs import day
 from perennial.config import ModelConfig
-from perennial.contracts import Candidate, Evaluation, Fit, Fitted, Hold, ReleaseState, Snapshot, Window
+from perennial.contracts import Candidate, Evaluation, FittedRun, Hold, Lineage, ReleaseState, Snapshot, Window
 from perennial.errors import IntegrityError, RegistryUnavailable, TrainingError
 from perennial.registry import (
     Registry,
@@ -30,7 +30,7 @@ from perennial.registry import (
 from perennial.registry.runs import RunKey, find_runs
 from perennial.registry.versions import version_tags
 from perennial.store import Store
-from perennial.store.schema import ensure_data_tables
+from perennial.store.tables import ensure_data_tables
 from perennial.training.evaluate import evaluate
 from perennial.training.fit import fit
 from perennial.training.register import register
@@ -61,7 +61,7 @@ def snapshot_of(config: ModelConfig, store: Store, number: int = 7, state: Relea
 
 def fit_on(
     config: ModelConfig, frozen: Snapshot, store: Store, registry: Registry, models_dir: Path, *, number: int = 7
-) -> Fitted:
+) -> FittedRun:
     return fit(config, frozen, request_at(config, number), store=store, registry=registry, models_dir=models_dir)
 
 
@@ -409,7 +409,7 @@ def test_candidate_and_champion_meet_on_rows_after_the_champions_own_holdout(
     state = replace(
         fresh(tumour),
         champion=champion.version,
-        fits={champion.version: Fit(train=first.train, holdout=first.holdout)},
+        lineages={champion.version: Lineage(train=first.train, holdout=first.holdout)},
     )
     second, judged, _ = retrained(tumour, store, registry, models_dir, number=8, state=state)
     times = store.storage.read_table(second.holdout_uri).column("event_time").to_pylist()
@@ -431,7 +431,7 @@ def test_a_champion_that_can_not_be_scored_leaves_no_pair_and_says_why(
 ) -> None:
     publish_days(store, tumour, range(8))
     long_ago = Window(start=day(0).start - timedelta(days=1), end=day(0).start)
-    gone = replace(fresh(tumour), champion="99", fits={"99": Fit(train=long_ago, holdout=long_ago)})
+    gone = replace(fresh(tumour), champion="99", lineages={"99": Lineage(train=long_ago, holdout=long_ago)})
     frozen, judged, _ = retrained(tumour, store, registry, models_dir, number=7, state=gone)
     assert (judged.n_paired_rows, judged.baseline_metrics, judged.candidate_paired) == (0, {}, {})
     assert "99 could not be scored" in judged.baseline_problem
@@ -442,7 +442,7 @@ def test_a_champion_that_can_not_be_scored_leaves_no_pair_and_says_why(
         tumour, made, frozen, store=store, registry=registry, state=replace(fresh(tumour), champion="98")
     )
     assert "does not know" in unknown.baseline_problem
-    recent = replace(gone, fits={"99": Fit(train=long_ago, holdout=frozen.holdout)})
+    recent = replace(gone, lineages={"99": Lineage(train=long_ago, holdout=frozen.holdout)})
     assert "no holdout row lies after" in evaluate(
         tumour, made, frozen, store=store, registry=registry, state=recent
     ).baseline_problem  # fmt: skip

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config import METRICS, ModelConfig, load_model
+from perennial.config import ModelConfig, load_model
 from perennial.contracts import Evaluation, Gate
 from perennial.errors import SignoffError
 from perennial.signoff.gates import judge
+from perennial.statistics.metrics import METRICS
 
 MODELS = Path(__file__).parents[1] / "models"
 WINE = load_model(MODELS / "wine_cultivar")

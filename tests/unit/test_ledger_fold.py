@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, Window, from_record, to_record
 from perennial.errors import IntegrityError
-from perennial.store.ledger import RELEASE_KINDS, divergence, fold
+from perennial.store.fold import RELEASE_KINDS, fold
 
 STRETCH = to_record(Window(start=day(0).start, end=day(4).start))
 HOLDOUT = to_record(Window(start=day(4).start, end=day(6).start))
@@ -49,7 +49,7 @@ def test_nobody_serves_before_the_first_promotion() -> None:
 def test_a_promotion_takes_office_on_probation() -> None:
     state = fold("m", [promoted(1, "1", None)])
     assert (state.champion, state.in_bake, state.stable, state.champion_since) == ("1", True, (), day(1).end)
-    assert state.fits["1"].train.end == state.fits["1"].holdout.start
+    assert state.lineages["1"].train.end == state.lineages["1"].holdout.start
 
 
 def test_a_passed_bake_makes_the_champion_stable_and_a_failed_one_does_not() -> None:
@@ -145,7 +145,7 @@ def test_the_champion_and_the_trusted_were_never_rolled_back(history: list[Ledge
     assert state.champion not in state.rolled_back
     assert not set(state.stable) & state.rolled_back
     assert len(set(state.stable)) == len(state.stable)
-    assert {state.champion, *state.stable} - {None} <= set(state.fits)
+    assert {state.champion, *state.stable} - {None} <= set(state.lineages)
 
 
 @given(histories())
@@ -183,4 +183,4 @@ def test_an_alias_agrees_with_the_ledger_exactly_when_it_names_the_champion(
     history: list[LedgerEntry], alias: str | None
 ) -> None:
     state = fold("m", history)
-    assert (divergence(state, alias) is None) == (alias == state.champion)
+    assert (state.divergence(alias) is None) == (alias == state.champion)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config import METRICS, load_model
-from perennial.metrics import compute, loss
+from perennial.config import load_model
+from perennial.statistics.metrics import METRICS, compute
 
 MODELS = Path(__file__).parents[1] / "models"
 DRAWN = np.random.default_rng(7)
@@ -80,8 +80,8 @@ def test_row_order_never_matters(order: list[int]) -> None:
 
 def test_a_loss_is_positive_when_worse_whichever_way_the_metric_points() -> None:
     diabetes, wine = load_model(MODELS / "diabetes_progress"), load_model(MODELS / "wine_cultivar")
-    assert loss(diabetes, "rmse", 60.0, 50.0) == 10.0
-    assert loss(diabetes, "r2", 0.25, 0.5) == 0.25
-    assert loss(wine, "accuracy", 1.0, 0.75) == -0.25
+    assert diabetes.metric("rmse").loss(60.0, 50.0) == 10.0
+    assert diabetes.metric("r2").loss(0.25, 0.5) == 0.25
+    assert wine.metric("accuracy").loss(1.0, 0.75) == -0.25
     with pytest.raises(KeyError):
-        loss(wine, "rmse", 1.0, 1.0)
+        wine.metric("rmse").loss(1.0, 1.0)

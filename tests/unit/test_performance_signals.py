@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from logs import day
 from monitored import log_of, reference_of, rows_of
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Signal
-from perennial.monitoring.maturity import Coverage, coverage_signal, maturity, newest_expected
-from perennial.monitoring.performance import holdout_metrics, performance_signals
-from perennial.monitoring.signals import Subject
+from perennial.contracts import Signal, SignalName, Subject
+from perennial.evidence.maturity import Coverage, maturity, newest_due
+from perennial.monitoring.performance import coverage_signal, holdout_metrics, performance_signals
 
 MODELS = Path(__file__).parents[1] / "models"
 WINE, DIABETES = load_model(MODELS / "wine_cultivar"), load_model(MODELS / "diabetes_progress")
@@ -131,9 +130,9 @@ def test_coverage_pages_someone_only_when_it_is_overdue() -> None:
 
 def test_labels_are_due_once_the_youngest_event_is_as_old_as_their_delay() -> None:
     windows, delay = (day(0), day(1)), WINE.label.delay
-    assert newest_expected(WINE, windows, day(0).end) is None
-    assert newest_expected(WINE, windows, day(0).end + delay) == day(0)
-    assert newest_expected(WINE, windows, day(1).end + delay - timedelta(seconds=1)) == day(0)
+    assert newest_due(WINE, windows, day(0).end) is None
+    assert newest_due(WINE, windows, day(0).end + delay) == day(0)
+    assert newest_due(WINE, windows, day(1).end + delay - timedelta(seconds=1)) == day(0)
 
 
 @settings(deadline=None, max_examples=20)
@@ -150,5 +149,5 @@ def test_row_order_never_matters(order: list[int]) -> None:
 
 
 def test_signals_refuse_a_nan_as_a_value() -> None:
-    found: Any = about(WINE).known("x", "watch", float("nan"), threshold=1.0, breached=False)
+    found: Any = about(WINE).known(SignalName("reference"), "watch", float("nan"), threshold=1.0, breached=False)
     assert (found.status, found.value, found.detail) == ("unknown", None, "the result is nan")

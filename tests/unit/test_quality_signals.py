@@ -5,20 +5,19 @@ import pyarrow as pa
 from logs import day
 from monitored import reference_of
 from perennial.config import load_model
-from perennial.contracts import Signal
+from perennial.contracts import Signal, Subject
+from perennial.evidence.samples import Counts
 from perennial.monitoring.quality import (
     Audited,
-    Counts,
     add_up,
     audit_signals,
     row_signals,
     summarise,
     without_reference,
 )
-from perennial.monitoring.signals import subject_of
 
 WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
-ABOUT = subject_of(WINE, day(0), "1")
+ABOUT = Subject.of_run(WINE.model, day(0), "1")
 REFERENCE = summarise(WINE, reference_of(WINE))
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.config import load_model
 from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff
-from perennial.signoff.review import World, answer_of, entry_id
-from perennial.signoff.verdict import describe, review_mode
+from perennial.signoff.review import Circumstances, answer_of, entry_id
+from perennial.signoff.signing import describe, review_mode
 
 DEADLINE = timedelta(hours=1)
 SIGNED_AT = day(9).start
@@ -36,10 +36,14 @@ def signoff(*, passed: bool = True, review: str = "manual") -> Signoff:
     )
 
 
-def world(tag: str | None = "pending", champion: str | None = "2", digest: str = "d", late_min: int = 0) -> World:
+def found(
+    tag: str | None = "pending", champion: str | None = "2", digest: str = "d", late_min: int = 0
+) -> Circumstances:
     now = SIGNED_AT + DEADLINE + timedelta(minutes=late_min)
     entry = entry_id(signoff())
-    return World(entry=entry, tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
+    return Circumstances(
+        entry=entry, tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now
+    )
 
 
 @given(
@@ -53,33 +57,33 @@ def world(tag: str | None = "pending", champion: str | None = "2", digest: str =
 def test_only_a_timely_word_on_what_was_signed_off_approves(
     *, tag: str | None, champion: str | None, digest: str, late_min: int, passed: bool, review: str
 ) -> None:
-    answer = answer_of(signoff(passed=passed, review=review), world(tag, champion, digest, late_min), deadline=DEADLINE)
+    answer = answer_of(signoff(passed=passed, review=review), found(tag, champion, digest, late_min), deadline=DEADLINE)
     asked = review == "auto" or (tag in ("approved", "Approved ") and late_min <= 0)
     may_pass = passed and champion == "2" and digest == "d" and asked
     assert (answer is not None and answer.verdict == "approved") == may_pass
 
 
 def test_a_typing_error_waits_until_the_deadline_and_is_then_a_rejection() -> None:
-    assert answer_of(signoff(), world("aproved"), deadline=DEADLINE) is None
-    late = answer_of(signoff(), world("aproved", late_min=1), deadline=DEADLINE)
+    assert answer_of(signoff(), found("aproved"), deadline=DEADLINE) is None
+    late = answer_of(signoff(), found("aproved", late_min=1), deadline=DEADLINE)
     assert late is not None
     assert (late.verdict, late.reviewer) == ("rejected", "deadline")
 
 
 def test_an_approval_read_after_the_deadline_does_not_count() -> None:
-    late = answer_of(signoff(), world("approved", late_min=1), deadline=DEADLINE)
+    late = answer_of(signoff(), found("approved", late_min=1), deadline=DEADLINE)
     assert late is not None
     assert (late.verdict, late.reviewer) == ("rejected", "deadline")
 
 
 def test_an_approval_of_another_signoff_of_the_version_does_not_count() -> None:
-    answer = answer_of(signoff(), replace(world("approved"), entry="another"), deadline=DEADLINE)
+    answer = answer_of(signoff(), replace(found("approved"), entry="another"), deadline=DEADLINE)
     assert answer is not None
     assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
 
 
 def test_without_the_time_of_day_the_deadline_is_not_asked() -> None:
-    timeless = replace(world("pending", late_min=60), now=None)
+    timeless = replace(found("pending", late_min=60), now=None)
     assert answer_of(signoff(), timeless, deadline=DEADLINE) is None
 
 

@@ -10,6 +10,8 @@ from conftest import TEST_MODELS
 from logs import day
 from perennial.config import ModelConfig, load_model
 from perennial.errors import IntegrityError, TrainingError
+from perennial.evidence.answers import Answers
+from perennial.evidence.stretches import MOST_STRIDES, holdout_ends
 from perennial.registry.models import check_types
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.versions import folder_digest
@@ -18,8 +20,7 @@ from perennial.training.importance import feature_importance
 from perennial.training.plots import figures
 from perennial.training.process import _plain
 from perennial.training.recipe import blame, build_estimator
-from perennial.training.rows import Answers, labels_of, pick
-from perennial.training.snapshot import MOST_STEPS, holdout_ends
+from perennial.training.rows import labels_of, pick
 from perennial.training.worker import cross_validate
 from published import tumour_rows
 
@@ -136,7 +137,7 @@ def test_a_short_delay_walks_back_as_far_in_bounded_steps(tumour: ModelConfig) -
     quick = tumour.model_copy(update={"label": tumour.label.model_copy(update={"delay": timedelta(minutes=1)})})
     ends = list(holdout_ends(quick, day(9).end, further=timedelta(days=20)))
     assert ends[0] == day(9).end - timedelta(minutes=1)
-    assert len(ends) == MOST_STEPS
+    assert len(ends) == MOST_STRIDES
     assert ends[-1] < day(9).end - tumour.label.max_wait - timedelta(days=20)
 
 

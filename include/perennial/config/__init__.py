@@ -18,7 +18,7 @@ from perennial.config.inputs import (
     previous_windows,
 )
 from perennial.config.loading import load_model, load_models
-from perennial.config.model import METRICS, RESERVED, ModelConfig
+from perennial.config.model import RESERVED, ModelConfig
 from perennial.config.rules import (
     Bake,
     DriftMethod,
@@ -35,7 +35,6 @@ from perennial.config.rules import (
 )
 
 __all__ = [
-    "METRICS",
     "RESERVED",
     "Bake",
     "BoolFeature",

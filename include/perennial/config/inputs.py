@@ -102,13 +102,15 @@ class Label(Strict):
     """The ground truth and how late it may be.
 
     An event ``delay`` old has its label as a rule: training data ends there. A window is mature once ``mature_share``
-    of its labels is in; one that is not after ``max_wait`` is reported.
+    of its labels is in; one that is not after ``max_wait`` is reported. Binary: a score at or above
+    ``decision_threshold`` predicts the positive class.
     """
 
     id: str = "prediction_id"
     value: str = "label"
     timestamp: str = "labelled_at"
     classes: Annotated[list[str | int], Field(min_length=2)] | None = None
+    decision_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     delay: PositiveDuration
     mature_share: Annotated[float, Field(gt=0, le=1)]
     max_wait: PositiveDuration

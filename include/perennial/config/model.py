@@ -1,7 +1,7 @@
 """One monitored model: all of ``model.yaml``, and what must agree across its sections."""
 
 from collections import Counter
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     Field,
@@ -13,6 +13,7 @@ from perennial.config.rules import Bake, Policy, Signals, SignoffPolicy, Trainin
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, digest_of
 from perennial.errors import first_of
+from perennial.statistics.metrics import METRICS, Metric, Task
 
 RESERVED = frozenset(
     {
@@ -31,21 +32,6 @@ RESERVED = frozenset(
 )
 
 
-METRICS: dict[str, dict[str, bool]] = {
-    "binary": {
-        "roc_auc": True,
-        "accuracy": True,
-        "balanced_accuracy": True,
-        "f1": True,
-        "log_loss": False,
-        "brier": False,
-    },
-    "multiclass": {"accuracy": True, "balanced_accuracy": True, "f1_macro": True},
-    "regression": {"r2": True, "rmse": False, "mae": False},
-}
-"""Metrics per task; True where more is better."""
-
-
 class ModelConfig(Strict):
     """One monitored model: all of ``model.yaml``."""
 
@@ -53,7 +39,7 @@ class ModelConfig(Strict):
     title: str
     owner: str
     tags: list[str] = Field(default=[])
-    task: Literal["binary", "multiclass", "regression"]
+    task: Task
     schedule: Schedule
     sources: Sources
     columns: PredictionColumns = PredictionColumns()
@@ -71,9 +57,9 @@ class ModelConfig(Strict):
         """Changes when any setting changes, and at no other time."""
         return digest_of(self.model_dump(mode="json"))
 
-    def more_is_better(self, metric: str) -> bool:
-        """True for AUC and its like, False for losses and errors. Raises KeyError for another task's metric."""
-        return METRICS[self.task][metric]
+    def metric(self, name: str) -> Metric:
+        """A metric of the model's task. Raises KeyError for another task's."""
+        return METRICS[self.task][name]
 
     @property
     def numbers(self) -> tuple[str, ...]:

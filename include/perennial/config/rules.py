@@ -10,7 +10,7 @@ from pydantic import (
 )
 
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
-from perennial.contracts import Role
+from perennial.contracts import SignalRole
 
 
 class ExtraExpectation(Strict):
@@ -42,15 +42,19 @@ class DriftMethod(Strict):
 class DriftSignals(Strict):
     """Evidently ``ValueDrift`` of every feature and of the score, on a bounded sample.
 
-    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features.
+    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features; with more
+    than ``max_unknown_weight`` of the importance in features that have no distance it says nothing. A column with fewer
+    than ``min_values`` values on either side has none: a distance would say more about the sample than about the world.
     """
 
     number: DriftMethod
     category: DriftMethod
-    features_role: Role = "watch"
-    score_role: Role = "alert"
+    features_role: SignalRole = "watch"
+    score_role: SignalRole = "alert"
     weighted_share: Share
-    weighted_share_role: Role = "alert"
+    weighted_share_role: SignalRole = "alert"
+    max_unknown_weight: Share = 0.5
+    min_values: Annotated[int, Field(ge=2)] = 30
 
     @field_validator("category")
     @classmethod
@@ -63,7 +67,7 @@ class DriftSignals(Strict):
 class QualitySignals(Strict):
     """Increase over the reference (null, unseen category) or plain share (out of range, type error) per column."""
 
-    role: Role = "alert"
+    role: SignalRole = "alert"
     max_null_increase: Share
     max_unseen_share: Share
     max_out_of_range_share: Share
@@ -76,13 +80,18 @@ class PerformanceSignal(Strict):
     ``bound`` is a minimum where more is better (AUC, accuracy, R2) and a maximum where less is (log loss, RMSE, MAE).
     """
 
-    role: Role
+    role: SignalRole
     bound: float
     max_loss: Annotated[float, Field(ge=0)] | None = None
 
 
 class Signals(Strict):
-    """What is measured. ``sample_rows`` bounds every sample; ``seed`` makes it the same one again."""
+    """What is measured. ``sample_rows`` bounds every sample; ``seed`` makes it the same one again.
+
+    With fewer than ``min_served_share`` of a window's predictions from the champion, most of what is served is not what
+    was promoted; with more than ``max_unmatched_labels`` of the delivered labels without a prediction, the label source
+    belongs to something else.
+    """
 
     sample_rows: Annotated[int, Field(ge=500, le=200_000)]
     seed: int
@@ -90,6 +99,8 @@ class Signals(Strict):
     quality: QualitySignals
     performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
     min_labelled_rows: Annotated[int, Field(ge=30)]
+    min_served_share: Share = 0.5
+    max_unmatched_labels: Share = 0.5
 
 
 class Breaches(Strict):

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from perennial.config import ModelConfig, Policy
-from perennial.contracts import Action, Decision, ReleaseState, Signal, SignalStatus, digest_of
+from perennial.contracts import Action, Decision, Signal, SignalStatus, Window, digest_of
 from perennial.decision.facts import Facts
 from perennial.errors import first_of
-from perennial.store.ledger import divergence
 
-Verdict = tuple[Action, tuple[str, ...]]
+Ruling = tuple[Action, tuple[str, ...]]
+"""What to do, and why."""
 
 
 def decide(config: ModelConfig, facts: Facts) -> Decision:
@@ -43,23 +43,23 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
         action=action,
         reasons=reasons,
         champion=facts.state.champion,
-        bake=facts.bake,
+        bake=facts.state.bake,
         breached=tuple(signal.name for signal in measured if signal.status == "breached"),
         unknown=tuple(signal.name for signal in measured if signal.status == "unknown"),
         retrain_run_id=f"retrain__{decision_id}" if action == "retrain" else None,
     )
 
 
-def _judge(config: ModelConfig, facts: Facts) -> Verdict:
+def _judge(config: ModelConfig, facts: Facts) -> Ruling:
     if halted := _grounds_to_halt(facts):
         return "halt", halted
-    if facts.bake == "failed" and (target := rollback_target(facts.state)):
+    if facts.state.bake == "failed" and (target := facts.state.fallback):
         return "rollback", (
             f"version {facts.state.champion} failed its bake{_bake_figures(facts)}; version {target} passed its own",
         )
     if facts.state.champion is None:
         return _first_training(config, facts)
-    if facts.bake == "running":
+    if facts.state.bake == "running":
         since = _day(facts.state.champion_since) if facts.state.champion_since else "its promotion"
         return "stay", (f"version {facts.state.champion} is in its bake since {since}: no retrain until it ends",)
     wanted = _wanted(config, facts)
@@ -70,35 +70,22 @@ def _judge(config: ModelConfig, facts: Facts) -> Verdict:
 
 
 def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
-    moved = divergence(facts.state, facts.champion_alias)
+    moved = facts.state.divergence(facts.champion_alias)
     return tuple(reason for reason in (facts.halted, moved) if reason)
 
 
-def rollback_target(state: ReleaseState) -> str | None:
-    """The version that was trusted last, other than the champion; None when there is none.
-
-    >>> rollback_target(ReleaseState(model="m", champion="4", stable=("1", "3")))
-    '3'
-    >>> rollback_target(ReleaseState(model="m", champion="3", stable=("1", "3")))
-    '1'
-    >>> rollback_target(ReleaseState(model="m", champion="1"))
-    """
-    others = [version for version in state.stable if version != state.champion and version not in state.rolled_back]
-    return others[-1] if others else None
-
-
 def _bake_figures(facts: Facts) -> str:
-    found = [signal for signal in facts.newest if signal.name.startswith("bake/") and signal.status == "breached"]
+    found = [signal for signal in facts.newest if signal.family == "bake" and signal.status == "breached"]
     return f" ({first_of(map(_figures, found))})" if found else ""
 
 
-def _first_training(config: ModelConfig, facts: Facts) -> Verdict:
+def _first_training(config: ModelConfig, facts: Facts) -> Ruling:
     train, holdout = config.training.min_train_rows, config.signoff.min_holdout_rows
     counts = (
-        f"{facts.n_train_rows} labelled rows to train on ({train} needed) and {facts.n_holdout_rows} later ones to "
+        f"{facts.rows.n_train} labelled rows to train on ({train} needed) and {facts.rows.n_holdout} later ones to "
         f"judge by ({holdout} needed)"
     )
-    if facts.n_train_rows < train or facts.n_holdout_rows < holdout:
+    if facts.rows.n_train < train or facts.rows.n_holdout < holdout:
         return "stay", (f"no champion yet, and too little to make one: {counts}",)
     blocks = (*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts))
     if blocks:
@@ -130,7 +117,7 @@ def breached_often(statuses: Sequence[SignalStatus], *, k: int, n: int) -> bool:
 
 def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Every reason to retrain; empty when there is none."""
-    reasons = [] if facts.bake != "failed" else [_stranded(facts)]
+    reasons = [] if facts.state.bake != "failed" else [_stranded(facts)]
     k, n = config.policy.breaches.k, config.policy.breaches.n
     for name, history in _histories(facts).items():
         if breached_often([signal.status for signal in history], k=k, n=n):
@@ -162,24 +149,23 @@ def _histories(facts: Facts) -> dict[str, list[Signal]]:
     found: dict[str, list[Signal]] = {}
     for signal in sorted(facts.signals, key=lambda signal: (signal.name, signal.window.start)):
         serves = signal.version == facts.state.champion
-        if signal.role == "retrain" and serves and not signal.name.startswith("bake/"):
+        if signal.role == "retrain" and serves and signal.family != "bake":
             found.setdefault(signal.name, []).append(signal)
     return found
 
 
 def _age(facts: Facts) -> timedelta | None:
     state = facts.state
-    fitted = state.fits.get(state.champion) if state.champion else None
-    since = fitted.train.end if fitted else state.champion_since
+    since = state.lineage.train.end if state.lineage else state.champion_since
     return facts.window.end - since if since else None
 
 
 def _blocks(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Everything that speaks against a retrain now; empty when nothing does."""
     reasons = [*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts)]
-    if facts.n_new_labels < config.policy.min_new_labels:
+    if facts.rows.n_new < config.policy.min_new_labels:
         reasons.append(
-            f"too little news: {facts.n_new_labels} labels since the champion's holdout, "
+            f"too little news: {facts.rows.n_new} labels since the champion's holdout, "
             f"{config.policy.min_new_labels} needed"
         )
     return tuple(reasons)
@@ -192,8 +178,7 @@ def _held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     return tuple(
         f"held: {_day(hold.stretch.start)} to {_day(hold.stretch.end)} lies in the data of a retrain and waits for an "
         f"acknowledgement ({hold.reason}); hold {hold.entry_id}"
-        for hold in facts.state.holds
-        if not hold.acknowledged and hold.stretch.start < window.end and window.end - reach < hold.stretch.end
+        for hold in facts.state.holds_over(Window(start=window.end - reach, end=window.end))
     )
 
 

@@ -1,7 +1,5 @@
 """Decisions and retrain requests in the ledger: once each, whatever is run again."""
 
-from datetime import datetime
-
 from perennial.config import ModelConfig
 from perennial.contracts import (
     Decision,
@@ -51,7 +49,7 @@ def entry_of(decision: Decision, facts: Facts, *, config: ModelConfig) -> Ledger
             "decision": to_record(decision),
             "batch_ids": list(facts.batch_ids),
             "config_digest": config.digest,
-            "n_new_labels": facts.n_new_labels,
+            "n_new_labels": facts.rows.n_new,
             **_evidence(facts),
         },
     )
@@ -90,6 +88,20 @@ def record_request(request: RetrainRequest, *, store: Store) -> bool:
     return ledger.append(store, entry)
 
 
+def record_outcome(request: RetrainRequest, outcome: str, *, store: Store) -> None:
+    """Write what became of a retrain request, in one sentence, once."""
+    entry = LedgerEntry(
+        entry_id=digest_of("retrain_outcome", request.model, request.run_id, outcome),
+        model=request.model,
+        kind="retrain_outcome",
+        at=request.as_of,
+        actor=request.requested_by,
+        reason=outcome,
+        payload=to_record(request),
+    )
+    ledger.append(store, entry)
+
+
 def _evidence(facts: Facts) -> dict[str, object]:
     """Breached and unknown signals in full: those of this run, and earlier ones that may retrain."""
     measured = facts.measured
@@ -109,14 +121,10 @@ def _compact(signal: Signal) -> dict[str, object]:
     return {
         "name": signal.name,
         "window": signal.window.key,
-        "as_of": _text(signal.as_of),
+        "as_of": signal.as_of.isoformat(),
         "role": signal.role,
         "status": signal.status,
         "value": signal.value,
         "threshold": signal.threshold,
         "detail": signal.detail,
     }
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat()

@@ -4,20 +4,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Role, Signal, Window
+from perennial.contracts import ReleaseState, Signal, SignalName, SignalRole, Subject, Window
 from perennial.errors import first_of
+from perennial.evidence.samples import read_sample
 from perennial.monitoring.evidently_report import Distances, measure
-from perennial.monitoring.reference import fetch_importance, fetch_reference
-from perennial.monitoring.rows import read_sample
+from perennial.monitoring.reference import fetch_importance, fetch_reference, without_champion
 from perennial.monitoring.screening import Pair, Refusal, quantile_psi, screen
-from perennial.monitoring.signals import Subject, save, subject_of, without_champion
 from perennial.registry import Registry
 from perennial.store import Store
+from perennial.store.signals import save
 
-MAX_UNKNOWN_WEIGHT = 0.5
-"""With more of the importance than this in features that have no distance, the weighted share says nothing."""
-
-SCORE = "score"
+SCORE, SHARE = "score", "weighted_share"
 
 
 def measure_drift(
@@ -28,7 +25,7 @@ def measure_drift(
     The page goes to ``reports/<model>/<window.key>.html``. Raises StoreUnavailable, StorageUnavailable and
     RegistryUnavailable; everything about the data itself becomes a signal.
     """
-    subject = subject_of(config, window, state.champion)
+    subject = Subject.of_run(config.model, window, state.champion)
     if state.champion is None:
         return save(store, [without_champion(subject)])
     reference, gone = fetch_reference(registry, config.model, state.champion)
@@ -50,7 +47,7 @@ def report_path(config: ModelConfig, window: Window) -> str:
 
 def without_reference(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal, ...]:
     """Every drift signal as unknown, for the one reason that the champion's reference is gone. Pure."""
-    return tuple(_unknown(config, subject, name, why) for name in (*config.features, SCORE, "weighted_share"))
+    return tuple(_unknown(config, subject, name, why) for name in (*config.features, SCORE, SHARE))
 
 
 def drift_signals(
@@ -85,6 +82,7 @@ def _screened(config: ModelConfig, name: str, rows: pa.Table, reference: pa.Tabl
         config.signals.drift.number if number else config.signals.drift.category,
         current=_column(rows, name),
         reference=_column(reference, name),
+        min_values=config.signals.drift.min_values,
     )
 
 
@@ -100,6 +98,7 @@ def _screened_score(config: ModelConfig, subject: Subject, rows: pa.Table, refer
         config.signals.drift.number,
         current=_column(by_champion, SCORE),
         reference=_column(holdout, SCORE),
+        min_values=config.signals.drift.min_values,
     )
 
 
@@ -118,7 +117,7 @@ def _signal(
     method = column.method
     # a column drifts at the threshold itself, as in Evidently
     return subject.known(
-        f"drift/{column.name}",
+        SignalName.drift(column.name),
         _role(config, column.name),
         value,
         threshold=method.threshold,
@@ -129,16 +128,16 @@ def _signal(
 
 def _unknown(config: ModelConfig, subject: Subject, name: str, why: str) -> Signal:
     drift = config.signals.drift
-    if name == "weighted_share":
+    if name == SHARE:
         threshold = drift.weighted_share
     else:
         threshold = (drift.category if name in config.categories else drift.number).threshold
-    return subject.unknown(f"drift/{name}", _role(config, name), why, threshold=threshold)
+    return subject.unknown(SignalName.drift(name), _role(config, name), why, threshold=threshold)
 
 
-def _role(config: ModelConfig, name: str) -> Role:
+def _role(config: ModelConfig, name: str) -> SignalRole:
     drift = config.signals.drift
-    return {SCORE: drift.score_role, "weighted_share": drift.weighted_share_role}.get(name, drift.features_role)
+    return {SCORE: drift.score_role, SHARE: drift.weighted_share_role}.get(name, drift.features_role)
 
 
 def _weighted_share(
@@ -147,20 +146,19 @@ def _weighted_share(
     """The share of the champion's importance that sits in drifted features, among those that have a distance."""
     if importance is None:
         why = f"the feature importance of version {subject.version} is gone from the registry"
-        return _unknown(config, subject, "weighted_share", why)
-    weights = {f"drift/{name}": max(0.0, importance.get(name, 0.0)) for name in config.features}
-    total = sum(weights.values())
-    known = sum(weights[signal.name] for signal in found if signal.name in weights and signal.status != "unknown")
-    drifted = sum(weights[signal.name] for signal in found if signal.name in weights and signal.status == "breached")
-    if not total > 0 or total - known > MAX_UNKNOWN_WEIGHT * total:
+        return _unknown(config, subject, SHARE, why)
+    by_name = {signal.name: signal for signal in found}
+    of_feature = {name: by_name[str(SignalName.drift(name))] for name in config.features}
+    weights = {name: max(0.0, importance.get(name, 0.0)) for name in config.features}
+    names = [name for name, signal in of_feature.items() if signal.status == "breached"]
+    total, drifted = sum(weights.values()), sum(weights[name] for name in names)
+    known = sum(weights[name] for name, signal in of_feature.items() if signal.status != "unknown")
+    if not total > 0 or total - known > config.signals.drift.max_unknown_weight * total:
         why = f"features with {total - known:.2f} of {total:.2f} of the importance have no distance"
-        return _unknown(config, subject, "weighted_share", why)
+        return _unknown(config, subject, SHARE, why)
     most = config.signals.drift.weighted_share
-    names = [
-        signal.name.partition("/")[2] for signal in found if signal.name in weights and signal.status == "breached"
-    ]
     return subject.known(
-        "drift/weighted_share",
+        SignalName.drift(SHARE),
         config.signals.drift.weighted_share_role,
         round(drifted / known, 9),
         threshold=most,

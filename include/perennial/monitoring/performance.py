@@ -1,35 +1,66 @@
-"""The champion against the labels of every window that became mature, and on probation against the last stable one."""
+"""The champion against the labels of every window that became mature: first a plan, then one reading after another."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, Window
-from perennial.metrics import loss
-from perennial.monitoring.bake import bake_signals, in_bake
-from perennial.monitoring.labelled import census, metrics_of, not_enough, read_labelled
-from perennial.monitoring.maturity import (
+from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
+from perennial.evidence.answers import answers_in
+from perennial.evidence.labelled import census, not_enough, read_labelled
+from perennial.evidence.maturity import (
+    COVERAGE,
     Coverage,
-    coverage_signal,
+    LabelsIn,
+    count_unmatched,
     main_version,
     maturity,
-    newest_expected,
+    measurable,
     read_coverage,
-    recent_windows,
-    settled_windows,
-    unmatched_signal,
+    read_ended,
+    read_labels_in,
 )
 from perennial.monitoring.reference import fetch_reference
-from perennial.monitoring.signals import Subject, save, subject_of
 from perennial.registry import Registry
 from perennial.store import Store
+from perennial.store.signals import save
 
-SERVED = "served_by_champion"
-MIN_SERVED_SHARE = 0.5
-"""Less, and most of what is served is not what was promoted."""
+SERVED = SignalName("served_by_champion")
+UNMATCHED = SignalName("labels", "unmatched")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one run has to say: each window stands under everything that is to be measured of it, oldest first."""
+
+    served: Coverage | None
+    coverage: tuple[Coverage, ...]
+    of_champion: tuple[Coverage, ...]
+    of_others: tuple[Coverage, ...]
+
+
+def plan(config: ModelConfig, window: Window, labels: LabelsIn, *, state: ReleaseState) -> Plan:
+    """What the run of ``window`` measures, given what was known of the labels. Pure.
+
+    The label coverage of a window is said when labels are due or when it ends; its performance when it ends, of the
+    champion where that served, else of the version that did. Whether the champion is what serves is asked of the run's
+    own window, when it began with the champion already promoted.
+    """
+    since = state.champion_since
+    own = next((coverage for coverage in labels.covered if coverage.window == window), None)
+    of_champion = measurable(config, labels)
+    return Plan(
+        served=own if since is not None and window.start >= since else None,
+        coverage=tuple(
+            coverage
+            for coverage in labels.covered
+            if coverage.window == labels.due or maturity(config, coverage, labels.as_of) != "waiting"
+        ),
+        of_champion=of_champion,
+        of_others=tuple(coverage for coverage in labels.open() if coverage.n_rows and coverage not in of_champion),
+    )
 
 
 def measure_performance(
@@ -42,86 +73,104 @@ def measure_performance(
     long as another is champion. Every run also gives ``label_coverage`` of the newest window whose labels are due,
     ``labels/unmatched``, and ``served_by_champion`` of its own window. Raises StoreUnavailable, RegistryUnavailable.
     """
-    subject = subject_of(config, window, state.champion)
-    windows = recent_windows(config, window, store=store)
-    settled = settled_windows(config, subject.as_of, store=store)
-    due = newest_expected(config, windows, subject.as_of)
-    covered = [
-        read_coverage(config, past, as_of=subject.as_of, champion=state.champion, store=store)
-        for past in windows
-        if past not in settled or past == due
-    ]
-    found = [unmatched_signal(config, subject, store=store)]
-    found += [served_signal(subject, coverage) for coverage in covered if _should_serve(state, coverage, window)]
-    holdout: dict[str, float] | None = None
-    ripe = [
-        coverage for coverage in covered if coverage.window not in settled and _measurable(config, coverage, subject)
-    ]
-    if ripe and any(wanted.max_loss is not None for wanted in config.signals.performance.values()):
-        reference, _ = fetch_reference(registry, config.model, str(state.champion))
-        holdout = holdout_metrics(config, reference)
-    for coverage in covered:
-        about = replace(subject, window=coverage.window)
-        if coverage.window == due or maturity(config, coverage, subject.as_of) != "waiting":
-            found.append(coverage_signal(config, about, coverage))
-        if coverage in ripe:
-            baking = in_bake(state, coverage.window)
-            rows = read_labelled(config, about, coverage, with_features=baking, store=store)
-            found += performance_signals(config, about, coverage, rows, holdout=holdout)
-            found += bake_signals(config, about, coverage, rows, state=state, registry=registry)
-        elif coverage.window not in settled and coverage.n_rows:
-            found += _of_the_version_that_served(config, about, store=store, registry=registry)
+    run = Subject.of_run(config.model, window, state.champion)
+    ended = read_ended(config, run.as_of, store=store)
+    labels = read_labels_in(config, window, champion=state.champion, ended=ended, store=store)
+    planned = plan(config, window, labels, state=state)
+    found = [unmatched_signal(config, run, *count_unmatched(config, window, store=store))]
+    if planned.served:
+        found.append(served_signal(config, run, planned.served))
+    found += [coverage_signal(config, replace(run, window=coverage.window), coverage) for coverage in planned.coverage]
+    holdout = _holdout_of_champion(config, registry, state) if planned.of_champion else None
+    for coverage in planned.of_champion:
+        subject = replace(run, window=coverage.window)
+        rows = read_labelled(config, coverage, version=state.champion, as_of=run.as_of, store=store)
+        found += performance_signals(config, subject, coverage, rows, holdout=holdout)
+    for coverage in planned.of_others:
+        found += _of_the_version_that_served(
+            config, replace(run, window=coverage.window), store=store, registry=registry
+        )
     return save(store, found)
 
 
-def _should_serve(state: ReleaseState, coverage: Coverage, window: Window) -> bool:
-    """The run's own window, when it began with the present champion already promoted."""
-    return coverage.window == window and state.champion_since is not None and window.start >= state.champion_since
-
-
-def served_signal(subject: Subject, coverage: Coverage) -> Signal:
-    """``served_by_champion``: the share of a window's served rows that the champion scored. Pure.
-
-    Too small a share means that the serving system runs, or reports, another version: no row of the champion is ever
-    measured then, and its bake never ends.
-    """
-    if not coverage.n_rows:
-        return subject.unknown(SERVED, "alert", "the window holds no served prediction", threshold=MIN_SERVED_SHARE)
-    share = coverage.n_by_champion / coverage.n_rows
-    detail = f"{coverage.n_by_champion} of {coverage.n_rows} predictions carry the model version {subject.version}"
-    return subject.known(
-        SERVED, "alert", share, threshold=MIN_SERVED_SHARE, breached=share < MIN_SERVED_SHARE, detail=detail
-    )
+def _holdout_of_champion(config: ModelConfig, registry: Registry, state: ReleaseState) -> dict[str, float] | None:
+    """What the champion reached on its own holdout, where a signal is measured against it."""
+    if all(wanted.max_loss is None for wanted in config.signals.performance.values()):
+        return None
+    return holdout_metrics(config, fetch_reference(registry, config.model, str(state.champion))[0])
 
 
 def _of_the_version_that_served(
-    config: ModelConfig, about: Subject, *, store: Store, registry: Registry
+    config: ModelConfig, subject: Subject, *, store: Store, registry: Registry
 ) -> tuple[Signal, ...]:
     """What a mature window that the champion did not serve says about the version that scored most of it.
 
     What can not be known of a version from before the registry (its holdout) is left out.
     """
-    version = main_version(config, about.window, store=store)
-    then = replace(about, version=version)
-    coverage = read_coverage(config, about.window, as_of=about.as_of, champion=version, store=store)
-    if maturity(config, coverage, about.as_of) != "mature":
+    version = main_version(config, subject.window, store=store)
+    coverage = read_coverage(config, subject.window, as_of=subject.as_of, champion=version, store=store)
+    if maturity(config, coverage, subject.as_of) != "mature":
         return ()
-    rows = read_labelled(config, then, coverage, with_features=False, store=store)
+    rows = read_labelled(config, coverage, version=version, as_of=subject.as_of, store=store)
     reference = fetch_reference(registry, config.model, version)[0] if version.isdecimal() else None
-    measured = performance_signals(config, then, coverage, rows, holdout=holdout_metrics(config, reference))
+    measured = performance_signals(
+        config, replace(subject, version=version), coverage, rows, holdout=holdout_metrics(config, reference)
+    )
     return tuple(signal for signal in measured if signal.status != "unknown")
 
 
-def _measurable(config: ModelConfig, coverage: Coverage, subject: Subject) -> bool:
-    """Served by the present champion, at least in part, and either mature or given up."""
-    return coverage.n_by_champion > 0 and maturity(config, coverage, subject.as_of) in ("mature", "overdue")
+def served_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> Signal:
+    """``served_by_champion``: the share of a window's served rows that the champion scored. Pure.
+
+    Too small a share means that the serving system runs, or reports, another version: no row of the champion is ever
+    measured then, and its bake never ends.
+    """
+    least = config.signals.min_served_share
+    if not coverage.n_rows:
+        return subject.unknown(SERVED, "alert", "the window holds no served prediction", threshold=least)
+    share = coverage.n_by_champion / coverage.n_rows
+    detail = f"{coverage.n_by_champion} of {coverage.n_rows} predictions carry the model version {subject.version}"
+    return subject.known(SERVED, "alert", share, threshold=least, breached=share < least, detail=detail)
+
+
+def coverage_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> Signal:
+    """``label_coverage``: the share of served predictions with a label; pages someone once it is overdue. Pure."""
+    least = config.label.mature_share
+    found = maturity(config, coverage, subject.as_of)
+    if found == "empty":
+        return subject.unknown(COVERAGE, "watch", "the window holds no served prediction", threshold=least)
+    until = coverage.window.end + config.label.max_wait
+    ends = {
+        "overdue": f"; waited for until {until.isoformat()}, it will not be measured",
+        "waiting": f"; waiting until {until.isoformat()}",
+    }
+    return subject.known(
+        COVERAGE,
+        "alert" if found == "overdue" else "watch",
+        coverage.share,
+        threshold=least,
+        breached=found != "mature",
+        detail=f"{coverage.n_labelled} of {coverage.n_rows} predictions have a label{ends.get(found, '')}",
+    )
+
+
+def unmatched_signal(config: ModelConfig, subject: Subject, n_labels: int, n_unmatched: int) -> Signal:
+    """``labels/unmatched``: the share of the labels that this run delivered for which there is no prediction. Pure."""
+    most = config.signals.max_unmatched_labels
+    if not n_labels:
+        return subject.unknown(UNMATCHED, "watch", "no labels were delivered", threshold=most)
+    detail = f"{n_unmatched} of {n_labels} delivered labels have no prediction"
+    return subject.above(UNMATCHED, "watch", n_unmatched / n_labels, most, detail=detail)
 
 
 def holdout_metrics(config: ModelConfig, reference: pa.Table | None) -> dict[str, float] | None:
-    """What the champion reached on its own holdout; None when its reference is gone."""
+    """What a version reached on its own holdout; None when its reference is gone.
+
+    ``reference`` has the columns of :func:`perennial.registry.reference.load_reference`.
+    """
     if reference is None:
         return None
-    return metrics_of(config, reference.filter(pc.equal(reference["part"], "holdout")))
+    return answers_in(config, reference.filter(pc.equal(reference["part"], "holdout"))).metrics(config)
 
 
 def performance_signals(
@@ -134,27 +183,27 @@ def performance_signals(
 ) -> Iterator[Signal]:
     """``performance/<metric>`` against its bound and ``performance/<metric>_loss`` against the champion's holdout.
 
-    ``rows`` is None for a window that never matured; ``holdout`` is None when the reference is gone. Pure; the order of
-    the rows never matters.
+    ``rows`` has the columns of :func:`perennial.evidence.labelled.read_labelled`, or is None for a window that never
+    matured; ``holdout`` is None when the reference is gone. Pure; the order of the rows never matters.
     """
     why = not_enough(config, coverage, rows)
-    measured = {} if why or rows is None else metrics_of(config, rows)
-    for metric, wanted in config.signals.performance.items():
-        name, value = f"performance/{metric}", measured.get(metric)
-        missing = why or f"{metric} can not be computed: {census(rows)}"
+    measured = {} if why or rows is None else answers_in(config, rows).metrics(config)
+    for name, wanted in config.signals.performance.items():
+        metric, value = config.metric(name), measured.get(name)
+        missing = why or f"{name} can not be computed: {census(rows)}"
+        signal = SignalName.performance(name)
         if value is None:
-            yield subject.unknown(name, wanted.role, missing, threshold=wanted.bound)
+            yield subject.unknown(signal, wanted.role, missing, threshold=wanted.bound)
         else:
-            breached = loss(config, metric, value, wanted.bound) > 0
+            breached = metric.loss(value, wanted.bound) > 0
             detail = f"{coverage.n_by_champion_labelled} labelled rows"
-            yield subject.known(name, wanted.role, value, threshold=wanted.bound, breached=breached, detail=detail)
+            yield subject.known(signal, wanted.role, value, threshold=wanted.bound, breached=breached, detail=detail)
         if wanted.max_loss is None:
             continue
-        before = (holdout or {}).get(metric)
+        before, signal = (holdout or {}).get(name), SignalName.performance_loss(name)
         if value is None or before is None:
-            missing = missing if value is None else f"the {metric} of version {subject.version} on its holdout is gone"
-            yield subject.unknown(f"{name}_loss", wanted.role, missing, threshold=wanted.max_loss)
+            missing = missing if value is None else f"the {name} of version {subject.version} on its holdout is gone"
+            yield subject.unknown(signal, wanted.role, missing, threshold=wanted.max_loss)
         else:
-            worse = loss(config, metric, value, before)
             detail = f"{value:.4f} now, {before:.4f} on its holdout"
-            yield subject.above(f"{name}_loss", wanted.role, worse, wanted.max_loss, detail=detail)
+            yield subject.above(signal, wanted.role, metric.loss(value, before), wanted.max_loss, detail=detail)

@@ -1,40 +1,28 @@
 """How many values of a window are missing, unheard of, out of range or of the wrong type."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Row, func, select
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, Window
-from perennial.monitoring.reference import fetch_reference
-from perennial.monitoring.rows import served
-from perennial.monitoring.signals import Subject, save, subject_of, without_champion
+from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
+from perennial.evidence.samples import Counts, count_values
+from perennial.monitoring.reference import fetch_reference, without_champion
 from perennial.registry import Registry
 from perennial.store import Store
-from perennial.store.schema import batches, predictions_table
-
-_SEEN, _UNSEEN = "seen__", "unseen__"
+from perennial.store.batches import audits
+from perennial.store.signals import save
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class KnownValues:
     """What the champion knew of each feature: the share of nulls, and the values of each category."""
 
     null_rates: dict[str, float]
     values: dict[str, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What was counted over a whole window: rows, values that are not null, and those the reference never had."""
-
-    n_rows: int
-    n_seen: dict[str, int]
-    n_unseen: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,70 +41,33 @@ def measure_quality(
 
     Without a champion only what the audits counted can be measured. Raises StoreUnavailable, RegistryUnavailable.
     """
-    subject = subject_of(config, window, state.champion)
-    audited = tuple(audit_signals(config, subject, read_audits(config, window, store=store)))
+    subject = Subject.of_run(config.model, window, state.champion)
+    audited = tuple(audit_signals(config, subject, add_up(audits(store, config.model, window))))
     if state.champion is None:
         return save(store, [without_champion(subject), *audited])
     rows, gone = fetch_reference(registry, config.model, state.champion)
     if rows is None:
         return save(store, [*without_reference(config, subject, gone), *audited])
-    reference = summarise(config, rows)
-    counts = count(config, window, reference, store=store)
-    return save(store, [*row_signals(config, subject, counts, reference), *audited])
+    known = summarise(config, rows)
+    counts = count_values(config, window, known.values, store=store)
+    return save(store, [*row_signals(config, subject, counts, known), *audited])
 
 
-def summarise(config: ModelConfig, rows: pa.Table) -> Reference:
+def summarise(config: ModelConfig, rows: pa.Table) -> KnownValues:
     """The null rates and category values of a reference; features that it lacks, or holds no value of, are absent."""
-    known = [name for name in config.features if name in rows.column_names and rows.num_rows]
+    present = [name for name in config.features if name in rows.column_names and rows.num_rows]
     values = {
         name: sorted(str(value) for value in pc.unique(rows[name].drop_null()).to_pylist())
-        for name in known
+        for name in present
         if config.features[name].type == "category"
     }
-    return Reference(
-        null_rates={name: rows[name].null_count / rows.num_rows for name in known},
+    return KnownValues(
+        null_rates={name: rows[name].null_count / rows.num_rows for name in present},
         values={name: found for name, found in values.items() if found},
     )
 
 
-def count(config: ModelConfig, window: Window, reference: Reference, *, store: Store) -> Counts:
-    """One aggregate over all served rows of the window."""
-    table = predictions_table(config)
-    columns = [func.count(table.c[name]).label(_SEEN + name) for name in config.features]
-    columns += [
-        func.count().filter(table.c[name].not_in(values)).label(_UNSEEN + name)
-        for name, values in reference.values.items()
-    ]
-    query = select(func.count().label("n_rows"), *columns).where(served(table, window))
-    with store.begin() as connection:
-        found = connection.execute(query).one()._mapping
-    return Counts(
-        n_rows=found["n_rows"],
-        n_seen={name: found[_SEEN + name] for name in config.features},
-        n_unseen={name: found[_UNSEEN + name] for name in reference.values},
-    )
-
-
-def read_audits(config: ModelConfig, window: Window, *, store: Store) -> Audited:
-    """What the audits of the window's published predictions counted."""
-    query = select(batches.c.audit).where(
-        batches.c.model == config.model,
-        batches.c.source == "predictions",
-        batches.c.window_start == window.start,
-        batches.c.window_end == window.end,
-        batches.c.status == "published",
-        batches.c.audit.is_not(None),
-    )
-    with store.begin() as connection:
-        return add_up([_audit(row) for row in connection.execute(query)])
-
-
-def _audit(row: Row[Any]) -> dict[str, Any]:
-    audit: dict[str, Any] = row.audit
-    return audit
-
-
-def add_up(audits: list[dict[str, Any]]) -> Audited:
+def add_up(records: Sequence[Mapping[str, Any]]) -> Audited:
     """The counts of several audits of one window as one.
 
     >>> add_up([{"n_rows": 9, "n_type_errors": {"a": 1}, "n_out_of_range": {}}, {"n_rows": 1}])
@@ -124,10 +75,10 @@ def add_up(audits: list[dict[str, Any]]) -> Audited:
     """
 
     def total(kind: str) -> dict[str, int]:
-        names = {name: None for audit in audits for name in audit.get(kind, {})}
-        return {name: sum(audit.get(kind, {}).get(name, 0) for audit in audits) for name in names}
+        names = {name: None for audit in records for name in audit.get(kind, {})}
+        return {name: sum(audit.get(kind, {}).get(name, 0) for audit in records) for name in names}
 
-    return Audited(sum(audit["n_rows"] for audit in audits), total("n_type_errors"), total("n_out_of_range"))
+    return Audited(sum(audit["n_rows"] for audit in records), total("n_type_errors"), total("n_out_of_range"))
 
 
 def without_reference(config: ModelConfig, subject: Subject, why: str) -> Iterator[Signal]:
@@ -136,7 +87,7 @@ def without_reference(config: ModelConfig, subject: Subject, why: str) -> Iterat
         yield from _unknown(config, subject, name, why)
 
 
-def row_signals(config: ModelConfig, subject: Subject, counts: Counts, reference: Reference) -> Iterator[Signal]:
+def row_signals(config: ModelConfig, subject: Subject, counts: Counts, known: KnownValues) -> Iterator[Signal]:
     """``quality/null_rate/<feature>`` (increase over the reference) and ``quality/unseen/<category>`` (share). Pure.
 
     Without rows, or for a feature that the reference lacks: unknown.
@@ -146,14 +97,14 @@ def row_signals(config: ModelConfig, subject: Subject, counts: Counts, reference
         if not counts.n_rows:
             yield from _unknown(config, subject, name, "the window holds no served row")
             continue
-        if name not in reference.null_rates:
+        if name not in known.null_rates:
             yield from _unknown(config, subject, name, f"the reference of version {subject.version} has no {name}")
             continue
         rate = 1 - counts.n_seen[name] / counts.n_rows
-        before = reference.null_rates[name]
+        before = known.null_rates[name]
         detail = f"{rate:.4f} of {counts.n_rows} rows, {before:.4f} in the reference"
         yield subject.above(
-            f"quality/null_rate/{name}", quality.role, rate - before, quality.max_null_increase, detail=detail
+            SignalName.quality("null_rate", name), quality.role, rate - before, quality.max_null_increase, detail=detail
         )
         if config.features[name].type == "category":
             yield _unseen(config, subject, name, counts)
@@ -161,13 +112,13 @@ def row_signals(config: ModelConfig, subject: Subject, counts: Counts, reference
 
 def _unknown(config: ModelConfig, subject: Subject, name: str, why: str) -> Iterator[Signal]:
     quality = config.signals.quality
-    yield subject.unknown(f"quality/null_rate/{name}", quality.role, why, threshold=quality.max_null_increase)
+    yield subject.unknown(SignalName.quality("null_rate", name), quality.role, why, threshold=quality.max_null_increase)
     if config.features[name].type == "category":
-        yield subject.unknown(f"quality/unseen/{name}", quality.role, why, threshold=quality.max_unseen_share)
+        yield subject.unknown(SignalName.quality("unseen", name), quality.role, why, threshold=quality.max_unseen_share)
 
 
 def _unseen(config: ModelConfig, subject: Subject, name: str, counts: Counts) -> Signal:
-    quality, signal = config.signals.quality, f"quality/unseen/{name}"
+    quality, signal = config.signals.quality, SignalName.quality("unseen", name)
     if name not in counts.n_unseen:
         why = f"the reference of version {subject.version} has no value of {name}"
         return subject.unknown(signal, quality.role, why, threshold=quality.max_unseen_share)
@@ -188,7 +139,7 @@ def audit_signals(config: ModelConfig, subject: Subject, audited: Audited) -> It
         if feature.type in ("int", "float") and (feature.min is not None or feature.max is not None):
             families.append(("out_of_range", audited.n_out_of_range, quality.max_out_of_range_share))
         for family, counted, most in families:
-            signal = f"quality/{family}/{name}"
+            signal = SignalName.quality(family, name)
             if not audited.n_rows:
                 yield subject.unknown(signal, quality.role, "no audited delivery of this window", threshold=most)
                 continue

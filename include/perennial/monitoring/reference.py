@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from perennial.contracts import Signal, SignalName, Subject
 from perennial.errors import PermanentError
 from perennial.registry import Registry, load_importance, load_reference
 
@@ -26,3 +27,9 @@ def fetch_importance(registry: Registry, model: str, version: str) -> dict[str, 
         return load_importance(registry, model, version)
     except (PermanentError, ValueError):
         return None
+
+
+def without_champion(subject: Subject) -> Signal:
+    """The one signal of a model that has no champion, and so nothing to be compared with. Pure."""
+    why = "no champion yet: there is nothing to compare this window with"
+    return subject.unknown(SignalName("reference"), "alert", why)

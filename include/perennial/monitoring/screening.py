@@ -13,8 +13,6 @@ import pyarrow as pa
 
 from perennial.config import DriftMethod
 
-MIN_ROWS = 30
-"""Fewer values than this, on either side, and a distance says more about the sample than about the world."""
 MOST_CATEGORIES = 1000
 """Evidently lays out one bar per category; identifiers taken for categories would keep it busy for hours."""
 WASSERSTEIN_FLOOR = 0.001
@@ -47,6 +45,7 @@ def screen(
     *,
     current: pa.ChunkedArray | None,
     reference: pa.ChunkedArray | None,
+    min_values: int,
 ) -> Pair | Refusal:
     """The column on both sides, or the reason why it can not be compared."""
     sides = []
@@ -57,7 +56,7 @@ def screen(
             values = _values(kind, column)
         except pa.ArrowException as error:
             return Refusal(name, f"{side} holds {column.type} where a {kind} was declared: {error}")
-        if why := _unfit(kind, values):
+        if why := _unfit(kind, values, min_values):
             return Refusal(name, f"{side}: {why}")
         sides.append(values)
     pair = Pair(name, kind, method, *sides)
@@ -72,10 +71,10 @@ def _values(kind: str, column: pa.ChunkedArray) -> pd.Series:
     return column.cast(pa.string()).to_pandas()
 
 
-def _unfit(kind: str, values: pd.Series) -> str | None:
+def _unfit(kind: str, values: pd.Series, min_values: int) -> str | None:
     n_values = int(values.notna().sum())
-    if n_values < MIN_ROWS:
-        return f"{n_values} of {len(values)} rows have a value, at least {MIN_ROWS} are needed"
+    if n_values < min_values:
+        return f"{n_values} of {len(values)} rows have a value, at least {min_values} are needed"
     if kind == "number":
         n_infinite = int(np.isinf(values.to_numpy()).sum())
         return f"{n_infinite} of {len(values)} values are infinite" if n_infinite else None

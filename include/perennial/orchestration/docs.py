@@ -36,7 +36,7 @@ def describe(config: ModelConfig, kind: str) -> str:
     """The page of one DAG, as Markdown."""
     gates = [f"{name} {_bounds(gate.min, gate.max)}" for name, gate in config.signoff.metrics.items()]
     signals = [
-        f"{name} {'at least' if config.more_is_better(name) else 'at most'} {signal.bound:g} ({signal.role})"
+        f"{name} {'at least' if config.metric(name).more_is_better else 'at most'} {signal.bound:g} ({signal.role})"
         for name, signal in config.signals.performance.items()
     ]
     return _PAGE.format(

@@ -7,67 +7,57 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from perennial.config import ModelConfig
+from airflow.sdk import task
+
 from perennial.errors import IntegrityError, PerennialError, TransientError
 from perennial.orchestration.declared import sound_models
 from perennial.orchestration.session import opened_runtime
-from perennial.orchestration.step import step
 
 if TYPE_CHECKING:
-    from perennial.pipeline import Runtime
+    from perennial.pipeline import Case
 
 log = logging.getLogger(__name__)
 
 
-@step("Remove old staged files")
+@task(task_display_name="Remove old staged files")
 def sweep() -> None:
     """Delete what was staged and published longer ago than ``validation.keep_staging``."""
-    from perennial import pipeline
-
     now = datetime.now(UTC)
-
-    def one(config: ModelConfig, runtime: Runtime) -> None:
-        log.info("%s: %d files removed", config.model, pipeline.sweep(config, runtime=runtime, now=now))
-
-    _for_every_model(one)
+    _for_every_model(lambda case: log.info("%s: %d files removed", case.model, case.sweep(now=now)))
 
 
-@step("Expire reviews")
+@task(task_display_name="Expire reviews")
 def expire_reviews() -> None:
     """Reject what nobody answered in time, and what was signed off against another champion."""
-    from perennial import pipeline
-
     now = datetime.now(UTC)
 
-    def one(config: ModelConfig, runtime: Runtime) -> None:
-        for review in pipeline.expire_reviews(config, runtime=runtime, now=now):
+    def one(case: Case) -> None:
+        for review in case.expire_reviews(now=now):
             log.warning("%s version %s: %s", review.model, review.version, review.reason)
 
     _for_every_model(one)
 
 
-@step("Check releases")
+@task(task_display_name="Check releases")
 def check_releases() -> None:
     """Finish what a crash cut off, then hold the ledger against the registry."""
-    from perennial import pipeline
 
-    def one(config: ModelConfig, runtime: Runtime) -> None:
-        for repaired in pipeline.reconcile(config, runtime=runtime):
-            log.warning("%s: %s", config.model, repaired)
-        pipeline.verify(config, runtime=runtime)
+    def one(case: Case) -> None:
+        for repaired in case.begin():
+            log.warning("%s: %s", case.model, repaired)
+        case.verify()
 
     _for_every_model(one)
 
 
-def _for_every_model(work: Callable[[ModelConfig, Runtime], None]) -> None:
-    from perennial import pipeline
-
+def _for_every_model(work: Callable[[Case], None]) -> None:
     with opened_runtime() as runtime:
         problems: list[PerennialError] = []
         for config in sound_models():
             try:
-                pipeline.prepare(config, runtime=runtime)
-                work(config, runtime)
+                case = runtime.case(config)
+                case.prepare()
+                work(case)
             except PerennialError as error:
                 log.exception("%s", config.model)
                 problems.append(error)

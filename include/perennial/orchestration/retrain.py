@@ -1,8 +1,10 @@
 """The tasks of ``<model>__retrain``: a candidate is made, judged, and promoted if it is better."""
 
+from __future__ import annotations
+
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
@@ -11,74 +13,67 @@ from perennial.config import ModelConfig
 from perennial.contracts import (
     Candidate,
     Evaluation,
-    Fitted,
+    FittedRun,
+    Release,
     RetrainRequest,
     Review,
     Signoff,
     Snapshot,
     from_record,
-    to_record,
-    utc,
+    parse_moment,
 )
 from perennial.errors import ConfigError
 from perennial.orchestration.errors import FAILURE
 from perennial.orchestration.links import leave_link
-from perennial.orchestration.moments import last_monitored
 from perennial.orchestration.review import require_approval
-from perennial.orchestration.session import opened
-from perennial.orchestration.step import step
+from perennial.orchestration.step import decoded, step
+
+if TYPE_CHECKING:
+    from perennial.pipeline import Case
 
 log = logging.getLogger(__name__)
-Reference = dict[str, Any]
-STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "gates", "review", "promote")
+STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "sign_off", "review", "promote")
 
 
 @step("Open the request")
-def open_request(model: str) -> Reference:
+def open_request(case: Case) -> RetrainRequest:
     """The request of a decision as it stands in the ledger, or that of the form."""
-    from perennial import pipeline
-
     context = get_current_context()
     run, params = context["dag_run"], context["params"]
-    with opened(model) as (config, runtime):
-        pipeline.prepare(config, runtime=runtime)
-        pipeline.reconcile(config, runtime=runtime)
-        if given := params.get("request"):
-            request = from_record(RetrainRequest, given)
-        else:
-            request = RetrainRequest(
-                model=model,
-                run_id=run.run_id,
-                as_of=_moment(params["as_of"]) or last_monitored(model, runtime=runtime) or run.run_after,
-                cause=params["reason"],
-                requested_by=run.triggering_user_name or "airflow",
-                review=None if params["review"] == "policy" else params["review"],
-            )
+    case.begin()
+    if given := params.get("request"):
+        request = from_record(RetrainRequest, given)
+    else:
+        request = RetrainRequest(
+            model=case.model,
+            run_id=run.run_id,
+            as_of=_as_of(params["as_of"]) or case.last_monitored() or run.run_after,
+            cause=params["reason"],
+            requested_by=run.triggering_user_name or "airflow",
+            review=None if params["review"] == "policy" else params["review"],
+        )
     log.info("as of %s, asked by %s: %s", request.as_of.isoformat(), request.requested_by, request.cause)
-    return to_record(request)
+    return request
 
 
-def _moment(text: str | None) -> datetime | None:
+def _as_of(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        moment = utc(datetime.fromisoformat(text))
+        moment = parse_moment(text)
     except ValueError as error:
-        raise ConfigError(f"as_of = {text!r}: {error}; write it as 2013-01-01T00:00:00Z") from error
+        raise ConfigError(f"as_of = {error}") from error
     if moment > datetime.now(UTC):
         raise ConfigError(f"as_of = {text!r} lies in the future; its cooldown would hold back every retrain until then")
     return moment
 
 
 @step("Freeze the data")
-def snapshot(model: str, request: Reference) -> Reference:
+def snapshot(case: Case, request: RetrainRequest) -> Snapshot:
     """Training rows and later holdout rows, as files with a digest."""
-    from perennial import pipeline
-
-    with opened(model) as (config, runtime):
-        frozen = pipeline.snapshot(config, from_record(RetrainRequest, request), runtime=runtime)
+    frozen = case.snapshot(request)
     log.info("%s: %d training rows, %d holdout rows", frozen.snapshot_id, frozen.n_train, frozen.n_holdout)
-    return to_record(frozen)
+    return frozen
 
 
 def fit_timeout(config: ModelConfig) -> timedelta:
@@ -87,92 +82,65 @@ def fit_timeout(config: ModelConfig) -> timedelta:
 
 
 @step("Fit the candidate")
-def fit(model: str, request: Reference, frozen: Reference) -> Reference:
+def fit(case: Case, request: RetrainRequest, frozen: Snapshot) -> FittedRun:
     """The recipe on the training rows, in an MLflow run."""
-    from perennial import pipeline
-
-    asked, rows = from_record(RetrainRequest, request), from_record(Snapshot, frozen)
-    with opened(model) as (config, runtime):
-        fitted = pipeline.fit(config, asked, rows, runtime=runtime)
+    fitted = case.fit(request, frozen)
     log.info("MLflow run %s: %d rows, cross-validated %s", fitted.mlflow_run_id, fitted.n_train, fitted.cv)
-    return to_record(fitted)
+    return fitted
 
 
 @step("Compare with the champion")
-def evaluate(model: str, fitted: Reference, frozen: Reference) -> Reference:
+def evaluate(case: Case, fitted: FittedRun, frozen: Snapshot) -> Evaluation:
     """Candidate and champion on the same later rows."""
-    from perennial import pipeline
-
-    made, rows = from_record(Fitted, fitted), from_record(Snapshot, frozen)
-    with opened(model) as (config, runtime):
-        evaluation = pipeline.evaluate(config, made, rows, runtime=runtime)
+    evaluation = case.evaluate(fitted, frozen)
     log.info("candidate %s; %s %s", evaluation.candidate, evaluation.baseline, evaluation.baseline_metrics)
-    return to_record(evaluation)
+    return evaluation
 
 
 @step("Register the version")
-def register(model: str, fitted: Reference, frozen: Reference) -> Reference:
+def register(case: Case, fitted: FittedRun, frozen: Snapshot) -> Candidate:
     """A new version in MLflow, not yet signed off."""
-    from perennial import pipeline
-
-    made, rows = from_record(Fitted, fitted), from_record(Snapshot, frozen)
-    with opened(model) as (config, runtime):
-        candidate = pipeline.register(config, made, rows, runtime=runtime)
-    leave_link(get_current_context()["ti"], model, candidate.version)
+    candidate = case.register(fitted, frozen)
+    leave_link(get_current_context()["ti"], case.model, candidate.version)
     log.info("version %s, digest %s", candidate.version, candidate.artifact_digest)
-    return to_record(candidate)
+    return candidate
 
 
-@step("Judge the gates")
-def gates(model: str, request: Reference, candidate: Reference, evaluation: Reference, frozen: Reference) -> Reference:
+@step("Sign off")
+def sign_off(
+    case: Case, request: RetrainRequest, candidate: Candidate, evaluation: Evaluation, frozen: Snapshot
+) -> Signoff:
     """The verdict over all gates. Failed ones are a result, not an error: what follows ends skipped."""
-    from perennial import pipeline
-
-    asked, made = from_record(RetrainRequest, request), from_record(Candidate, candidate)
-    found, rows = from_record(Evaluation, evaluation), from_record(Snapshot, frozen)
-    with opened(model) as (config, runtime):
-        signed = pipeline.sign_off(config, asked, made, found, rows, runtime=runtime)
+    signed = case.sign_off(request, candidate, evaluation, frozen)
     for gate in signed.gates:
         log.log(
             logging.INFO if gate.passed else logging.WARNING, "gate %s: %s: %s", gate.name, gate.passed, gate.detail
         )
-    leave_link(get_current_context()["ti"], model, signed.version)
-    return to_record(signed)
+    leave_link(get_current_context()["ti"], case.model, signed.version)
+    return signed
 
 
 @step("Promote")
-def promote(model: str, request: Reference, signoff: Reference, review: Reference) -> Reference:
+def promote(case: Case, request: RetrainRequest, signed: Signoff, answer: Review) -> Release:
     """The approved version becomes champion. Ends skipped, saying why, when it was rejected."""
-    from perennial import pipeline
-
-    asked, signed, answer = (
-        from_record(RetrainRequest, request),
-        from_record(Signoff, signoff),
-        from_record(Review, review),
-    )
     require_approval(answer)
-    with opened(model) as (config, runtime):
-        release = pipeline.promote(config, signed, answer, runtime=runtime, actor=answer.reviewer, at=asked.as_of)
-        pipeline.verify(config, runtime=runtime)
-    leave_link(get_current_context()["ti"], model, release.version)
+    release = case.promote(signed, answer, at=request.as_of)
+    leave_link(get_current_context()["ti"], case.model, release.version)
     log.info("version %s serves instead of %s", release.version, release.previous)
-    return to_record(release)
+    return release
 
 
 @step("Record the outcome", trigger_rule=TriggerRule.ALL_DONE)
-def conclude(model: str, request: Reference | None) -> str:
+def conclude(case: Case, request: RetrainRequest | None) -> str:
     """What became of the request, into the ledger. Red when a step failed, so that the run is."""
-    from perennial import pipeline
-
     context = get_current_context()
-    failed = _failure(context)
+    ti, failure = context["ti"], _failure(context)
     if request is None:
-        raise AirflowFailException(f"there was no request: {failed}")
-    outcome = failed or _outcome(context["ti"])
-    with opened(model) as (config, runtime):
-        pipeline.record_outcome(config, from_record(RetrainRequest, request), outcome, runtime=runtime)
-    if failed:
-        raise AirflowFailException(failed)
+        raise AirflowFailException(f"there was no request: {failure}")
+    signed, answer = decoded(Signoff, ti.xcom_pull("sign_off")), decoded(Review, ti.xcom_pull("review"))
+    outcome = case.conclude(request, signed=signed, answer=answer, failure=failure)
+    if failure:
+        raise AirflowFailException(failure)
     log.info(outcome)
     return outcome
 
@@ -184,15 +152,3 @@ def _failure(context: Any) -> str | None:
         if states.get(task_id) == "failed":
             return f"{task_id} failed: {ti.xcom_pull(task_id, key=FAILURE) or 'see its log'}"
     return None
-
-
-def _outcome(ti: Any) -> str:
-    from perennial import pipeline
-
-    signed = from_record(Signoff, ti.xcom_pull("gates"))
-    if not signed.passed:
-        return pipeline.refusal(signed)
-    answer = from_record(Review, ti.xcom_pull("review"))
-    if answer.verdict == "rejected":
-        return f"version {signed.version} rejected by {answer.reviewer}: {answer.reason}"
-    return f"version {signed.version} promoted"

@@ -20,7 +20,7 @@ from perennial.errors import PermanentError, TransientError
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
 from perennial.settings import load_settings
-from perennial.signoff.polling import read_tag, verdict_of
+from perennial.signoff.polling import answer_in, read_tag
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)
@@ -47,7 +47,7 @@ class ReviewTrigger(BaseTrigger):
             while True:
                 verdict: str | None = None
                 try:
-                    verdict = verdict_of(await read_tag(client, uri, self.model, self.version))
+                    verdict = answer_in(await read_tag(client, uri, self.model, self.version))
                 except TransientError as error:
                     log.warning("%s; asking again in %g s", error, self.poll_s)
                 except PermanentError as error:
@@ -94,12 +94,9 @@ class ReviewSensor(BaseSensorOperator):
         return self._answer(from_record(Signoff, self.signoff))
 
     def _answer(self, signed: Signoff) -> dict[str, Any]:
-        from perennial import pipeline
-
-        now = datetime.now(UTC)
-        with opened(self.model) as (config, runtime):
-            review = pipeline.review(config, signed, runtime=runtime, now=now)
-            policy = config.signoff.review
+        with opened(self.model) as case:
+            review = case.review(signed, now=datetime.now(UTC))
+            policy = case.config.signoff.review
         if review is None:
             self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", signed.version)
             trigger = ReviewTrigger(self.model, signed.version, policy.poll_s)

@@ -1,45 +1,40 @@
 """The tasks of ``<model>__rollback``, for someone who has to act by hand."""
 
+from __future__ import annotations
+
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context
 
-from perennial.contracts import to_record
+from perennial.contracts import Release
 from perennial.orchestration.links import leave_link
-from perennial.orchestration.moments import last_monitored
-from perennial.orchestration.session import opened
 from perennial.orchestration.step import step
+
+if TYPE_CHECKING:
+    from perennial.pipeline import Case
 
 log = logging.getLogger(__name__)
 
 
 @step("Roll back")
-def roll_back(model: str) -> dict[str, Any]:
+def roll_back(case: Case) -> Release:
     """The version of the form, or the last one that passed its bake, serves again."""
-    from perennial import pipeline
-
     context = get_current_context()
     run, params = context["dag_run"], context["params"]
-    with opened(model) as (config, runtime):
-        pipeline.reconcile(config, runtime=runtime)
-        release = pipeline.roll_back(
-            config,
-            runtime=runtime,
-            actor=run.triggering_user_name or "airflow",
-            reason=params["reason"],
-            at=last_monitored(model, runtime=runtime) or run.run_after,
-            version=params["version"],
-        )
+    case.begin()
+    release = case.roll_back(
+        actor=run.triggering_user_name or "airflow",
+        reason=params["reason"],
+        at=case.last_monitored() or run.run_after,
+        version=params["version"],
+    )
     log.info("version %s serves instead of %s", release.version, release.previous)
-    leave_link(context["ti"], model, release.version)
-    return to_record(release)
+    leave_link(context["ti"], case.model, release.version)
+    return release
 
 
 @step("Verify")
-def verify(model: str) -> str | None:
+def verify(case: Case) -> str | None:
     """Ledger and registry name the same champion."""
-    from perennial import pipeline
-
-    with opened(model) as (config, runtime):
-        return pipeline.verify(config, runtime=runtime).champion
+    return case.verify().champion

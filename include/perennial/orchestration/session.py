@@ -1,4 +1,4 @@
-"""What every task body begins with: the model's present configuration and an open runtime."""
+"""What every task body begins with: its case, Perennial's errors in Airflow's words, and no password in a log."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from urllib.parse import urlsplit
 
 from airflow.sdk.log import mask_secret
 
-from perennial.config import ModelConfig
 from perennial.orchestration.errors import airflow_errors
 from perennial.settings import load_settings
 
 if TYPE_CHECKING:
-    from perennial.pipeline import Runtime
+    from perennial.pipeline import Case, Runtime
 
 
 @contextmanager
-def opened(model: str) -> Iterator[tuple[ModelConfig, Runtime]]:
-    """The model and the runtime of one task, with Perennial's errors in Airflow's words and no password in its log."""
+def opened(model: str) -> Iterator[Case]:
+    """The case of one model, as ``model.yaml`` declares it now."""
     with opened_runtime() as runtime:
-        yield runtime.config(model), runtime
+        yield runtime.case(model)
 
 
 @contextmanager
@@ -32,10 +31,10 @@ def opened_runtime() -> Iterator[Runtime]:
         for url in (settings.require_database_url(), settings.require_mlflow_uri()):
             if password := urlsplit(url).password:
                 mask_secret(password)
-        from perennial import pipeline
+        from perennial.pipeline import open_runtime
 
-        runtime = pipeline.open_runtime(settings)
+        runtime = open_runtime(settings)
         try:
             yield runtime
         finally:
-            runtime.store.close()
+            runtime.close()

@@ -55,13 +55,13 @@ class EveryTimetable(DeltaDataIntervalTimetable):
 
     def serialize(self) -> dict[str, Any]:
         """JSON-ready arguments."""
-        return {"every_s": self._every.total_seconds(), "anchor": self._anchor.isoformat(), "end": _text(self._end)}
+        return {"every_s": self._every.total_seconds(), "anchor": self._anchor.isoformat(), "end": _written(self._end)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
         """The timetable that ``serialize`` wrote."""
         anchor = datetime.fromisoformat(data["anchor"])
-        return cls(timedelta(seconds=data["every_s"]), anchor, _moment(data["end"]))
+        return cls(timedelta(seconds=data["every_s"]), anchor, _read(data["end"]))
 
 
 class CronTimetable(CronDataIntervalTimetable):
@@ -88,12 +88,12 @@ class CronTimetable(CronDataIntervalTimetable):
 
     def serialize(self) -> dict[str, Any]:
         """JSON-ready arguments."""
-        return {"expression": self._expression, "end": _text(self._end)}
+        return {"expression": self._expression, "end": _written(self._end)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
         """The timetable that ``serialize`` wrote."""
-        return cls(data["expression"], _moment(data["end"]))
+        return cls(data["expression"], _read(data["end"]))
 
 
 def timetable(schedule: Schedule) -> EveryTimetable | CronTimetable:
@@ -116,9 +116,9 @@ def _utc(moment: datetime) -> DateTime:
     return coerce_datetime(moment.astimezone(UTC))
 
 
-def _text(moment: datetime | None) -> str | None:
+def _written(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _moment(text: str | None) -> datetime | None:
+def _read(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None

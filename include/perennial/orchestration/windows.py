@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from perennial.config import Schedule
-from perennial.contracts import Window
+from perennial.contracts import Window, parse_moment
 from perennial.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def window_of(
 
     Raises ConfigError when neither says it: a manual run without a logical date has no data interval.
     """
-    start, end = _moment(params, "window_start"), _moment(params, "window_end")
+    start, end = _bound(params, "window_start"), _bound(params, "window_end")
     if start is None and end is None:
         start, end = interval
     elif schedule.every is not None:
@@ -32,11 +32,11 @@ def window_of(
         raise ConfigError(f"window_start {start.isoformat()}, window_end {end.isoformat()}: {error}") from error
 
 
-def _moment(params: Mapping[str, Any], name: str) -> datetime | None:
+def _bound(params: Mapping[str, Any], name: str) -> datetime | None:
     text = params.get(name)
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text)
+        return parse_moment(text)
     except ValueError as error:
-        raise ConfigError(f"{name} = {text!r}: {error}; write it as 2013-01-01T00:00:00Z") from error
+        raise ConfigError(f"{name} = {error}") from error

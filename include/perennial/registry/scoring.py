@@ -36,11 +36,11 @@ def features_frame(config: ModelConfig, table: pa.Table) -> pd.DataFrame:
         if name in config.numbers:
             columns[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
         else:
-            columns[name] = pd.array(_text(column).to_pylist(), dtype="str")
+            columns[name] = pd.array(_without_nulls(column).to_pylist(), dtype="str")
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
 
 
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _without_nulls(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """As text without nulls. Arrow writes a boolean as ``true`` or ``false``."""
     return pc.fill_null(column.cast(pa.string()), MISSING)
 

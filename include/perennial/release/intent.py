@@ -8,22 +8,22 @@ running all of them again.
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from perennial.config import ModelConfig
-from perennial.contracts import Fit, LedgerEntry, Release, ReleaseState, Window, digest_of, to_record
+from perennial.contracts import LedgerEntry, Release, digest_of
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
 from perennial.store import Store, ledger
+from perennial.store.fold import History
 
 _log = logging.getLogger(__name__)
-Step = Callable[[str], None]
-"""Called after every step of a release with its name: where the tests cut a release off. Does nothing otherwise."""
+Checkpoint = Callable[[str], None]
+"""Called with the name of what was just done in a release: where the tests cut one off. Does nothing otherwise."""
 
 
-def no_step(_: str) -> None:
-    """Go on."""
+def go_on(_: str) -> None:
+    """Do nothing at a checkpoint."""
 
 
 def open_intent(store: Store, intent: LedgerEntry) -> None:
@@ -52,7 +52,7 @@ def released(completion: LedgerEntry) -> Release:
     )
 
 
-def finish(intent: LedgerEntry, *, store: Store, registry: Registry, step: Step = no_step) -> Release:
+def finish(intent: LedgerEntry, *, store: Store, registry: Registry, checkpoint: Checkpoint = go_on) -> Release:
     """Move the aliases, then write the completion. The caller holds the model's release lock.
 
     Raises IntegrityError when the alias ``champion`` is on neither of the two versions of the release: it was moved by
@@ -68,12 +68,12 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, step: Step 
             f"version {serving} meanwhile; set it to {version}, and this run finishes the release"
         )
     set_alias(registry, name, "champion", version)
-    step("after_alias")
+    checkpoint("after_alias")
     if intent.kind == "promotion_intent":
         _settle_promotion(name, version, registry)
     else:
         _settle_rollback(intent, store, registry)
-    step("after_tags")
+    checkpoint("after_tags")
     completion = LedgerEntry(
         entry_id=completion_of(intent.entry_id),
         model=name,
@@ -85,7 +85,7 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, step: Step 
         payload={**intent.payload, "intent": intent.entry_id},
     )
     ledger.append(store, completion)
-    step("after_completion")
+    checkpoint("after_completion")
     return released(completion)
 
 
@@ -117,21 +117,21 @@ def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> N
 
 
 def finish_pending(
-    config: ModelConfig, *, store: Store, registry: Registry, step: Step = no_step
-) -> tuple[ReleaseState, str | None]:
-    """The state with nothing pending, and what was done about a release that was cut off (None: there was none).
+    config: ModelConfig, *, store: Store, registry: Registry, checkpoint: Checkpoint = go_on
+) -> tuple[History, str | None]:
+    """The history with nothing pending, and what was done about a release that was cut off (None: there was none).
 
     A promotion whose files are gone or are not those that were approved is abandoned, unless its alias has moved
     already: the ledger says so, and the champion before it goes on serving. The caller holds the model's release lock.
     """
-    state = ledger.release_state(store, config.model)
-    intent = state.pending
+    history = ledger.read(store, config.model)
+    intent = history.state.pending
     if intent is None:
-        return state, None
+        return history, None
     kind = intent.kind.removesuffix("_intent")
     problem = _problem(intent, registry)
     if problem is None:
-        finish(intent, store=store, registry=registry, step=step)
+        finish(intent, store=store, registry=registry, checkpoint=checkpoint)
         done = f"{config.model}: finished the {kind} to version {intent.version}, which was cut off"
     else:
         done = f"{config.model}: abandoned the {kind} to version {intent.version}, which was cut off: {problem}"
@@ -146,7 +146,7 @@ def finish_pending(
             payload={"abandons": intent.entry_id},
         )
         ledger.append(store, abandonment)
-    return ledger.release_state(store, config.model), done
+    return ledger.read(store, config.model), done
 
 
 def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
@@ -162,8 +162,3 @@ def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
     if approved is not None and found != approved:
         return f"its files have the digest {found[:16]}..., not the approved {str(approved)[:16]}..."
     return None
-
-
-def stretch_of(fitted: Fit) -> dict[str, Any]:
-    """Everything that a version was made from and judged on, as a record. Pure."""
-    return to_record(Window(start=fitted.train.start, end=fitted.holdout.end))

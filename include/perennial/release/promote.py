@@ -3,15 +3,15 @@
 from datetime import datetime
 
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, to_record
+from perennial.contracts import LedgerEntry, Release, Review, Signoff, digest_of, to_record
 from perennial.errors import PermanentError, ReleaseError
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias
-from perennial.release.intent import Step, completion_of, finish, finish_pending, no_step, open_intent, released
-from perennial.store import Store, ledger
-from perennial.store.locks import model_lock
+from perennial.release.intent import Checkpoint, completion_of, finish, finish_pending, go_on, open_intent, released
+from perennial.store import Store
+from perennial.store.fold import History
+from perennial.store.locks import RELEASE, model_lock
 
-LOCK = "release"
 NOBODY = frozenset({"auto", "policy", "deadline"})
 """Reviewers that are not a person."""
 
@@ -25,7 +25,7 @@ def promote(
     registry: Registry,
     actor: str,
     at: datetime,
-    step: Step = no_step,
+    checkpoint: Checkpoint = go_on,
 ) -> Release:
     """Make an approved version the champion, once; its bake begins. The same approval again returns the same release.
 
@@ -36,15 +36,14 @@ def promote(
     """
     _refuse_unapproved(signoff, review)
     intent = _intent(signoff, review, actor=actor, at=at)
-    with model_lock(store, config.model, LOCK):
-        state, _ = finish_pending(config, store=store, registry=registry, step=step)
-        if done := ledger.entry(store, completion_of(intent.entry_id)):
+    with model_lock(store, config.model, RELEASE):
+        history, _ = finish_pending(config, store=store, registry=registry, checkpoint=checkpoint)
+        if done := history.entry(completion_of(intent.entry_id)):
             return released(done)
-        _refuse_overtaken(signoff, store)
-        _refuse_changed(signoff, state, registry)
+        _refuse_changed(signoff, history, registry)
         open_intent(store, intent)
-        step("after_intent")
-        return finish(intent, store=store, registry=registry, step=step)
+        checkpoint("after_intent")
+        return finish(intent, store=store, registry=registry, checkpoint=checkpoint)
 
 
 def challenge(config: ModelConfig, signoff: Signoff, *, store: Store, registry: Registry) -> None:
@@ -54,16 +53,18 @@ def challenge(config: ModelConfig, signoff: Signoff, *, store: Store, registry: 
     """
     if not signoff.passed:
         raise ReleaseError(f"{signoff.model} version {signoff.version} failed its gates and can not be the challenger")
-    with model_lock(store, config.model, LOCK):
-        state, _ = finish_pending(config, store=store, registry=registry)
-        _refuse_rolled_back(signoff, state)
+    with model_lock(store, config.model, RELEASE):
+        history, _ = finish_pending(config, store=store, registry=registry)
+        state = history.state
+        if signoff.version in state.rolled_back:
+            raise ReleaseError(str(state.refusal_of(signoff)))
         if state.champion != signoff.version:
             set_alias(registry, config.model, "challenger", signoff.version)
 
 
 def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Registry) -> None:
     """Take the alias ``challenger`` from a version whose review ended without a release; others keep theirs."""
-    with model_lock(store, config.model, LOCK):
+    with model_lock(store, config.model, RELEASE):
         if alias_version(registry, config.model, "challenger") == version:
             delete_alias(registry, config.model, "challenger")
 
@@ -104,17 +105,21 @@ def _refuse_unapproved(signoff: Signoff, review: Review) -> None:
         raise ReleaseError(f"{what} asks for a person's review, and only the policy approved it; nothing was promoted")
 
 
-def _refuse_changed(signoff: Signoff, state: ReleaseState, registry: Registry) -> None:
-    """Raises ReleaseError when the world is not the one that was approved."""
-    what = f"{signoff.model} version {signoff.version}"
-    _refuse_rolled_back(signoff, state)
-    _refuse_held(signoff, state)
-    if state.champion != signoff.champion_seen:
+def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> None:
+    """Raises ReleaseError when the world is not the one that was approved.
+
+    An approval given against a champion does not revive when that one comes back after another: much was learnt.
+    """
+    what, state = f"{signoff.model} version {signoff.version}", history.state
+    signed = [item for item in history.of("signoff") if item.version == signoff.version]
+    if signed and (release := history.released_after(signed[-1])):
         raise ReleaseError(
-            f"{what}: approval expired: it was given against champion {signoff.champion_seen or 'none'}, and the "
-            f"champion is {state.champion or 'none'} now; request a retrain"
+            f"{what}: approval expired: {release.kind} to version {release.version} happened since it was signed off; "
+            "request a retrain"
         )
-    if moved := ledger.divergence(state, alias_version(registry, signoff.model, "champion")):
+    if refusal := state.refusal_of(signoff):
+        raise ReleaseError(refusal)
+    if moved := state.divergence(alias_version(registry, signoff.model, "champion")):
         raise ReleaseError(f"{what}: approval expired: {moved}")
     try:
         found = artifact_digest(registry, signoff.model, signoff.version)
@@ -126,35 +131,4 @@ def _refuse_changed(signoff: Signoff, state: ReleaseState, registry: Registry) -
         raise ReleaseError(
             f"{what}: approval expired: its files have the digest {found[:16]}..., approved were "
             f"{signoff.artifact_digest[:16]}...; find out who changed them, and request a retrain"
-        )
-
-
-def _refuse_overtaken(signoff: Signoff, store: Store) -> None:
-    """An approval given against a champion does not revive when that one comes back after another: much was learnt."""
-    signed = [
-        item for item in ledger.entries(store, signoff.model, kinds=["signoff"]) if item.version == signoff.version
-    ]
-    if signed and (since := ledger.released_after(store, signed[-1])):
-        raise ReleaseError(
-            f"{signoff.model} version {signoff.version}: approval expired: {since.kind} to version {since.version} "
-            "happened since it was signed off; request a retrain"
-        )
-
-
-def _refuse_held(signoff: Signoff, state: ReleaseState) -> None:
-    """A version made from data that made another one disappoint waits for someone's word on that data."""
-    made_from = (signoff.train, signoff.holdout)
-    for hold in state.holds:
-        touched = any(hold.stretch.start < part.end and part.start < hold.stretch.end for part in made_from)
-        if touched and not hold.acknowledged:
-            raise ReleaseError(
-                f"{signoff.model} version {signoff.version} was made from data that is held ({hold.reason}): "
-                f"acknowledge hold {hold.entry_id}, and request a retrain"
-            )
-
-
-def _refuse_rolled_back(signoff: Signoff, state: ReleaseState) -> None:
-    if signoff.version in state.rolled_back:
-        raise ReleaseError(
-            f"{signoff.model} version {signoff.version} was rolled back and is not released again; request a retrain"
         )

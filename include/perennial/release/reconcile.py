@@ -5,12 +5,15 @@ from perennial.contracts import LedgerEntry, ReleaseState, digest_of
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias
 from perennial.release.intent import finish_pending
-from perennial.release.promote import LOCK
 from perennial.store import Store, ledger
-from perennial.store.ledger import divergence
-from perennial.store.locks import model_lock
+from perennial.store.locks import RELEASE, model_lock
 
-__all__ = ["divergence", "reconcile"]
+
+def follow_bake(config: ModelConfig, *, store: Store, registry: Registry) -> None:
+    """Let the alias ``stable`` name the version trusted last. Raises LockTimeout, RegistryUnavailable."""
+    with model_lock(store, config.model, RELEASE):
+        state = ledger.release_state(store, config.model)
+        _stable(config, state, store, registry)
 
 
 def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple[str, ...]:
@@ -19,11 +22,11 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
     Returns one sentence for each thing done or found; empty when ledger and registry agree. Raises IntegrityError when
     an alias was moved by hand in the middle of a release, LockTimeout, RegistryUnavailable, StoreUnavailable.
     """
-    with model_lock(store, config.model, LOCK):
-        state, done = finish_pending(config, store=store, registry=registry)
-        said = [done] if done else []
+    with model_lock(store, config.model, RELEASE):
+        history, done = finish_pending(config, store=store, registry=registry)
+        state, said = history.state, [done] if done else []
         champion = alias_version(registry, config.model, "champion")
-        if moved := divergence(state, champion):
+        if moved := state.divergence(champion):
             said.append(_report(moved, alias="champion", found=champion, config=config, state=state, store=store))
         said += _stable(config, state, store, registry)
     return tuple(said)

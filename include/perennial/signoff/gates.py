@@ -78,7 +78,7 @@ def versus_champion_gate(config: ModelConfig, evaluation: Evaluation) -> Gate:
         missing = "the candidate" if mine is None else rival
         detail = f"{gate.metric} of {missing} could not be computed on {evaluation.n_paired_rows} paired rows{why}"
         return Gate(name=name, passed=False, value=None, bound=gate.min_gain, detail=detail)
-    gain = mine - theirs if config.more_is_better(gate.metric) else theirs - mine
+    gain = config.metric(gate.metric).loss(theirs, mine)
     passed = gain >= gate.min_gain
     relation = "at least" if passed else "less than"
     detail = (

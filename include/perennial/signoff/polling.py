@@ -17,10 +17,10 @@ _PATH = "/api/2.0/mlflow/model-versions/get"
 _SERVER_ERROR = 500
 
 
-def verdict_of(tag: str | None) -> Literal["approved", "rejected"] | None:
+def answer_in(tag: str | None) -> Literal["approved", "rejected"] | None:
     """What a reviewer's tag says, or None for ``pending``, a typing error, or nothing.
 
-    >>> verdict_of(" Approved"), verdict_of("rejected"), verdict_of("aproved"), verdict_of(None)
+    >>> answer_in(" Approved"), answer_in("rejected"), answer_in("aproved"), answer_in(None)
     ('approved', 'rejected', None, None)
     """
     match (tag or "").strip().lower():

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, ReleaseState, Review, Signoff, digest_of, from_record, to_record
+from perennial.contracts import LedgerEntry, Review, Signoff, digest_of, from_record, to_record
 from perennial.errors import PermanentError, SignoffError
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
-from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, verdict_of
+from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, answer_in
 from perennial.store import Store, ledger
 
 ENTRY_TAG = "perennial.signoff_entry"
@@ -28,7 +28,7 @@ def entry_id(signoff: Signoff) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Circumstances:
     """What an answer is held against: tags, champion and files as they are now.
 
     ``entry`` is the signoff that the version's tags speak of. ``since`` is when the signoff was written; ``now`` is
@@ -46,7 +46,7 @@ class World:
     now: datetime | None = None
 
 
-def answer_of(signoff: Signoff, world: World, *, deadline: timedelta) -> Review | None:
+def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> Review | None:
     """The answer to a signoff, or None while a reviewer may still give it. Pure.
 
     Failed gates, another champion and other files reject, whoever approved. A reviewer's own ``rejected`` always
@@ -59,12 +59,13 @@ def answer_of(signoff: Signoff, world: World, *, deadline: timedelta) -> Review 
     >>> gate = Gate(name="metric/r2", passed=True, value=0.5, bound=0.3, detail="r2 0.5 keeps the minimum 0.3")
     >>> signed = Signoff(model="m", version="3", artifact_digest="d", champion_seen="2", gates=(gate,), passed=True,
     ...     review="manual", as_of=day.end, train=day, holdout=day)
-    >>> world = World(entry=entry_id(signed), tag="approved", reviewer="ada", champion="2", digest="d", since=day.end)
-    >>> answer_of(signed, world, deadline=timedelta(hours=1)).verdict
+    >>> seen = Circumstances(entry=entry_id(signed), tag="approved", reviewer="ada", champion="2", digest="d",
+    ...     since=day.end)
+    >>> answer_of(signed, seen, deadline=timedelta(hours=1)).verdict
     'approved'
-    >>> answer_of(signed, replace(world, champion="4"), deadline=timedelta(hours=1)).verdict
+    >>> answer_of(signed, replace(seen, champion="4"), deadline=timedelta(hours=1)).verdict
     'rejected'
-    >>> answer_of(signed, replace(world, tag="pending"), deadline=timedelta(hours=1)) is None
+    >>> answer_of(signed, replace(seen, tag="pending"), deadline=timedelta(hours=1)) is None
     True
     """
 
@@ -76,30 +77,30 @@ def answer_of(signoff: Signoff, world: World, *, deadline: timedelta) -> Review 
     if not signoff.passed:
         failed = [gate.name for gate in signoff.gates if not gate.passed]
         return rejected("policy", f"gates failed: {', '.join(failed)}")
-    if changed := changes(signoff, world):
+    if changed := changes(signoff, seen):
         return rejected("policy", f"{changed} since the signoff; retrain for a candidate that is judged anew")
-    said = verdict_of(world.tag) if signoff.review == "manual" else "approved"
-    reviewer = (world.reviewer or UNNAMED) if signoff.review == "manual" else "policy"
+    said = answer_in(seen.tag) if signoff.review == "manual" else "approved"
+    reviewer = (seen.reviewer or UNNAMED) if signoff.review == "manual" else "policy"
     if said == "rejected":
         return rejected(reviewer, f"tag {SIGNOFF_TAG} = rejected")
-    if signoff.review == "manual" and world.now and world.since and world.now > world.since + deadline:
-        return rejected("deadline", f"no answer was read by {(world.since + deadline).isoformat(timespec='seconds')}")
+    if signoff.review == "manual" and seen.now and seen.since and seen.now > seen.since + deadline:
+        return rejected("deadline", f"no answer was read by {(seen.since + deadline).isoformat(timespec='seconds')}")
     if said is None:
         return None
     reason = f"tag {SIGNOFF_TAG} = approved" if signoff.review == "manual" else "all gates passed, review mode auto"
     return Review(model=signoff.model, version=signoff.version, verdict="approved", reviewer=reviewer, reason=reason)
 
 
-def changes(signoff: Signoff, world: World) -> str | None:
+def changes(signoff: Signoff, seen: Circumstances) -> str | None:
     """What differs from what was signed off, in words; None when nothing does. Pure."""
-    if world.champion != signoff.champion_seen:
-        return f"the champion changed from version {signoff.champion_seen} to version {world.champion}"
-    if world.overtaken is not None:
-        return f"another release happened, of version {world.overtaken},"
-    if world.digest is not None and world.digest != signoff.artifact_digest:
-        return f"the files changed from digest {signoff.artifact_digest[:16]} to {world.digest[:16]}"
-    if signoff.review == "manual" and world.entry != entry_id(signoff):
-        return f"the tag {ENTRY_TAG} of the version changed to {world.entry}, which is another signoff,"
+    if seen.champion != signoff.champion_seen:
+        return f"the champion changed from version {signoff.champion_seen} to version {seen.champion}"
+    if seen.overtaken is not None:
+        return f"another release happened, of version {seen.overtaken},"
+    if seen.digest is not None and seen.digest != signoff.artifact_digest:
+        return f"the files changed from digest {signoff.artifact_digest[:16]} to {seen.digest[:16]}"
+    if signoff.review == "manual" and seen.entry != entry_id(signoff):
+        return f"the tag {ENTRY_TAG} of the version changed to {seen.entry}, which is another signoff,"
     return None
 
 
@@ -109,7 +110,6 @@ def read_review(
     *,
     registry: Registry,
     store: Store,
-    state: ReleaseState,
     now: datetime | None = None,
 ) -> Review | None:
     """The answer as it stands, or None while it is pending; ``now`` judges the deadline too.
@@ -117,11 +117,12 @@ def read_review(
     A tag that is neither ``pending``, ``approved`` nor ``rejected`` leaves the review pending and is answered with a
     note on the version. Raises SignoffError for a signoff that is not in the ledger, RegistryUnavailable.
     """
-    entry = ledger.entry(store, entry_id(signoff))
+    history = ledger.read(store, config.model)
+    entry = history.entry(entry_id(signoff))
     if entry is None:
         raise SignoffError(f"{signoff.model} version {signoff.version} has no signoff in the ledger; sign off first")
-    if recorded := recorded_review(signoff, store=store):
-        return recorded
+    if recorded := history.entry(_review_id(signoff)):
+        return from_record(Review, recorded.payload["review"])
     tags = _tags(signoff, registry=registry)
     if tags is None:
         reason = "the version is gone from the registry"
@@ -131,19 +132,19 @@ def read_review(
     tag = tags.get(SIGNOFF_TAG)
     if signoff.review == "manual" and signoff.passed:
         _note(signoff, tag, tags, registry=registry)
-    release = ledger.released_after(store, entry)
-    needs_files = signoff.review == "auto" or verdict_of(tag) == "approved"
-    world = World(
+    release = history.released_after(entry)
+    needs_files = signoff.review == "auto" or answer_in(tag) == "approved"
+    seen = Circumstances(
         entry=tags.get(ENTRY_TAG),
         tag=tag,
         reviewer=tags.get(REVIEWER_TAG),
-        champion=state.champion,
+        champion=history.state.champion,
         digest=artifact_digest(registry, signoff.model, signoff.version) if needs_files else None,
         since=entry.recorded_at,
         overtaken=release.version if release else None,
         now=now,
     )
-    return answer_of(signoff, world, deadline=config.signoff.review.deadline)
+    return answer_of(signoff, seen, deadline=config.signoff.review.deadline)
 
 
 def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
@@ -158,7 +159,7 @@ def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
 
 def _note(signoff: Signoff, tag: str | None, tags: dict[str, str], *, registry: Registry) -> None:
     """Tell a reviewer, where he looks, that his tag was not understood; take the note back when it is."""
-    understood = tag in (None, PENDING) or verdict_of(tag) is not None
+    understood = tag in (None, PENDING) or answer_in(tag) is not None
     note = "" if understood else f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
     if note == tags.get(NOTE_TAG, ""):
         return
@@ -225,15 +226,13 @@ def pending_signoffs(model: str, *, store: Store) -> tuple[Signoff, ...]:
     return tuple(signoff for signoff in signed if signoff.passed)
 
 
-def expire_stale(
-    config: ModelConfig, *, store: Store, registry: Registry, state: ReleaseState, now: datetime
-) -> tuple[Review, ...]:
+def expire_stale(config: ModelConfig, *, store: Store, registry: Registry, now: datetime) -> tuple[Review, ...]:
     """Record a rejection for every unanswered signoff whose deadline passed or whose champion or files changed.
 
     An approval that still holds is left to the run that waits for it.
     """
     answers = (
-        (signoff, read_review(config, signoff, registry=registry, store=store, state=state, now=now))
+        (signoff, read_review(config, signoff, registry=registry, store=store, now=now))
         for signoff in pending_signoffs(config.model, store=store)
     )
     return tuple(

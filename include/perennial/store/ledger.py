@@ -1,16 +1,16 @@
-"""The ledger: append-only, and the truth about releases."""
+"""The ledger: append-only, and the truth about releases. What it says is folded in ``fold.py``."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.contracts import Fit, Hold, LedgerEntry, LedgerKind, ReleaseState, Window, from_record, utc
-from perennial.errors import IntegrityError
+from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
 from perennial.store import schema
 from perennial.store.engine import Store
+from perennial.store.fold import RELEASE_KINDS, History, fold
 
 
 def append(store: Store, entry: LedgerEntry) -> bool:
@@ -62,150 +62,12 @@ def entry(store: Store, entry_id: str) -> LedgerEntry | None:
     return _entry(row) if row else None
 
 
-def released_after(store: Store, entry: LedgerEntry) -> LedgerEntry | None:
-    """The newest promotion or rollback of the entry's model that was written after it, or None."""
-    newest = entries(store, entry.model, kinds=["promotion", "rollback"], last=1)
-    return newest[0] if newest and (newest[0].seq or 0) > (entry.seq or 0) else None
+def read(store: Store, model: str) -> History:
+    """Everything that a release rests on: one reading of all entries of a model but its decisions."""
+    kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "review", "retrain_outcome")
+    return History(model, entries(store, model, kinds=kinds))
 
 
 def release_state(store: Store, model: str) -> ReleaseState:
     """Who serves and who is trusted, from all entries of the model."""
     return fold(model, entries(store, model, kinds=RELEASE_KINDS))
-
-
-def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
-    """The release state after ``history``, oldest entry first. Pure.
-
-    An intent without its completion is ``pending``: the release was cut off and must be finished or found done. A
-    verdict about a version that does not serve (any more) changes nothing. ``stable`` ends with the version that a
-    rollback would go to, and, but during a bake, with the champion itself.
-    """
-    state = ReleaseState(model=model)
-    for item in history:
-        if step := _STEPS.get(item.kind):
-            state = step(state, item)
-    return state
-
-
-def divergence(state: ReleaseState, alias: str | None) -> str | None:
-    """Why MLflow's alias ``champion`` and the ledger disagree, and what to do; None when they agree. Pure.
-
-    While a release is under way the alias may name the version before it or the one after it.
-
-    >>> divergence(ReleaseState(model="m", champion="3"), "3")
-    >>> print(divergence(ReleaseState(model="m", champion="3"), "7")[:78])
-    m: MLflow's alias champion is on version 7, the ledger's champion is version 3
-    """
-    if alias == state.champion or (state.pending is not None and alias == state.pending.version):
-        return None
-    found = f"on version {alias}" if alias else "gone"
-    if state.champion is None:
-        known, mend = "none", "delete the alias in MLflow"
-    else:
-        known = f"version {state.champion}"
-        mend = f"set it back to {known} in MLflow" + ("" if alias else ", or roll back with a reason")
-    return (
-        f"{state.model}: MLflow's alias champion is {found}, the ledger's champion is {known}, so someone moved the "
-        f"alias by hand: {mend}. A version takes office through a retrain and its signoff"
-    )
-
-
-def _intent(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    return replace(state, pending=item)
-
-
-def _still_pending(state: ReleaseState, item: LedgerEntry, key: str) -> LedgerEntry | None:
-    """The pending intent unless ``item`` names it under ``key`` as completed or abandoned."""
-    ended = state.pending is not None and item.payload.get(key) == state.pending.entry_id
-    return None if ended else state.pending
-
-
-def _request(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    times = tuple(sorted((*state.request_times, item.at)))
-    return replace(state, last_request_at=times[-1], request_times=times)
-
-
-def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    version = _version(item)
-    fitted = Fit(
-        train=from_record(Window, item.payload["train"]),
-        holdout=from_record(Window, item.payload["holdout"]),
-        artifact_digest=item.payload.get("artifact_digest"),
-    )
-    return replace(
-        state,
-        champion=version,
-        champion_since=item.at,
-        fits={**state.fits, version: fitted},
-        in_bake=True,
-        bake_failed=False,
-        pending=_still_pending(state, item, "intent"),
-        released_since_rollback=True,
-    )
-
-
-def _bake(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    version = _version(item)
-    if version != state.champion or not state.in_bake:
-        return state
-    if item.payload["outcome"] == "failed":
-        return replace(state, in_bake=False, bake_failed=True)
-    return replace(state, in_bake=False, stable=_last(state.stable, version))
-
-
-def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    version, gone = _version(item), str(item.payload["previous"])
-    return replace(
-        state,
-        champion=version,
-        champion_since=item.at,
-        in_bake=False,
-        bake_failed=False,
-        stable=_last(tuple(known for known in state.stable if known != gone), version),
-        rolled_back=state.rolled_back | {gone},
-        pending=_still_pending(state, item, "intent"),
-        last_rollback_at=item.at,
-        released_since_rollback=False,
-    )
-
-
-def _last(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
-    return (*(known for known in versions if known != version), version)
-
-
-def _abandonment(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    return replace(state, pending=_still_pending(state, item, "abandons"))
-
-
-def _hold(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    stretch = from_record(Window, item.payload["stretch"])
-    return replace(state, holds=(*state.holds, Hold(entry_id=item.entry_id, stretch=stretch, reason=item.reason)))
-
-
-def _acknowledgement(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    excluded = bool(item.payload["exclude"])
-    holds = tuple(
-        replace(hold, acknowledged=True, excluded=excluded) if hold.entry_id == item.payload["hold"] else hold
-        for hold in state.holds
-    )
-    return replace(state, holds=holds)
-
-
-def _version(item: LedgerEntry) -> str:
-    if item.version is None:
-        raise IntegrityError(f"ledger entry {item.entry_id} ({item.kind}) of {item.model} names no version")
-    return item.version
-
-
-_STEPS: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] = {
-    "retrain_request": _request,
-    "promotion_intent": _intent,
-    "promotion": _promotion,
-    "bake": _bake,
-    "rollback_intent": _intent,
-    "rollback": _rollback,
-    "hold": _hold,
-    "acknowledgement": _acknowledgement,
-    "integrity": _abandonment,
-}
-RELEASE_KINDS: tuple[LedgerKind, ...] = tuple(_STEPS)

@@ -9,6 +9,9 @@ from sqlalchemy.exc import OperationalError
 from perennial.errors import LockTimeout
 from perennial.store.engine import Store
 
+RELEASE, DECIDE, SNAPSHOT = "release", "decide", "snapshot"
+"""The purposes for which a model is locked: one writer at a time for each."""
+
 _LOCK_NOT_AVAILABLE = "55P03"
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 

@@ -7,11 +7,11 @@ import numpy as np
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Snapshot
 from perennial.errors import PermanentError
+from perennial.evidence.answers import Answers
 from perennial.registry.client import Registry
 from perennial.registry.models import load_model
 from perennial.store import Store
-from perennial.store.ledger import entries
-from perennial.training.rows import Answers, answer, labels_of
+from perennial.training.rows import answer, labels_of
 
 CONSTANT = "constant"
 
@@ -60,20 +60,19 @@ def versus_champion(
     A champion that can not be loaded or scored leaves a comparison without rows, whose gate fails. Raises
     RegistryUnavailable.
     """
-    fitted = state.fits.get(champion)
-    if fitted is None:
+    lineage = state.lineages.get(champion)
+    if lineage is None:
         return _none(champion, f"the ledger does not know what champion {champion} was fitted on")
-    # Arrow gives times in UTC without their zone
-    later = candidate.times >= np.datetime64(fitted.holdout.end.replace(tzinfo=None), "us")
+    later = candidate.since(lineage.holdout.end)
     if not later.any():
-        return _none(champion, f"no holdout row lies after the champion's own holdout, {fitted.holdout.key}")
+        return _none(champion, f"no holdout row lies after the champion's own holdout, {lineage.holdout.key}")
     try:
         model = load_model(
             registry,
             config.model,
             champion,
             trusted_types=config.training.trusted_types,
-            expected_digest=_promoted_digest(store, config.model, champion),
+            expected_digest=state.digest_of(champion),
         )
         theirs = answer(config, model, snapshot.holdout_uri, storage=store.storage).rows(later)
     except PermanentError as error:
@@ -86,10 +85,3 @@ def versus_champion(
 
 def _none(champion: str, problem: str) -> Comparison:
     return Comparison(baseline=champion, n_rows=0, candidate={}, metrics={}, problem=problem)
-
-
-def _promoted_digest(store: Store, model: str, version: str) -> str | None:
-    """The digest of the files of ``version`` as it was promoted, by the ledger."""
-    promoted = [item for item in entries(store, model, kinds=["promotion"]) if item.version == version]
-    digest = promoted[-1].payload.get("artifact_digest") if promoted else None
-    return str(digest) if digest else None

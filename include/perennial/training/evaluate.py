@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.config import ModelConfig
-from perennial.contracts import Evaluation, Fitted, ReleaseState, Snapshot
+from perennial.contracts import Evaluation, FittedRun, ReleaseState, Snapshot
 from perennial.errors import TrainingError
+from perennial.evidence.answers import Answers
 from perennial.registry.client import Registry
 from perennial.registry.models import load_logged_model
 from perennial.registry.reference import save_reference
@@ -17,7 +18,7 @@ from perennial.store import Store
 from perennial.training.baseline import Comparison, versus_champion, versus_constant
 from perennial.training.importance import MOST_ROWS, feature_importance
 from perennial.training.plots import figures
-from perennial.training.rows import Answers, answer, pick, take_rows
+from perennial.training.rows import answer, pick, take_rows
 from perennial.training.snapshot import verify_snapshot
 
 TAG_BASELINE_PROBLEM = "perennial.baseline_problem"
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    config: ModelConfig, fitted: Fitted, snapshot: Snapshot, *, store: Store, registry: Registry, state: ReleaseState
+    config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, *, store: Store, registry: Registry, state: ReleaseState
 ) -> Evaluation:
     """Metrics of the candidate on all holdout rows, and of candidate and champion on those new to both.
 
@@ -54,7 +55,7 @@ def evaluate(
 
 
 def _evaluation(
-    config: ModelConfig, fitted: Fitted, snapshot: Snapshot, candidate: Answers, compared: Comparison
+    config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, candidate: Answers, compared: Comparison
 ) -> Evaluation:
     return Evaluation(
         model=config.model,
@@ -71,7 +72,7 @@ def _evaluation(
 
 
 def _log_evaluation(
-    evaluation: Evaluation, compared: Comparison, snapshot: Snapshot, fitted: Fitted, *, registry: Registry
+    evaluation: Evaluation, compared: Comparison, snapshot: Snapshot, fitted: FittedRun, *, registry: Registry
 ) -> None:
     found = {
         **{f"holdout_{name}": value for name, value in evaluation.candidate.items()},
@@ -89,7 +90,7 @@ def _log_evaluation(
 
 
 def _log_reference(
-    config: ModelConfig, fitted: Fitted, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
+    config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
 ) -> None:
     most, seed = config.signals.sample_rows, config.signals.seed
     train = take_rows(snapshot.train_uri, pick(snapshot.n_train, most, seed), storage=store.storage)

@@ -13,7 +13,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy import dtype
 
 from perennial.config import ModelConfig
-from perennial.contracts import Fitted, RetrainRequest, Snapshot
+from perennial.contracts import FittedRun, RetrainRequest, Snapshot
 from perennial.errors import PermanentError
 from perennial.registry.client import Registry
 from perennial.registry.models import MODEL_FILE, log_model, read_model
@@ -47,7 +47,7 @@ def fit(
     registry: Registry,
     models_dir: Path,
     code_version: str = "unknown",
-) -> Fitted:
+) -> FittedRun:
     """The recipe fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
 
     The same request over the same snapshot gives the finished run again; one that was cut off is marked as failed and
@@ -72,11 +72,11 @@ def fit(
         fail_run(registry, run_id, str(error))
         raise
     finish_run(registry, run_id)
-    return _fitted(snapshot, run_id, model_uri, cv)
+    return _run_record(snapshot, run_id, model_uri, cv)
 
 
-def _fitted(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float]) -> Fitted:
-    return Fitted(
+def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float]) -> FittedRun:
+    return FittedRun(
         model=snapshot.model,
         mlflow_run_id=run_id,
         model_uri=model_uri,
@@ -86,9 +86,9 @@ def _fitted(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float
     )
 
 
-def _of_run(run: Any, snapshot: Snapshot) -> Fitted:
+def _of_run(run: Any, snapshot: Snapshot) -> FittedRun:
     cv = {name: float(value) for name, value in run.data.metrics.items() if name.startswith("cv_")}
-    return _fitted(snapshot, str(run.info.run_id), str(run.data.tags[TAG_MODEL_URI]), cv)
+    return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[TAG_MODEL_URI]), cv)
 
 
 def _tags(config: ModelConfig, request: RetrainRequest, code_version: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from perennial.config import ModelConfig
-from perennial.training.rows import Answers
+from perennial.evidence.answers import Answers
 
 _BINS = 10
 _MOST_POINTS = 5_000

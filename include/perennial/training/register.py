@@ -1,7 +1,7 @@
 """Make a fitted model a version in the registry, with the digest that every later step holds it to."""
 
 from perennial.config import ModelConfig
-from perennial.contracts import Candidate, Fitted, Snapshot
+from perennial.contracts import Candidate, FittedRun, Snapshot
 from perennial.errors import IntegrityError
 from perennial.registry.client import Registry
 from perennial.registry.versions import artifact_digest, register_version, set_version_tags, version_tags
@@ -9,7 +9,7 @@ from perennial.registry.versions import artifact_digest, register_version, set_v
 TAG_DIGEST = "perennial.artifact_digest"
 
 
-def register(config: ModelConfig, fitted: Fitted, snapshot: Snapshot, *, registry: Registry) -> Candidate:
+def register(config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, *, registry: Registry) -> Candidate:
     """The version that this fit is registered as: made once, however often it is asked for. No alias is moved.
 
     Raises IntegrityError when the files of the version were changed since it was registered, RegistryUnavailable.

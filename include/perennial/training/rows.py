@@ -1,14 +1,13 @@
 """Rows of a snapshot: their labels as scikit-learn wants them, samples, and answers of a model in bounded memory."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial import metrics
 from perennial.config import ModelConfig
+from perennial.evidence.answers import Answers
 from perennial.registry.scoring import score
 from perennial.store.files import Storage
 
@@ -21,38 +20,6 @@ def labels_of(config: ModelConfig, table: pa.Table) -> NDArray[Any]:
     values = column.cast(pa.float64()).to_numpy()
     labels: NDArray[Any] = values.astype(np.int64 if config.task == "binary" else np.float64)
     return labels
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What one model answered for rows of a file, in their order: arrays of shape (n,).
-
-    ``predicted`` is None but for multiclass.
-    """
-
-    times: NDArray[np.datetime64]
-    labels: NDArray[Any]
-    scores: NDArray[np.float64]
-    predicted: NDArray[np.str_] | None
-
-    def rows(self, wanted: NDArray[np.bool_]) -> "Answers":
-        """Those of the wanted rows."""
-        return Answers(
-            times=self.times[wanted],
-            labels=self.labels[wanted],
-            scores=self.scores[wanted],
-            predicted=None if self.predicted is None else self.predicted[wanted],
-        )
-
-    def metrics(self, config: ModelConfig) -> dict[str, float]:
-        """Every metric of the task that these rows allow."""
-        return metrics.compute(
-            config.task,
-            labels=self.labels,
-            scores=self.scores,
-            predicted=self.predicted,
-            classes=config.label.classes,
-        )
 
 
 def answer(config: ModelConfig, model: Any, uri: str, *, storage: Storage) -> Answers:

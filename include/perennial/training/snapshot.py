@@ -1,30 +1,17 @@
 """Freeze the rows of a retrain: training, and a later holdout whose labels are in, as Parquet files with a digest."""
 
 import hashlib
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any
-
-from sqlalchemy import ColumnElement, Select, and_, func, not_, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from datetime import datetime
 
 from perennial.config import ModelConfig
-from perennial.contracts import (
-    Hold,
-    ReleaseState,
-    RetrainRequest,
-    Snapshot,
-    Window,
-    digest_of,
-    from_record,
-    to_record,
-)
+from perennial.contracts import ReleaseState, RetrainRequest, Snapshot, Window, digest_of
 from perennial.errors import IntegrityError, TrainingError
-from perennial.store import Store, bulk, schema
+from perennial.evidence.labelled import stream_labelled
+from perennial.evidence.stretches import Labelled, choose_holdout, train_before
+from perennial.store import Store, snapshots
 from perennial.store.files import Storage
-from perennial.store.locks import model_lock
+from perennial.store.locks import SNAPSHOT, model_lock
 
-MOST_STEPS = 100
 _CHUNK_BYTES = 1 << 20
 
 
@@ -35,17 +22,15 @@ def take_snapshot(config: ModelConfig, request: RetrainRequest, *, store: Store,
     TrainingError when no stretch is labelled well enough, holds too few rows or is on hold, IntegrityError when the
     recorded files were changed or are gone, StoreUnavailable, StorageUnavailable.
     """
-    excluded = tuple(hold.stretch for hold in state.holds if hold.excluded)
-    held = tuple(hold for hold in state.holds if not hold.acknowledged)
-    keys = sorted(stretch.key for stretch in excluded)
-    snapshot_id = digest_of(config.model, request.as_of.isoformat(), config.digest, keys)
-    with model_lock(store, config.model, "snapshot"):
-        if known := _recorded(store, snapshot_id):
-            _refuse_held(config, known.train, known.holdout, held)
+    excluded = sorted(stretch.key for stretch in state.excluded)
+    snapshot_id = digest_of(config.model, request.as_of.isoformat(), config.digest, excluded)
+    with model_lock(store, config.model, SNAPSHOT):
+        if known := snapshots.recorded(store, snapshot_id):
+            _refuse_held(known.train, known.holdout, state)
             verify_snapshot(known, storage=store.storage)
             return known
-        made = _freeze(config, snapshot_id, request.as_of, excluded, held, store=store)
-        _record(store, made)
+        made = _freeze(config, snapshot_id, request.as_of, state, store=store)
+        snapshots.record(store, made)
     return made
 
 
@@ -65,28 +50,20 @@ def verify_snapshot(snapshot: Snapshot, *, storage: Storage) -> None:
         )
 
 
-def _freeze(
-    config: ModelConfig,
-    snapshot_id: str,
-    as_of: datetime,
-    excluded: tuple[Window, ...],
-    held: tuple[Hold, ...],
-    *,
-    store: Store,
-) -> Snapshot:
-    holdout, coverage = _choose_holdout(config, as_of, excluded, store=store)
-    train = Window(start=holdout.start - config.training.train, end=holdout.start)
-    _refuse_held(config, train, holdout, held)
+def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: ReleaseState, *, store: Store) -> Snapshot:
+    holdout = _holdout(config, as_of, state, store=store)
+    train = train_before(config, holdout.stretch)
+    _refuse_held(train, holdout.stretch, state)
     uris = {part: f"snapshots/{config.model}/{snapshot_id}/{part}.parquet" for part in ("train", "holdout")}
-    n_train = _write(uris["train"], _labelled(config, train, as_of, excluded), store=store)
+    n_train = _write(config, uris["train"], train, as_of, state, store=store)
     if n_train < config.training.min_train_rows:
         store.storage.delete(uris["train"])
         raise TrainingError(
             f"{config.model}: {n_train} labelled rows in {train.key}, training.min_train_rows is "
-            f"{config.training.min_train_rows}; {len(excluded)} stretches are excluded. Wait for more labels, lengthen "
-            "training.train, or lower training.min_train_rows"
+            f"{config.training.min_train_rows}; {len(state.excluded)} stretches are excluded. Wait for more labels, "
+            "lengthen training.train, or lower training.min_train_rows"
         )
-    n_holdout = _write(uris["holdout"], _labelled(config, holdout, as_of, excluded), store=store)
+    n_holdout = _write(config, uris["holdout"], holdout.stretch, as_of, state, store=store)
     return Snapshot(
         snapshot_id=snapshot_id,
         model=config.model,
@@ -95,103 +72,48 @@ def _freeze(
         holdout_uri=uris["holdout"],
         digest=_digest(store.storage, uris["train"], uris["holdout"]),
         train=train,
-        holdout=holdout,
+        holdout=holdout.stretch,
         n_train=n_train,
         n_holdout=n_holdout,
-        holdout_label_coverage=coverage,
+        holdout_label_coverage=holdout.n_labelled / holdout.n_rows,
     )
 
 
-def _refuse_held(config: ModelConfig, train: Window, holdout: Window, held: tuple[Hold, ...]) -> None:
+def _refuse_held(train: Window, holdout: Window, state: ReleaseState) -> None:
     """Data that made a version disappoint makes no other one before someone answered for it, whoever asks for it."""
-    for hold in held:
-        if hold.stretch.start < holdout.end and train.start < hold.stretch.end:
-            raise TrainingError(
-                f"{config.model}: {hold.stretch.key} is held, and a retrain would use rows of it ({hold.reason}): "
-                f"acknowledge hold {hold.entry_id} first, with its rows or without them"
-            )
+    for hold in state.holds_over(train, holdout):
+        raise TrainingError(
+            f"{state.model}: {hold.stretch.key} is held, and a retrain would use rows of it ({hold.reason}): "
+            f"acknowledge hold {hold.entry_id} first, with its rows or without them"
+        )
 
 
-def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = timedelta(0)) -> Iterator[datetime]:
-    """Where a holdout may end, newest first: ``label.delay`` before ``as_of``, then further back in steps of it.
-
-    Labels later than ``label.max_wait`` never come, so there is nothing to be gained further back than that and one
-    holdout (and ``further``, the length of excluded stretches). Where that is more than MOST_STEPS steps, they are
-    longer.
-    """
-    reach = config.label.max_wait + config.training.holdout + further
-    step = max(config.label.delay, reach / MOST_STEPS)
-    for number in range(-(-reach // step)):
-        yield as_of - config.label.delay - number * step
-
-
-def _choose_holdout(
-    config: ModelConfig, as_of: datetime, excluded: tuple[Window, ...], *, store: Store
-) -> tuple[Window, float]:
-    """The newest stretch whose labels are in, with its label coverage."""
-    further = sum((stretch.end - stretch.start for stretch in excluded), timedelta(0))
-    best = "none has any prediction"
-    best_share = -1.0
-    for end in holdout_ends(config, as_of, further=further):
-        window = Window(start=end - config.training.holdout, end=end)
-        n_rows, n_labelled = _count(config, window, as_of, excluded, store=store)
-        share = n_labelled / n_rows if n_rows else -1.0
-        if share >= config.label.mature_share:
-            return window, share
-        if share > best_share:
-            best_share, best = share, f"at best {n_labelled} of {n_rows} rows are labelled, in {window.key}"
+def _holdout(config: ModelConfig, as_of: datetime, state: ReleaseState, *, store: Store) -> Labelled:
+    """The newest stretch whose labels are in. Raises TrainingError that names the best one when there is none."""
+    choice = choose_holdout(config, as_of, excluded=state.excluded, store=store)
+    if choice.holdout is not None:
+        return choice.holdout
+    best = choice.best
+    found = (
+        f"at best {best.n_labelled} of {best.n_rows} rows are labelled, in {best.stretch.key}"
+        if best
+        else "none has any prediction"
+    )
     raise TrainingError(
         f"{config.model}: no holdout of {config.training.holdout} up to {as_of.isoformat()} has labels for "
-        f"{config.label.mature_share:.0%} of its rows (label.mature_share): {best}. Wait for labels, or find out why "
+        f"{config.label.mature_share:.0%} of its rows (label.mature_share): {found}. Wait for labels, or find out why "
         "they do not come"
     )
 
 
-def _rows(config: ModelConfig, window: Window, excluded: tuple[Window, ...]) -> tuple[Any, ColumnElement[bool]]:
-    """The predictions table and the condition for the champion's rows of a window outside the excluded stretches."""
-    table = schema.predictions_table(config)
-    time = table.c.event_time
-    left_out = [not_(and_(time >= stretch.start, time < stretch.end)) for stretch in excluded]
-    return table, and_(table.c.role == "champion", time >= window.start, time < window.end, *left_out)
-
-
-def _count(
-    config: ModelConfig, window: Window, as_of: datetime, excluded: tuple[Window, ...], *, store: Store
-) -> tuple[int, int]:
-    """Number of rows of the window, and of those with a label by ``as_of``."""
-    table, wanted = _rows(config, window, excluded)
-    labels = schema.labels_table(config)
-    arrived = and_(labels.c.prediction_id == table.c.prediction_id, labels.c.labelled_at < as_of)
-    query = (
-        select(func.count(), func.count(labels.c.prediction_id))
-        .select_from(table.outerjoin(labels, arrived))
-        .where(wanted)
-    )
-    with store.begin() as connection:
-        n_rows, n_labelled = connection.execute(query).one()
-    return int(n_rows), int(n_labelled)
-
-
-def _labelled(config: ModelConfig, window: Window, as_of: datetime, excluded: tuple[Window, ...]) -> Select[Any]:
-    """``prediction_id, event_time``, the features and ``label`` of the window's rows, in the order of time."""
-    table, wanted = _rows(config, window, excluded)
-    labels = schema.labels_table(config)
-    return (
-        select(
-            table.c.prediction_id,
-            table.c.event_time,
-            *(table.c[name] for name in config.features),
-            labels.c.label,
-        )
-        .join_from(table, labels, labels.c.prediction_id == table.c.prediction_id)
-        .where(wanted, labels.c.labelled_at < as_of)
-        .order_by(table.c.event_time, table.c.prediction_id)
-    )
-
-
-def _write(uri: str, query: Select[Any], *, store: Store) -> int:
+def _write(
+    config: ModelConfig, uri: str, stretch: Window, as_of: datetime, state: ReleaseState, *, store: Store
+) -> int:
     n_rows = 0
-    with bulk.stream(store, query) as rows, store.storage.write_parquet(uri, rows.schema) as file:
+    with (
+        stream_labelled(config, stretch, as_of=as_of, excluded=state.excluded, store=store) as rows,
+        store.storage.write_parquet(uri, rows.schema) as file,
+    ):
         for batch in rows:
             file.write_batch(batch)
             n_rows += batch.num_rows
@@ -207,20 +129,3 @@ def _digest(storage: Storage, *uris: str) -> str:
                 digest.update(chunk)
         found.append(digest.hexdigest())
     return digest_of(*found)
-
-
-def _recorded(store: Store, snapshot_id: str) -> Snapshot | None:
-    table = schema.snapshots
-    with store.begin() as connection:
-        record = connection.scalar(select(table.c.record).where(table.c.snapshot_id == snapshot_id))
-    return from_record(Snapshot, record) if record else None
-
-
-def _record(store: Store, snapshot: Snapshot) -> None:
-    statement = (
-        upsert(schema.snapshots)
-        .values(snapshot_id=snapshot.snapshot_id, model=snapshot.model, record=to_record(snapshot))
-        .on_conflict_do_nothing(index_elements=["snapshot_id"])
-    )
-    with store.begin() as connection:
-        connection.execute(statement)

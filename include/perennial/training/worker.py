@@ -24,10 +24,11 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError, TrainingError
+from perennial.evidence.answers import Answers
 from perennial.registry.models import MODEL_FILE, check_types
 from perennial.registry.scoring import features_frame, score
 from perennial.training.recipe import blame, build_estimator
-from perennial.training.rows import Answers, labels_of
+from perennial.training.rows import labels_of
 
 FIRST_LOOK_ROWS = 10_000
 _GRACE_S = 60
@@ -60,7 +61,7 @@ def _train(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         cv = cross_validate(config, build, table)
-        model = _fitted(config, build(), table)
+        model = _fit(config, build(), table)
     score(config, model, table.slice(0, FIRST_LOOK_ROWS))
     path = folder / MODEL_FILE
     sio.dump(model, path)
@@ -68,7 +69,7 @@ def _train(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
     return {"cv": cv}
 
 
-def _fitted(config: ModelConfig, model: Any, table: pa.Table) -> Any:
+def _fit(config: ModelConfig, model: Any, table: pa.Table) -> Any:
     return model.fit(features_frame(config, table), labels_of(config, table))
 
 
@@ -95,7 +96,7 @@ def cross_validate(config: ModelConfig, build: Callable[[], Any], table: pa.Tabl
         if config.task != "regression" and len(np.unique(labels_of(config, known))) < 2:  # noqa: PLR2004
             continue
         n_used += 1
-        scores, predicted = score(config, _fitted(config, build(), known), unseen)
+        scores, predicted = score(config, _fit(config, build(), known), unseen)
         answers = Answers(
             times=unseen.column("event_time").to_numpy(),
             labels=labels_of(config, unseen),

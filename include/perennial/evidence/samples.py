@@ -1,28 +1,32 @@
-"""Published rows of one window, as a bounded sample that is the same one every time.
+"""Served rows of one window: a bounded sample that is the same one every time, and counts over all of them.
 
 A sample is the ``sample_rows`` rows with the smallest keyed hash of their prediction id: which rows those are depends
 on the ids and the seed alone, neither on the order of the rows nor on how they were delivered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
-from sqlalchemy import BigInteger, ColumnElement, Select, Table, and_, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Table, func, literal, select
 
 from perennial.config import ModelConfig
 from perennial.contracts import Window
+from perennial.evidence.rows import served
 from perennial.store import Store
 from perennial.store.bulk import read
 from perennial.store.schema import predictions_table
 
+_SEEN, _UNSEEN = "seen__", "unseen__"
 
-def served(predictions: Table, window: Window) -> ColumnElement[bool]:
-    """The rows of a window that a champion scored."""
-    return and_(
-        predictions.c.event_time >= window.start,
-        predictions.c.event_time < window.end,
-        predictions.c.role == "champion",
-    )
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted over a whole window: rows, values that are not null, and those outside a list of known ones."""
+
+    n_rows: int
+    n_seen: dict[str, int]
+    n_unseen: dict[str, int] = field(default_factory=dict)
 
 
 def sample_key(predictions: Table, seed: int) -> ColumnElement[int]:
@@ -54,12 +58,30 @@ def exceeds_sample(config: ModelConfig, window: Window, *, store: Store) -> bool
 
 
 def read_sample(config: ModelConfig, window: Window, *, store: Store) -> pa.Table:
-    """Features, score and model version of the sample of a window; at most ``signals.sample_rows`` rows.
+    """The features with their types in the store, ``score`` (double) and ``model_version`` (text) of the sample.
 
-    A window that is no larger is read as it is: to ask the hash of every id would cost more than the reading.
+    At most ``signals.sample_rows`` rows. A window that is no larger is read as it is: to ask the hash of every id would
+    cost more than the reading.
     """
     columns = [*config.features, "score", "model_version"]
     if exceeds_sample(config, window, store=store):
         return read(store, sample_query(config, window, columns))
     predictions = predictions_table(config)
     return read(store, select(*(predictions.c[name] for name in columns)).where(served(predictions, window)))
+
+
+def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequence[str]], *, store: Store) -> Counts:
+    """One aggregate over all served rows of the window; ``known`` lists the known values of categories by feature."""
+    table = predictions_table(config)
+    columns = [func.count(table.c[name]).label(_SEEN + name) for name in config.features]
+    columns += [
+        func.count().filter(table.c[name].not_in(values)).label(_UNSEEN + name) for name, values in known.items()
+    ]
+    query = select(func.count().label("n_rows"), *columns).where(served(table, window))
+    with store.begin() as connection:
+        found = connection.execute(query).one()._mapping
+    return Counts(
+        n_rows=found["n_rows"],
+        n_seen={name: found[_SEEN + name] for name in config.features},
+        n_unseen={name: found[_UNSEEN + name] for name in known},
+    )

@@ -1,4 +1,4 @@
-"""``python -m perennial.signoff.fresh_process``: scores rows with a registered version, as a serving process would.
+"""``python -m perennial.signoff.parity_process``: scores rows with a registered version, as a serving process would.
 
 Reads one JSON object on standard input: ``registry_uri``, ``model``, ``version``, ``artifact_digest``, ``models_dir``,
 ``config_digest`` and ``rows`` (a Parquet file of features). Writes one on standard output: ``scores`` and ``predicted``

@@ -79,7 +79,7 @@ def _ask(
     request: dict[str, Any], *, home: str, timeout_s: float, environment: Mapping[str, str]
 ) -> tuple[dict[str, Any] | None, str]:
     """What the fresh process answers, or None and why there is no answer."""
-    command = [sys.executable, "-m", "perennial.signoff.fresh_process"]
+    command = [sys.executable, "-m", "perennial.signoff.parity_process"]
     variables = {"PATH": os.defpath, "PYTHONPATH": str(_INCLUDE), "HOME": home, **environment}
     try:
         done = subprocess.run(  # noqa: S603 - our own module, by the interpreter that runs us
@@ -122,12 +122,12 @@ def compare(judged: pa.Table, answer: Mapping[str, Any]) -> Measured:
     """
     n_rows = judged.num_rows
     try:
-        fresh = np.asarray(answer.get("scores"), dtype=np.float64)
+        answered = np.asarray(answer.get("scores"), dtype=np.float64)
     except (TypeError, ValueError):
         return None, "the fresh process gave scores that are no numbers"
-    if n_rows == 0 or fresh.shape != (n_rows,):
-        return None, f"the fresh process gave scores of shape {fresh.shape} for {n_rows} rows"
-    difference = np.abs(fresh - judged["score"].to_numpy(zero_copy_only=False).astype(np.float64))
+    if n_rows == 0 or answered.shape != (n_rows,):
+        return None, f"the fresh process gave scores of shape {answered.shape} for {n_rows} rows"
+    difference = np.abs(answered - judged["score"].to_numpy(zero_copy_only=False).astype(np.float64))
     n_unknown = int((~np.isfinite(difference)).sum())
     if n_unknown:
         return None, f"{n_unknown} of {n_rows} scores are not finite, in the fresh process or as judged"

@@ -152,8 +152,8 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     rows = "\n".join(
-        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_cell(gate.value)} | {_cell(gate.bound)} "
-        f"| {_text(gate.detail)} |"
+        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_figure(gate.value)} | {_figure(gate.bound)} "
+        f"| {_in_a_cell(gate.detail)} |"
         for gate in signoff.gates
     )
     return f"""### Signoff of {signoff.model} version {signoff.version}: {verdict}
@@ -166,8 +166,8 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
 |---|---|---|---|---|
 {rows}
 
-- fitted on {_span(signoff.train)}
-- judged on {_span(signoff.holdout)}, {evaluation.n_rows} labelled rows
+- fitted on {_dates(signoff.train)}
+- judged on {_dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
 - compared with {rival} on {evaluation.n_paired_rows} of these rows
 - as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
 """
@@ -186,13 +186,13 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     )
 
 
-def _span(window: Window) -> str:
+def _dates(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
 
-def _cell(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     return "missing" if value is None else shown(value)
 
 
-def _text(detail: str) -> str:
+def _in_a_cell(detail: str) -> str:
     return " ".join(detail.split()).replace("|", "\\|")

@@ -1,0 +1,158 @@
+"""The end of a bake: the probation of a new champion, judged window by window on what was measured."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from perennial.config import ModelConfig
+from perennial.contracts import BakeState, LedgerEntry, ReleaseState, Signal, SignalName, Window, digest_of
+from perennial.store import Store, ledger
+from perennial.store.fold import History
+from perennial.store.locks import RELEASE, model_lock
+from perennial.store.signals import measured_since
+
+WindowOutcome = Literal["passed", "failed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BakeWindow:
+    """What became of one window of a bake, and the figures it rests on."""
+
+    window: Window
+    outcome: WindowOutcome
+    detail: str
+
+
+def window_outcome(statuses: Mapping[str, str], required: Iterable[SignalName]) -> WindowOutcome:
+    """Failed when anything measured is breached; passed when all that is required was measured; else unknown.
+
+    >>> own, paired = SignalName.bake("roc_auc"), SignalName.bake_vs_stable("roc_auc")
+    >>> window_outcome({str(own): "ok", str(paired): "ok"}, [own, paired])
+    'passed'
+    >>> window_outcome({str(own): "ok", str(paired): "breached"}, [own])
+    'failed'
+    >>> window_outcome({str(own): "ok"}, [own, paired])
+    'unknown'
+    """
+    if "breached" in statuses.values():
+        return "failed"
+    return "passed" if all(statuses.get(str(name)) == "ok" for name in required) else "unknown"
+
+
+def bake_outcome(outcomes: Iterable[WindowOutcome], *, windows: int, allowed_failures: int) -> BakeState:
+    """The end of a bake, reached at the first window that decides it; oldest first. Unknown windows prolong it.
+
+    >>> bake_outcome(["passed", "unknown", "passed"], windows=2, allowed_failures=0)
+    'passed'
+    >>> bake_outcome(["passed", "failed", "passed"], windows=2, allowed_failures=0)
+    'failed'
+    >>> bake_outcome(["passed", "unknown", "unknown"], windows=2, allowed_failures=0)
+    'running'
+    """
+    n_seen = Counter[WindowOutcome]()
+    for outcome in outcomes:
+        n_seen[outcome] += 1
+        if n_seen["failed"] > allowed_failures:
+            return "failed"
+        if n_seen["passed"] >= windows:
+            return "passed"
+    return "running"
+
+
+def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
+    """Whether the champion's bake passed, failed or goes on, on the signals measured by ``at``; an end is recorded.
+
+    A bake that passed makes the champion the stable version, in the ledger; the alias follows from there. A failed one
+    is only recorded: what follows is decided by the policy. A bake has no deadline: windows without evidence prolong
+    it, since neither trust nor a rollback may rest on missing labels. A champion that was baked before answers
+    ``none``, or its outcome where that was reached at this very ``at``. Raises LockTimeout, StoreUnavailable.
+    """
+    with model_lock(store, config.model, RELEASE):
+        history = ledger.read(store, config.model)
+        state = history.state
+        if state.bake_failed:
+            return "failed"
+        if not state.in_bake or state.champion is None or state.champion_since is None:
+            return _reached_at(history, at)
+        found = bake_windows(config, state, _measured(config, state, at=at, store=store))
+        outcome = bake_outcome(
+            (window.outcome for window in found),
+            windows=config.bake.windows,
+            allowed_failures=config.bake.allowed_failures,
+        )
+        if outcome in ("passed", "failed"):
+            ledger.append(store, _entry(config, state, outcome, found, at))
+    return outcome
+
+
+def _measured(config: ModelConfig, state: ReleaseState, *, at: datetime, store: Store) -> tuple[Signal, ...]:
+    names = [SignalName.bake(config.bake.metric), SignalName.bake_vs_stable(config.bake.metric)]
+    return measured_since(
+        store, config.model, version=str(state.champion), names=names, start=state.champion_since or at, by=at
+    )
+
+
+def bake_windows(config: ModelConfig, state: ReleaseState, measured: Iterable[Signal]) -> tuple[BakeWindow, ...]:
+    """The windows of the present bake so far, oldest first, from its signals as measured last. Pure."""
+    metric = config.bake.metric
+    required = [SignalName.bake(metric), *([SignalName.bake_vs_stable(metric)] if state.fallback else [])]
+    windows: dict[Window, dict[str, str]] = {}
+    details: dict[Window, list[str]] = {}
+    for signal in measured:
+        windows.setdefault(signal.window, {})[signal.name] = signal.status
+        figure = "unknown" if signal.value is None else f"{signal.value:.4g} against {signal.threshold:.4g}"
+        details.setdefault(signal.window, []).append(f"{signal.name} {figure} {signal.detail}".rstrip())
+    return apart(
+        BakeWindow(window=window, outcome=window_outcome(statuses, required), detail="; ".join(details[window]))
+        for window, statuses in windows.items()
+    )
+
+
+def apart(found: Iterable[BakeWindow]) -> tuple[BakeWindow, ...]:
+    """Windows that share no moment, oldest first: a run by hand over other bounds brings no second evidence.
+
+    Of windows that overlap a failed one is kept before any other, then one that passed, then the older one. Pure.
+    """
+    ranks: dict[WindowOutcome, int] = {"failed": 0, "passed": 1, "unknown": 2}
+    kept: list[Window] = []
+    by_window = {item.window: item for item in found}
+    for window in sorted(by_window, key=lambda window: (ranks[by_window[window].outcome], window.start, window.end)):
+        if not any(window.overlaps(other) for other in kept):
+            kept.append(window)
+    return tuple(by_window[window] for window in sorted(kept, key=lambda window: window.start))
+
+
+def _entry(
+    config: ModelConfig, state: ReleaseState, outcome: BakeState, windows: tuple[BakeWindow, ...], at: datetime
+) -> LedgerEntry:
+    """The end of this promotion's bake. A champion has one bake per day it took office, and so one such entry. Pure."""
+    n_seen = Counter(window.outcome for window in windows)
+    since = state.champion_since.isoformat() if state.champion_since else None
+    return LedgerEntry(
+        entry_id=digest_of("bake", config.model, state.champion, since),
+        model=config.model,
+        kind="bake",
+        at=at,
+        actor="policy",
+        reason=(
+            f"bake {outcome}: {n_seen['passed']} windows passed ({config.bake.windows} needed), {n_seen['failed']} "
+            f"failed ({config.bake.allowed_failures} allowed), {n_seen['unknown']} unknown"
+        ),
+        version=state.champion,
+        payload={
+            "outcome": outcome,
+            "windows": [
+                {"window": window.window.key, "verdict": window.outcome, "detail": window.detail} for window in windows
+            ],
+        },
+    )
+
+
+def _reached_at(history: History, at: datetime) -> BakeState:
+    """The outcome of a bake that an earlier try of the same run recorded; ``none`` otherwise. Pure."""
+    last = history.last("promotion", "rollback", "bake")
+    if last is None or last.kind != "bake" or last.at != at:
+        return "none"
+    return "passed" if last.payload["outcome"] == "passed" else "failed"

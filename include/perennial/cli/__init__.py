@@ -1,0 +1,15 @@
+"""The perennial command: reads the store, and runs the steps without Airflow for a debugger."""
+
+import typer
+
+from perennial.cli import acting, reading, runs
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+app.add_typer(reading.app)
+app.add_typer(runs.app, name="run")
+app.add_typer(acting.app)
+
+
+def main() -> None:
+    """Entry point of the ``perennial`` command."""
+    app()

@@ -1,0 +1,91 @@
+"""Commands that act: roll back, acknowledge a hold, start and stop the local stack."""
+
+import getpass
+from typing import Annotated, NoReturn
+
+import typer
+from rich.table import Table
+
+from perennial.cli import asking
+from perennial.cli.printing import Model, out, speaks_plainly
+from perennial.errors import ConfigError
+from perennial.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+@speaks_plainly
+def rollback(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why; it goes to the ledger.")],
+    version: Annotated[
+        str | None, typer.Option(help="A version that passed its bake; the last one unless given.")
+    ] = None,
+) -> None:
+    """Put the last version that passed its bake back in charge."""
+    case = asking.case(model)
+    case.begin()
+    done = case.roll_back(actor=getpass.getuser(), reason=reason, at=asking.now(), version=version)
+    out.print(f"{model}: champion is version {done.version} again (was {done.previous})")
+
+
+@app.command()
+@speaks_plainly
+def acknowledge(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="What the cause was; it goes to the ledger.")],
+    hold: Annotated[
+        str | None, typer.Option(help="Id of the hold, from `perennial status`; the only open one unless given.")
+    ] = None,
+    exclude: Annotated[
+        bool, typer.Option("--exclude/--include", help="Leave the held rows out of training, or not.")
+    ] = True,
+    at: Annotated[str | None, typer.Option(help="Event time of your word; now unless given.")] = None,
+) -> None:
+    """Say that the cause of a rollback is understood, so that retraining may go on."""
+    case = asking.case(model)
+    open_holds = [item.entry_id for item in case.state().holds if not item.acknowledged]
+    chosen = hold or (open_holds[0] if len(open_holds) == 1 else _ask_for_hold(model, open_holds))
+    case.acknowledge(
+        chosen,
+        actor=getpass.getuser(),
+        reason=reason,
+        exclude=exclude,
+        at=asking.moment(at) if at else asking.now(),
+    )
+    out.print(f"{model}: hold {chosen} acknowledged, its rows are {'left out of' if exclude else 'kept for'} training")
+
+
+def _ask_for_hold(model: str, open_holds: list[str]) -> NoReturn:
+    known = f"give --hold, one of {', '.join(open_holds)}" if open_holds else "nothing is held"
+    raise ConfigError(f"{model}: {known}")
+
+
+@app.command()
+@speaks_plainly
+def up() -> None:
+    """Start PostgreSQL, MLflow and Airflow on this machine; says where they are and how to get in."""
+    import stack
+    from stack.credentials import load as load_credentials
+
+    settings = load_settings()
+    ports = stack.Ports(airflow=settings.airflow_port, mlflow=settings.mlflow_port, postgres=settings.postgres_port)
+    layout = stack.StackLayout(home=settings.home, ports=ports)
+    running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False))
+    password = load_credentials(running.credentials_file).airflow_admin_password
+    table = Table("open", "at", "log in as")
+    table.add_row("Airflow", running.airflow_url, f"admin / {password}")
+    table.add_row("MLflow", running.mlflow_url, "no login; it listens on this machine only")
+    out.print(table)
+    out.print(f"All generated credentials: {running.credentials_file}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+@speaks_plainly
+def down() -> None:
+    """Stop everything that `perennial up` started; the data stays."""
+    import stack
+
+    stopped = stack.down(load_settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
+    out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")

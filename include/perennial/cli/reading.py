@@ -1,0 +1,90 @@
+"""Commands that read: is all declared well, where does a model stand, what happened and why."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from perennial.cli.asking import case, runtime
+from perennial.cli.printing import SHOWN, AsJson, Model, out, print_json, speaks_plainly, timeline_table
+from perennial.config import load_models
+from perennial.contracts import to_record
+from perennial.pipeline.checking import check_models
+from perennial.pipeline.timeline import status as status_of
+from perennial.pipeline.timeline import timeline as timeline_of
+from perennial.settings import load_settings
+from perennial.store import ledger
+
+app = typer.Typer()
+
+
+@app.command()
+@speaks_plainly
+def check(as_json: AsJson = False) -> None:
+    """Validate every model.yaml and build every recipe."""
+    configs = check_models(load_settings().models_dir)
+    if as_json:
+        print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
+        return
+    for config in configs:
+        out.print(f"[green]ok[/green] {config.model}: {config.task}, {len(config.features)} features, {config.title}")
+
+
+@app.command()
+@speaks_plainly
+def status(model: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
+    """Where every model, or one, stands: champion, bake, stable version, holds, last decision."""
+    there = runtime()
+    configs = [there.config(model)] if model else list(load_models(there.settings.models_dir))
+    found = [status_of(config, store=there.store) for config in configs]
+    if as_json:
+        print_json([to_record(item) for item in found])
+        return
+    table = Table.grid(padding=(0, 2))
+    for item in found:
+        last = f" on {item.last_window.start:{SHOWN}} to {item.last_window.end:{SHOWN}}" if item.last_window else ""
+        bake = ", in its bake" if item.in_bake else ""
+        table.add_row(
+            f"[bold]{item.model}[/bold]",
+            "\n".join(
+                [
+                    f"champion {item.champion or '-'}{bake}, stable {item.stable or '-'}",
+                    escape(f"last decision{last}: {item.last_action or '-'}: {'; '.join(item.last_reasons)}"),
+                    *(escape(f"open hold {hold}") for hold in item.open_holds),
+                ]
+            ),
+        )
+    out.print(table)
+
+
+@app.command()
+@speaks_plainly
+def timeline(model: Model, as_json: AsJson = False) -> None:
+    """Every window of a model: rows, signals, performance, decision, champion and stable afterwards."""
+    one = case(model)
+    rows = timeline_of(one.config, store=one.store)
+    if as_json:
+        print_json([to_record(row) for row in rows])
+        return
+    out.print(timeline_table(rows))
+
+
+@app.command(name="ledger")
+@speaks_plainly
+def show_ledger(
+    model: Annotated[str | None, typer.Argument()] = None,
+    last: Annotated[int | None, typer.Option(help="Only the newest so many entries.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The ledger: who, when, why, on what evidence."""
+    found = ledger.entries(runtime().store, model, last=last)
+    if as_json:
+        print_json([to_record(entry) for entry in found])
+        return
+    table = Table.grid(padding=(0, 2))
+    for entry in found:
+        version = f" of version {entry.version}" if entry.version else ""
+        what = f"{entry.model}: [bold]{entry.kind}[/bold]{version} by {escape(entry.actor)}"
+        table.add_row(str(entry.seq), f"{entry.at:%Y-%m-%d %H:%M}", f"{what}\n{escape(entry.reason)}")
+    out.print(table)

@@ -1,0 +1,65 @@
+"""The two runs of a model here, without Airflow, for a debugger."""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from perennial.cli import asking
+from perennial.cli.printing import EXIT_PERMANENT, AsJson, Model, Reason, out, print_json, progress_to, speaks_plainly
+from perennial.contracts import RetrainRequest, digest_of, to_record
+from perennial.errors import ConfigError
+from perennial.pipeline import loops
+
+app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, without Airflow.")
+
+
+@app.command()
+@speaks_plainly
+def monitor(
+    model: Model,
+    start: Annotated[str | None, typer.Option(help="Start of the window, like 2013-01-01T00:00:00Z.")] = None,
+    end: Annotated[str | None, typer.Option(help="End of the window, not part of it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest, measure and decide for one window: the last complete one unless given."""
+    case = asking.case(model)
+    if (start is None) != (end is None):
+        raise ConfigError("give --start and --end together, or neither")
+    window = asking.window(start, end) if start and end else asking.last_window(case.config, asking.now())
+    decided = loops.monitor(case, window, progress=progress_to(as_json))
+    if as_json:
+        print_json(to_record(decided))
+    elif decided.action == "retrain":
+        out.print(f"now: perennial run retrain {model} --as-of {window.end:%Y-%m-%dT%H:%M:%SZ}", soft_wrap=True)
+    if decided.action == "halt":
+        raise typer.Exit(EXIT_PERMANENT)
+
+
+@app.command()
+@speaks_plainly
+def retrain(
+    model: Model,
+    as_of: Annotated[
+        str | None, typer.Option(help="Only labels that had arrived by then count; now unless given.")
+    ] = None,
+    reason: Reason = "asked for on the command line",
+    as_json: AsJson = False,
+) -> None:
+    """Snapshot, fit, evaluate, register, judge and promote, as of a moment."""
+    case = asking.case(model)
+    moment = asking.moment(as_of) if as_of else asking.now()
+    if moment > asking.now():
+        raise ConfigError(f"--as-of {moment.isoformat()} lies ahead: it would hold back every retrain until then")
+    request = RetrainRequest(
+        model=model,
+        run_id=f"cli__{digest_of(model, moment)}",
+        as_of=moment,
+        cause=reason,
+        requested_by=getpass.getuser(),
+    )
+    ended = loops.retrain(case, request, progress=progress_to(as_json))
+    if as_json:
+        print_json(to_record(ended))
+    else:
+        out.print(ended.outcome, markup=False, soft_wrap=True)

@@ -1,0 +1,50 @@
+"""The frozen records that pass between stages, with the behaviour that belongs to them.
+
+They are small enough for XCom: ids, windows, counts, digests and URIs, never rows or models. ``to_record`` and
+``from_record`` turn them into JSON-ready dictionaries and back.
+"""
+
+from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind
+from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
+from perennial.contracts.decisions import Action, BakeState, Decision, RetrainRequest
+from perennial.contracts.records import digest_of, from_record, to_record
+from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
+from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Subject
+from perennial.contracts.signoffs import Gate, Review, Signoff
+from perennial.contracts.windows import Window, parse_moment, utc
+
+__all__ = [
+    "Action",
+    "Audit",
+    "BakeState",
+    "Batch",
+    "Candidate",
+    "Decision",
+    "Evaluation",
+    "ExpectationVerdict",
+    "FittedRun",
+    "Gate",
+    "Hold",
+    "LedgerEntry",
+    "LedgerKind",
+    "Lineage",
+    "Publication",
+    "Release",
+    "ReleaseState",
+    "RetrainRequest",
+    "Review",
+    "Signal",
+    "SignalName",
+    "SignalRole",
+    "SignalStatus",
+    "Signoff",
+    "Snapshot",
+    "SourceKind",
+    "Subject",
+    "Window",
+    "digest_of",
+    "from_record",
+    "parse_moment",
+    "to_record",
+    "utc",
+]

@@ -1,0 +1,68 @@
+"""How a candidate comes to be: frozen rows, a fitted run, its evaluation, a registered version."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from perennial.contracts.windows import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Frozen training and holdout rows. Training lies strictly before the holdout in event time."""
+
+    snapshot_id: str
+    model: str
+    as_of: datetime
+    train_uri: str
+    holdout_uri: str
+    digest: str
+    train: Window
+    holdout: Window
+    n_train: int
+    n_holdout: int
+    holdout_label_coverage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedRun:
+    """One MLflow run that holds a fitted, not yet evaluated or registered model."""
+
+    model: str
+    mlflow_run_id: str
+    model_uri: str
+    snapshot_id: str
+    n_train: int
+    cv: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Candidate and baseline on the same holdout rows, which neither was fitted on.
+
+    ``baseline`` is the champion's version, or ``constant`` for a model without a champion: the predictor that always
+    answers the training prior (or mean). ``candidate`` is judged on all ``n_rows``; ``candidate_paired`` and
+    ``baseline_metrics`` on the ``n_paired_rows`` among them that the baseline was not fitted or judged on either. A
+    metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair.
+    """
+
+    model: str
+    mlflow_run_id: str
+    n_rows: int
+    label_coverage: float
+    candidate: dict[str, float]
+    baseline: str
+    baseline_metrics: dict[str, float]
+    n_paired_rows: int
+    candidate_paired: dict[str, float] = field(default_factory=dict)
+    baseline_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A registered model version, not yet signed off. ``artifact_digest`` is the SHA-256 over its artifact files."""
+
+    model: str
+    version: str
+    mlflow_run_id: str
+    artifact_digest: str
+    snapshot_id: str

@@ -1,0 +1,38 @@
+"""What is to be done about a window, and the retrain that it may ask for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from perennial.contracts.windows import Window
+
+Action = Literal["stay", "retrain", "rollback", "halt"]
+BakeState = Literal["none", "running", "passed", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is to be done about one window, and why. ``decision_id`` depends on model, window and published batches."""
+
+    decision_id: str
+    model: str
+    window: Window
+    action: Action
+    reasons: tuple[str, ...]
+    champion: str | None
+    bake: BakeState
+    breached: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    retrain_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainRequest:
+    """Why and as of when a model is to be retrained. ``run_id`` is deterministic, so the same request runs once."""
+
+    model: str
+    run_id: str
+    as_of: datetime
+    cause: str
+    requested_by: str
+    review: Literal["auto", "manual"] | None = None

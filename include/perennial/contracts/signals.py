@@ -1,0 +1,153 @@
+"""One measured quantity, and the one way to name it."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from perennial.contracts.windows import Window
+
+SignalRole = Literal["retrain", "alert", "watch"]
+SignalStatus = Literal["ok", "breached", "unknown"]
+MOST_DETAIL = 500
+Family = Literal[
+    "drift", "quality", "performance", "bake", "labels", "label_coverage", "served_by_champion", "reference"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalName:
+    """The name of a signal, ``family/subject``; made here and nowhere else, so that no reader takes one apart.
+
+    >>> str(SignalName.bake_vs_stable("roc_auc")), str(SignalName.quality("null_rate", "temp"))
+    ('bake/roc_auc_vs_stable', 'quality/null_rate/temp')
+    >>> SignalName.family_of("bake/roc_auc_vs_stable"), SignalName.family_of("label_coverage")
+    ('bake', 'label_coverage')
+    """
+
+    family: Family
+    subject: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.family}/{self.subject}" if self.subject else self.family
+
+    @classmethod
+    def drift(cls, column: str) -> "SignalName":
+        """The distance of a feature, of ``score``, or the ``weighted_share`` of all."""
+        return cls("drift", column)
+
+    @classmethod
+    def quality(cls, rate: str, feature: str) -> "SignalName":
+        """A rate (``null_rate``, ``unseen``, ``type_error``, ``out_of_range``) of one feature."""
+        return cls("quality", f"{rate}/{feature}")
+
+    @classmethod
+    def performance(cls, metric: str) -> "SignalName":
+        """The champion's metric against its bound."""
+        return cls("performance", metric)
+
+    @classmethod
+    def performance_loss(cls, metric: str) -> "SignalName":
+        """How much worse the champion's metric is than on its own holdout."""
+        return cls("performance", f"{metric}_loss")
+
+    @classmethod
+    def bake(cls, metric: str) -> "SignalName":
+        """The metric of a champion on probation against its bound."""
+        return cls("bake", metric)
+
+    @classmethod
+    def bake_vs_stable(cls, metric: str) -> "SignalName":
+        """How much worse it is than the last stable version on the same rows."""
+        return cls("bake", f"{metric}_vs_stable")
+
+    @staticmethod
+    def family_of(name: str) -> str:
+        """The family of a name as it stands in the store."""
+        return name.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One measured quantity of one window with its threshold.
+
+    ``name`` is the text of a :class:`SignalName`. ``value`` is None exactly when ``status`` is ``unknown``, and then
+    ``detail`` says why: an unknown signal is never a pass. ``as_of`` is the end of the window whose run measured it:
+    performance of a window is measured by a later run, when its labels are in. ``version`` is the champion it speaks
+    about.
+    """
+
+    model: str
+    window: Window
+    as_of: datetime
+    name: str
+    role: SignalRole
+    status: SignalStatus
+    value: float | None
+    threshold: float | None
+    version: str | None
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != (self.status == "unknown"):
+            raise ValueError(f"{self.name}: value {self.value} with status {self.status}")
+        if self.value is not None and self.value != self.value:
+            raise ValueError(f"{self.name}: NaN is not a value; report it as unknown")
+
+    @property
+    def family(self) -> str:
+        """What kind of quantity it is: ``drift``, ``quality``, ``performance``, ``bake``, ..."""
+        return SignalName.family_of(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a signal speaks about: a model's window, as known at ``as_of``, under the champion ``version``."""
+
+    model: str
+    window: Window
+    as_of: datetime
+    version: str | None
+
+    @classmethod
+    def of_run(cls, model: str, window: Window, version: str | None) -> "Subject":
+        """What the run of ``window`` itself speaks about: its own rows, as known at its end."""
+        return cls(model=model, window=window, as_of=window.end, version=version)
+
+    def known(
+        self, name: SignalName, role: SignalRole, value: float, *, threshold: float, breached: bool, detail: str = ""
+    ) -> Signal:
+        """A measured signal; a NaN or an infinite value makes it unknown, whatever ``breached`` says."""
+        if not math.isfinite(value):
+            return self.unknown(name, role, f"the result is {value}", threshold=threshold)
+        return Signal(
+            model=self.model,
+            window=self.window,
+            as_of=self.as_of,
+            name=str(name),
+            role=role,
+            status="breached" if breached else "ok",
+            value=float(value),
+            threshold=threshold,
+            version=self.version,
+            detail=detail[:MOST_DETAIL],
+        )
+
+    def above(self, name: SignalName, role: SignalRole, value: float, most: float, *, detail: str = "") -> Signal:
+        """A measured signal that is breached above ``most``."""
+        return self.known(name, role, value, threshold=most, breached=value > most, detail=detail)
+
+    def unknown(self, name: SignalName, role: SignalRole, why: str, *, threshold: float | None = None) -> Signal:
+        """A signal that could not be measured, and why."""
+        return Signal(
+            model=self.model,
+            window=self.window,
+            as_of=self.as_of,
+            name=str(name),
+            role=role,
+            status="unknown",
+            value=None,
+            threshold=threshold,
+            version=self.version,
+            detail=why[:MOST_DETAIL],
+        )

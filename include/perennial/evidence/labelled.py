@@ -1,0 +1,106 @@
+"""Labelled rows: of one window, to measure a version on, and of a stretch, to make one from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Select, select
+
+from perennial.config import ModelConfig
+from perennial.contracts import Window
+from perennial.evidence.maturity import Coverage, maturity
+from perennial.evidence.rows import arrived, served
+from perennial.evidence.samples import sample_key
+from perennial.store import Store
+from perennial.store.bulk import read, stream
+from perennial.store.schema import labels_table, predictions_table
+
+
+def labelled_query(
+    config: ModelConfig, coverage: Coverage, *, version: str | None, as_of: datetime, with_features: bool
+) -> Select[tuple[object, ...]]:
+    """The rows that a version scored and whose label had arrived: score, predicted and label, features if asked.
+
+    At most ``signals.sample_rows`` of them, drawn by the hash of their id; the hash is only asked when there are more.
+    """
+    predictions, labels = predictions_table(config), labels_table(config)
+    features = config.features if with_features else ()
+    columns = [predictions.c[name] for name in (*features, "score", "predicted")]
+    query = (
+        select(*columns, labels.c.label)
+        .join_from(predictions, labels, arrived(predictions, labels, as_of))
+        .where(served(predictions, coverage.window), predictions.c.model_version == version)
+    )
+    if coverage.n_by_champion_labelled <= config.signals.sample_rows:
+        return query
+    return query.order_by(sample_key(predictions, config.signals.seed)).limit(config.signals.sample_rows)
+
+
+def read_labelled(
+    config: ModelConfig,
+    coverage: Coverage,
+    *,
+    version: str | None,
+    as_of: datetime,
+    with_features: bool = False,
+    store: Store,
+) -> pa.Table | None:
+    """The labelled rows of a version in a mature window; None for a window that never matured.
+
+    Columns: the features with their types in the store (if asked), ``score`` (double), ``predicted`` (text, null but
+    for multiclass), ``label`` (double, text for multiclass).
+    """
+    if maturity(config, coverage, as_of) != "mature":
+        return None
+    return read(store, labelled_query(config, coverage, version=version, as_of=as_of, with_features=with_features))
+
+
+def not_enough(config: ModelConfig, coverage: Coverage, rows: pa.Table | None) -> str | None:
+    """Why nothing can be said about the window, or None. Pure."""
+    if rows is None:
+        return f"{coverage.n_labelled} of {coverage.n_rows} predictions have a label, and it is past label.max_wait"
+    least = config.signals.min_labelled_rows
+    if coverage.n_by_champion_labelled < least:
+        return f"{coverage.n_by_champion_labelled} labelled rows of the champion, at least {least} are needed"
+    return None
+
+
+def census(rows: pa.Table | None) -> str:
+    """What rows with ``label`` and ``score`` hold, for a reader who wonders why a metric is missing.
+
+    >>> census(pa.table({"label": [1.0, 1.0], "score": [0.5, None]}))
+    '2 rows with 1 distinct labels, 1 without a score'
+    """
+    if rows is None:
+        return "no rows"
+    n_labels = pc.count_distinct(rows["label"]).as_py()
+    n_missing = rows["score"].null_count
+    return f"{rows.num_rows} rows with {n_labels} distinct labels, {n_missing} without a score"
+
+
+@contextmanager
+def stream_labelled(
+    config: ModelConfig, stretch: Window, *, as_of: datetime, excluded: tuple[Window, ...] = (), store: Store
+) -> Iterator[pa.RecordBatchReader]:
+    """The served rows of a stretch with their label, batch by batch, in the order of time, without ``excluded`` ones.
+
+    Columns: ``prediction_id`` (text), ``event_time`` (timestamp[us], UTC), the features with their types in the store,
+    ``label`` (double, text for multiclass). A label counts when it had arrived before ``as_of``. Raises
+    StoreUnavailable.
+    """
+    predictions, labels = predictions_table(config), labels_table(config)
+    query = (
+        select(
+            predictions.c.prediction_id,
+            predictions.c.event_time,
+            *(predictions.c[name] for name in config.features),
+            labels.c.label,
+        )
+        .join_from(predictions, labels, arrived(predictions, labels, as_of))
+        .where(served(predictions, stretch, excluded=excluded))
+        .order_by(predictions.c.event_time, predictions.c.prediction_id)
+    )
+    with stream(store, query) as reader:
+        yield reader

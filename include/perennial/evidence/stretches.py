@@ -1,0 +1,158 @@
+"""Which stretch a candidate may be judged on, which it is fitted on, and how many labelled rows they hold."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ARRAY, cast, func, literal, select
+
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState, Window
+from perennial.evidence.rows import arrived, served
+from perennial.store import Store
+from perennial.store.schema import Moment, labels_table, predictions_table
+
+MOST_STRIDES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """Served rows of a stretch, and those of them whose label had arrived."""
+
+    stretch: Window
+    n_rows: int
+    n_labelled: int
+
+    @property
+    def share(self) -> float | None:
+        """The share with a label; None for a stretch without rows."""
+        return self.n_labelled / self.n_rows if self.n_rows else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The holdout that was chosen, or None and the best that there was: ``best`` is None when no stretch has a row."""
+
+    holdout: Labelled | None
+    best: Labelled | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRows:
+    """Labelled rows that a decision counts, whose labels had arrived by the end of its window.
+
+    ``n_new`` of events after the champion's holdout; without a champion ``n_train`` and ``n_holdout`` in the stretches
+    that a training as of now would use.
+    """
+
+    n_new: int = 0
+    n_train: int = 0
+    n_holdout: int = 0
+
+
+def training_rows(config: ModelConfig, window: Window, state: ReleaseState, *, store: Store) -> TrainingRows:
+    """What a decision about ``window`` has to know of the rows that a retrain would use."""
+    as_of = window.end
+    if state.champion is not None:
+        judged = state.lineage
+        if judged is None or as_of <= judged.holdout.end:
+            return TrainingRows()
+        news = Window(start=judged.holdout.end, end=as_of)
+        return TrainingRows(n_new=count_labelled(config, news, as_of=as_of, store=store).n_labelled)
+    chosen = choose_holdout(config, as_of, excluded=state.excluded, store=store).holdout
+    if chosen is None:
+        return TrainingRows()
+    train = train_before(config, chosen.stretch)
+    n_train = count_labelled(config, train, as_of=as_of, excluded=state.excluded, store=store).n_labelled
+    return TrainingRows(n_train=n_train, n_holdout=chosen.n_labelled)
+
+
+def train_before(config: ModelConfig, holdout: Window) -> Window:
+    """The stretch that a candidate is fitted on: ``training.train`` right before its holdout. Pure."""
+    return Window(start=holdout.start - config.training.train, end=holdout.start)
+
+
+def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = timedelta(0)) -> Iterator[datetime]:
+    """Where a holdout may end, newest first: ``label.delay`` before ``as_of``, then further back in strides of it.
+
+    Labels later than ``label.max_wait`` never come, so there is nothing to be gained further back than that and one
+    holdout (and ``further``, the length of excluded stretches). Where that is more than MOST_STRIDES strides, they are
+    longer. Pure.
+    """
+    reach = config.label.max_wait + config.training.holdout + further
+    stride = max(config.label.delay, reach / MOST_STRIDES)
+    for number in range(-(-reach // stride)):
+        yield as_of - config.label.delay - number * stride
+
+
+def choose_holdout(config: ModelConfig, as_of: datetime, *, excluded: tuple[Window, ...] = (), store: Store) -> Choice:
+    """The newest stretch whose labels are in, as ``label.mature_share`` asks.
+
+    The newest candidate is looked at alone, since it is the answer as a rule; all others in one scan.
+    """
+    further = sum((stretch.end - stretch.start for stretch in excluded), timedelta(0))
+    length = config.training.holdout
+    stretches = [Window(start=end - length, end=end) for end in holdout_ends(config, as_of, further=further)]
+    newest = count_labelled(config, stretches[0], as_of=as_of, excluded=excluded, store=store)
+    if _is_mature(config, newest):
+        return Choice(holdout=newest, best=newest)
+    older = _count_each(config, stretches[1:], as_of=as_of, excluded=excluded, store=store)
+    return choose(config, [newest, *older])
+
+
+def choose(config: ModelConfig, found: Sequence[Labelled]) -> Choice:
+    """The first of the stretches, newest first, that is mature; and the one labelled best. Pure."""
+    with_rows = [stretch for stretch in found if stretch.n_rows]
+    best = max(with_rows, key=lambda stretch: stretch.share or 0.0, default=None)
+    return Choice(holdout=next((stretch for stretch in found if _is_mature(config, stretch)), None), best=best)
+
+
+def _is_mature(config: ModelConfig, found: Labelled) -> bool:
+    return found.share is not None and found.share >= config.label.mature_share
+
+
+def count_labelled(
+    config: ModelConfig, stretch: Window, *, as_of: datetime, excluded: tuple[Window, ...] = (), store: Store
+) -> Labelled:
+    """Counts over the served rows of one stretch; a label counts when it had arrived before ``as_of``."""
+    predictions, labels = predictions_table(config), labels_table(config)
+    query = (
+        select(func.count(), func.count(labels.c.prediction_id))
+        .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
+        .where(served(predictions, stretch, excluded=excluded))
+    )
+    with store.begin() as connection:
+        n_rows, n_labelled = connection.execute(query).one()
+    return Labelled(stretch=stretch, n_rows=int(n_rows), n_labelled=int(n_labelled))
+
+
+def _count_each(
+    config: ModelConfig,
+    stretches: Sequence[Window],
+    *,
+    as_of: datetime,
+    excluded: tuple[Window, ...],
+    store: Store,
+) -> list[Labelled]:
+    """The counts of stretches that may overlap, from one scan: rows are counted between all their ends."""
+    if not stretches:
+        return []
+    bounds = sorted({moment for stretch in stretches for moment in (stretch.start, stretch.end)})
+    predictions, labels = predictions_table(config), labels_table(config)
+    piece = func.width_bucket(predictions.c.event_time, cast(literal(bounds, ARRAY(Moment)), ARRAY(Moment)))
+    query = (
+        select(piece.label("piece"), func.count(), func.count(labels.c.prediction_id))
+        .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
+        .where(served(predictions, Window(start=bounds[0], end=bounds[-1]), excluded=excluded))
+        .group_by("piece")
+    )
+    with store.begin() as connection:
+        pieces = {bounds[int(number) - 1]: (int(n), int(known)) for number, n, known in connection.execute(query)}
+    return [
+        Labelled(
+            stretch=stretch,
+            n_rows=sum(n for start, (n, _) in pieces.items() if stretch.start <= start < stretch.end),
+            n_labelled=sum(known for start, (_, known) in pieces.items() if stretch.start <= start < stretch.end),
+        )
+        for stretch in stretches
+    ]

@@ -1,0 +1,71 @@
+"""One model's config, store and registry, and how every run of it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from perennial.config import ModelConfig
+from perennial.contracts import ReleaseState
+from perennial.errors import IntegrityError
+from perennial.settings import Settings
+from perennial.store import Store, ledger
+
+if TYPE_CHECKING:
+    from perennial.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What every step of one model works with."""
+
+    config: ModelConfig
+    store: Store
+    registry: Registry
+    settings: Settings
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.config.model
+
+    def state(self) -> ReleaseState:
+        """Who serves and who is trusted, from the ledger."""
+        return ledger.release_state(self.store, self.model)
+
+    def alias(self) -> str | None:
+        """The version that the registry's alias ``champion`` names, which is what serves."""
+        from perennial.registry.versions import alias_version
+
+        return alias_version(self.registry, self.model, "champion")
+
+    def last_monitored(self) -> datetime | None:
+        """The end of the latest window that was decided about, or None before the first."""
+        decisions = ledger.entries(self.store, self.model, kinds=["decision"])
+        return max((entry.at for entry in decisions), default=None)
+
+    def prepare(self) -> None:
+        """Migrate the store and make the model's tables. Safe to repeat and to run at once."""
+        from perennial.store.migrate import migrate
+        from perennial.store.tables import ensure_data_tables
+
+        migrate(self.store)
+        ensure_data_tables(self.store, self.config)
+
+    def begin(self) -> tuple[str, ...]:
+        """Tables made, and what a crash had cut off finished; one sentence for each thing that was done or found."""
+        from perennial.release.reconcile import reconcile
+
+        self.prepare()
+        return reconcile(self.config, store=self.store, registry=self.registry)
+
+    def verify(self) -> ReleaseState:
+        """Ledger and registry agree on who serves. Raises IntegrityError when they do not."""
+        state, serving = self.state(), self.alias()
+        if state.champion != serving:
+            raise IntegrityError(
+                f"{self.model}: MLflow's alias champion is on version {serving}, the ledger's champion is "
+                f"{state.champion}; someone moved the alias by hand: set it back in MLflow"
+            )
+        return state

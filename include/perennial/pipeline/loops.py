@@ -1,0 +1,100 @@
+"""The two runs without Airflow, step for step as the DAGs have them (a test compares the order), for a debugger."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from perennial.contracts import Decision, Publication, Release, RetrainRequest, Signoff, SourceKind, Window
+from perennial.errors import PermanentError
+from perennial.pipeline.case import Case
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
+
+
+def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decision:
+    """One monitor run: ingest, measure, settle the bake, decide, and carry out. A retrain is only asked for."""
+    for repaired in case.begin():
+        progress(repaired)
+    published = [_ingest(case, window, source, progress) for source in ("predictions", "labels")]
+    if all(done.status == "published" for done in published):
+        for measure in (case.measure_drift, case.measure_quality, case.measure_performance):
+            found = measure(window)
+            progress(f"{measure.__name__}: {len(found)} signals, {sum(s.status == 'breached' for s in found)} breached")
+        progress(f"bake: {case.settle_bake(window)}")
+    decided = case.decide(window)
+    progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
+    if decided.action != "halt":  # which is carried out by saying so
+        case.carry_out(decided)
+    return decided
+
+
+def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) -> Publication:
+    batch = case.stage(window, source)
+    done = case.publish(batch, case.audit(batch))
+    progress(
+        f"{source}: {done.status}, {done.n_published} published, {done.n_quarantined} quarantined, "
+        f"{done.n_duplicate} duplicate: {done.reason}"
+    )
+    if done.status == "halted":
+        progress(f"its page in the storage: docs/{case.model}/{done.batch_id}.html")
+    return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """How a retrain run ended: always of this shape. ``release`` is there when it ended in a promotion."""
+
+    ended: Literal["promoted", "refused", "rejected", "waiting"]
+    version: str
+    outcome: str
+    request: RetrainRequest
+    signoff: Signoff
+    release: Release | None = None
+
+
+def retrain(case: Case, request: RetrainRequest, *, progress: Progress = silent) -> Retrained:
+    """One retrain run, to its end or to its reviewer. How it ended is in the ledger, a failure too."""
+    for repaired in case.begin():
+        progress(repaired)
+    try:
+        return _retrain(case, request, progress)
+    except PermanentError as error:
+        case.conclude(request, failure=f"{type(error).__name__}: {error}")
+        raise
+
+
+def _retrain(case: Case, request: RetrainRequest, progress: Progress) -> Retrained:
+    snapshot = case.snapshot(request)
+    progress(f"snapshot {snapshot.snapshot_id}: {snapshot.n_train} training rows, {snapshot.n_holdout} holdout rows")
+    fitted = case.fit(request, snapshot)
+    evaluation = case.evaluate(fitted, snapshot)
+    progress(f"candidate: {_figures(evaluation.candidate)}")
+    progress(f"{evaluation.baseline}: {_figures(evaluation.baseline_metrics)}")
+    candidate = case.register(fitted, snapshot)
+    signed = case.sign_off(request, candidate, evaluation, snapshot)
+    for gate in signed.gates:
+        progress(f"gate {gate.name}: {'passed' if gate.passed else 'FAILED'}: {gate.detail}")
+    answer = case.review(signed) if signed.passed else None
+    if signed.passed and answer is None:
+        waits = (
+            f"version {signed.version} waits for its review: set its tag signoff in MLflow to approved or rejected, "
+            f"then run this again with --as-of {request.as_of.isoformat()}"
+        )
+        return Retrained(ended="waiting", version=signed.version, outcome=waits, request=request, signoff=signed)
+    release = case.promote(signed, answer, at=request.as_of) if answer and answer.verdict == "approved" else None
+    return Retrained(
+        ended="promoted" if release else "rejected" if answer else "refused",
+        version=signed.version,
+        outcome=case.conclude(request, signed=signed, answer=answer),
+        request=request,
+        signoff=signed,
+        release=release,
+    )
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())

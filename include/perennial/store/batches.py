@@ -1,0 +1,104 @@
+"""The batches of a model: which one of a window is the newest, what became of it, what its audit counted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from perennial.contracts import SourceKind, Window
+from perennial.store.engine import Store
+from perennial.store.schema import batches
+
+SOURCES: tuple[SourceKind, ...] = ("predictions", "labels")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAccount:
+    """One batch in the books: its state and the account of its rows."""
+
+    batch_id: str
+    source: SourceKind
+    status: str
+    reason: str
+    n_staged: int
+    n_published: int
+    n_quarantined: int
+    n_duplicate: int
+
+
+_ACCOUNT = tuple(batches.c[name] for name in BatchAccount.__dataclass_fields__)
+
+
+def mark_delivered(store: Store, batch_id: str) -> None:
+    """The batch is what the source holds now: a good one sent again after a broken one is the newest again.
+
+    Raises StoreUnavailable.
+    """
+    statement = update(batches).where(batches.c.batch_id == batch_id).values(delivered_at=func.clock_timestamp())
+    with store.begin() as connection:
+        connection.execute(statement)
+
+
+def newest(store: Store, model: str, window: Window) -> tuple[BatchAccount, ...]:
+    """The batch of each source of a window that was delivered last, in the order of SOURCES."""
+    query = (
+        select(*_ACCOUNT)
+        .where(_of_window(model, window))
+        .ext(distinct_on(batches.c.source))
+        .order_by(batches.c.source, batches.c.delivered_at.desc(), batches.c.seq.desc())
+    )
+    with store.begin() as connection:
+        found = {row.source: BatchAccount(**row._mapping) for row in connection.execute(query)}
+    return tuple(found[source] for source in SOURCES if source in found)
+
+
+def n_published(store: Store, model: str, window: Window) -> int:
+    """Number of predictions of a window that were published, by all its batches."""
+    query = select(func.coalesce(func.sum(batches.c.n_published), 0)).where(
+        _of_window(model, window), batches.c.source == "predictions", batches.c.status == "published"
+    )
+    with store.begin() as connection:
+        return int(connection.scalar(query) or 0)
+
+
+def published_windows(store: Store, model: str, *, ended_after: datetime, ended_by: datetime) -> tuple[Window, ...]:
+    """Windows with published predictions that ended after one moment and at another at the latest, oldest first."""
+    query = (
+        select(batches.c.window_start, batches.c.window_end)
+        .distinct()
+        .where(
+            batches.c.model == model,
+            batches.c.source == "predictions",
+            batches.c.status == "published",
+            batches.c.window_end <= ended_by,
+            batches.c.window_end > ended_after,
+        )
+        .order_by(batches.c.window_start, batches.c.window_end)
+    )
+    with store.begin() as connection:
+        return tuple(Window(start=row.window_start, end=row.window_end) for row in connection.execute(query))
+
+
+def audits(store: Store, model: str, window: Window) -> tuple[dict[str, Any], ...]:
+    """The records of the audits of a window's published predictions."""
+    query = select(batches.c.audit).where(
+        _of_window(model, window),
+        batches.c.source == "predictions",
+        batches.c.status == "published",
+        batches.c.audit.is_not(None),
+    )
+    with store.begin() as connection:
+        return tuple(connection.scalars(query))
+
+
+def accounts(store: Store, model: str) -> dict[str, BatchAccount]:
+    """The account of every batch of predictions, by its id."""
+    query = select(*_ACCOUNT).where(batches.c.model == model, batches.c.source == "predictions")
+    with store.begin() as connection:
+        return {row.batch_id: BatchAccount(**row._mapping) for row in connection.execute(query)}
+
+
+def _of_window(model: str, window: Window) -> ColumnElement[bool]:
+    return and_(batches.c.model == model, batches.c.window_start == window.start, batches.c.window_end == window.end)

@@ -1,0 +1,158 @@
+"""What the ledger says: pure functions over its entries, oldest first."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from perennial.contracts import Hold, LedgerEntry, LedgerKind, Lineage, ReleaseState, Window, from_record
+from perennial.errors import IntegrityError
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The entries of one model, read once, oldest first."""
+
+    model: str
+    entries: tuple[LedgerEntry, ...]
+
+    @property
+    def state(self) -> ReleaseState:
+        """Who serves and who is trusted after all of them."""
+        return fold(self.model, self.entries)
+
+    def entry(self, entry_id: str) -> LedgerEntry | None:
+        """The entry with this id, or None."""
+        return next((item for item in self.entries if item.entry_id == entry_id), None)
+
+    def of(self, *kinds: LedgerKind) -> tuple[LedgerEntry, ...]:
+        """The entries of these kinds."""
+        return tuple(item for item in self.entries if item.kind in kinds)
+
+    def last(self, *kinds: LedgerKind) -> LedgerEntry | None:
+        """The newest entry of these kinds (of any without one), or None."""
+        found = self.of(*kinds) if kinds else self.entries
+        return found[-1] if found else None
+
+    def released_after(self, entry: LedgerEntry) -> LedgerEntry | None:
+        """The newest promotion or rollback that was written after an entry, or None."""
+        newest = self.last("promotion", "rollback")
+        return newest if newest is not None and (newest.seq or 0) > (entry.seq or 0) else None
+
+
+def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
+    """The release state after ``history``, oldest entry first. Pure.
+
+    An intent without its completion is ``pending``: the release was cut off and must be finished or found done. A
+    verdict about a version that does not serve (any more) changes nothing. ``stable`` ends with the version that a
+    rollback would go to, and, but during a bake, with the champion itself.
+    """
+    state = ReleaseState(model=model)
+    for item in history:
+        state = after(state, item)
+    return state
+
+
+def after(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    """The state once one more entry stands in the ledger. Pure."""
+    change = _CHANGES.get(item.kind)
+    return change(state, item) if change else state
+
+
+def _intent(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    return replace(state, pending=item)
+
+
+def _still_pending(state: ReleaseState, item: LedgerEntry, key: str) -> LedgerEntry | None:
+    """The pending intent unless ``item`` names it under ``key`` as completed or abandoned."""
+    ended = state.pending is not None and item.payload.get(key) == state.pending.entry_id
+    return None if ended else state.pending
+
+
+def _request(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    times = tuple(sorted((*state.request_times, item.at)))
+    return replace(state, last_request_at=times[-1], request_times=times)
+
+
+def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    version = _version(item)
+    lineage = Lineage(
+        train=from_record(Window, item.payload["train"]),
+        holdout=from_record(Window, item.payload["holdout"]),
+        artifact_digest=item.payload.get("artifact_digest"),
+    )
+    return replace(
+        state,
+        champion=version,
+        champion_since=item.at,
+        lineages={**state.lineages, version: lineage},
+        in_bake=True,
+        bake_failed=False,
+        pending=_still_pending(state, item, "intent"),
+        released_since_rollback=True,
+    )
+
+
+def _bake(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    version = _version(item)
+    if version != state.champion or not state.in_bake:
+        return state
+    if item.payload["outcome"] == "failed":
+        return replace(state, in_bake=False, bake_failed=True)
+    return replace(state, in_bake=False, stable=_last(state.stable, version))
+
+
+def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    version, gone = _version(item), str(item.payload["previous"])
+    return replace(
+        state,
+        champion=version,
+        champion_since=item.at,
+        in_bake=False,
+        bake_failed=False,
+        stable=_last(tuple(known for known in state.stable if known != gone), version),
+        rolled_back=state.rolled_back | {gone},
+        pending=_still_pending(state, item, "intent"),
+        last_rollback_at=item.at,
+        released_since_rollback=False,
+    )
+
+
+def _last(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
+    return (*(known for known in versions if known != version), version)
+
+
+def _abandonment(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    return replace(state, pending=_still_pending(state, item, "abandons"))
+
+
+def _hold(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    stretch = from_record(Window, item.payload["stretch"])
+    return replace(state, holds=(*state.holds, Hold(entry_id=item.entry_id, stretch=stretch, reason=item.reason)))
+
+
+def _acknowledgement(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    excluded = bool(item.payload["exclude"])
+    holds = tuple(
+        replace(hold, acknowledged=True, excluded=excluded) if hold.entry_id == item.payload["hold"] else hold
+        for hold in state.holds
+    )
+    return replace(state, holds=holds)
+
+
+def _version(item: LedgerEntry) -> str:
+    if item.version is None:
+        raise IntegrityError(f"ledger entry {item.entry_id} ({item.kind}) of {item.model} names no version")
+    return item.version
+
+
+_CHANGES: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] = {
+    "retrain_request": _request,
+    "promotion_intent": _intent,
+    "promotion": _promotion,
+    "bake": _bake,
+    "rollback_intent": _intent,
+    "rollback": _rollback,
+    "hold": _hold,
+    "acknowledgement": _acknowledgement,
+    "integrity": _abandonment,
+}
+RELEASE_KINDS: tuple[LedgerKind, ...] = tuple(_CHANGES)

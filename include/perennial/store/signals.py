@@ -1,0 +1,123 @@
+"""Signals: written over those of an earlier attempt of the same run, and read as they were measured last."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from perennial.contracts import Signal, SignalName, Window
+from perennial.store.engine import Store
+from perennial.store.schema import signals
+
+NO_VERSION = "none"
+"""How the table writes the absent version of a signal: its key can hold no null."""
+
+
+def save(store: Store, measured: Iterable[Signal]) -> tuple[Signal, ...]:
+    """Write the signals over those of an earlier attempt of the same run, and return them."""
+    kept = tuple(measured)
+    if not kept:
+        return kept
+    statement = upsert(signals).values([_row(signal) for signal in kept])
+    keys = [column.name for column in signals.primary_key.columns]
+    new = {column.name: statement.excluded[column.name] for column in signals.columns if column.name not in keys}
+    with store.begin() as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new))
+    return kept
+
+
+def of_last_windows(store: Store, model: str, *, version: str, window: Window, n_windows: int) -> tuple[Signal, ...]:
+    """Signals of a version in the last ``n_windows`` windows up to ``window``, each as measured last; oldest first.
+
+    Windows of other versions count as seen: what a version showed before another one served grows old meanwhile.
+    """
+    known = and_(signals.c.model == model, signals.c.window_start <= window.start, signals.c.as_of <= window.end)
+    seen = (
+        select(signals.c.window_start).distinct().where(known).order_by(signals.c.window_start.desc()).limit(n_windows)
+    )
+    return _newest(store, known, signals.c.version == version, signals.c.window_start.in_(seen))
+
+
+def measured_since(
+    store: Store, model: str, *, version: str, names: Collection[SignalName], start: datetime, by: datetime
+) -> tuple[Signal, ...]:
+    """Signals of these names of a version, of windows that began at ``start`` or later, each as measured last."""
+    return _newest(
+        store,
+        signals.c.model == model,
+        signals.c.version == version,
+        signals.c.name.in_([str(name) for name in names]),
+        signals.c.window_start >= start,
+        signals.c.as_of <= by,
+    )
+
+
+def measured(store: Store, model: str, *, names: Collection[SignalName]) -> tuple[Signal, ...]:
+    """Every value of these names, in the order in which they were measured; unknown ones are left out."""
+    query = (
+        select(signals)
+        .where(
+            signals.c.model == model,
+            signals.c.name.in_([str(name) for name in names]),
+            signals.c.value.is_not(None),
+        )
+        .order_by(signals.c.as_of)
+    )
+    with store.begin() as connection:
+        return tuple(_signal(row) for row in connection.execute(query))
+
+
+def ended_windows(
+    store: Store, model: str, *, coverage: SignalName, before: datetime, max_wait: timedelta
+) -> frozenset[Window]:
+    """Windows whose ``coverage`` an earlier run found complete, empty, or short after ``max_wait``."""
+    query = select(signals.c.window_start, signals.c.window_end, signals.c.as_of, signals.c.status).where(
+        signals.c.model == model, signals.c.name == str(coverage), signals.c.as_of < before
+    )
+    with store.begin() as connection:
+        return frozenset(
+            Window(start=row.window_start, end=row.window_end)
+            for row in connection.execute(query)
+            if row.status != "breached" or row.as_of >= row.window_end + max_wait
+        )
+
+
+def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:
+    key = (signals.c.window_start, signals.c.window_end, signals.c.name)
+    query = select(signals).where(*wanted).ext(distinct_on(*key)).order_by(*key, signals.c.as_of.desc())
+    with store.begin() as connection:
+        return tuple(_signal(row) for row in connection.execute(query))
+
+
+def _signal(row: Row[Any]) -> Signal:
+    return Signal(
+        model=row.model,
+        window=Window(start=row.window_start, end=row.window_end),
+        as_of=row.as_of,
+        name=row.name,
+        role=row.role,
+        status=row.status,
+        value=row.value,
+        threshold=row.threshold,
+        version=row.version,
+        detail=row.detail,
+    )
+
+
+def _row(signal: Signal) -> dict[str, object]:
+    return {
+        "model": signal.model,
+        "window_start": signal.window.start,
+        "window_end": signal.window.end,
+        "name": signal.name,
+        "as_of": signal.as_of,
+        "version": signal.version or NO_VERSION,
+        "role": signal.role,
+        "status": signal.status,
+        "value": signal.value,
+        "threshold": signal.threshold,
+        "detail": signal.detail,
+    }
