@@ -46,7 +46,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     if given := os.environ.get("PERENNIAL_TEST_POSTGRES"):
         yield make_url(given)
         return
-    from perennial.stack.postgres import temporary_postgres
+    from stack.postgres import temporary_postgres
 
     with temporary_postgres(tmp_path_factory.mktemp("postgres")) as url:
         yield make_url(url)

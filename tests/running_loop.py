@@ -11,17 +11,18 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+import stack
 from dag_files import declare
 from demo.airflow import Airflow, wait_for
-from perennial import pipeline, stack
+from perennial import pipeline
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Window
 from perennial.settings import load_settings
-from perennial.stack import Ports, StackLayout
-from perennial.stack.credentials import load
-from perennial.stack.layout import free_port
 from perennial.store import ledger
 from perennial.store.schema import predictions_table
+from stack import Ports, StackLayout
+from stack.credentials import load
+from stack.layout import free_port
 
 MODEL = "wine_cultivar"
 MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"

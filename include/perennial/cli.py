@@ -18,8 +18,8 @@ from perennial.config import ModelConfig, load_models, previous_windows
 from perennial.contracts import RetrainRequest, Signoff, Window, digest_of, to_record, utc
 from perennial.errors import ConfigError, PerennialError, TransientError
 from perennial.settings import load_settings
-from perennial.stack.credentials import load as load_credentials
 from perennial.store import ledger
+from stack.credentials import load as load_credentials
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 run_app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, without Airflow.")
@@ -315,7 +315,7 @@ def _progress(as_json: bool) -> pipeline.Progress:
 @speaks_plainly
 def up() -> None:
     """Start PostgreSQL, MLflow and Airflow on this machine; says where they are and how to get in."""
-    from perennial import stack
+    import stack
 
     settings = load_settings()
     ports = stack.Ports(airflow=settings.airflow_port, mlflow=settings.mlflow_port, postgres=settings.postgres_port)
@@ -333,7 +333,7 @@ def up() -> None:
 @speaks_plainly
 def down() -> None:
     """Stop everything that `perennial up` started; the data stays."""
-    from perennial import stack
+    import stack
 
     stopped = stack.down(load_settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
     out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")

@@ -207,7 +207,7 @@ def database() -> Iterator[str]:
         if given := os.environ.get("PERENNIAL_TEST_POSTGRES"):
             yield given
             return
-        from perennial.stack.postgres import temporary_postgres
+        from stack.postgres import temporary_postgres
 
         with tempfile.TemporaryDirectory() as folder, temporary_postgres(Path(folder)) as url:
             yield url

@@ -114,7 +114,7 @@ def database() -> Iterator[str]:
         if given := os.environ.get("PERENNIAL_TEST_POSTGRES"):
             yield from _fresh(given)
         else:
-            from perennial.stack.postgres import temporary_postgres
+            from stack.postgres import temporary_postgres
 
             with temporary_postgres(Path(folder)) as url:
                 yield from _fresh(url)

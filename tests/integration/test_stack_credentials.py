@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import StackError
-from perennial.stack import StackLayout
-from perennial.stack.credentials import Credentials, generate, load, load_or_create, write_private
-from perennial.stack.supervision import Program, write_configuration
+from stack import StackLayout
+from stack.credentials import Credentials, generate, load, load_or_create, write_private
+from stack.supervision import Program, write_configuration
 
 
 def _mode(file: Path) -> int:

@@ -12,9 +12,9 @@ import psycopg2
 import pytest
 
 from perennial.errors import StackError
-from perennial.stack import accounts, postgres
-from perennial.stack.accounts import find_place, moved_folder
-from perennial.stack.layout import LOOPBACK, PROJECT
+from stack import accounts, postgres
+from stack.accounts import find_place, moved_folder
+from stack.layout import LOOPBACK, PROJECT
 
 SECRETS = ("p1", "p2")
 
@@ -121,7 +121,7 @@ def _interpreter_for_all() -> Path | None:
 def test_an_ordinary_user_runs_the_server_himself(open_folder: Path) -> None:
     os.chown(open_folder, 65534, -1)
     code = (
-        "import sys; from pathlib import Path; from perennial.stack.postgres import temporary_postgres\n"
+        "import sys; from pathlib import Path; from stack.postgres import temporary_postgres\n"
         "with temporary_postgres(Path(sys.argv[1])) as url: print((Path(sys.argv[1]) / 'data').stat().st_uid)"
     )
     interpreter = _interpreter_for_all()

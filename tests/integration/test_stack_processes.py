@@ -10,14 +10,14 @@ import httpx
 import psutil
 import pytest
 
-from perennial import stack
+import stack
 from perennial.errors import StackError
-from perennial.stack import Ports, StackLayout, processes
-from perennial.stack.credentials import load
-from perennial.stack.layout import LOOPBACK, free_port, require_free_ports
-from perennial.stack.leftovers import find_leftovers
-from perennial.stack.postgres import postmaster
-from perennial.stack.supervision import pid_file, socket_file
+from stack import Ports, StackLayout, processes
+from stack.credentials import load
+from stack.layout import LOOPBACK, free_port, require_free_ports
+from stack.leftovers import find_leftovers
+from stack.postgres import postmaster
+from stack.supervision import pid_file, socket_file
 
 WITHOUT_AIRFLOW = ("postgres", "mlflow")
 

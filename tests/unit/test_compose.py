@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from perennial.stack.commands import COMPOSE, INITDB_OPTIONS, commands
-from perennial.stack.compose_env import VARIABLES, render
-from perennial.stack.credentials import Credentials, generate
-from perennial.stack.environment import airflow_environment, migrate_environment, mlflow_environment
+from stack.commands import COMPOSE, INITDB_OPTIONS, commands
+from stack.compose_env import VARIABLES, render
+from stack.credentials import Credentials, generate
+from stack.environment import airflow_environment, migrate_environment, mlflow_environment
 
 ROOT = Path(__file__).parents[2]
 PLACEHOLDER = re.compile(r"\$\{(\w+):\?[^}]*\}")

@@ -70,7 +70,7 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
             *("--workers", "1", "--allowed-hosts", site.mlflow_allowed_hosts),
             *("--serve-artifacts", "--artifacts-destination", site.mlflow_artifacts),
         ),
-        "airflow-migrate": ("python", "-m", "perennial.stack.migrate_airflow"),
+        "airflow-migrate": ("python", "-m", "stack.migrate_airflow"),
         "airflow-api-server": (
             *(*airflow, "api-server", "--host", site.listen, "--port", str(site.airflow_port), "--workers", "1"),
         ),

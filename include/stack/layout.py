@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perennial.errors import StackError
-from perennial.stack.commands import Site
+from stack.commands import Site
 
 LOOPBACK = "127.0.0.1"
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

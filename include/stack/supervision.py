@@ -17,8 +17,8 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from perennial.errors import StackError
-from perennial.stack.credentials import write_private
-from perennial.stack.layout import StackLayout
+from stack.credentials import write_private
+from stack.layout import StackLayout
 
 # Every process of a stack carries this variable, with the state folder as its value; that is how orphans are found.
 MARKER = "PERENNIAL_STACK"

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 
 from perennial.errors import StackError, first_of
-from perennial.stack import postgres
-from perennial.stack.layout import StackLayout
-from perennial.stack.supervision import MARKER, pid_file, socket_file
+from stack import postgres
+from stack.layout import StackLayout
+from stack.supervision import MARKER, pid_file, socket_file
 
 _POLITE_S = 10.0
 _FORCED_S = 10.0

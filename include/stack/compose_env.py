@@ -1,8 +1,8 @@
-"""``python -m perennial.stack.compose_env > .env``: new secrets for docker-compose.yaml."""
+"""``python -m stack.compose_env > .env``: new secrets for docker-compose.yaml."""
 
 import sys
 
-from perennial.stack.credentials import Credentials, generate
+from stack.credentials import Credentials, generate
 
 # The variables of docker-compose.yaml, and the secrets they carry.
 VARIABLES = {

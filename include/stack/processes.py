@@ -13,20 +13,20 @@ from pathlib import Path
 import psutil
 
 from perennial.errors import StackError
-from perennial.stack import postgres
-from perennial.stack.accounts import Place, find_place
-from perennial.stack.commands import AIRFLOW_COMPONENTS, commands
-from perennial.stack.credentials import Credentials, load_or_create, write_private
-from perennial.stack.environment import (
+from stack import postgres
+from stack.accounts import Place, find_place
+from stack.commands import AIRFLOW_COMPONENTS, commands
+from stack.credentials import Credentials, load_or_create, write_private
+from stack.environment import (
     airflow_environment,
     migrate_environment,
     mlflow_environment,
     perennial_environment,
 )
-from perennial.stack.health import Watch, mlflow_is_healthy, now, unhealthy_airflow
-from perennial.stack.layout import Ports, StackLayout, require_free_ports
-from perennial.stack.leftovers import end_leftovers
-from perennial.stack.supervision import Program, Supervisor, write_configuration
+from stack.health import Watch, mlflow_is_healthy, now, unhealthy_airflow
+from stack.layout import Ports, StackLayout, require_free_ports
+from stack.leftovers import end_leftovers
+from stack.supervision import Program, Supervisor, write_configuration
 
 Progress = Callable[[str], None]
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import httpx
 
 from perennial.errors import StackError
-from perennial.stack.commands import AIRFLOW_COMPONENTS
-from perennial.stack.layout import StackLayout
-from perennial.stack.supervision import ProcessState, Supervisor, tail
+from stack.commands import AIRFLOW_COMPONENTS
+from stack.layout import StackLayout
+from stack.supervision import ProcessState, Supervisor, tail
 
 _POLL_S = 0.2
 _ENDED = frozenset({"EXITED", "FATAL", "BACKOFF", "STOPPED", "UNKNOWN"})

@@ -15,10 +15,10 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from perennial.errors import StackError
-from perennial.stack.accounts import Place, find_place, moved_folder
-from perennial.stack.commands import INITDB_OPTIONS, postgres_command
-from perennial.stack.credentials import write_private
-from perennial.stack.layout import LOOPBACK, free_port
+from stack.accounts import Place, find_place, moved_folder
+from stack.commands import INITDB_OPTIONS, postgres_command
+from stack.credentials import write_private
+from stack.layout import LOOPBACK, free_port
 
 SUPERUSER = "postgres"
 START_WITHIN_S = 60.0
