@@ -29,8 +29,8 @@ up: setup ## start PostgreSQL, MLflow and Airflow on this machine
 down: setup ## stop them; the data stays
 	$(BIN)/perennial down
 
-test: setup ## run every test
-	$(BIN)/python -m pytest
+test: setup ## run every test, in two processes that share one PostgreSQL and one MLflow server
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup ## lint, types, architecture, configuration
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""PostgreSQL refuses to run as root: which account runs it, and where that account can reach binaries and data."""
+"""PostgreSQL refuses to run as root: which account runs it then, and whether that account reaches programs and data.
+
+Data stays where it is, and nothing here deletes any (docs/decisions/0006-data-stays-where-it-is.md).
+"""
 
 import hashlib
 import importlib.util
@@ -6,9 +9,11 @@ import json
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,32 +36,19 @@ class Account:
     uid: int
     gid: int
 
-    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command as this account, from a folder that it can surely reach. Never raises for an exit status."""
-        return subprocess.run(  # noqa: S603  # our own commands
-            command,
-            user=self.uid,
-            group=self.gid,
-            extra_groups=[],
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def can_write(self, folder: Path) -> bool:
-        """Whether this account reaches the folder and may write there."""
-        return self._succeeds(["/bin/sh", "-c", 'test -w "$1" && test -x "$1"', "sh", str(folder)])
-
     def can_run(self, program: Path) -> bool:
         """Whether this account can start the program."""
-        return self._succeeds([str(program), "--version"])
-
-    def _succeeds(self, command: list[str]) -> bool:
         try:
-            return self.run(command).returncode == 0
+            return run([str(program), "--version"], self).returncode == 0
         except PermissionError:
             return False
+
+    def first_closed(self, folder: Path) -> Path | None:
+        """The first folder on the way to ``folder``, itself included, that this account cannot enter."""
+        way = [str(step) for step in (*reversed(folder.parents), folder)]
+        script = 'for step; do test -x "$step" || { printf %s "$step"; exit; }; done'
+        found = run(["/bin/sh", "-c", script, "sh", *way], self).stdout
+        return Path(found) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +60,58 @@ class Place:
     account: Account | None
 
 
-def find_place(folder: Path, state_id: str, *, progress: Progress) -> Place:
-    """Choose programs and data directory for the server that belongs to the folder, and say where they had to move."""
+def run(
+    command: list[str], account: Account | None, *, stdin: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as the account, from a folder that it can surely enter. Never raises for an exit status."""
+    return subprocess.run(  # noqa: S603  # our own commands
+        command,
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+        stdin=stdin,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def find_place(folder: Path, state_id: str, *, progress: Progress = lambda _: None) -> Place:
+    """Programs, data directory and account of the server that belongs to the folder.
+
+    Raises StackError when the account does not reach the data, naming the folder that is closed to it.
+    """
     programs = wheel_programs()
     if os.geteuid() != 0:
         return Place(programs=programs, data=folder / "data", account=None)
-    account = _unprivileged_account()
+    account = unprivileged_account()
+    # An earlier release gave the folder to the account, which could then plant links for root to follow.
+    os.chown(folder, 0, 0, follow_symlinks=False)
+    data = data_of(folder, state_id)
+    closed = account.first_closed(data.parent)
+    if closed is not None:
+        raise StackError(
+            f"PostgreSQL refuses to run as root and runs as user {account.name}, which cannot enter {closed} on the "
+            f"way to its data in {data}: `chmod o+x {closed}`, or set PERENNIAL_HOME to a folder that it can reach "
+            "(below /var/lib or /srv), or run as an ordinary user. Nothing was moved or changed"
+        )
+    if data.exists() and data.stat().st_uid != account.uid:
+        raise StackError(
+            f"{data} belongs to uid {data.stat().st_uid} and not to {account.name}, which runs PostgreSQL for root: "
+            f"run as its owner, or `chown -R {account.name} {data}`"
+        )
     if not account.can_run(programs / "postgres"):
-        programs = _reachable_programs(programs, account, progress)
-    return Place(programs=programs, data=_reachable_data(folder, state_id, account, progress), account=account)
+        programs = _copied_programs(programs, account, progress)
+    return Place(programs=programs, data=data, account=account)
 
 
 def wheel_programs() -> Path:
-    """The ``bin`` folder of the PostgreSQL that ships in the wheel. Found without importing the wheel's package."""
+    """The ``bin`` folder of the PostgreSQL that ships in the wheel. Found without importing the wheel's package.
+
+    >>> (wheel_programs() / "initdb").exists()
+    True
+    """
     spec = importlib.util.find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
         raise StackError(f"the package {WHEEL} is not installed, and with it PostgreSQL: run `make setup`")
@@ -90,96 +121,75 @@ def wheel_programs() -> Path:
     return programs
 
 
-def moved_folder(folder: Path) -> Path | None:
-    """The folder outside the state folder that holds the data, if it had to move there."""
-    link = folder / "data"
-    return link.readlink().parent if link.is_symlink() else None
+def data_of(folder: Path, state_id: str | None = None) -> Path:
+    """The data directory of the folder; where an earlier release moved it, the link that this left is followed.
 
-
-def _unprivileged_account() -> Account:
-    try:
-        entry = pwd.getpwnam(UNPRIVILEGED)
-    except KeyError:
-        raise StackError(
-            f"PostgreSQL refuses to run as root and there is no user '{UNPRIVILEGED}' to run it as: create that user, "
-            "or run as an ordinary user"
-        ) from None
-    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
-
-
-def _reachable_programs(programs: Path, account: Account, progress: Progress) -> Path:
-    """A copy of the wheel's programs where the account can run them; made once for each version."""
-    target = SHARED / f"postgresql-{version(WHEEL)}"
-    copied = target / WHEEL / INSTALLATION / "bin"
-    if not copied.exists():
-        package = programs.parents[1]
-        progress(f"user {account.name} cannot reach {programs}: copying PostgreSQL to {target}")
-        _open_folder(SHARED)
-        with tempfile.TemporaryDirectory(dir=SHARED, prefix=".copy-") as draft_name:
-            draft = Path(draft_name) / target.name
-            draft.mkdir()
-            shutil.copytree(programs.parent, draft / WHEEL / INSTALLATION, ignore=shutil.ignore_patterns("include"))
-            libraries = package.with_name(f"{WHEEL}.libs")
-            if libraries.exists():
-                shutil.copytree(libraries, draft / libraries.name)
-            _make_readable(draft)
-            if not target.exists():
-                draft.rename(target)
-    if not account.can_run(copied / "postgres"):
-        raise StackError(
-            f"user {account.name} can run PostgreSQL neither from {programs} nor from {copied}: make one of the two "
-            f"folders readable for that user, or run as an ordinary user"
-        )
-    return copied
-
-
-def _make_readable(top: Path) -> None:
-    for path in (top, *top.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-
-
-def _reachable_data(folder: Path, state_id: str, account: Account, progress: Progress) -> Path:
-    """The data directory's path: inside the folder, or below /var/lib where the account cannot reach the folder."""
-    moved = moved_folder(folder)
-    if moved is not None:
-        _claim(moved, folder, state_id, account, progress)
-        return moved / "data"
+    Root follows no other link: raises StackError and leaves the link and its target alone.
+    """
     data = folder / "data"
-    if (data / "PG_VERSION").exists() and account.can_write(data):
+    if os.geteuid() != 0 or not data.is_symlink():
         return data
-    os.chown(folder, account.uid, account.gid)
-    if account.can_write(folder):
-        return data
-    if (data / "PG_VERSION").exists():
-        raise StackError(
-            f"user {account.name}, which runs PostgreSQL, no longer reaches its data in {data}: make the folders above "
-            "traversable again (chmod o+x), or `make clean` and start anew"
-        )
-    os.chown(folder, 0, 0)
     moved = SHARED / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    progress(f"user {account.name} cannot reach {folder}: keeping PostgreSQL's data in {moved}")
-    _claim(moved, folder, state_id, account, progress)
-    (folder / "data").symlink_to(moved / "data")
+    owner = {"state": str(folder), **({"state_id": state_id} if state_id else {})}
+    if data.lstat().st_uid != 0 or data.readlink() != moved / "data" or not _is_ours(moved, owner):
+        raise StackError(
+            f"{data} is a link to {data.readlink()}, and root follows none but its own to {moved / 'data'} with an "
+            "owner.json of this stack beside it: find out who made it, then remove the link by hand. Nothing was "
+            "followed or deleted"
+        )
     return moved / "data"
 
 
-def _claim(moved: Path, folder: Path, state_id: str, account: Account, progress: Progress) -> None:
-    """Make the moved folder ours. What a state folder of the same path left there after it was removed is deleted."""
-    _open_folder(SHARED)
-    owner_file = moved / "owner.json"
-    owner = {"state": str(folder), "state_id": state_id}
-    if moved.exists() and (not owner_file.exists() or json.loads(owner_file.read_text()) != owner):
-        progress(f"removing {moved}: it belongs to a state folder that no longer exists")
-        shutil.rmtree(moved)
-    if not moved.exists():
-        moved.mkdir(mode=0o755)
-        os.chown(moved, account.uid, account.gid)
-        owner_file.write_text(json.dumps(owner))
-    if not account.can_write(moved):
-        raise StackError(f"user {account.name} cannot write to {moved}: make {SHARED} traversable for it (chmod 755)")
+def _is_ours(moved: Path, owner: dict[str, str]) -> bool:
+    file = moved / "owner.json"
+    if moved.is_symlink() or not moved.is_dir():
+        return False
+    _require_shared()
+    os.chown(
+        moved, 0, 0
+    )  # the earlier release gave it to the account: from here on nobody else can change what is in it
+    if any(path.is_symlink() for path in (file, moved / "data")) or not (moved / "data").is_dir() or not file.is_file():
+        return False
+    return file.stat().st_uid == 0 and owner.items() <= json.loads(file.read_text()).items()
 
 
-def _open_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    folder.chmod(0o755)
+def _require_shared() -> None:
+    """Make the folder that every account can enter and only root can change, or see that it is so."""
+    if not SHARED.exists():
+        SHARED.mkdir()
+        SHARED.chmod(0o755)  # whatever the umask
+    found = SHARED.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
+        raise StackError(f"{SHARED} must be a folder that only root may change: chown root, chmod 755")
+
+
+def unprivileged_account() -> Account:
+    """The account that runs what root starts. Raises StackError when the system does not know it."""
+    try:
+        entry = pwd.getpwnam(UNPRIVILEGED)
+    except KeyError:
+        raise StackError(f"PostgreSQL refuses to run as root: create user {UNPRIVILEGED}, or run as another") from None
+    return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
+
+
+def _copied_programs(programs: Path, account: Account, progress: Progress) -> Path:
+    """A copy of the wheel's programs where the account can run them; made once for each version."""
+    _require_shared()
+    target = SHARED / f"postgresql-{version(WHEEL)}"
+    copied = target / WHEEL / INSTALLATION / "bin"
+    if not copied.exists():
+        progress(f"user {account.name} cannot reach {programs}: copying PostgreSQL to {target}")
+        with tempfile.TemporaryDirectory(dir=SHARED, prefix=".copy-") as name:
+            draft = Path(name) / target.name
+            for part in (f"{WHEEL}/{INSTALLATION}", f"{WHEEL}.libs"):
+                if (programs.parents[2] / part).exists():
+                    shutil.copytree(programs.parents[2] / part, draft / part, symlinks=True)
+            for path in (draft, *(path for path in draft.rglob("*") if not path.is_symlink())):
+                path.chmod(0o755)
+            with suppress(OSError):  # another command was faster: its copy is as good
+                draft.rename(target)
+    if not account.can_run(copied / "postgres"):
+        raise StackError(
+            f"user {account.name} can run PostgreSQL neither from {programs} nor from {copied}: chmod -R o+rX"
+        )
+    return copied

@@ -1,27 +1,22 @@
 """``python -m stack.compose_env > .env``: new secrets for docker-compose.yaml."""
 
 import sys
+from dataclasses import fields
 
-from stack.credentials import Credentials, generate
+from stack.credentials import Credentials
 
 # The variables of docker-compose.yaml, and the secrets they carry.
-VARIABLES = {
-    "POSTGRES_PASSWORD": "postgres_password",
-    "PERENNIAL_DB_PASSWORD": "perennial_db_password",
-    "MLFLOW_DB_PASSWORD": "mlflow_db_password",
-    "AIRFLOW_DB_PASSWORD": "airflow_db_password",
-    "AIRFLOW_ADMIN_PASSWORD": "airflow_admin_password",
-    "AIRFLOW_VIEWER_PASSWORD": "airflow_viewer_password",
-    "AIRFLOW_JWT_SECRET": "airflow_jwt_secret",
-    "AIRFLOW_SECRET_KEY": "airflow_secret_key",
-    "AIRFLOW_FERNET_KEY": "airflow_fernet_key",
-}
+VARIABLES = {item.name.upper(): item.name for item in fields(Credentials) if item.name != "state_id"}
 
 
 def render(credentials: Credentials) -> str:
-    """The text of an .env file with these secrets."""
+    """The text of an .env file with these secrets.
+
+    >>> render(Credentials(postgres_password="p")).splitlines()[0]
+    'POSTGRES_PASSWORD=p'
+    """
     return "".join(f"{variable}={getattr(credentials, field)}\n" for variable, field in VARIABLES.items())
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render(generate()))
+    sys.stdout.write(render(Credentials()))

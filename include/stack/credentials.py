@@ -4,49 +4,51 @@ import base64
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from perennial.errors import StackError
 
 
+def _secret(make: Callable[[int], str], n_bytes: int) -> str:
+    """A field that is generated anew unless given, and that ``repr`` does not show."""
+    return field(default_factory=lambda: make(n_bytes), repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Generated secrets. ``repr`` shows none of them."""
+    """Generated secrets, all of them safe inside a URL, a shell word and a configuration file. ``repr`` shows none.
 
-    state_id: str
-    postgres_password: str = field(repr=False)
-    perennial_db_password: str = field(repr=False)
-    mlflow_db_password: str = field(repr=False)
-    airflow_db_password: str = field(repr=False)
-    airflow_admin_password: str = field(repr=False)
-    airflow_viewer_password: str = field(repr=False)
-    airflow_jwt_secret: str = field(repr=False)
-    airflow_secret_key: str = field(repr=False)
-    airflow_fernet_key: str = field(repr=False)
+    >>> Credentials(state_id="0011")
+    Credentials(state_id='0011')
+    """
 
-
-def generate() -> Credentials:
-    """New secrets, all of them safe inside a URL, a shell word and a configuration file."""
-    return Credentials(
-        state_id=secrets.token_hex(8),
-        postgres_password=secrets.token_urlsafe(24),
-        perennial_db_password=secrets.token_urlsafe(24),
-        mlflow_db_password=secrets.token_urlsafe(24),
-        airflow_db_password=secrets.token_urlsafe(24),
-        airflow_admin_password=secrets.token_urlsafe(12),
-        airflow_viewer_password=secrets.token_urlsafe(12),
-        airflow_jwt_secret=secrets.token_hex(32),
-        airflow_secret_key=secrets.token_hex(32),
-        airflow_fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-    )
+    state_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    postgres_password: str = _secret(secrets.token_urlsafe, 24)
+    perennial_db_password: str = _secret(secrets.token_urlsafe, 24)
+    mlflow_db_password: str = _secret(secrets.token_urlsafe, 24)
+    airflow_db_password: str = _secret(secrets.token_urlsafe, 24)
+    airflow_admin_password: str = _secret(secrets.token_urlsafe, 12)
+    airflow_viewer_password: str = _secret(secrets.token_urlsafe, 12)
+    airflow_jwt_secret: str = _secret(secrets.token_hex, 32)
+    airflow_secret_key: str = _secret(secrets.token_hex, 32)
+    airflow_fernet_key: str = _secret(lambda n: base64.urlsafe_b64encode(secrets.token_bytes(n)).decode(), 32)
 
 
-def load_or_create(file: Path) -> Credentials:
-    """The secrets in the file; generated and written when there is no such file."""
+def load_or_create(file: Path, *, data: Path) -> Credentials:
+    """The secrets in the file; generated and written when there is no such file and no ``data`` that knows others.
+
+    Raises StackError when the file of existing data is gone: new secrets would not open it.
+    """
     if file.exists():
         return load(file)
-    created = generate()
+    if os.path.lexists(data):
+        raise StackError(
+            f"{file} is gone, and the database in {data} opens with the secrets in it only: restore the file. Nothing "
+            "was deleted or changed. If the data is not wanted any more, `make clean` removes it"
+        )
+    created = Credentials()
     write_private(file, json.dumps(asdict(created), indent=2) + "\n")
     return created
 
