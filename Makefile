@@ -29,8 +29,8 @@ up: setup ## start PostgreSQL, MLflow and Airflow on this machine
 down: setup ## stop them; the data stays
 	$(BIN)/perennial down
 
-test: setup ## run every test
-	$(BIN)/python -m pytest
+test: setup ## run every test, in two processes that share one PostgreSQL and one MLflow server
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup ## lint, types, architecture, configuration
 	$(BIN)/ruff check .
@@ -52,7 +52,7 @@ lock: $(BIN)/uv ## compile requirements.in to requirements.txt, with hashes
 	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes requirements.in -o requirements.txt
 
 clean: ## stop the stack, remove its data and the virtual environment
-	if [ -f $(INSTALLED) ]; then $(BIN)/python -m perennial.stack purge; fi
+	if [ -f $(INSTALLED) ]; then $(BIN)/python -m stack purge; fi
 	rm -rf .state $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
@@ -62,7 +62,7 @@ $(BIN)/python:
 $(BIN)/uv: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(INSTALLED): requirements.txt Makefile include/perennial/stack/install.py | $(BIN)/uv
+$(INSTALLED): requirements.txt Makefile include/stack/install.py | $(BIN)/uv
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --require-hashes --compile-bytecode requirements.txt
-	$(BIN)/python include/perennial/stack/install.py
+	$(BIN)/python include/stack/install.py
 	@touch $@

@@ -1,6 +1,5 @@
 """A stack of its own with one small model on it: PostgreSQL, MLflow and Airflow with its scheduler."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from perennial.pipeline import Runtime, open_runtime
 from perennial.settings import load_settings
 from perennial.store import ledger
 from perennial.store.schema import predictions_table
-from stack import Ports, StackLayout
+from stack import StackLayout
 from stack.credentials import load
-from stack.layout import free_port
 
 MODEL = "wine_cultivar"
 MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
@@ -33,10 +31,14 @@ RUN_WITHIN_S = 240
 class Loop:
     """A running stack with one model on it."""
 
-    home: Path
+    layout: StackLayout
     airflow: Airflow
     mlflow: httpx.Client
     runtime: Runtime
+
+    @property
+    def home(self) -> Path:
+        return self.layout.home
 
     @property
     def config(self) -> ModelConfig:
@@ -88,23 +90,19 @@ class Loop:
 
 
 @contextmanager
-def running_loop(folder: Path, **replaced: str) -> Iterator[Loop]:
-    """Start a stack below ``folder`` and remove it at the end; ``replaced`` are entries of ``model.yaml``."""
-    ports = Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port())
-    layout = StackLayout(home=folder / "state", ports=ports)
-    models = folder / "models"
+def running_loop(layout: StackLayout, **replaced: str) -> Iterator[Loop]:
+    """Start the stack, which its owner brings down, with one model; ``replaced`` are entries of ``model.yaml``."""
+    models = layout.home.with_name("models")
     declare(models, MODEL, **replaced)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PERENNIAL_HOME", str(layout.home))
         environment.setenv("PERENNIAL_MODELS_DIR", str(models))
+        status = stack.up(layout)
+        airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)
+        runtime = open_runtime(load_settings())
         try:
-            status = stack.up(layout)
-            airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)
-            runtime = open_runtime(load_settings())
             with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30) as mlflow:
-                yield Loop(layout.home, airflow, mlflow, runtime)
+                yield Loop(layout, airflow, mlflow, runtime)
+        finally:
             runtime.store.close()
             airflow.http.close()
-        finally:
-            stack.purge(layout.home)
-            shutil.rmtree(layout.home, ignore_errors=True)

@@ -21,9 +21,9 @@ from perennial.pipeline import Case, open_runtime
 from perennial.pipeline.timeline import timeline
 from perennial.registry.versions import alias_version
 from perennial.settings import load_settings
-from perennial.stack.credentials import load as load_credentials
-from perennial.stack.layout import StackLayout
 from perennial.store import ledger
+from stack.credentials import load as load_credentials
+from stack.layout import StackLayout
 
 MODEL = "flight_delay"
 MONITOR, RETRAIN = f"{MODEL}__monitor", f"{MODEL}__retrain"

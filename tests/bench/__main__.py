@@ -15,11 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent)]
+
+from keeper import die_with_parent
+
 RESULTS = HERE.parents[1] / ".state" / "bench.json"
 
 
 def main() -> int:
     """Run the benchmarks named on the command line, or all; 1 when one could not be measured."""
+    die_with_parent()
     wanted = {argument for argument in sys.argv[1:] if not argument.startswith("--")}
     options = [argument for argument in sys.argv[1:] if argument.startswith("--")]
     figures, failed = [], []
@@ -29,7 +34,8 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "figures.json"
-            done = subprocess.run([sys.executable, str(script), "--out", str(out), *options], check=False)
+            command = [sys.executable, str(script), "--out", str(out), *options]
+            done = subprocess.run(command, check=False, preexec_fn=die_with_parent)
             if done.returncode:
                 failed.append(name)
             else:

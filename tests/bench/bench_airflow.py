@@ -7,7 +7,6 @@ no task was running for is the scheduler's share. Run it as ``python tests/bench
 import argparse
 import json
 import sys
-import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "include")]
 
 from logs import day, deliver, delivery
 from running_loop import MODEL, MONITOR, RETRAIN, Loop, running_loop
+from servers import temporary_stack
 
 N_ROWS = 10_000
 BUDGET_S = 30.0
@@ -42,7 +42,7 @@ def main() -> None:
     """Print the figures and write them to ``--out``."""
     options = argparse.ArgumentParser()
     options.add_argument("--out", type=Path)
-    with tempfile.TemporaryDirectory() as name, running_loop(Path(name)) as loop:
+    with temporary_stack() as layout, running_loop(layout) as loop:
         loop.airflow.unpause(MONITOR)
         seconds = 0.0
         for number in range(6):

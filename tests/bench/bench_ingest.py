@@ -207,9 +207,9 @@ def database() -> Iterator[str]:
         if given := os.environ.get("PERENNIAL_TEST_POSTGRES"):
             yield given
             return
-        from perennial.stack.postgres import temporary_postgres
+        from servers import reachable_folder, temporary_postgres
 
-        with tempfile.TemporaryDirectory() as folder, temporary_postgres(Path(folder)) as url:
+        with reachable_folder() as folder, temporary_postgres(folder) as url:
             yield url
 
     with server() as url:

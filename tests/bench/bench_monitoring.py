@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,14 +109,13 @@ def fill(store: Store, config: ModelConfig, n_rows: int) -> None:
 @contextmanager
 def database() -> Iterator[str]:
     """The URL of a database that is dropped afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        if given := os.environ.get("PERENNIAL_TEST_POSTGRES"):
-            yield from _fresh(given)
-        else:
-            from perennial.stack.postgres import temporary_postgres
+    if given := os.environ.get("PERENNIAL_TEST_POSTGRES"):
+        yield from _fresh(given)
+        return
+    from servers import reachable_folder, temporary_postgres
 
-            with temporary_postgres(Path(folder)) as url:
-                yield from _fresh(url)
+    with reachable_folder() as folder, temporary_postgres(folder) as url:
+        yield from _fresh(url)
 
 
 def _fresh(server: str) -> Iterator[str]:

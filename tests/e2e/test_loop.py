@@ -6,32 +6,37 @@ waits for a human; and a human takes it back.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from demo.airflow import wait_for
 from logs import day, deliver, delivery
 from running_loop import MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
+from servers import listeners, temporary_stack
 
 N_ROWS = 120
 
+pytestmark = pytest.mark.xdist_group("airflow")  # one whole Airflow at a time is enough for two cores
+
 
 @pytest.fixture
-def loop(tmp_path: Path) -> Iterator[Loop]:
-    for number in range(4):
-        deliver(tmp_path / "state", MODEL, day(number))
-    with running_loop(
-        tmp_path,
-        schedule="{every: 1d, start: 2024-01-01T00:00:00Z, end: 2024-01-03T00:00:00Z, catchup: true}",
-        signoff="{metrics: {accuracy: {min: 0.7}}, versus_champion: {metric: accuracy, min_gain: -0.2}, "
-        "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
-        "review: {mode: auto, deadline: 1h, poll_s: 0.5}}",
-    ) as running:
-        yield running
+def loop() -> Iterator[Loop]:
+    with temporary_stack() as layout:
+        layout.prepare()
+        for number in range(4):
+            deliver(layout.home, MODEL, day(number))
+        with running_loop(
+            layout,
+            schedule="{every: 1d, start: 2024-01-01T00:00:00Z, end: 2024-01-03T00:00:00Z, catchup: true}",
+            signoff="{metrics: {accuracy: {min: 0.7}}, versus_champion: {metric: accuracy, min_gain: -0.2}, "
+            "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
+            "review: {mode: auto, deadline: 1h, poll_s: 0.5}}",
+        ) as running:
+            yield running
 
 
 def test_the_whole_loop(loop: Loop) -> None:
+    every_process_listens_on_loopback_only(loop)
     windows_come_in_by_schedule(loop)
     a_backfill_over_published_windows_changes_nothing(loop)
     a_first_champion_is_trained_and_promoted(loop)
@@ -41,6 +46,13 @@ def test_the_whole_loop(loop: Loop) -> None:
     a_retrain_that_can_not_be_made_is_red_and_says_why(loop)
     a_second_champion_waits_for_a_human(loop)
     a_human_takes_it_back(loop)
+
+
+def every_process_listens_on_loopback_only(loop: Loop) -> None:
+    listening, foreign = listeners(loop.layout)
+    ports = loop.layout.ports
+    assert {ports.airflow, ports.mlflow, ports.postgres} <= {address.port for address in listening}
+    assert foreign == []
 
 
 def windows_come_in_by_schedule(loop: Loop) -> None:

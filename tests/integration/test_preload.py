@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.stack.layout import PROJECT
+from stack.layout import PROJECT
 
 # A process of its own: a fork from the tests' process would inherit whatever other tests have started in it.
 PROGRAM = """

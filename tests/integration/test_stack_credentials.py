@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import StackError
-from perennial.stack import StackLayout
-from perennial.stack.credentials import Credentials, generate, load, load_or_create, write_private
-from perennial.stack.supervision import Program, write_configuration
+from stack import StackLayout
+from stack.credentials import Credentials, load, load_or_create, write_private
+from stack.supervision import environment_setting, write_configuration
 
 
 def _mode(file: Path) -> int:
@@ -19,22 +19,22 @@ def _mode(file: Path) -> int:
 
 def test_generated_once_and_readable_by_the_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
-    created = load_or_create(file)
+    created = load_or_create(file, data=tmp_path / "data")
     assert _mode(file) == 0o600
-    assert load_or_create(file) == created
+    assert load_or_create(file, data=tmp_path / "data") == created
     assert len({getattr(created, item.name) for item in fields(Credentials)}) == len(fields(Credentials))
 
 
 def test_rights_that_someone_widened_are_narrowed_again(tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
-    load_or_create(file)
+    load_or_create(file, data=tmp_path / "data")
     file.chmod(0o644)
     load(file)
     assert _mode(file) == 0o600
 
 
 def test_repr_shows_no_secret() -> None:
-    created = generate()
+    created = Credentials()
     shown = repr(created)
     secrets = [getattr(created, item.name) for item in fields(Credentials) if item.name != "state_id"]
     assert not [secret for secret in secrets if secret in shown]
@@ -42,7 +42,7 @@ def test_repr_shows_no_secret() -> None:
 
 def test_incomplete_file_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
-    load_or_create(file)
+    load_or_create(file, data=tmp_path / "data")
     kept = json.loads(file.read_text())
     del kept["airflow_fernet_key"]
     file.write_text(json.dumps(kept))
@@ -65,16 +65,13 @@ def test_private_file_replaces_an_open_one(tmp_path: Path) -> None:
 def test_supervisor_configuration_is_private(tmp_path: Path) -> None:
     layout = StackLayout(home=tmp_path / "state")
     layout.prepare()
-    program = Program(name="a", command=["true"], environment={"SECRET": "100%"}, directory=tmp_path)
-    file = write_configuration(layout, [program])
+    program = {"command": "true", "environment": environment_setting({"SECRET": "100%"})}
+    file = write_configuration(layout, {"a": program})
     assert _mode(file) == 0o600
     assert 'environment=SECRET="100%%"' in file.read_text()
 
 
 @pytest.mark.parametrize("value", ['a"b', "'a", "a'"])
-def test_value_that_supervisor_would_change_is_refused(tmp_path: Path, value: str) -> None:
-    layout = StackLayout(home=tmp_path / "state")
-    layout.prepare()
-    program = Program(name="a", command=["true"], environment={"NAME": value}, directory=tmp_path)
+def test_value_that_supervisor_would_change_is_refused(value: str) -> None:
     with pytest.raises(StackError, match="NAME, which holds quotes"):
-        write_configuration(layout, [program])
+        environment_setting({"NAME": value})

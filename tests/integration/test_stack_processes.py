@@ -4,31 +4,32 @@ import signal
 import socket
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from perennial import stack
+import stack
 from perennial.errors import StackError
-from perennial.stack import Ports, StackLayout, processes
-from perennial.stack.credentials import load
-from perennial.stack.layout import LOOPBACK, free_port, require_free_ports
-from perennial.stack.leftovers import find_leftovers
-from perennial.stack.postgres import postmaster
-from perennial.stack.supervision import pid_file, socket_file
+from servers import free_port, listeners, temporary_stack
+from stack import Ports, StackLayout, processes
+from stack.credentials import load
+from stack.layout import LOOPBACK, require_free_ports
+from stack.leftovers import find_leftovers
+from stack.postgres import postmaster
+from stack.supervision import pid_file, socket_file
+
+pytestmark = pytest.mark.xdist_group("stack")  # each starts servers of its own
 
 WITHOUT_AIRFLOW = ("postgres", "mlflow")
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Iterator[StackLayout]:
-    ports = Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port())
-    made = StackLayout(home=tmp_path / "state", ports=ports)
-    yield made
-    stack.purge(made.home)
-    assert not _alive(made)
+def layout() -> Iterator[StackLayout]:
+    with temporary_stack() as made:
+        yield made
+        stack.purge(made.home)
+        assert not _alive(made)
 
 
 def _alive(layout: StackLayout) -> list[str]:
@@ -133,14 +134,29 @@ def test_two_commands_at_once_are_refused(layout: StackLayout) -> None:
         stack.up(layout, components=("postgres",))
 
 
-def test_deep_state_folder_gets_a_short_socket(tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 60) / ("e" * 60)
-    layout = StackLayout(home=deep, ports=Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port()))
-    try:
+def test_deep_state_folder_gets_a_short_socket() -> None:
+    with temporary_stack(f"{'d' * 60}/{'e' * 60}") as layout:
         stack.up(layout, components=("postgres",))
-        assert deep not in socket_file(layout).parents
-        assert stat.S_IMODE(socket_file(layout).parent.stat().st_mode) == 0o700
-        assert stack.down(deep) == ["postgres"]
-    finally:
-        stack.purge(deep)
-        socket_file(layout).parent.rmdir()
+        socket_folder = socket_file(layout).parent
+        assert layout.home not in socket_folder.parents
+        assert stat.S_IMODE(socket_folder.stat().st_mode) == 0o700
+        assert stack.down(layout.home) == ["postgres"]
+        socket_folder.rmdir()
+
+
+def test_servers_listen_on_loopback_only(layout: StackLayout) -> None:
+    stack.up(layout, components=WITHOUT_AIRFLOW)
+    listening, foreign = listeners(layout)
+    assert {layout.ports.mlflow, layout.ports.postgres} <= {address.port for address in listening}
+    assert foreign == []
+
+
+def test_what_supervised_processes_write_is_for_us_alone(layout: StackLayout) -> None:
+    running = stack.up(layout, components=WITHOUT_AIRFLOW)
+    url = f"{running.mlflow_url}/api/2.0/mlflow-artifacts/artifacts/a/model.skops"
+    httpx.put(url, content=b"weights").raise_for_status()
+    stack.down(layout.home)
+    (artifact,) = layout.mlflow.rglob("model.skops")
+    logs = [layout.log_of("mlflow"), layout.log_of("postgres")]
+    written = [artifact, artifact.parent, *logs, *(layout.postgres / "data").rglob("*")]
+    assert [file for file in written if file.lstat().st_mode & 0o077] == []

@@ -8,12 +8,28 @@ from typing import Any
 import pytest
 import yaml
 
-from perennial.stack.commands import COMPOSE, INITDB_OPTIONS, commands
-from perennial.stack.compose_env import VARIABLES, render
-from perennial.stack.credentials import Credentials, generate
-from perennial.stack.environment import airflow_environment, migrate_environment, mlflow_environment
+from stack.commands import INITDB_OPTIONS, Site, commands
+from stack.compose_env import VARIABLES, render
+from stack.credentials import Credentials
+from stack.environment import airflow_environment, migrate_environment, mlflow_environment
 
 ROOT = Path(__file__).parents[2]
+COMPOSE = Site(
+    listen="0.0.0.0",  # noqa: S104  # inside its container; the published ports are on loopback
+    project="/opt/perennial",
+    postgres_address="postgres",
+    postgres_port=5432,
+    postgres_socket_folder="/var/run/postgresql",  # the image initialises its databases through it
+    mlflow_port=5000,
+    mlflow_url="http://mlflow:5000",
+    mlflow_allowed_hosts="mlflow:5000,localhost:5000,127.0.0.1:5000",
+    mlflow_artifacts="file:///var/lib/perennial/mlflow/artifacts",
+    airflow_home="/var/lib/perennial/airflow",
+    airflow_port=8080,
+    airflow_url="http://airflow-api-server:8080",
+    airflow_public_url="http://localhost:8080",
+    state="/var/lib/perennial/state",
+)
 PLACEHOLDER = re.compile(r"\$\{(\w+):\?[^}]*\}")
 REFERENCES = Credentials(state_id="-", **{field: f"${{{variable}}}" for variable, field in VARIABLES.items()})
 
@@ -70,7 +86,7 @@ def test_the_example_names_every_variable_and_no_secret(services: dict[str, Any]
 
 
 def test_generated_env_file_has_a_new_value_for_every_variable() -> None:
-    first, second = render(generate()), render(generate())
+    first, second = render(Credentials()), render(Credentials())
     assert [line.split("=")[0] for line in first.splitlines()] == list(VARIABLES)
     assert not set(first.splitlines()) & set(second.splitlines())
     assert set(VARIABLES.values()) | {"state_id"} == {field.name for field in fields(Credentials)}

@@ -1,5 +1,5 @@
 -- For the PostgreSQL of docker-compose.yaml: a role for each part, and a database of its own that no other may enter.
--- Run once by the image, when its volume is empty. The local stack does the same in perennial.stack.postgres.
+-- Run once by the image, when its volume is empty. The local stack does the same in stack.postgres.
 \set ON_ERROR_STOP on
 \getenv perennial_password PERENNIAL_DB_PASSWORD
 \getenv mlflow_password MLFLOW_DB_PASSWORD

@@ -2,7 +2,7 @@
 
 Everything lies below one state folder, so that removing the folder removes the stack:
 
-    <home>/postgres/          the data directory, or a link to it where PostgreSQL cannot reach this folder
+    <home>/postgres/data/     PostgreSQL's data directory
     <home>/airflow/           AIRFLOW_HOME with the logs of tasks
     <home>/mlflow/artifacts/  what MLflow stores beside its database
     <home>/logs/              one log for each process
@@ -12,16 +12,15 @@ Everything lies below one state folder, so that removing the folder removes the 
 """
 
 import errno
-import hashlib
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from perennial.errors import StackError
-from perennial.stack.commands import Site
+from stack.commands import Site
 
 LOOPBACK = "127.0.0.1"
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,64 +32,31 @@ class Ports:
     postgres: int = 54329
 
 
-PORT_SETTINGS = {
-    "airflow": "PERENNIAL_AIRFLOW_PORT",
-    "mlflow": "PERENNIAL_MLFLOW_PORT",
-    "postgres": "PERENNIAL_POSTGRES_PORT",
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackLayout:
-    """Paths and ports of one local stack. ``home`` and ``project`` are absolute."""
+    """Paths and ports of one local stack, all paths absolute.
+
+    >>> StackLayout(home=Path("/srv/state")).credentials_file
+    PosixPath('/srv/state/credentials.json')
+    """
 
     home: Path
     project: Path = PROJECT
     ports: Ports = field(default_factory=Ports)
+    postgres: Path = field(init=False)
+    airflow: Path = field(init=False)
+    mlflow: Path = field(init=False)
+    logs: Path = field(init=False)
+    run: Path = field(init=False)
+    credentials_file: Path = field(init=False)
+    env_file: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "home", self.home.resolve())
-        object.__setattr__(self, "project", self.project.resolve())
-
-    @property
-    def postgres(self) -> Path:
-        """PostgreSQL's folder."""
-        return self.home / "postgres"
-
-    @property
-    def airflow(self) -> Path:
-        """AIRFLOW_HOME."""
-        return self.home / "airflow"
-
-    @property
-    def mlflow(self) -> Path:
-        """MLflow's folder."""
-        return self.home / "mlflow"
-
-    @property
-    def logs(self) -> Path:
-        """The logs of the processes."""
-        return self.home / "logs"
-
-    @property
-    def run(self) -> Path:
-        """What only the running stack needs."""
-        return self.home / "run"
-
-    @property
-    def credentials_file(self) -> Path:
-        """The generated secrets."""
-        return self.home / "credentials.json"
-
-    @property
-    def env_file(self) -> Path:
-        """What perennial.settings reads where the environment is silent."""
-        return self.home / "stack.env"
-
-    @property
-    def digest(self) -> str:
-        """A short name for this state folder, the same in every process."""
-        return hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+        home = self.home.resolve()
+        paths = {name: home / name for name in ("postgres", "airflow", "mlflow", "logs", "run")}
+        files = {"credentials_file": home / "credentials.json", "env_file": home / "stack.env"}
+        for name, path in {"home": home, "project": self.project.resolve(), **paths, **files}.items():
+            object.__setattr__(self, name, path)
 
     def log_of(self, component: str) -> Path:
         """The log of one component's standard output and error."""
@@ -131,27 +97,14 @@ def require_free_ports(ports: Ports, components: tuple[str, ...] = ("postgres", 
     """Raise StackError for a port that something else listens on, naming the setting that changes it."""
     for component in components:
         port: int = getattr(ports, component)
-        refusal = _refusal(port)
-        if refusal is not None:
-            raise StackError(
-                f"port {port} on {LOOPBACK}, wanted for {component}, {refusal}: stop what uses it, or choose another "
-                f"port with {PORT_SETTINGS[component]}=<port>"
-            )
-
-
-def _refusal(port: int) -> str | None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            return "is already in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-    return None
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on at the moment of the call."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError as error:
+                used = error.errno == errno.EADDRINUSE
+                raise StackError(
+                    f"port {port} on {LOOPBACK}, wanted for {component}, "
+                    f"{'is already in use' if used else f'cannot be used ({error.strerror})'}: stop what uses it, or "
+                    f"choose another port with PERENNIAL_{component.upper()}_PORT=<port>"
+                ) from None

@@ -1,8 +1,8 @@
 """The configuration of every component, as environment variables: one function each, for the local stack, the tests
 and docker-compose.yaml (a test compares them)."""
 
-from perennial.stack.commands import Site
-from perennial.stack.credentials import Credentials
+from stack.commands import Site
+from stack.credentials import Credentials
 
 ADMIN = "admin"
 VIEWER = "viewer"

@@ -1,56 +1,41 @@
 """supervisord: its configuration, its start, and its XML-RPC interface over a unix socket that only we may open."""
 
+import hashlib
 import os
 import pwd
-import shlex
 import stat
 import subprocess
 import sys
 import tempfile
-import time
 import xmlrpc.client
-from dataclasses import dataclass
 from http.client import HTTPException
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
 from perennial.errors import StackError
-from perennial.stack.credentials import write_private
-from perennial.stack.layout import StackLayout
+from stack.credentials import write_private
+from stack.layout import StackLayout
 
 # Every process of a stack carries this variable, with the state folder as its value; that is how orphans are found.
 MARKER = "PERENNIAL_STACK"
 
 # sun_path has 108 bytes on Linux and 104 on macOS; supervisord first binds "<path>.<process id>".
 _SOCKET_PATH_BYTES = 92
-_START_WITHIN_S = 20.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """One supervised process."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    directory: Path
-    user: str | None = None
-    stop_signal: str = "TERM"
-    stop_within_s: int = 20
-    one_shot: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessState:
-    """What supervisord says about a program."""
-
-    name: str
-    state: str
-    pid: int
-    exit_status: int
-    spawn_error: str
+_ALL_PROGRAMS = {
+    "autostart": "false",
+    "autorestart": "true",
+    "startsecs": "1",
+    "startretries": "3",
+    "stopwaitsecs": "20",
+    "killasgroup": "true",
+    "redirect_stderr": "true",
+    "stdout_logfile_maxbytes": "20MB",
+    "stdout_logfile_backups": "3",
+}
 
 
 def socket_file(layout: StackLayout) -> Path:
@@ -58,32 +43,44 @@ def socket_file(layout: StackLayout) -> Path:
     near = layout.run / "supervisor.sock"
     if len(os.fsencode(near)) <= _SOCKET_PATH_BYTES:
         return near
-    return Path(tempfile.gettempdir()) / f"perennial-{os.getuid()}-{layout.digest}" / "supervisor.sock"
+    digest = hashlib.sha256(str(layout.home).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"perennial-{os.getuid()}-{digest}" / "supervisor.sock"
 
 
-def write_configuration(layout: StackLayout, programs: list[Program]) -> Path:
-    """Write supervisord's configuration (mode 0600: it holds the environment of the programs)."""
+def write_configuration(layout: StackLayout, programs: dict[str, dict[str, str]]) -> Path:
+    """Write supervisord's configuration: for each program the settings in which it differs from the others.
+
+    The file has mode 0600, since it holds the environment of the programs.
+    """
     socket_path = socket_file(layout)
     _private_folder(socket_path.parent)
-    head = [
-        "[supervisord]",
-        _setting("directory", str(layout.home)),
-        _setting("pidfile", str(pid_file(layout))),
-        _setting("logfile", str(layout.log_of("supervisord"))),
-        "logfile_maxbytes=5MB",
-        "logfile_backups=2",
-        "umask=077",
-        "nocleanup=true",
-        # Said aloud, since supervisord warns when root does not name the user that it shall stay.
-        *([_setting("user", pwd.getpwuid(0).pw_name)] if os.geteuid() == 0 else []),
-        "[unix_http_server]",
-        _setting("file", str(socket_path)),
-        "chmod=0600",
-        "[rpcinterface:supervisor]",
-        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+    sections = {
+        "supervisord": {
+            "directory": str(layout.home),
+            "pidfile": str(pid_file(layout)),
+            "logfile": str(layout.log_of("supervisord")),
+            "logfile_maxbytes": "5MB",
+            "logfile_backups": "2",
+            "umask": "077",
+            "nocleanup": "true",
+            # Said aloud, since supervisord warns when root does not name the user that it shall stay.
+            **({"user": pwd.getpwuid(0).pw_name} if os.geteuid() == 0 else {}),
+        },
+        "unix_http_server": {"file": str(socket_path), "chmod": "0600"},
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        **{
+            f"program:{name}": {**_ALL_PROGRAMS, "stdout_logfile": str(layout.log_of(name)), **settings}
+            for name, settings in programs.items()
+        },
+    }
+    lines = [
+        line
+        for section, settings in sections.items()
+        for line in (f"[{section}]", *(_setting(name, value) for name, value in settings.items()))
     ]
     file = layout.run / "supervisord.conf"
-    lines = [*head, *(line for program in programs for line in _section(layout, program))]
     write_private(file, "\n".join(lines) + "\n")
     return file
 
@@ -91,27 +88,6 @@ def write_configuration(layout: StackLayout, programs: list[Program]) -> Path:
 def pid_file(layout: StackLayout) -> Path:
     """Where supervisord writes its process id."""
     return layout.run / "supervisord.pid"
-
-
-def _section(layout: StackLayout, program: Program) -> list[str]:
-    return [
-        f"[program:{program.name}]",
-        _setting("command", shlex.join(program.command)),
-        _setting("directory", str(program.directory)),
-        _setting("environment", _environment(program.environment)),
-        *([f"user={program.user}"] if program.user else []),
-        "autostart=false",
-        f"autorestart={'false' if program.one_shot else 'true'}",
-        f"startsecs={0 if program.one_shot else 1}",
-        "startretries=3",
-        f"stopsignal={program.stop_signal}",
-        f"stopwaitsecs={program.stop_within_s}",
-        "killasgroup=true",
-        "redirect_stderr=true",
-        _setting("stdout_logfile", str(layout.log_of(program.name))),
-        "stdout_logfile_maxbytes=20MB",
-        "stdout_logfile_backups=3",
-    ]
 
 
 def _setting(name: str, value: str) -> str:
@@ -125,11 +101,11 @@ def _setting(name: str, value: str) -> str:
     return f"{name}={value.replace('%', '%%')}"
 
 
-def _environment(variables: dict[str, str]) -> str:
-    """supervisord's list of variables. It knows quotes but no way to escape them.
+def environment_setting(variables: dict[str, str]) -> str:
+    """supervisord's list of variables. It has no way to escape quotes: raises StackError for a value with one.
 
-    >>> _environment({"A": "1,2", "B": "it's"})
-    'A="1,2",B="it\\'s"'
+    >>> environment_setting({"A": "1,2", "B": "2"})
+    'A="1,2",B="2"'
     """
     for name, value in variables.items():
         if '"' in value or value[-1:] == "'" or value[:1] == "'":
@@ -164,7 +140,7 @@ class Supervisor:
         return True
 
     def launch(self, configuration: Path) -> None:
-        """Start supervisord, which detaches itself, and wait until it answers."""
+        """Start supervisord, which detaches itself. Raises StackError when it does not answer."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         done = subprocess.run(  # noqa: S603  # our own command
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -174,44 +150,29 @@ class Supervisor:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
-            raise StackError(f"supervisord did not start:\n{(done.stdout + done.stderr).strip()}")
-        end = time.monotonic() + _START_WITHIN_S
-        while not self.answers():
-            if time.monotonic() > end:
-                log = self._layout.log_of("supervisord")
-                raise StackError(f"supervisord did not answer within {_START_WITHIN_S:.0f} s; {log} ends:\n{tail(log)}")
-            time.sleep(0.05)
+        # It listens before it detaches, so that one question is enough.
+        if done.returncode != 0 or not self.answers():
+            log = tail(self._layout.log_of("supervisord"))
+            raise StackError(f"supervisord did not start:\n{(done.stdout + done.stderr).strip()}\n{log}")
 
     def start(self, name: str) -> None:
         """Start a program without waiting for it; no error when it runs already."""
-        try:
-            self._call("supervisor.startProcess", name, False)
-        except xmlrpc.client.Fault as fault:
-            if "ALREADY_STARTED" not in fault.faultString:
-                raise StackError(f"{name} could not be started: {fault.faultString}") from None
+        self._order("startProcess", name, "ALREADY_STARTED")
 
     def stop(self, name: str) -> None:
         """Ask a program to stop without waiting for it; no error when it does not run."""
-        try:
-            self._call("supervisor.stopProcess", name, False)
-        except xmlrpc.client.Fault as fault:
-            if "NOT_RUNNING" not in fault.faultString and "BAD_NAME" not in fault.faultString:
-                raise StackError(f"{name} could not be stopped: {fault.faultString}") from None
+        self._order("stopProcess", name, "NOT_RUNNING")
 
-    def states(self) -> dict[str, ProcessState]:
-        """All programs by name."""
-        found: list[dict[str, Any]] = self._call("supervisor.getAllProcessInfo")
-        return {
-            info["name"]: ProcessState(
-                name=info["name"],
-                state=info["statename"],
-                pid=info["pid"],
-                exit_status=info["exitstatus"],
-                spawn_error=info["spawnerr"],
-            )
-            for info in found
-        }
+    def _order(self, method: str, name: str, already: str) -> None:
+        try:
+            self._call(f"supervisor.{method}", name, False)
+        except xmlrpc.client.Fault as fault:
+            if already not in fault.faultString:
+                raise StackError(f"supervisord refuses {method} of {name}: {fault.faultString}") from None
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What supervisord says about each program, by name: ``statename``, ``pid``, ``exitstatus``, ``spawnerr``."""
+        return {info["name"]: info for info in self._call("supervisor.getAllProcessInfo")}
 
     def pid(self) -> int:
         """Process id of supervisord."""
@@ -223,10 +184,7 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: object) -> Any:
         with xmlrpc.client.ServerProxy("http://localhost", SupervisorTransport(None, None, self._url)) as server:
-            target: Any = server
-            for part in method.split("."):
-                target = getattr(target, part)
-            return target(*arguments)
+            return attrgetter(method)(server)(*arguments)
 
 
 def tail(log: Path, *, lines: int = 20) -> str:

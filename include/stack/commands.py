@@ -42,24 +42,6 @@ class Site:
     state: str
 
 
-COMPOSE = Site(
-    listen="0.0.0.0",  # noqa: S104  # inside its container; the published ports are on loopback
-    project="/opt/perennial",
-    postgres_address="postgres",
-    postgres_port=5432,
-    postgres_socket_folder="/var/run/postgresql",  # the image initialises its databases through it
-    mlflow_port=5000,
-    mlflow_url="http://mlflow:5000",
-    mlflow_allowed_hosts="mlflow:5000,localhost:5000,127.0.0.1:5000",
-    mlflow_artifacts="file:///var/lib/perennial/mlflow/artifacts",
-    airflow_home="/var/lib/perennial/airflow",
-    airflow_port=8080,
-    airflow_url="http://airflow-api-server:8080",
-    airflow_public_url="http://localhost:8080",
-    state="/var/lib/perennial/state",
-)
-
-
 def commands(site: Site) -> dict[str, tuple[str, ...]]:
     """The command line of every component of a deployment, by the component's name."""
     airflow = ("python", "-m", "airflow")
@@ -70,7 +52,7 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
             *("--workers", "1", "--allowed-hosts", site.mlflow_allowed_hosts),
             *("--serve-artifacts", "--artifacts-destination", site.mlflow_artifacts),
         ),
-        "airflow-migrate": ("python", "-m", "perennial.stack.migrate_airflow"),
+        "airflow-migrate": ("python", "-m", "stack.migrate_airflow"),
         "airflow-api-server": (
             *(*airflow, "api-server", "--host", site.listen, "--port", str(site.airflow_port), "--workers", "1"),
         ),

@@ -2,36 +2,41 @@
 
 import fcntl
 import json
+import shlex
+import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 from perennial.errors import StackError
-from perennial.stack import postgres
-from perennial.stack.accounts import Place, find_place
-from perennial.stack.commands import AIRFLOW_COMPONENTS, commands
-from perennial.stack.credentials import Credentials, load_or_create, write_private
-from perennial.stack.environment import (
+from stack import postgres
+from stack.accounts import Place, data_of, find_place
+from stack.commands import AIRFLOW_COMPONENTS, commands
+from stack.credentials import Credentials, load, load_or_create, write_private
+from stack.environment import (
     airflow_environment,
     migrate_environment,
     mlflow_environment,
     perennial_environment,
 )
-from perennial.stack.health import Watch, mlflow_is_healthy, now, unhealthy_airflow
-from perennial.stack.layout import Ports, StackLayout, require_free_ports
-from perennial.stack.leftovers import end_leftovers
-from perennial.stack.supervision import Program, Supervisor, write_configuration
+from stack.health import Watch, mlflow_is_healthy, unhealthy_airflow
+from stack.layout import Ports, StackLayout, require_free_ports
+from stack.leftovers import end_leftovers
+from stack.supervision import Supervisor, environment_setting, write_configuration
 
 Progress = Callable[[str], None]
 
 COMPONENTS = ("postgres", "mlflow", "airflow")
 _PROGRAMS = {"postgres": ("postgres",), "mlflow": ("mlflow",), "airflow": AIRFLOW_COMPONENTS}
+
+# Removed by name: PERENNIAL_HOME may be a folder that holds other things too.
+STATE = ("postgres", "airflow", "mlflow", "logs", "run", "storage", "credentials.json", "stack.env")
 
 MLFLOW_WITHIN_S = 180.0
 MIGRATE_WITHIN_S = 240.0
@@ -46,12 +51,9 @@ class StackStatus:
 
     airflow_url: str
     mlflow_url: str
-    postgres_address: str
     credentials_file: Path
     home: Path
-    components: tuple[str, ...]
     already_running: bool
-    seconds: float
 
 
 def up(
@@ -61,7 +63,6 @@ def up(
 
     A failed start stops what this call started; the logs stay.
     """
-    began = time.monotonic()
     layout.prepare()
     with _only_one(layout):
         supervisor = Supervisor(layout)
@@ -69,7 +70,7 @@ def up(
         wanted = {name for component in components for name in _PROGRAMS[component]}
         if wanted <= running:
             progress("the stack is already running")
-            return _status(_recorded(layout), components, True, began)
+            return _status(_recorded(layout), already_running=True)
         try:
             if running:
                 layout = _recorded(layout)
@@ -80,7 +81,7 @@ def up(
             if not running:
                 _stop(layout, progress)
             raise
-    return _status(layout, components, False, began)
+    return _status(layout, already_running=False)
 
 
 def down(home: Path, *, progress: Progress = lambda _: None) -> list[str]:
@@ -93,9 +94,17 @@ def down(home: Path, *, progress: Progress = lambda _: None) -> list[str]:
 
 
 def purge(home: Path, *, progress: Progress = lambda _: None) -> None:
-    """Stop the stack and remove its PostgreSQL data, also where it lies outside the state folder."""
+    """Stop the stack and remove its state and its data, also where an earlier release moved that. Nothing else does."""
     down(home, progress=progress)
-    postgres.remove_data(StackLayout(home=home).postgres)
+    layout = StackLayout(home=home)
+    data = data_of(layout.postgres)
+    if data.parent != layout.postgres and data.exists():
+        shutil.rmtree(data.parent)
+    for path in (layout.home / name for name in STATE):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _start_from_nothing(
@@ -104,7 +113,7 @@ def _start_from_nothing(
     for process in end_leftovers(layout):
         progress(f"ended a leftover of an earlier stack: {process}")
     require_free_ports(layout.ports, components)
-    credentials = load_or_create(layout.credentials_file)
+    credentials = load_or_create(layout.credentials_file, data=layout.postgres / "data")
     place = find_place(layout.postgres, credentials.state_id, progress=progress)
     if postgres.initialise(place, credentials.postgres_password):
         progress(f"PostgreSQL initialised in {place.data}")
@@ -115,16 +124,16 @@ def _start_from_nothing(
 
 def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, ...], progress: Progress) -> None:
     """PostgreSQL first; then the MLflow server while Airflow's database is prepared; then Airflow's four processes."""
-    credentials = load_or_create(layout.credentials_file)
+    credentials = load(layout.credentials_file)
     _start_postgres(layout, supervisor, credentials)
     progress("PostgreSQL is up")
     _write_env_file(layout, credentials)
-    started = now()
+    started = datetime.now(UTC)
     if "mlflow" in components:
         supervisor.start("mlflow")
     if "airflow" in components:
         _migrate_airflow(layout, supervisor, credentials, progress)
-        started = now()
+        started = datetime.now(UTC)
         for name in AIRFLOW_COMPONENTS:
             supervisor.start(name)
     if "mlflow" in components:
@@ -136,7 +145,7 @@ def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, .
         watch.until(lambda: unhealthy_airflow(layout, started), within_s=AIRFLOW_WITHIN_S)
         progress(f"Airflow is up: {layout.site().airflow_public_url}")
     started_names = tuple(name for component in components for name in _PROGRAMS[component])
-    Watch(layout, supervisor, started_names).until_running(within_s=START_WITHIN_S)
+    Watch(layout, supervisor, started_names).until_state("RUNNING", within_s=START_WITHIN_S)
 
 
 def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Credentials) -> None:
@@ -159,39 +168,37 @@ def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: C
         return
     progress("preparing Airflow's database")
     supervisor.start("airflow-migrate")
-    Watch(layout, supervisor, ()).until_done("airflow-migrate", within_s=MIGRATE_WITHIN_S)
+    Watch(layout, supervisor, ("airflow-migrate",)).until_state("EXITED", within_s=MIGRATE_WITHIN_S)
     stamp.write_text(wanted)
 
 
-def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> list[Program]:
+def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> dict[str, dict[str, str]]:
     site = layout.site()
-    table = commands(site)
     airflow = airflow_environment(site, credentials)
     environments = {
         "mlflow": mlflow_environment(site, credentials),
         "airflow-migrate": migrate_environment(site, credentials),
         **dict.fromkeys(AIRFLOW_COMPONENTS, airflow),
     }
-    return [
-        Program(
-            name="postgres",
-            command=postgres.command_line(place, layout.ports.postgres),
-            environment={"PGDATA": str(place.data)},
-            directory=Path("/"),
-            user=place.account.name if place.account else None,
-            stop_signal="INT",
-        ),
-        *(
-            Program(
-                name=name,
-                command=[sys.executable, *table[name][1:]],
-                environment={"PYTHONUNBUFFERED": "1", **environment},
-                directory=layout.mlflow if name == "mlflow" else layout.airflow,
-                one_shot=name == "airflow-migrate",
-            )
+    once = {"autorestart": "false", "startsecs": "0"}
+    return {
+        "postgres": {
+            "command": shlex.join(postgres.command_line(place, layout.ports.postgres)),
+            "environment": environment_setting({"PGDATA": str(place.data)}),
+            "directory": "/",
+            "stopsignal": "INT",
+            **({"user": place.account.name} if place.account else {}),
+        },
+        **{
+            name: {
+                "command": shlex.join([sys.executable, *commands(site)[name][1:]]),
+                "environment": environment_setting({"PYTHONUNBUFFERED": "1", **environment}),
+                "directory": str(layout.mlflow if name == "mlflow" else layout.airflow),
+                **(once if name == "airflow-migrate" else {}),
+            }
             for name, environment in environments.items()
-        ),
-    ]
+        },
+    }
 
 
 def _write_env_file(layout: StackLayout, credentials: Credentials) -> None:
@@ -202,7 +209,7 @@ def _write_env_file(layout: StackLayout, credentials: Credentials) -> None:
 def _running(supervisor: Supervisor) -> set[str]:
     if not supervisor.answers():
         return set()
-    return {name for name, state in supervisor.states().items() if state.state == "RUNNING"}
+    return {name for name, state in supervisor.states().items() if state["statename"] == "RUNNING"}
 
 
 def _recorded(layout: StackLayout) -> StackLayout:
@@ -211,17 +218,14 @@ def _recorded(layout: StackLayout) -> StackLayout:
     return StackLayout(home=layout.home, project=layout.project, ports=ports)
 
 
-def _status(layout: StackLayout, components: tuple[str, ...], already: bool, began: float) -> StackStatus:
+def _status(layout: StackLayout, *, already_running: bool) -> StackStatus:
     site = layout.site()
     return StackStatus(
         airflow_url=site.airflow_public_url,
         mlflow_url=site.mlflow_url,
-        postgres_address=f"{site.postgres_address}:{site.postgres_port}",
         credentials_file=layout.credentials_file,
         home=layout.home,
-        components=components,
-        already_running=already,
-        seconds=time.monotonic() - began,
+        already_running=already_running,
     )
 
 
@@ -229,11 +233,12 @@ def _stop(layout: StackLayout, progress: Progress) -> list[str]:
     supervisor = Supervisor(layout)
     stopped: list[str] = []
     if supervisor.answers():
-        stopped = sorted(name for name, state in supervisor.states().items() if state.pid)
+        pids = {name: state["pid"] for name, state in supervisor.states().items() if state["pid"]}
+        stopped = sorted(pids)
         progress(f"stopping {', '.join(stopped) or 'supervisord'}")
-        _stop_programs(supervisor, [name for name in supervisor.states() if name != "postgres"])
-        _stop_programs(supervisor, ["postgres"])
-        _stop_supervisor(supervisor)
+        _stop_programs(supervisor, {name: pid for name, pid in pids.items() if name != "postgres"})
+        _stop_programs(supervisor, pids)
+        _shut_down(supervisor)
     for process in end_leftovers(layout):
         progress(f"ended a leftover: {process}")
         stopped.append(process)
@@ -241,25 +246,18 @@ def _stop(layout: StackLayout, progress: Progress) -> list[str]:
     return stopped
 
 
-def _stop_programs(supervisor: Supervisor, names: list[str]) -> None:
-    for name in names:
+def _stop_programs(supervisor: Supervisor, pids: dict[str, int]) -> None:
+    processes = [process for process in psutil.process_iter() if process.pid in pids.values()]
+    for name in pids:
         supervisor.stop(name)
-    end = time.monotonic() + STOP_WITHIN_S
-    while any(state.pid for name, state in supervisor.states().items() if name in names):
-        if time.monotonic() > end:
-            return  # supervisord kills what does not stop; what even survives that is ended as a leftover
-        time.sleep(0.1)
+    psutil.wait_procs(processes, timeout=STOP_WITHIN_S)
 
 
-def _stop_supervisor(supervisor: Supervisor) -> None:
-    try:
+def _shut_down(supervisor: Supervisor) -> None:
+    with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):  # what survives is ended as a leftover
         process = psutil.Process(supervisor.pid())
         supervisor.shut_down()
         process.wait(STOP_WITHIN_S)
-    except psutil.NoSuchProcess:
-        return
-    except psutil.TimeoutExpired:
-        return  # ended as a leftover
 
 
 @contextmanager

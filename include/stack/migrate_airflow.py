@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from perennial.errors import StackError
-from perennial.stack.credentials import write_private
-from perennial.stack.environment import ADMIN, VIEWER
+from stack.credentials import write_private
+from stack.environment import ADMIN, VIEWER
 
 _VARIABLES = {ADMIN: "PERENNIAL_AIRFLOW_ADMIN_PASSWORD", VIEWER: "PERENNIAL_AIRFLOW_VIEWER_PASSWORD"}
 _FILE_VARIABLE = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"

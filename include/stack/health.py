@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Any
 
 import httpx
 
 from perennial.errors import StackError
-from perennial.stack.commands import AIRFLOW_COMPONENTS
-from perennial.stack.layout import StackLayout
-from perennial.stack.supervision import ProcessState, Supervisor, tail
+from stack.commands import AIRFLOW_COMPONENTS
+from stack.layout import StackLayout
+from stack.supervision import Supervisor, tail
 
 _POLL_S = 0.2
 _ENDED = frozenset({"EXITED", "FATAL", "BACKOFF", "STOPPED", "UNKNOWN"})
@@ -63,9 +64,10 @@ class Watch:
         states = self._supervisor.states()
         for name in self._names:
             state = states[name]
-            if state.state in _ENDED:
+            done = state["statename"] == "EXITED" and state["exitstatus"] == 0
+            if state["statename"] in _ENDED and not done:
                 raise self._failure(name, _ending(state))
-            if state.pid and self._pids.setdefault(name, state.pid) != state.pid:
+            if state["pid"] and self._pids.setdefault(name, state["pid"]) != state["pid"]:
                 raise self._failure(name, "ended right after its start")
 
     def until(self, waiting_for: Callable[[], list[str]], *, within_s: float) -> None:
@@ -77,44 +79,33 @@ class Watch:
             if not missing:
                 return
             if time.monotonic() > end:
-                raise self._failure(missing[0], f"was not healthy after {within_s:.0f} s")
+                raise self._failure(missing[0], f"was not ready after {within_s:.0f} s")
             time.sleep(_POLL_S)
 
-    def until_running(self, *, within_s: float) -> None:
-        """Wait until supervisord counts every component as running: it watches a start for a second."""
+    def until_state(self, wanted: str, *, within_s: float) -> None:
+        """Wait for supervisord's word: RUNNING comes a second after a start, EXITED when the work is done."""
 
-        def starting() -> list[str]:
+        def others() -> list[str]:
             states = self._supervisor.states()
-            return [name for name in self._names if states[name].state != "RUNNING"]
+            return [name for name in self._names if states[name]["statename"] != wanted]
 
-        self.until(starting, within_s=within_s)
-
-    def until_done(self, name: str, *, within_s: float) -> None:
-        """Wait until a program that ends by itself has ended well."""
-        end = time.monotonic() + within_s
-        while time.monotonic() < end:
-            self.check()
-            state = self._supervisor.states()[name]
-            if state.state == "EXITED" and state.exit_status == 0:
-                return
-            if state.state in _ENDED:
-                raise self._failure(name, _ending(state))
-            time.sleep(_POLL_S)
-        raise self._failure(name, f"did not end within {within_s:.0f} s")
+        self.until(others, within_s=within_s)
 
     def _failure(self, name: str, what: str) -> StackError:
         log = self._layout.log_of(name)
         return StackError(f"{name} {what}; the end of {log}:\n{tail(log)}")
 
 
-def _ending(state: ProcessState) -> str:
-    if state.spawn_error.startswith("Exited too quickly"):  # supervisord keeps no status of such an end
+def _ending(state: dict[str, Any]) -> str:
+    """How a program ended, in words.
+
+    >>> _ending({"spawnerr": "Exited too quickly (process log may have details)"})
+    'ended right after its start'
+    >>> _ending({"spawnerr": "", "statename": "EXITED", "exitstatus": 3})
+    'ended with status 3'
+    """
+    if state["spawnerr"].startswith("Exited too quickly"):  # supervisord keeps no status of such an end
         return "ended right after its start"
-    if state.spawn_error and state.state != "EXITED":
-        return f"could not be started ({state.spawn_error})"
-    return f"ended with status {state.exit_status}"
-
-
-def now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
+    if state["spawnerr"] and state["statename"] != "EXITED":
+        return f"could not be started ({state['spawnerr']})"
+    return f"ended with status {state['exitstatus']}"

@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 
 from perennial.errors import StackError, first_of
-from perennial.stack import postgres
-from perennial.stack.layout import StackLayout
-from perennial.stack.supervision import MARKER, pid_file, socket_file
+from stack import postgres
+from stack.accounts import data_of
+from stack.layout import StackLayout
+from stack.supervision import MARKER, pid_file, socket_file
 
 _POLITE_S = 10.0
 _FORCED_S = 10.0
@@ -18,19 +19,28 @@ _CLOCK_S = 1.0  # the precision of a file's and of a process's time
 
 
 def find_leftovers(layout: StackLayout) -> list[psutil.Process]:
-    """Live processes that were started as part of this stack, and their children.
+    """Live processes that were started as part of this stack, and their children; each with its ``info``.
 
     They carry the marker in their environment or belong to the session that supervisord opened: the second finds those
     whose environment was overwritten by a process title, as Airflow's and PostgreSQL's are.
     """
     us = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     session = _session(layout)
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        if process.pid not in us and _belongs(process, layout.home, session):
-            found[process.pid] = process
-            found.update({child.pid: child for child in _children(process) if child.pid not in us})
-    return list(found.values())
+    processes = psutil.process_iter(["pid", "ppid", "status", "environ", "cmdline"])
+    alive = {found.pid: found for found in processes if found.info["status"] != psutil.STATUS_ZOMBIE}
+    candidates = {pid: found.info for pid, found in alive.items() if pid not in us}
+    marked = {pid for pid, info in candidates.items() if (info["environ"] or {}).get(MARKER) == str(layout.home)}
+    ours = marked | {pid for pid in candidates if session is not None and _session_of(pid) == session}
+    while children := {pid for pid, info in candidates.items() if info["ppid"] in ours} - ours:
+        ours |= children
+    return [alive[pid] for pid in sorted(ours)]
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:  # gone meanwhile
+        return None
 
 
 def _session(layout: StackLayout) -> int | None:
@@ -49,35 +59,20 @@ def _session(layout: StackLayout) -> int | None:
         return number
 
 
-def _belongs(process: psutil.Process, home: Path, session: int | None) -> bool:
-    try:
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return os.getsid(process.pid) == session or process.environ().get(MARKER) == str(home)
-    except (psutil.Error, OSError):  # gone meanwhile, or another user's: not ours
-        return False
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return [child for child in process.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
-    except psutil.Error:
-        return []
-
-
 def end_leftovers(layout: StackLayout) -> list[str]:
     """End them all, politely and then by force; returns what was ended. Raises StackError when something survives.
 
     PostgreSQL comes last and as a whole: a signal to one of its children would make it recover from a crash.
     """
-    data = layout.postgres / "data"
+    data = data_of(layout.postgres)
     server = postgres.postmaster(data)
-    spared = set() if server is None else {server.pid, *(child.pid for child in _children(server))}
-    found = [process for process in find_leftovers(layout) if process.pid not in spared]
-    ended = [_describe(process) for process in _heads(found)]
+    spared = set() if server is None else {server, *server.children(recursive=True)}
+    found = [process for process in find_leftovers(layout) if process not in spared]
+    pids = {process.pid for process in found}
+    ended = [_describe(process) for process in found if process.info["ppid"] not in pids]
     _end(found)
     if server is not None:
-        ended.append(_describe(server))
+        ended.append(f"{server.pid} (postgres)")
         postgres.stop(data)
     survivors = find_leftovers(layout)
     if survivors:
@@ -87,24 +82,9 @@ def end_leftovers(layout: StackLayout) -> list[str]:
     return ended
 
 
-def _heads(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those which no other of them started."""
-    pids = {process.pid for process in processes}
-    return [process for process in processes if _parent(process) not in pids]
-
-
-def _parent(process: psutil.Process) -> int | None:
-    try:
-        parent: int = process.ppid()
-    except psutil.Error:
-        return None
-    return parent
-
-
 def _end(processes: list[psutil.Process]) -> None:
     # The watcher first, or it would restart what we end.
-    ordered = sorted(processes, key=lambda process: "supervisord" not in _describe(process))
-    for process in ordered:
+    for process in sorted(processes, key=lambda process: "supervisord" not in _describe(process)):
         _signal(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(processes, timeout=_POLITE_S)
     for process in alive:
@@ -118,9 +98,5 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def _describe(process: psutil.Process) -> str:
-    try:
-        words = process.cmdline()
-    except psutil.Error:
-        return f"process {process.pid}"
     # Only the first words: they tell what it is.
-    return f"{process.pid} ({' '.join(Path(word).name for word in words[:4])})"
+    return f"{process.pid} ({' '.join(Path(word).name for word in (process.info['cmdline'] or [])[:4])})"

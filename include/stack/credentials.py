@@ -1,0 +1,76 @@
+"""The secrets of one stack: generated once, kept in one file of mode 0600, never logged and never on a command line."""
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from perennial.errors import StackError
+
+
+def _secret(make: Callable[[int], str], n_bytes: int) -> str:
+    """A field that is generated anew unless given, and that ``repr`` does not show."""
+    return field(default_factory=lambda: make(n_bytes), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Generated secrets, all of them safe inside a URL, a shell word and a configuration file. ``repr`` shows none.
+
+    >>> Credentials(state_id="0011")
+    Credentials(state_id='0011')
+    """
+
+    state_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    postgres_password: str = _secret(secrets.token_urlsafe, 24)
+    perennial_db_password: str = _secret(secrets.token_urlsafe, 24)
+    mlflow_db_password: str = _secret(secrets.token_urlsafe, 24)
+    airflow_db_password: str = _secret(secrets.token_urlsafe, 24)
+    airflow_admin_password: str = _secret(secrets.token_urlsafe, 12)
+    airflow_viewer_password: str = _secret(secrets.token_urlsafe, 12)
+    airflow_jwt_secret: str = _secret(secrets.token_hex, 32)
+    airflow_secret_key: str = _secret(secrets.token_hex, 32)
+    airflow_fernet_key: str = _secret(lambda n: base64.urlsafe_b64encode(secrets.token_bytes(n)).decode(), 32)
+
+
+def load_or_create(file: Path, *, data: Path) -> Credentials:
+    """The secrets in the file; generated and written when there is no such file and no ``data`` that knows others.
+
+    Raises StackError when the file of existing data is gone: new secrets would not open it.
+    """
+    if file.exists():
+        return load(file)
+    if os.path.lexists(data):
+        raise StackError(
+            f"{file} is gone, and the database in {data} opens with the secrets in it only: restore the file. Nothing "
+            "was deleted or changed. If the data is not wanted any more, `make clean` removes it"
+        )
+    created = Credentials()
+    write_private(file, json.dumps(asdict(created), indent=2) + "\n")
+    return created
+
+
+def load(file: Path) -> Credentials:
+    """The secrets in the file. Raises StackError when it is missing, unreadable or incomplete."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise StackError(f"credentials {file} cannot be read ({error}): restore the file, or `make clean`") from None
+    missing = [item.name for item in fields(Credentials) if not isinstance(found, dict) or item.name not in found]
+    if missing:
+        raise StackError(f"credentials {file} lack {', '.join(missing)}: restore the file, or `make clean`")
+    file.chmod(0o600)
+    return Credentials(**{item.name: str(found[item.name]) for item in fields(Credentials)})
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, all at once: it is never seen half-written or with wider rights."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.write(text)
+    draft.replace(file)
