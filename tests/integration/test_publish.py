@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from sqlalchemy import text
 
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
+from perennial.contracts import Audit, Batch
 from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
+from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
 from perennial.validation.audit import audit
 
@@ -309,3 +312,23 @@ def test_unreachable_store_is_transient(wine: ModelConfig, store: Store, home: P
         publish(wine, batch, verdict, store=gone)
     with pytest.raises(StoreUnavailable):
         stage(wine, DAY, "predictions", store=gone, home=home)
+
+
+def test_sweep_deletes_the_files_of_what_was_published_before_and_no_others(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    def files(batch: Batch, verdict: Audit) -> list[str]:
+        return [str(batch.uri), str(verdict.accepted_uri), str(verdict.quarantine_uri)]
+
+    rows = rows_of(WINE)
+    write_lines(folder / "a.jsonl", rows[:39])
+    kept = files(*take(validated(wine, min_rows=40), home, store)[:2])
+    write_lines(folder / "a.jsonl", rows)
+    swept = files(*take(wine, home, store)[:2])
+    now = datetime.now(UTC)
+    assert sweep(wine, store=store, before=now - timedelta(hours=1)) == 0
+    assert all(map(store.storage.exists, swept)), "younger than the limit"
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 3
+    assert not any(map(store.storage.exists, swept))
+    assert all(map(store.storage.exists, kept)), "a halted batch is evidence"
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 0

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from perennial.errors import first_of
-from perennial.ingest.delivery import MALFORMED, Findings, Unusable, conform
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
+from perennial.ingest.staged import MALFORMED, conform
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -35,8 +36,13 @@ class _Chained:
         self.closed = True
 
 
-def read_csv(stream: Digesting, name: str, declared: tuple[str, ...], findings: Findings) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema; an empty field is null. Raises Unusable when it is no CSV in UTF-8."""
+def read_csv(
+    stream: Digesting, name: str, declared: tuple[str, ...], findings: DeliveryFindings
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one file in the staged schema (all text); an empty field is null, a ragged row is ``_malformed``.
+
+    Raises UnusableDelivery when it is no CSV in UTF-8.
+    """
     head = stream.read(BLOCK_BYTES).removeprefix(_BOM)
     if not head.strip():
         return
@@ -66,7 +72,7 @@ def read_csv(stream: Digesting, name: str, declared: tuple[str, ...], findings: 
             yield from _with_ragged(batch, declared, ragged)
         yield from _with_ragged(None, declared, ragged)
     except pa.ArrowInvalid as error:
-        raise Unusable(f"{name}: not readable as CSV in UTF-8: {error}") from error
+        raise UnusableDelivery(f"{name}: not readable as CSV in UTF-8: {error}") from error
 
 
 def _header(head: bytes, name: str) -> list[str]:
@@ -74,10 +80,10 @@ def _header(head: bytes, name: str) -> list[str]:
     try:
         names: list[str] = pacsv.read_csv(io.BytesIO(line + b"\n")).schema.names
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise Unusable(f"{name}: not readable as CSV in UTF-8: {error}") from error
+        raise UnusableDelivery(f"{name}: not readable as CSV in UTF-8: {error}") from error
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:
-        raise Unusable(f"{name}: broken schema: columns {first_of(twice)} stand twice in the header")
+        raise UnusableDelivery(f"{name}: broken schema: columns {first_of(twice)} stand twice in the header")
     return names
 
 

@@ -18,7 +18,7 @@ BLOCK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceFile:
     """One file: its file system and the path in it."""
 
     filesystem: Any
@@ -59,7 +59,7 @@ class Digesting:
         self.closed = True
 
 
-def find(config: ModelConfig, source: FileSource, window: Window, home: Path) -> tuple[Place, ...]:
+def find(config: ModelConfig, source: FileSource, window: Window, home: Path) -> tuple[SourceFile, ...]:
     """The files that match the source's URI, sorted by path. Raises StorageUnavailable, ConfigError."""
     uri = resolved(config, source, window, home)
     try:
@@ -67,7 +67,7 @@ def find(config: ModelConfig, source: FileSource, window: Window, home: Path) ->
     except ValueError as error:
         raise ConfigError(f"{config.model}: sources uri {uri}: {error}") from error
     try:
-        return tuple(Place(filesystem, path) for path in _matching(filesystem, pattern))
+        return tuple(SourceFile(filesystem, path) for path in _matching(filesystem, pattern))
     except OSError as error:
         raise StorageUnavailable(f"{config.model}: {uri}: {error}") from error
 
@@ -105,16 +105,16 @@ def _fits(path: str, parts: list[str]) -> bool:
 
 
 @contextmanager
-def digesting(place: Place) -> Iterator[Digesting]:
+def digesting(file: SourceFile) -> Iterator[Digesting]:
     """The bytes of a file, unpacked when its name ends in .gz, .bz2, .zst or .lz4, and their digest."""
-    with place.filesystem.open_input_stream(place.path, buffer_size=0) as stream:
+    with file.filesystem.open_input_stream(file.path, buffer_size=0) as stream:
         yield Digesting(stream)
 
 
-def digest_file(place: Place) -> str:
+def digest_file(file: SourceFile) -> str:
     """SHA-256 of a file's bytes; of its name and the error when it can not be read."""
     try:
-        with place.filesystem.open_input_stream(place.path, compression=None) as stream:
+        with file.filesystem.open_input_stream(file.path, compression=None) as stream:
             return Digesting(stream).hexdigest()
     except OSError as error:
-        return hashlib.sha256(f"{place.path} {type(error).__name__}".encode()).hexdigest()
+        return hashlib.sha256(f"{file.path} {type(error).__name__}".encode()).hexdigest()

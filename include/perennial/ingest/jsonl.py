@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.ingest.delivery import MALFORMED, Findings, Unusable, conform
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
+from perennial.ingest.staged import MALFORMED, conform
 
 LONGEST_LINE_BYTES = 64 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -27,9 +28,16 @@ _IS_OBJECT = """
 
 
 def read_jsonl(
-    stream: Digesting, name: str, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
+    stream: Digesting,
+    name: str,
+    declared: tuple[str, ...],
+    findings: DeliveryFindings,
+    connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema. Raises Unusable for bytes that are not UTF-8 or an endless line."""
+    """The rows of one file in the staged schema (all text); a line that is no JSON object is ``_malformed``.
+
+    Raises UnusableDelivery for bytes that are not UTF-8 or an endless line.
+    """
     for block in _whole_lines(stream, name):
         lines = _as_lines(block, name)
         if len(lines):
@@ -51,27 +59,30 @@ def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
         pending.append(block[cut:])
         n_pending += len(block) - cut
         if n_pending > LONGEST_LINE_BYTES:
-            raise Unusable(f"{name}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; is this JSON Lines?")
+            raise UnusableDelivery(f"{name}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; is this JSON Lines?")
     if n_pending:
         yield b"".join(pending)
 
 
 def _as_lines(block: bytes, name: str) -> pa.Array:
-    """The lines of ``block`` that are not blank, as Arrow text over the same bytes. Raises Unusable unless in UTF-8."""
+    """The lines of ``block`` that are not blank, as Arrow text over the same bytes.
+
+    Raises UnusableDelivery for other bytes than UTF-8.
+    """
     ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE) + 1
     offsets = np.concatenate(([0], ends, [] if len(ends) and ends[-1] == len(block) else [len(block)])).astype(np.int32)
     lines = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(block))
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise Unusable(f"{name}: not UTF-8 ({error}); write the log in UTF-8") from error
+        raise UnusableDelivery(f"{name}: not UTF-8 ({error}); write the log in UTF-8") from error
     if np.diff(offsets).min() <= len("\r\n"):
         lines = lines.filter(pc.invert(pc.is_in(lines, value_set=_BLANK)))
     return lines
 
 
 def _take_apart(
-    lines: pa.Array, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
+    lines: pa.Array, declared: tuple[str, ...], findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.RecordBatch:
     """One row per line, in order; a line that is no JSON object goes to ``_malformed`` as it is."""
     structure = json.dumps(dict.fromkeys(declared, "VARCHAR"))
@@ -82,7 +93,7 @@ def _take_apart(
     return conform(rows, declared)
 
 
-def _uniform(structure: str, findings: Findings, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
+def _uniform(structure: str, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
     """The rows when every line is an object with the same keys in the same order, as a program writes them, or None."""
     try:
         ((keys,),) = connection.sql(_FIRST_KEYS).fetchall()
@@ -98,7 +109,7 @@ def _uniform(structure: str, findings: Findings, connection: duckdb.DuckDBPyConn
 
 
 def _line_by_line(
-    lines: pa.Array, structure: str, findings: Findings, connection: duckdb.DuckDBPyConnection
+    lines: pa.Array, structure: str, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.Table:
     """The rows of lines of any kind: what is no object is set aside before the rest is taken apart."""
     good = connection.sql(_IS_OBJECT).to_arrow_table().column("is_object").combine_chunks()

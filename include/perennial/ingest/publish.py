@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError, LockTimeout
-from perennial.ingest import accounts
+from perennial.ingest import keys
 from perennial.store import Store, bulk
 from perennial.store.schema import batches, labels_table, predictions_table, quarantine
 
@@ -68,7 +68,7 @@ def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Public
         batches.c.seq, batches.c.status, batches.c.reason, batches.c.n_staged, batches.c.n_published,
         batches.c.n_quarantined, batches.c.n_duplicate,
     ).where(batches.c.batch_id == batch.batch_id)  # fmt: skip
-    accounts.run(cursor, query)
+    keys.run(cursor, query)
     row = cursor.fetchone()
     if row is None:
         raise IntegrityError(f"batch {batch.batch_id} of {config.model} was never staged")
@@ -118,7 +118,7 @@ def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Au
         n_duplicate=audit.n_accepted - n_published - n_conflicts,
     )
     _check(account, len(skipped), n_conflicts, config)
-    accounts.run(cursor, _settled(account))
+    keys.run(cursor, _settled(account))
     return account
 
 
@@ -126,14 +126,14 @@ def _keys(
     cursor: Any, target: sa.Table, rows: _Rows, seq: int, *, with_labels: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row numbers that contradict each other within the batch (quarantined here), and those whose key is taken."""
-    names = [*accounts.key_of(target), *(["label"] if with_labels else [])]
-    arriving = accounts.temporary(accounts.ARRIVING, [target.c[name] for name in names])
-    accounts.run(cursor, accounts.create(arriving))
+    names = [*keys.key_of(target), *(["label"] if with_labels else [])]
+    arriving = keys.temporary(keys.ARRIVING, [target.c[name] for name in names])
+    keys.run(cursor, keys.create(arriving))
     _copy(cursor, arriving, rows(["row_number", *names]), temporary=True)
     conflicts = np.array([], dtype=np.int64)
     if with_labels:
         conflicts = _quarantine_conflicts(cursor, arriving, target, rows, seq)
-    accounts.run(cursor, accounts.taken(arriving, target))
+    keys.run(cursor, keys.taken(arriving, target))
     found: npt.NDArray[np.int64] = cursor.fetch_arrow_table().column("row_number").to_numpy()
     return conflicts, np.setdiff1d(found, conflicts)
 
@@ -141,13 +141,13 @@ def _keys(
 def _quarantine_conflicts(
     cursor: Any, arriving: sa.Table, target: sa.Table, rows: _Rows, seq: int
 ) -> npt.NDArray[np.int64]:
-    accounts.run(cursor, accounts.contradicting(arriving, target))
+    keys.run(cursor, keys.contradicting(arriving, target))
     numbers: npt.NDArray[np.int64] = cursor.fetch_arrow_table().column("row_number").to_numpy()
     if len(numbers):
-        table = accounts.temporary(accounts.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
-        accounts.run(cursor, accounts.create(table))
+        table = keys.temporary(keys.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
+        keys.run(cursor, keys.create(table))
         _copy(cursor, table, _among(rows(None), numbers), temporary=True)
-        accounts.run(cursor, accounts.quarantine_contradicting(table, target, seq))
+        keys.run(cursor, keys.quarantine_contradicting(table, target, seq))
     return numbers
 
 
@@ -155,17 +155,17 @@ def _compare(cursor: Any, target: sa.Table, rows: _Rows, again: npt.NDArray[np.i
     """Quarantine the rows whose key is taken by other content; their number."""
     if not len(again):
         return 0
-    table = accounts.temporary(accounts.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
-    accounts.run(cursor, accounts.create(table))
+    table = keys.temporary(keys.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
+    keys.run(cursor, keys.create(table))
     _copy(cursor, table, _among(rows(None), again), temporary=True)
-    accounts.run(cursor, accounts.quarantine_differing(table, target, seq))
+    keys.run(cursor, keys.quarantine_differing(table, target, seq))
     counted = (
         sa.select(sa.func.count())
         .select_from(quarantine)
         .join(table, table.c.row_number == quarantine.c.row_number)
         .where(quarantine.c.batch_seq == seq)
     )
-    return int(accounts.scalar(cursor, counted))
+    return int(keys.scalar(cursor, counted))
 
 
 def _copy(cursor: Any, table: sa.Table, batches_: Iterator[pa.RecordBatch], *, temporary: bool = False) -> int:
@@ -189,11 +189,11 @@ def _new(
     rows: Iterator[pa.RecordBatch], target: sa.Table, seq: int, skipped: npt.NDArray[np.int64]
 ) -> Iterator[pa.RecordBatch]:
     for one in rows:
-        fresh = one
+        kept = one
         if len(skipped):
-            fresh = one.filter(pc.invert(pc.is_in(one.column("row_number"), value_set=pa.array(skipped))))
-        fresh = fresh.drop_columns(["row_number"])
-        yield fresh.append_column("batch_seq", pa.repeat(seq, fresh.num_rows).cast(pa.int64())).select(
+            kept = one.filter(pc.invert(pc.is_in(one.column("row_number"), value_set=pa.array(skipped))))
+        kept = kept.drop_columns(["row_number"])
+        yield kept.append_column("batch_seq", pa.repeat(seq, kept.num_rows).cast(pa.int64())).select(
             target.columns.keys()
         )
 

@@ -11,9 +11,9 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.store import Store
+from perennial.store.duck import session
 from perennial.store.schema import batches
 from perennial.validation.casting import ROW_NUMBER, cast_query, fields, typed_schema
-from perennial.validation.duck import session
 from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge, tallies
 from perennial.validation.page import render
@@ -84,7 +84,7 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
     with closing(session()) as connection:
         sorter = Sorter(
             columns=columns,
-            query=cast_query(columns, batch, binary_label=config.task == "binary"),
+            query=cast_query(columns, batch.window, binary_label=config.task == "binary"),
             rules=[rule for rule in suite if rule.level == "row"],
             found=found,
             connection=connection,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from perennial.config import ModelConfig
-from perennial.contracts import Batch, SourceKind, Window
+from perennial.contracts import SourceKind, Window
 
 Kind = Literal["key", "text", "float", "int", "bool", "moment"]
 MALFORMED = "_malformed"
@@ -49,7 +49,13 @@ class Cast:
 
 
 def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
-    """The columns of the model's published table, in its order, without ``batch_seq``."""
+    """The columns of the model's published table, in its order, without ``batch_seq``.
+
+    >>> from perennial.config import load_model
+    >>> from perennial.settings import ROOT
+    >>> [column.name for column in fields(load_model(ROOT / "tests/models/wine_cultivar"), "labels")]
+    ['prediction_id', 'label', 'labelled_at']
+    """
     delivered = config.delivered(source)
     if source == "labels":
         label: Kind = "text" if config.task == "multiclass" else "float"
@@ -76,17 +82,32 @@ def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
 
 
 def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
-    """``row_number`` and the typed columns: the schema of the accepted rows."""
+    """``row_number`` and the typed columns: the schema of the accepted rows.
+
+    >>> schema = typed_schema((Field("hue", "hue", "float"), Field("event_time", "at", "moment")))
+    >>> [(column.name, str(column.type)) for column in schema]
+    [('row_number', 'int64'), ('hue', 'double'), ('event_time', 'timestamp[us, tz=UTC]')]
+    """
     return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, _ARROW[c.kind]) for c in columns)])
 
 
-def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) -> sa.Select[Any]:
-    """Over a table ``chunk``: the typed columns, ``_faults`` (null for a good row), and the names of the columns
-    with a type fault (``_mistyped``) and with another one (``_otherwise``)."""
+def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
+    """Over a table ``chunk`` (``row_number`` and the staged text columns): ``row_number``, the typed columns, and three
+    texts: ``_faults`` (null for a good row), and the names of the columns with a type fault (``_mistyped``) and with
+    another one (``_otherwise``).
+
+    >>> from datetime import UTC, datetime
+    >>> from perennial.store.duck import select, session
+    >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
+    >>> chunk = pa.table({"row_number": [0, 1], "hue": ["1.5", "red"], "_malformed": pa.nulls(2, pa.string())})
+    >>> rows = select(session(), cast_query((Field("hue", "hue", "float"),), day, binary_label=False), chunk=chunk)
+    >>> rows.select(["hue", "_faults"]).to_pylist()
+    [{'hue': 1.5, '_faults': None}, {'hue': None, '_faults': "hue: 'red' is no number"}]
+    """
     delivered = {column.delivered for column in columns if column.delivered is not None}
     chunk = sa.table("chunk", sa.column(ROW_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
     casts = {
-        column.name: _cast(column, chunk, batch.window, binary_label=binary_label and column.name == "label")
+        column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")
         for column in columns
     }
     well_formed = chunk.c[MALFORMED].is_(None)
@@ -116,8 +137,8 @@ def _cast(column: Field, chunk: sa.TableClause, window: Window, *, binary_label:
         value = _truth(text)
         return Cast(value, _type_fault(column.name, text, value.is_(None), "is neither true nor false"), nothing)
     if column.kind == "moment":
-        return _moment(column.name, text, window)
-    return _text(column, text)
+        return _timestamp(column.name, text, window)
+    return _free_text(column, text)
 
 
 def _type_fault(
@@ -155,7 +176,7 @@ def _whole_number(name: str, text: sa.ColumnElement[Any]) -> Cast:
     )
 
 
-def _moment(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
+def _timestamp(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
     moment = sa.try_cast(text, sa.DateTime(timezone=True))
     zoned = sa.func.regexp_matches(text, _ZONED)
     value = sa.case((zoned, moment))
@@ -171,7 +192,7 @@ def _moment(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
     return Cast(value, sa.func.coalesce(unreadable, zoneless), _type_fault(name, text, outside, words))
 
 
-def _text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
+def _free_text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
     value = sa.func.coalesce(text, "champion") if column.name == "role" else text
     nul = sa.func.coalesce(sa.func.contains(text, sa.func.chr(0)), sa.false())
     fault: sa.ColumnElement[Any] = sa.case((nul, sa.literal(f"{column.name}: holds a NUL character")))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from perennial.contracts import ExpectationVerdict
 from perennial.validation.expectations import Rule
-from perennial.validation.vendor import gx, whole_dataframe
+from perennial.validation.gx_imports import gx, whole_dataframe
 
 _SHOWN_VALUES = 10
 
@@ -61,14 +61,22 @@ class Tally:
 
 
 def tallies(rules: tuple[Rule, ...]) -> dict[int, Tally]:
-    """An empty tally for every rule, by its key."""
+    """An empty tally for every rule, by its key. Nothing judged is no pass.
+
+    >>> one = Rule(key=3, name="ExpectColumnMeanToBeBetween", kwargs={}, level="batch", fault="", columns=("hue",))
+    >>> {key: (tally.passed, tally.verdict().detail) for key, tally in tallies((one,)).items()}
+    {3: (False, 'no row to judge')}
+    """
     return {rule.key: Tally(rule) for rule in rules}
 
 
 def judge(
     frame: pd.DataFrame, rules: list[Rule], found: dict[int, Tally]
 ) -> Iterator[tuple[Rule, npt.NDArray[np.int64]]]:
-    """Add one frame (index 0..n-1) to the tallies; yields each failed row-level rule with the positions of its rows."""
+    """Add one frame (index 0..n-1, the typed columns that the rules name) to the tallies.
+
+    Yields each failed row-level rule with the positions of its rows.
+    """
     if not rules:
         return
     suite = gx.ExpectationSuite("schema", expectations=[rule.build() for rule in rules])

@@ -1,14 +1,14 @@
 """The Data Docs page of one audit, from Great Expectations' own renderers, without its static files."""
 
 from perennial.contracts import Batch
-from perennial.validation.judging import Tally
-from perennial.validation.vendor import (
+from perennial.validation.gx_imports import (
     DefaultJinjaPageView,
     ExpectationSuiteValidationResult,
     ExpectationValidationResult,
     ValidationResultsPageRenderer,
     gx,
 )
+from perennial.validation.judging import Tally
 
 
 def render(batch: Batch, tallies: list[Tally], *, passed: bool) -> str:

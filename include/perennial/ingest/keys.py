@@ -34,7 +34,11 @@ def scalar(cursor: Any, statement: sa.Select[Any]) -> Any:
 
 
 def temporary(name: str, columns: list[sa.Column[Any]]) -> sa.Table:
-    """A table of this transaction's own: all columns without constraints, and the row's number in its batch."""
+    """A table of this transaction's own: all columns without constraints, and the row's number in its batch.
+
+    >>> temporary("arriving", [sa.Column("id", sa.Text, primary_key=True)]).columns.keys()
+    ['row_number', 'id']
+    """
     bare = [sa.Column(column.name, column.type) for column in columns]
     return sa.Table(
         name,
@@ -47,17 +51,34 @@ def temporary(name: str, columns: list[sa.Column[Any]]) -> sa.Table:
 
 
 def create(table: sa.Table) -> Any:
-    """The statement that makes a temporary table."""
+    """The statement that makes a temporary table.
+
+    >>> " ".join(str(create(temporary("arriving", []))).split())
+    'CREATE TEMPORARY TABLE arriving ( row_number BIGINT )'
+    """
     return CreateTable(table)
 
 
 def key_of(target: sa.Table) -> list[str]:
-    """The names of the primary key."""
+    """The names of the primary key.
+
+    >>> key_of(sa.Table("t", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("x", sa.Text)))
+    ['id']
+    """
     return [column.name for column in target.primary_key.columns]
 
 
 def contradicting(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
-    """The numbers of label rows whose id comes with several labels in this delivery."""
+    """The numbers of label rows whose id comes with several labels in this delivery.
+
+    >>> labels = sa.Table(
+    ...     "labels", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("label", sa.Text)
+    ... )
+    >>> "HAVING min(arriving.label) != max(arriving.label)" in str(
+    ...     contradicting(temporary("arriving", list(labels.columns)), labels)
+    ... )
+    True
+    """
     key = [arriving.c[name] for name in key_of(target)]
     several = sa.select(*key).group_by(*key).having(sa.func.min(arriving.c.label) != sa.func.max(arriving.c.label))
     return sa.select(arriving.c.row_number).where(sa.tuple_(*key).in_(several)).order_by(arriving.c.row_number)
@@ -77,7 +98,13 @@ def quarantine_contradicting(rows: sa.Table, target: sa.Table, batch_seq: int) -
 
 
 def taken(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
-    """The numbers of rows whose key is published already, or came earlier in this batch."""
+    """The numbers of rows whose key is published already, or came earlier in this batch.
+
+    >>> target = sa.Table("target", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True))
+    >>> query = str(taken(temporary("arriving", list(target.columns)), target))
+    >>> "row_number() OVER (PARTITION BY arriving.id ORDER BY arriving.row_number)" in query
+    True
+    """
     key = [arriving.c[name] for name in key_of(target)]
     nth = sa.select(
         arriving.c.row_number,
