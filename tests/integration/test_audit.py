@@ -174,6 +174,32 @@ def test_failed_batch_level_expectation_halts(wine: ModelConfig, store: Store, h
     assert "ExpectColumnMeanToBeBetween of alcohol: observed 1" in verdict.reason
 
 
+def test_file_that_repeats_itself_is_judged_on_more_than_every_kth_row(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.validation.audit.SAMPLE_ROWS", 100)
+    rows = [row | {"alcohol": 15.5 if i % 4 else 11.0} for i, row in enumerate(rows_of(WINE, 400))]
+    write_lines(folder / "a.jsonl", rows)
+    config = extra(wine, "ExpectColumnMeanToBeBetween", "batch", column="alcohol", min_value=10, max_value=13)
+    _, verdict, account = take(config, home, store)
+    assert account.status == "halted", "every fourth row has a mean within the bounds, all rows have not"
+    assert "judged on 100 of 400 rows, drawn by the hash of their id" in verdict.reason
+
+
+def test_sample_does_not_depend_on_the_order_of_the_rows(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.validation.audit.SAMPLE_ROWS", 50)
+    config = extra(wine, "ExpectColumnMeanToBeBetween", "batch", column="alcohol", min_value=10, max_value=16)
+    seen = set()
+    for rows in (rows_of(WINE, 200), rows_of(WINE, 200)[::-1]):
+        write_lines(folder / "a.jsonl", rows)
+        _, verdict, _ = take(config, home, store)
+        seen.add(next(one.detail for one in verdict.expectations if one.level == "batch"))
+    (detail,) = {text[: len("observed 13.000")] for text in seen}
+    assert detail.startswith("observed 1")
+
+
 def test_extra_row_level_expectation_quarantines_its_rows(
     wine: ModelConfig, store: Store, home: Path, folder: Path
 ) -> None:

@@ -13,10 +13,11 @@ from perennial.errors import IntegrityError
 from perennial.store import Store
 from perennial.store.duck import session
 from perennial.store.schema import batches
-from perennial.validation.casting import ROW_NUMBER, cast_query, fields, typed_schema
+from perennial.validation.casting import cast_query, fields, typed_schema
 from perennial.validation.expectations import rules
-from perennial.validation.judging import Tally, judge, tallies
+from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
+from perennial.validation.sample import Sample
 from perennial.validation.sorting import QUARANTINE, Sorter
 
 CHUNK_ROWS = 131_072
@@ -34,9 +35,9 @@ def audit(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
     """Cast, judge and split the staged rows; write ``accepted`` and ``quarantine`` beside them, and the Data Docs page.
 
     Row-level failures send the row to quarantine. The batch halts on its ``problem``, its number of rows, its share of
-    bad rows, a failed batch-level expectation (judged on every k-th accepted row, ``SAMPLE_ROWS`` at most), and on any
-    expectation that could not be judged. A batch that was published keeps the audit it was published with. Raises
-    ConfigError for an extra expectation that can not be built.
+    bad rows, a failed batch-level expectation (judged on all accepted rows, or on ``SAMPLE_ROWS`` of them drawn by the
+    hash of their id), and on any expectation that could not be judged. A batch that was published keeps the audit it
+    was published with. Raises ConfigError for an extra expectation that can not be built.
     """
     published = sa.select(batches.c.audit).where(batches.c.batch_id == batch.batch_id, batches.c.status == "published")
     with store.begin() as connection:
@@ -89,12 +90,11 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
             found=found,
             connection=connection,
         )
-        sample: list[pa.Table] = []
+        whole = [rule for rule in suite if rule.level == "batch"]
+        sample = Sample(SAMPLE_ROWS, connection) if whole else None
         counts = _sort_all(batch, sorter, sample, (accepted_uri, quarantine_uri), store=store)
-    whole = [rule for rule in suite if rule.level == "batch"]
-    if whole and counts.n_accepted:
-        for _ in judge(pa.concat_tables(sample).to_pandas(), whole, found):
-            pass
+    if sample is not None and counts.n_accepted:
+        judge_batch(sample, whole, found)
     reason = _halt(config, batch, counts, list(found.values()))
     page = render(batch, list(found.values()), passed=reason is None)
     with store.storage.write(docs_uri) as stream:
@@ -116,10 +116,9 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
     )
 
 
-def _sort_all(batch: Batch, sorter: Sorter, sample: list[pa.Table], uris: tuple[str, str], *, store: Store) -> _Counts:
-    """Write accepted and quarantined rows chunk by chunk; every k-th accepted row joins ``sample``."""
+def _sort_all(batch: Batch, sorter: Sorter, sample: Sample | None, uris: tuple[str, str], *, store: Store) -> _Counts:
+    """Write accepted and quarantined rows chunk by chunk, and show ``sample`` every accepted row."""
     accepted_uri, quarantine_uri = uris
-    step = -(-batch.n_rows // SAMPLE_ROWS)
     n_rows = n_accepted = n_quarantined = 0
     with ExitStack() as files:
         accepted = files.enter_context(
@@ -134,18 +133,14 @@ def _sort_all(batch: Batch, sorter: Sorter, sample: list[pa.Table], uris: tuple[
             accepted.write_table(outcome.accepted)
             if outcome.quarantined.num_rows:
                 quarantine.write_table(outcome.quarantined)
-            sample.append(_every(outcome.accepted, step))
+            if sample is not None:
+                sample.add(outcome.accepted)
     if n_rows != batch.n_rows or n_accepted + n_quarantined != n_rows:
         raise IntegrityError(
             f"batch {batch.batch_id} of {batch.model}: staged {batch.n_rows}, read {n_rows}, "
             f"accepted {n_accepted}, quarantined {n_quarantined}: rows were lost or made"
         )
     return _Counts(n_accepted, n_quarantined, dict(sorter.n_type_errors))
-
-
-def _every(rows: pa.Table, step: int) -> pa.Table:
-    numbers = rows.column(ROW_NUMBER).to_numpy()
-    return rows if step == 1 else rows.filter(pa.array(numbers % step == 0))
 
 
 def _chunks(batch: Batch, store: Store) -> Iterator[pa.Table]:
@@ -177,10 +172,11 @@ def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]
         )
     elif not counts.n_accepted:
         reasons.append("no row is fit to be published")
-    for tally in found:
-        if tally.error or (tally.rule.level == "batch" and not tally.passed):
-            words = tally.verdict().detail or f"{tally.n_unexpected} unexpected values"
-            reasons.append(f"{tally.rule.name} of {tally.rule.column or 'the batch'}: {words}")
+    reasons += [
+        f"{tally.rule.name} of {tally.rule.column or 'the batch'}: {tally.verdict().detail}"
+        for tally in found
+        if tally.error or (tally.rule.level == "batch" and not tally.passed)
+    ]
     return "; ".join(reasons[:5]) or None
 
 
