@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -17,10 +20,12 @@ from sqlalchemy import text
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch
+from perennial.ingest import publish as publishing
 from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
+from perennial.store.schema import predictions_table
 from perennial.validation.audit import audit
 
 WINE = "wine_cultivar"
@@ -84,6 +89,24 @@ def test_same_id_in_another_role_is_another_prediction(
     rows = rows_of(WINE)
     write_lines(folder / "a.jsonl", [*rows, *(row | {"role": "challenger"} for row in rows)])
     assert counts(take(wine, home, store)[2]) == (80, 0, 0)
+
+
+def test_time_for_duplicates_grows_with_their_number_and_not_with_its_square(wine: ModelConfig) -> None:
+    target = predictions_table(wine)
+
+    def seconds(n_rows: int) -> float:
+        numbers = np.arange(n_rows)
+        nothing = {c.name: pa.nulls(65_536, pa.string()) for c in target.columns if c.name != "batch_seq"}
+        batches = [
+            pa.record_batch({"row_number": pa.array(numbers[i : i + 65_536]), **nothing})
+            for i in range(0, n_rows, 65_536)
+        ]
+        started = time.process_time()
+        assert sum(one.num_rows for one in publishing._new(iter(batches), target, 1, numbers)) == 0
+        return time.process_time() - started
+
+    small, large = (min(seconds(65_536 * n) for _ in range(3)) for n in (4, 32))
+    assert large < 8 * 3 * small, "eight times the rows; a set built for every stretch of them would take 64 times"
 
 
 def label_rows(n_rows: int = 30) -> list[dict[str, object]]:

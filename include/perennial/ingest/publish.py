@@ -12,13 +12,13 @@ import adbc_driver_manager
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError, LockTimeout
 from perennial.ingest import keys
+from perennial.ingest.numbered import among, without
 from perennial.store import Store, bulk
 from perennial.store.schema import batches, labels_table, predictions_table, quarantine
 
@@ -146,7 +146,7 @@ def _quarantine_conflicts(
     if len(numbers):
         table = keys.temporary(keys.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
         keys.run(cursor, keys.create(table))
-        _copy(cursor, table, _among(rows(None), numbers), temporary=True)
+        _copy(cursor, table, among(rows(None), numbers), temporary=True)
         keys.run(cursor, keys.quarantine_contradicting(table, target, seq))
     return numbers
 
@@ -157,7 +157,7 @@ def _compare(cursor: Any, target: sa.Table, rows: _Rows, again: npt.NDArray[np.i
         return 0
     table = keys.temporary(keys.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
     keys.run(cursor, keys.create(table))
-    _copy(cursor, table, _among(rows(None), again), temporary=True)
+    _copy(cursor, table, among(rows(None), again), temporary=True)
     keys.run(cursor, keys.quarantine_differing(table, target, seq))
     counted = (
         sa.select(sa.func.count())
@@ -188,20 +188,11 @@ def _copy(cursor: Any, table: sa.Table, batches_: Iterator[pa.RecordBatch], *, t
 def _new(
     rows: Iterator[pa.RecordBatch], target: sa.Table, seq: int, skipped: npt.NDArray[np.int64]
 ) -> Iterator[pa.RecordBatch]:
-    for one in rows:
-        kept = one
-        if len(skipped):
-            kept = one.filter(pc.invert(pc.is_in(one.column("row_number"), value_set=pa.array(skipped))))
-        kept = kept.drop_columns(["row_number"])
+    for one in without(rows, skipped):
+        kept = one.drop_columns(["row_number"])
         yield kept.append_column("batch_seq", pa.repeat(seq, kept.num_rows).cast(pa.int64())).select(
             target.columns.keys()
         )
-
-
-def _among(rows: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    wanted = pa.array(numbers)
-    for one in rows:
-        yield one.filter(pc.is_in(one.column("row_number"), value_set=wanted))
 
 
 def _faulty(rows: Iterator[pa.RecordBatch], seq: int) -> Iterator[pa.RecordBatch]:
