@@ -106,6 +106,21 @@ def test_text_that_does_not_sort_by_time_halts(wine: ModelConfig, store: Store, 
     assert "event_time is text, and 3 of its values" in str(batch.problem)
 
 
+def test_table_rows_without_a_time_halt(wine: ModelConfig, store: Store, home: Path, database_url: str) -> None:
+    url = database_url.replace("postgresql:", "postgresql+psycopg2:")
+    fill_table(url, moments=True)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""UPDATE "Served Log" SET event_time = NULL WHERE prediction_id LIKE 'later%'"""))
+    batch, _, account = take(table_model(wine), home, store, table_urls={"SERVED_URL": database_url})
+    assert (account.status, account.n_published) == ("halted", 0)
+    assert "5 rows have no event_time and so belong to no window" in str(batch.problem)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""DELETE FROM "Served Log" WHERE event_time IS NULL"""))
+    engine.dispose()
+    assert take(table_model(wine), home, store, table_urls={"SERVED_URL": database_url})[2].n_published == 40
+
+
 def test_table_problems_are_named(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'served.db'}"
     fill_table(url, moments=False)

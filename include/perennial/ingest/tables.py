@@ -82,6 +82,7 @@ def read_table(
     try:
         with unavailable(url.host or str(url.database), url.port):
             table = _reflect(engine, source)
+            _refuse_timeless(engine, table.c[source.time_column], source)
             _refuse_unsortable(engine, table.c[source.time_column], source)
             findings.saw(table.columns.keys())
             query = _window_query(table, source, window, declared)
@@ -118,6 +119,19 @@ def _reflect(engine: sa.Engine, source: TableSource) -> sa.Table:
             f"it has {first_of(table.columns.keys(), most=20)}"
         )
     return table
+
+
+def _refuse_timeless(engine: sa.Engine, time: sa.Column[Any], source: TableSource) -> None:
+    """A row without a time is in no window and would never be staged. Raises UnusableDelivery when there is one."""
+    if not time.nullable:
+        return
+    with engine.connect() as connection:
+        n_timeless = connection.scalar(sa.select(sa.func.count()).where(time.is_(None)))
+    if n_timeless:
+        raise UnusableDelivery(
+            f"table {source.table}: {n_timeless} rows have no {source.time_column} and so belong to no window; give "
+            f"them one, or name a view that leaves them out (WHERE {source.time_column} IS NOT NULL)"
+        )
 
 
 def _refuse_unsortable(engine: sa.Engine, time: sa.Column[Any], source: TableSource) -> None:
