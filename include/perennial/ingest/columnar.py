@@ -20,7 +20,7 @@ def read_parquet(
 
     Raises UnusableDelivery for what is no whole Parquet file, and OSError.
     """
-    with file.filesystem.open_input_file(file.path) as stream:
+    with file.opened(seekable=True) as stream:
         try:
             parquet = pq.ParquetFile(stream, pre_buffer=False)  # or memory would grow with the file
             names = parquet.schema_arrow.names

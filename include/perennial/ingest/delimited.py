@@ -1,5 +1,6 @@
 """CSV: every declared column as text; ragged rows are kept for the quarantine."""
 
+import csv
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -76,10 +77,10 @@ def read_csv(
 
 
 def _header(head: bytes, name: str) -> list[str]:
-    line = head.split(b"\n", 1)[0].rstrip(b"\r")
-    try:
-        names: list[str] = pacsv.read_csv(io.BytesIO(line + b"\n")).schema.names
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    try:  # by Python's own reader: a line break within quotes does not end the header
+        records = csv.reader(io.TextIOWrapper(io.BytesIO(head), encoding="utf-8", newline=""), strict=True)
+        names = next(record for record in records if record)
+    except (csv.Error, UnicodeDecodeError) as error:
         raise UnusableDelivery(f"{name}: not readable as CSV in UTF-8: {error}") from error
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
-from perennial.errors import StorageUnavailable, first_of
+from perennial.errors import first_of, redacted
 from perennial.ingest.columnar import read_parquet
 from perennial.ingest.delimited import read_csv
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns
@@ -102,14 +102,12 @@ def _read_files(
                     yield from read_jsonl(stream, file.path, declared, findings, connection)
                 findings.digests.append(stream.hexdigest())
         except OSError as error:
-            if file.local:
-                raise UnusableDelivery(f"{file.path}: not readable: {error}") from error
-            raise StorageUnavailable(f"{file.path}: {error}") from error
+            raise UnusableDelivery(f"{file.path}: not readable: {error}") from error
 
 
 def _write(rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store) -> int:
     n_rows = 0
-    with store.storage.write_parquet(incoming, staged_schema(declared), passing=True) as writer:
+    with store.storage.write_parquet(incoming, staged_schema(declared), passing=True, draft=True) as writer:
         for batch in rows:
             writer.write_batch(batch)
             n_rows += batch.num_rows
@@ -130,7 +128,7 @@ def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch
         return f"empty delivery: table {origin.table} holds no rows of the window"
     if batch.files:
         return f"empty delivery: no rows in {first_of(batch.files)}"
-    looked = resolved(config, origin, batch.window, home)
+    looked = redacted(resolved(config, origin, batch.window, home))
     return f"nothing delivered: no file matches {looked}; an empty delivery is a file without rows"
 
 
