@@ -19,6 +19,8 @@ WINE = "wine_cultivar"
 BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "text where a number is declared": ({"alcohol": "strong"}, "alcohol: 'strong' is no number"),
     "a fraction where a whole number is declared": ({"proline": 700.5}, "proline: '700.5' is no whole number"),
+    "digits in groups": ({"alcohol": "1_2"}, "alcohol: '1_2' is no number"),
+    "a whole number in groups": ({"proline": "1_000"}, "proline: '1_000' is no whole number"),
     "out of range": ({"alcohol": 99.0}, "alcohol: outside [10.0, 16.0]"),
     "null where not nullable": ({"hue": None}, "hue: missing"),
     "NaN where not nullable": ({"hue": float("nan")}, "hue: missing"),
@@ -98,6 +100,38 @@ def test_values_keep_their_meaning_on_the_way(wine: ModelConfig, store: Store, h
     assert bool(row["organic"]) is True
     assert row["ash"] is None or row["ash"] != row["ash"]
     assert row["event_time"].isoformat() == "2024-01-01T04:00:00.123456+00:00"
+
+
+@pytest.mark.parametrize(
+    ("logged", "kept"), [(7.0, "7"), ("7.0", "7"), ("7.00", "7"), (7, "7"), ("7.1", "7.1"), ("v1.0", "v1.0")]
+)
+def test_version_written_as_a_float_is_that_version(
+    logged: object, kept: str, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    write_lines(folder / "a.jsonl", [row | {"model_version": logged} for row in rows_of(WINE)])
+    take(wine, home, store)
+    assert set(published(wine, store)["model_version"]) == {kept}
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_line_with_a_key_twice_is_quarantined(
+    at: int, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    lines: list[Any] = [json.dumps(row) for row in rows_of(WINE)]
+    lines[at] = lines[at].replace("{", '{"alcohol": 12.5, ', 1)
+    write_lines(folder / "a.jsonl", lines)
+    _, _, account = take(wine, home, store)
+    assert (account.n_published, account.n_quarantined) == (39, 1)
+    line = quarantined(store).iloc[0]
+    assert (line["reason"], line["raw"]) == ("malformed: a key stands twice in one record", lines[at] + "\n")
+
+
+def test_file_whose_every_line_has_a_key_twice_publishes_nothing(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    lines = [json.dumps(row).replace("{", '{"alcohol": 12.5, ', 1) for row in rows_of(WINE)]
+    write_lines(folder / "a.jsonl", lines)
+    assert take(wine, home, store)[2].n_published == 0
 
 
 def test_unseen_category_may_be_allowed(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:

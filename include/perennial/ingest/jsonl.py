@@ -22,8 +22,11 @@ _FIRST_KEYS = "SELECT json_keys(line) FROM lines LIMIT 1"
 _UNIFORM = "SELECT unnest(json_transform(line, $1)), json_keys(line) = $2 AS _uniform FROM lines"
 _KEYS = "SELECT DISTINCT unnest(json_keys(line)) FROM lines"
 _TAKE_APART = "SELECT unnest(json_transform(line, $1)) FROM lines"
-_IS_OBJECT = """
-    SELECT coalesce(json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT', false) AS is_object FROM lines
+_IS_RECORD = """
+    SELECT
+        coalesce(json_type(record) = 'OBJECT', false)
+        AND len(json_keys(record)) = len(list_distinct(json_keys(record))) AS is_record
+    FROM (SELECT CASE WHEN json_valid(line) THEN line END AS record FROM lines)
 """
 
 
@@ -34,7 +37,8 @@ def read_jsonl(
     findings: DeliveryFindings,
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema (all text); a line that is no JSON object is ``_malformed``.
+    """The rows of one file in the staged schema (all text); a line that is no JSON object, or has
+    a key twice, is ``_malformed``.
 
     Raises UnusableDelivery for bytes that are not UTF-8 or an endless line.
     """
@@ -84,7 +88,7 @@ def _as_lines(block: bytes, name: str) -> pa.Array:
 def _take_apart(
     lines: pa.Array, declared: tuple[str, ...], findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.RecordBatch:
-    """One row per line, in order; a line that is no JSON object goes to ``_malformed`` as it is."""
+    """One row per line, in order; a line that is no record goes to ``_malformed`` as it is."""
     structure = json.dumps(dict.fromkeys(declared, "VARCHAR"))
     connection.register("lines", pa.table({"line": lines}))
     rows = _uniform(structure, findings, connection)
@@ -97,7 +101,7 @@ def _uniform(structure: str, findings: DeliveryFindings, connection: duckdb.Duck
     """The rows when every line is an object with the same keys in the same order, as a program writes them, or None."""
     try:
         ((keys,),) = connection.sql(_FIRST_KEYS).fetchall()
-        if not keys:
+        if not keys or len(set(keys)) < len(keys):
             return None
         rows = connection.sql(_UNIFORM, params=[structure, keys]).to_arrow_table()
     except duckdb.Error:  # a malformed line among them
@@ -111,8 +115,8 @@ def _uniform(structure: str, findings: DeliveryFindings, connection: duckdb.Duck
 def _line_by_line(
     lines: pa.Array, structure: str, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.Table:
-    """The rows of lines of any kind: what is no object is set aside before the rest is taken apart."""
-    good = connection.sql(_IS_OBJECT).to_arrow_table().column("is_object").combine_chunks()
+    """The rows of lines of any kind: what is no object, or has a key twice, is set aside before the rest is read."""
+    good = connection.sql(_IS_RECORD).to_arrow_table().column("is_record").combine_chunks()
     connection.register("lines", pa.table({"line": pc.if_else(good, lines, "{}")}))
     rows = connection.sql(_TAKE_APART, params=[structure]).to_arrow_table()
     if pc.any(good).as_py():

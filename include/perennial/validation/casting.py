@@ -111,7 +111,7 @@ def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool
         for column in columns
     }
     well_formed = chunk.c[MALFORMED].is_(None)
-    malformed = sa.case((~well_formed, sa.literal("malformed: not a complete record of this format")))
+    malformed = sa.case((~well_formed, _why_malformed(chunk.c[MALFORMED])))
     faults = [fault for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
     mistyped = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
     otherwise = [sa.case((cast.other_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
@@ -121,6 +121,18 @@ def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool
         sa.func.nullif(sa.func.concat_ws("; ", malformed, *faults), "").label("_faults"),
         sa.func.concat_ws(",", *mistyped).label("_mistyped"),
         sa.func.concat_ws(",", *otherwise).label("_otherwise"),
+    )
+
+
+def _why_malformed(line: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    record = sa.case((sa.func.json_valid(line), line))
+    keys = sa.func.json_keys(record)
+    return sa.case(
+        (
+            sa.func.len(keys) > sa.func.len(sa.func.list_distinct(keys)),
+            sa.literal("malformed: a key stands twice in one record"),
+        ),
+        else_=sa.literal("malformed: not a complete record of this format"),
     )
 
 
@@ -155,7 +167,7 @@ def _truth(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 
 def _number(name: str, text: sa.ColumnElement[Any], *, binary_label: bool) -> Cast:
-    value: sa.ColumnElement[Any] = sa.try_cast(text, sa.Double)
+    value: sa.ColumnElement[Any] = sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
     if binary_label:  # serving systems write a binary truth as a number or as a boolean
         value = sa.func.coalesce(value, sa.try_cast(sa.cast(_truth(text), sa.Integer), sa.Double))
     finite = sa.case((sa.func.isfinite(value), value))
@@ -163,8 +175,13 @@ def _number(name: str, text: sa.ColumnElement[Any], *, binary_label: bool) -> Ca
     return Cast(finite, _type_fault(name, text, value.is_(None), "is no number"), infinite)
 
 
+def _plain_digits(text: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """DuckDB takes 1_000 for a thousand, as Python does; a log that holds it holds no number."""
+    return sa.not_(sa.func.contains(text, "_"))
+
+
 def _whole_number(name: str, text: sa.ColumnElement[Any]) -> Cast:
-    number = sa.try_cast(text, sa.Double)
+    number = sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
     whole = sa.case((sa.func.trunc(number) == number, sa.try_cast(text, sa.BigInteger)))
     infinite = sa.func.coalesce(sa.func.isinf(number), sa.false())
     missing = sa.func.coalesce(sa.func.isnan(number), sa.false())
@@ -194,6 +211,9 @@ def _timestamp(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
 
 def _free_text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
     value = sa.func.coalesce(text, "champion") if column.name == "role" else text
+    if column.name == "model_version":  # a program that keeps versions as floats writes 7.0 and means 7
+        whole = sa.func.regexp_replace(text, r"^(\d+)\.0+$", r"\1")
+        value = sa.case((sa.func.contains(text, "."), whole), else_=text)
     nul = sa.func.coalesce(sa.func.contains(text, sa.func.chr(0)), sa.false())
     fault: sa.ColumnElement[Any] = sa.case((nul, sa.literal(f"{column.name}: holds a NUL character")))
     if column.kind == "key":
