@@ -19,12 +19,13 @@ from sqlalchemy import text
 
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
-from perennial.contracts import Audit, Batch
+from perennial.contracts import Audit, Batch, Window
 from perennial.ingest import publish as publishing
 from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
+from perennial.store.quarantine import read_quarantine
 from perennial.store.schema import predictions_table
 from perennial.validation.audit import audit
 
@@ -335,6 +336,70 @@ def test_unreachable_store_is_transient(wine: ModelConfig, store: Store, home: P
         publish(wine, batch, verdict, store=gone)
     with pytest.raises(StoreUnavailable):
         stage(wine, DAY, "predictions", store=gone, home=home)
+
+
+def test_reasons_of_a_halted_label_delivery_name_the_first_causes(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    for row in rows[:8]:
+        row["labelled_at"] = "2024-01-02T00:00:00Z"
+    for i, row in enumerate(rows[8:12]):
+        row["label"] = f"mer'lot; {i}"
+    write_lines(labels / "a.jsonl", rows)
+    _, verdict, account = take(wine, home, store, "labels")
+    assert account.status == "halted"
+    assert account.reason == verdict.reason
+    assert "in quarantine: labelled_at: lies in the future (8 rows), label: not among" in verdict.reason
+    (halted,) = read_quarantine(wine, store=store, window=DAY, n_examples=1)
+    assert (halted.status, halted.source, halted.n_quarantined) == ("halted", "labels", 12)
+    assert [one.n_rows for one in halted.causes.first] == [8, 4]
+    assert [row.row_number for one in halted.causes.first for row in one.examples] == [0, 8]
+
+
+def test_reasons_of_a_published_delivery_name_the_first_five_causes(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE, 100)
+    faults: list[tuple[str, object]] = [("alcohol", "a lot; of it"), ("ash", "it's none"), ("hue", None)]
+    faults += [("proline", "1.5"), ("event_time", "2024-01-02T00:00:00Z"), ("prediction_id", "x" * 600)]
+    for i, (name, value) in enumerate(faults):
+        rows[i][name] = value
+        rows[10 + i][name] = value if not isinstance(value, str) else f"{value}{i}"
+    rows[20]["alcohol"] = "a lot"
+    write_lines(folder / "a.jsonl", [*rows, rows[50] | {"score": 0.25}, rows[51] | {"cellar": "north", "score": 0.5}])
+    _, _, account = take(validated(wine, max_share_bad=0.5), home, store)
+    words = account.reason.removeprefix("within its limits; in quarantine: ")
+    assert words.startswith("alcohol: is no number (3 rows), ")
+    assert words.endswith(" more causes")
+    assert len(words.split(", ")) == 5
+    (found,) = read_quarantine(wine, store=store, n_examples=2)
+    causes = {one.cause: one for one in found.causes.first}
+    assert causes["score: delivered again with another value"].n_rows == 2
+    assert causes["prediction_id: characters where 1 to 512 are allowed"].n_rows == 2
+    assert causes["event_time: lies outside the window"].n_rows == 1
+    assert found.n_quarantined == account.n_quarantined == 15
+    examples = [row for one in found.causes.first for row in one.examples]
+    assert max(len(row.raw) for row in examples) == 200
+    assert max(len(row.reason) for row in examples) <= 200
+    day = timedelta(days=1)
+    assert read_quarantine(wine, store=store, window=Window(start=DAY.start + day, end=DAY.end + day)) == ()
+
+
+def test_contradictions_that_halt_are_named_with_the_other_causes(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    write_lines(labels / "a.jsonl", rows)
+    take(wine, home, store, "labels")
+    changed = [row | {"label": "barbera"} for row in rows]
+    changed[0]["label"] = None
+    write_lines(labels / "a.jsonl", changed)
+    _, _, account = take(wine, home, store, "labels")
+    assert account.status == "halted"
+    assert account.reason.endswith(
+        "in quarantine: label: delivered again with another value (29 rows), label: missing (1 row)"
+    )
 
 
 def test_sweep_deletes_the_files_of_what_was_published_before_and_no_others(

@@ -5,7 +5,7 @@ import glob
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from pyarrow import fs
 
 from perennial.config import FileSource, ModelConfig
 from perennial.contracts import Window
-from perennial.errors import ConfigError, StorageUnavailable, redacted
+from perennial.errors import ConfigError, redacted
+from perennial.store.filesystems import answering, open_filesystem, opened
 
 BLOCK_BYTES = 4 << 20
 _ESCAPED = re.compile(r"\[([*?[])\]")
@@ -36,62 +37,9 @@ class SourceFile:
     filesystem: Any
     path: str
 
-    @contextmanager
-    def opened(self, *, seekable: bool = False) -> Iterator[Any]:
+    def opened(self, *, seekable: bool = False) -> AbstractContextManager[Any]:
         """The file's bytes as they are."""
-        opening = self.filesystem.open_input_file if seekable else self.filesystem.open_input_stream
-        options = {} if seekable else {"compression": None, "buffer_size": 0}
-        if isinstance(self.filesystem, fs.LocalFileSystem):
-            with opening(self.path, **options) as stream:
-                yield stream
-            return
-        with answering(self.path):
-            remote = opening(self.path, **options)
-        with remote, pa.PythonFile(_Remote(remote, self.path), mode="r") as stream:
-            yield stream
-
-
-@contextmanager
-def answering(path: str) -> Iterator[None]:
-    """Turn the OSError of a remote file system into StorageUnavailable."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageUnavailable(redacted(f"{path}: {error}")) from error
-
-
-class _Remote:
-    """A stream whose file system's failures are StorageUnavailable."""
-
-    def __init__(self, stream: Any, path: str) -> None:
-        self._stream = stream
-        self._path = path
-        self.closed = False
-
-    def read(self, n_bytes: int | None = None) -> bytes:
-        """Up to ``n_bytes`` more bytes; empty at the end."""
-        with answering(self._path):
-            block: bytes = self._stream.read(n_bytes)
-        return block
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """The new position."""
-        with answering(self._path):
-            position: int = self._stream.seek(offset, whence)
-        return position
-
-    def tell(self) -> int:
-        """The position."""
-        position: int = self._stream.tell()
-        return position
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def close(self) -> None:
-        """The owner of the stream closes it."""
-        self.closed = True
+        return opened(self.filesystem, self.path, seekable=seekable)
 
 
 class Digesting:
@@ -160,14 +108,9 @@ def _opened(config: ModelConfig, uri: str, shown: str) -> tuple[Any, str]:
     scheme, _, rest = uri.partition("://")
     options = _OPTIONS.search(rest)
     authority, _, path = rest[: options.start() if options else None].partition("/")
-    try:
-        filesystem, root = fs.FileSystem.from_uri(f"{scheme}://{authority}/{options.group() if options else ''}")
-    except ValueError as error:
-        cause = "" if "@" in uri else f" ({error})"  # its message may hold a part of a secret
-        problem = f"{config.model}: sources uri {shown}: no URI of a file system that pyarrow.fs opens{cause}"
-    else:
-        return filesystem, f"{root.rstrip('/')}/{pattern_of(path)}"
-    raise ConfigError(problem)
+    opening = f"{scheme}://{authority}/{options.group() if options else ''}"
+    filesystem, root = open_filesystem(opening, shown=f"{config.model}: sources uri {shown}")
+    return filesystem, f"{root.rstrip('/')}/{pattern_of(path)}"
 
 
 def pattern_of(path: str) -> str:

@@ -8,55 +8,12 @@ not grow with the batch.
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
 
 from perennial.store.schema import quarantine
 
 ARRIVING = "perennial_arriving"
 AGAIN = "perennial_again"
 CONTRADICTING = "perennial_contradicting"
-_POSTGRES = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-
-
-def run(cursor: Any, statement: Any) -> None:
-    """Execute a Core statement on an ADBC cursor, every value a parameter."""
-    compiled = statement.compile(dialect=_POSTGRES)
-    values = tuple(compiled.params[name] for name in getattr(compiled, "positiontup", None) or ())
-    cursor.execute(str(compiled), values or None)
-
-
-def scalar(cursor: Any, statement: sa.Select[Any]) -> Any:
-    """The first value of the first row; None without a row."""
-    run(cursor, statement)
-    row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def temporary(name: str, columns: list[sa.Column[Any]]) -> sa.Table:
-    """A table of this transaction's own: all columns without constraints, and the row's number in its batch.
-
-    >>> temporary("arriving", [sa.Column("id", sa.Text, primary_key=True)]).columns.keys()
-    ['row_number', 'id']
-    """
-    bare = [sa.Column(column.name, column.type) for column in columns]
-    return sa.Table(
-        name,
-        sa.MetaData(),
-        sa.Column("row_number", sa.BigInteger),
-        *bare,
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DROP",
-    )
-
-
-def create(table: sa.Table) -> Any:
-    """The statement that makes a temporary table.
-
-    >>> " ".join(str(create(temporary("arriving", []))).split())
-    'CREATE TEMPORARY TABLE arriving ( row_number BIGINT )'
-    """
-    return CreateTable(table)
 
 
 def key_of(target: sa.Table) -> list[str]:
@@ -71,6 +28,7 @@ def key_of(target: sa.Table) -> list[str]:
 def contradicting(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
     """The numbers of label rows whose id comes with several labels in this delivery.
 
+    >>> from perennial.store.statements import temporary
     >>> labels = sa.Table(
     ...     "labels", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("label", sa.Text)
     ... )
@@ -100,6 +58,7 @@ def quarantine_contradicting(rows: sa.Table, target: sa.Table, batch_seq: int) -
 def taken(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
     """The numbers of rows whose key is published already, or came earlier in this batch.
 
+    >>> from perennial.store.statements import temporary
     >>> target = sa.Table("target", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True))
     >>> query = str(taken(temporary("arriving", list(target.columns)), target))
     >>> "row_number() OVER (PARTITION BY arriving.id ORDER BY arriving.row_number)" in query

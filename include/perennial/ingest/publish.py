@@ -18,8 +18,9 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError, LockTimeout
 from perennial.ingest import keys
-from perennial.ingest.numbered import among, without
-from perennial.store import Store, bulk
+from perennial.store import Store, bulk, statements
+from perennial.store.causes import Causes, count_causes, within_limits
+from perennial.store.numbered import among, without
 from perennial.store.schema import batches, labels_table, predictions_table, quarantine
 
 _LOCK_TIMEOUT_S = 600
@@ -68,7 +69,7 @@ def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Public
         batches.c.seq, batches.c.status, batches.c.reason, batches.c.n_staged, batches.c.n_published,
         batches.c.n_quarantined, batches.c.n_duplicate,
     ).where(batches.c.batch_id == batch.batch_id)  # fmt: skip
-    keys.run(cursor, query)
+    statements.run(cursor, query)
     row = cursor.fetchone()
     if row is None:
         raise IntegrityError(f"batch {batch.batch_id} of {config.model} was never staged")
@@ -101,25 +102,35 @@ def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Au
         n_published = _copy(cursor, target, _new(rows(None), target, seq, skipped))
         n_conflicts = len(conflicts) + _compare(cursor, target, rows, again, seq)
     n_quarantined = audit.n_quarantined + n_conflicts
+    causes = count_causes(_quarantined(cursor, seq, audit, store)) if n_conflicts else Causes()
     if batch.n_rows and n_quarantined / batch.n_rows > config.validation.max_share_bad:
         raise _TooManyContradictions(
             f"{n_quarantined} of {batch.n_rows} rows are bad, {n_conflicts} of them contradict other rows: over "
-            f"validation.max_share_bad {config.validation.max_share_bad}"
+            f"validation.max_share_bad {config.validation.max_share_bad}; in quarantine: {causes}"
         )
     if audit.quarantine_uri and audit.n_quarantined:
         _copy(cursor, quarantine, _faulty(store.storage.read_batches(audit.quarantine_uri), seq))
     account = Publication(
         batch_id=batch.batch_id,
         status="published",
-        reason=audit.reason,
+        reason=within_limits(causes) if n_conflicts else audit.reason,
         n_staged=batch.n_rows,
         n_published=n_published,
         n_quarantined=n_quarantined,
         n_duplicate=audit.n_accepted - n_published - n_conflicts,
     )
     _check(account, len(skipped), n_conflicts, config)
-    keys.run(cursor, _settled(account))
+    statements.run(cursor, _settled(account))
     return account
+
+
+def _quarantined(cursor: Any, seq: int, audit: Audit, store: Store) -> Iterator[pa.RecordBatch]:
+    """The rows that contradict others, which are in PostgreSQL already, and those that the audit quarantined."""
+    columns = (quarantine.c.row_number, quarantine.c.reason, quarantine.c.raw)
+    cursor.execute(bulk.compile_literal(sa.select(*columns).where(quarantine.c.batch_seq == seq)))
+    yield from cursor.fetch_record_batch()
+    if audit.quarantine_uri and audit.n_quarantined:
+        yield from store.storage.read_batches(audit.quarantine_uri)
 
 
 def _keys(
@@ -127,13 +138,13 @@ def _keys(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row numbers that contradict each other within the batch (quarantined here), and those whose key is taken."""
     names = [*keys.key_of(target), *(["label"] if with_labels else [])]
-    arriving = keys.temporary(keys.ARRIVING, [target.c[name] for name in names])
-    keys.run(cursor, keys.create(arriving))
+    arriving = statements.temporary(keys.ARRIVING, [target.c[name] for name in names])
+    statements.run(cursor, statements.create(arriving))
     _copy(cursor, arriving, rows(["row_number", *names]), temporary=True)
     conflicts = np.array([], dtype=np.int64)
     if with_labels:
         conflicts = _quarantine_conflicts(cursor, arriving, target, rows, seq)
-    keys.run(cursor, keys.taken(arriving, target))
+    statements.run(cursor, keys.taken(arriving, target))
     found: npt.NDArray[np.int64] = cursor.fetch_arrow_table().column("row_number").to_numpy()
     return conflicts, np.setdiff1d(found, conflicts)
 
@@ -141,13 +152,13 @@ def _keys(
 def _quarantine_conflicts(
     cursor: Any, arriving: sa.Table, target: sa.Table, rows: _Rows, seq: int
 ) -> npt.NDArray[np.int64]:
-    keys.run(cursor, keys.contradicting(arriving, target))
+    statements.run(cursor, keys.contradicting(arriving, target))
     numbers: npt.NDArray[np.int64] = cursor.fetch_arrow_table().column("row_number").to_numpy()
     if len(numbers):
-        table = keys.temporary(keys.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
-        keys.run(cursor, keys.create(table))
+        table = statements.temporary(keys.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
+        statements.run(cursor, statements.create(table))
         _copy(cursor, table, among(rows(None), numbers), temporary=True)
-        keys.run(cursor, keys.quarantine_contradicting(table, target, seq))
+        statements.run(cursor, keys.quarantine_contradicting(table, target, seq))
     return numbers
 
 
@@ -155,17 +166,17 @@ def _compare(cursor: Any, target: sa.Table, rows: _Rows, again: npt.NDArray[np.i
     """Quarantine the rows whose key is taken by other content; their number."""
     if not len(again):
         return 0
-    table = keys.temporary(keys.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
-    keys.run(cursor, keys.create(table))
+    table = statements.temporary(keys.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
+    statements.run(cursor, statements.create(table))
     _copy(cursor, table, among(rows(None), again), temporary=True)
-    keys.run(cursor, keys.quarantine_differing(table, target, seq))
+    statements.run(cursor, keys.quarantine_differing(table, target, seq))
     counted = (
         sa.select(sa.func.count())
         .select_from(quarantine)
         .join(table, table.c.row_number == quarantine.c.row_number)
         .where(quarantine.c.batch_seq == seq)
     )
-    return int(keys.scalar(cursor, counted))
+    return int(statements.scalar(cursor, counted))
 
 
 def _copy(cursor: Any, table: sa.Table, batches_: Iterator[pa.RecordBatch], *, temporary: bool = False) -> int:

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from perennial.errors import ConfigError, StorageUnavailable, redacted
+from perennial.errors import StorageUnavailable, redacted
+from perennial.store.filesystems import open_filesystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,8 @@ class Storage:
 
         Raises ConfigError for no such URI, StorageUnavailable when its file system does not answer.
         """
-        try:
-            filesystem, root = fs.FileSystem.from_uri(uri)
-            return cls(filesystem, root.rstrip("/"))
-        except ValueError as error:
-            cause = "" if "@" in uri else f" ({error})"  # its message may hold a part of a secret
-            problem = f"storage {redacted(uri)}: no URI of a file system that pyarrow.fs opens{cause}"
-        except OSError as error:
-            raise StorageUnavailable(redacted(f"storage {uri}: {error}")) from error
-        raise ConfigError(problem)
+        filesystem, root = open_filesystem(uri, shown=f"storage {redacted(uri)}")
+        return cls(filesystem, root.rstrip("/"))
 
     def path(self, relative: str) -> str:
         """The file system's own path of ``relative``."""

@@ -11,6 +11,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.store import Store
+from perennial.store.causes import QUARANTINE, Causes, count_causes, within_limits
 from perennial.store.duck import session
 from perennial.store.schema import batches
 from perennial.validation.casting import cast_query, fields, typed_schema
@@ -18,7 +19,7 @@ from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
 from perennial.validation.sample import Sample
-from perennial.validation.sorting import QUARANTINE, Sorter
+from perennial.validation.sorting import Sorter
 
 CHUNK_ROWS = 131_072
 SAMPLE_ROWS = 100_000
@@ -95,14 +96,15 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
         counts = _sort_all(batch, sorter, sample, (accepted_uri, quarantine_uri), store=store)
     if sample is not None and counts.n_accepted:
         judge_batch(sample, whole, found)
-    reason = _halt(config, batch, counts, list(found.values()))
+    causes = count_causes(store.storage.read_batches(quarantine_uri)) if counts.n_quarantined else Causes()
+    reason = _halt(config, batch, counts, list(found.values()), causes)
     page = render(batch, list(found.values()), passed=reason is None)
     with store.storage.write(docs_uri) as stream:
         stream.write(page.encode())
     return Audit(
         batch_id=batch.batch_id,
         verdict="halt" if reason else "publish",
-        reason=reason or "within its limits",
+        reason=reason or within_limits(causes),
         n_rows=batch.n_rows,
         n_accepted=counts.n_accepted,
         n_quarantined=counts.n_quarantined,
@@ -156,7 +158,7 @@ def _chunks(batch: Batch, store: Store) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(pending)
 
 
-def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]) -> str | None:
+def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally], causes: Causes) -> str | None:
     """Why the batch may not be published; None when it may."""
     limits = config.validation
     reasons = []
@@ -177,7 +179,9 @@ def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]
         for tally in found
         if tally.error or (tally.rule.level == "batch" and not tally.passed)
     ]
-    return "; ".join(reasons[:5]) or None
+    if not reasons:
+        return None
+    return "; ".join([*reasons[:5], *([f"in quarantine: {causes}"] if causes.first else [])])
 
 
 def _n_out_of_range(found: list[Tally]) -> dict[str, int]:

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from perennial.store.causes import QUARANTINE
 from perennial.store.duck import select
 from perennial.validation.casting import MALFORMED, ROW_NUMBER, Field, typed_schema
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
-
-QUARANTINE = pa.schema([("row_number", pa.int64()), ("reason", pa.string()), ("raw", pa.string())])
 
 _REASONS = """
     WITH faults AS (
