@@ -1,5 +1,6 @@
 """What each kind of bad row or batch gets."""
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,28 @@ def test_data_docs_page_and_record_are_kept(wine: ModelConfig, store: Store, hom
     assert from_record(Audit, to_record(verdict)) == verdict
     again = audit(wine, stage(wine, DAY, "predictions", store=store, home=home), store=store)
     assert again == verdict, "the recorded one"
+
+
+def test_logged_markup_is_text_on_the_page(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    markup = "<script>alert('cellar')</script>"
+    rows = rows_of(WINE, 60)
+    for row in rows[:2]:
+        row["cellar"] = markup
+    for row in rows[2:]:
+        row["model_version"] = "7<b id='v'>&amp;"
+    write_lines(folder / "a.jsonl", rows)
+    expectations = [
+        ExtraExpectation(type=kind, level="batch", kwargs={"column": "model_version", **kwargs})
+        for kind, kwargs in (
+            ("ExpectColumnDistinctValuesToBeInSet", {"value_set": ["7", "<i>8</i>"]}),
+            ("ExpectColumnMostCommonValueToBeInSet", {"value_set": ["<u>9</u>"]}),
+            ("ExpectColumnValuesToMatchRegex", {"regex": "^<s>$"}),
+        )
+    ]
+    _, verdict, _ = take(validated(wine, expectations=expectations), home, store)
+    with store.storage.filesystem.open_input_stream(store.storage.path(str(verdict.docs_uri))) as stream:
+        page = stream.read().decode()
+    for tag in ("<script>alert", "<b id", "<i>8", "<u>9", "<s>"):
+        assert tag not in page, page[max(0, page.find(tag) - 300) : page.find(tag) + 100]
+    shown = html.unescape(page)
+    assert markup in shown, "the reader sees what was logged"
