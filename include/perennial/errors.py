@@ -19,6 +19,7 @@ Orchestration maps the two roots to Airflow's retry and fail-now, in one place. 
 what to do next, and is bounded: see :func:`first_of`.
 """
 
+import re
 from collections.abc import Iterable
 
 
@@ -76,6 +77,21 @@ class SignoffError(PermanentError):
 
 class ReleaseError(PermanentError):
     """A promotion or a rollback was refused."""
+
+
+_USER_INFO = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:[^\s'\"]*|[^\s/@:'\"]+)@")
+_SECRET_OPTION = re.compile(r"(?i)([?&][^=&\s]*(?:secret|password|token|key|sig)[^=&\s]*=)[^&\s'\"]+")
+
+
+def redacted(text: str) -> str:
+    """``text`` with the user info of every URI in it, and every option that is called a secret, replaced by ``***``.
+
+    >>> redacted("no file matches s3://KEY:SE/CRET@bucket/logs/*.jsonl?region=eu")
+    'no file matches s3://***@bucket/logs/*.jsonl?region=eu'
+    >>> redacted("https://token@host/a and abfs://host/a?sig=abc but file:///data/a@b and s3://bucket/a@b")
+    'https://***@host/a and abfs://host/a?sig=*** but file:///data/a@b and s3://bucket/a@b'
+    """
+    return _SECRET_OPTION.sub(r"\1***", _USER_INFO.sub("***@", text))
 
 
 def first_of(items: Iterable[object], *, most: int = 5) -> str:

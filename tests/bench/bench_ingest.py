@@ -132,7 +132,7 @@ def bare_ingest(home: Path, url: str, n_rows: int) -> float:
 def bare_expectations(home: Path, n_rows: int) -> float:
     """The same suite by Great Expectations over one pandas frame of all rows."""
     from perennial.validation.expectations import rules
-    from perennial.validation.vendor import gx, whole_dataframe
+    from perennial.validation.gx_imports import gx, whole_dataframe
 
     frame = pa.concat_tables(chunks(n_rows)).to_pandas()
     frame["role"] = "champion"

@@ -1,5 +1,6 @@
 """What each kind of bad row or batch gets."""
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ WINE = "wine_cultivar"
 BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "text where a number is declared": ({"alcohol": "strong"}, "alcohol: 'strong' is no number"),
     "a fraction where a whole number is declared": ({"proline": 700.5}, "proline: '700.5' is no whole number"),
+    "digits in groups": ({"alcohol": "1_2"}, "alcohol: '1_2' is no number"),
+    "a whole number in groups": ({"proline": "1_000"}, "proline: '1_000' is no whole number"),
     "out of range": ({"alcohol": 99.0}, "alcohol: outside [10.0, 16.0]"),
     "null where not nullable": ({"hue": None}, "hue: missing"),
     "NaN where not nullable": ({"hue": float("nan")}, "hue: missing"),
@@ -100,6 +103,38 @@ def test_values_keep_their_meaning_on_the_way(wine: ModelConfig, store: Store, h
     assert row["event_time"].isoformat() == "2024-01-01T04:00:00.123456+00:00"
 
 
+@pytest.mark.parametrize(
+    ("logged", "kept"), [(7.0, "7"), ("7.0", "7"), ("7.00", "7"), (7, "7"), ("7.1", "7.1"), ("v1.0", "v1.0")]
+)
+def test_version_written_as_a_float_is_that_version(
+    logged: object, kept: str, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    write_lines(folder / "a.jsonl", [row | {"model_version": logged} for row in rows_of(WINE)])
+    take(wine, home, store)
+    assert set(published(wine, store)["model_version"]) == {kept}
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_line_with_a_key_twice_is_quarantined(
+    at: int, wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    lines: list[Any] = [json.dumps(row) for row in rows_of(WINE)]
+    lines[at] = lines[at].replace("{", '{"alcohol": 12.5, ', 1)
+    write_lines(folder / "a.jsonl", lines)
+    _, _, account = take(wine, home, store)
+    assert (account.n_published, account.n_quarantined) == (39, 1)
+    line = quarantined(store).iloc[0]
+    assert (line["reason"], line["raw"]) == ("malformed: a key stands twice in one record", lines[at] + "\n")
+
+
+def test_file_whose_every_line_has_a_key_twice_publishes_nothing(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    lines = [json.dumps(row).replace("{", '{"alcohol": 12.5, ', 1) for row in rows_of(WINE)]
+    write_lines(folder / "a.jsonl", lines)
+    assert take(wine, home, store)[2].n_published == 0
+
+
 def test_unseen_category_may_be_allowed(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
     cellar = wine.features["cellar"].model_copy(update={"unseen": "allow"})
     lenient = wine.model_copy(update={"features": {**wine.features, "cellar": cellar}})
@@ -174,6 +209,32 @@ def test_failed_batch_level_expectation_halts(wine: ModelConfig, store: Store, h
     assert "ExpectColumnMeanToBeBetween of alcohol: observed 1" in verdict.reason
 
 
+def test_file_that_repeats_itself_is_judged_on_more_than_every_kth_row(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.validation.audit.SAMPLE_ROWS", 100)
+    rows = [row | {"alcohol": 15.5 if i % 4 else 11.0} for i, row in enumerate(rows_of(WINE, 400))]
+    write_lines(folder / "a.jsonl", rows)
+    config = extra(wine, "ExpectColumnMeanToBeBetween", "batch", column="alcohol", min_value=10, max_value=13)
+    _, verdict, account = take(config, home, store)
+    assert account.status == "halted", "every fourth row has a mean within the bounds, all rows have not"
+    assert "judged on 100 of 400 rows, drawn by the hash of their id" in verdict.reason
+
+
+def test_sample_does_not_depend_on_the_order_of_the_rows(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.validation.audit.SAMPLE_ROWS", 50)
+    config = extra(wine, "ExpectColumnMeanToBeBetween", "batch", column="alcohol", min_value=10, max_value=16)
+    seen = set()
+    for rows in (rows_of(WINE, 200), rows_of(WINE, 200)[::-1]):
+        write_lines(folder / "a.jsonl", rows)
+        _, verdict, _ = take(config, home, store)
+        seen.add(next(one.detail for one in verdict.expectations if one.level == "batch"))
+    (detail,) = {text[: len("observed 13.000")] for text in seen}
+    assert detail.startswith("observed 1")
+
+
 def test_extra_row_level_expectation_quarantines_its_rows(
     wine: ModelConfig, store: Store, home: Path, folder: Path
 ) -> None:
@@ -229,3 +290,28 @@ def test_data_docs_page_and_record_are_kept(wine: ModelConfig, store: Store, hom
     assert from_record(Audit, to_record(verdict)) == verdict
     again = audit(wine, stage(wine, DAY, "predictions", store=store, home=home), store=store)
     assert again == verdict, "the recorded one"
+
+
+def test_logged_markup_is_text_on_the_page(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    markup = "<script>alert('cellar')</script>"
+    rows = rows_of(WINE, 60)
+    for row in rows[:2]:
+        row["cellar"] = markup
+    for row in rows[2:]:
+        row["model_version"] = "7<b id='v'>&amp;"
+    write_lines(folder / "a.jsonl", rows)
+    expectations = [
+        ExtraExpectation(type=kind, level="batch", kwargs={"column": "model_version", **kwargs})
+        for kind, kwargs in (
+            ("ExpectColumnDistinctValuesToBeInSet", {"value_set": ["7", "<i>8</i>"]}),
+            ("ExpectColumnMostCommonValueToBeInSet", {"value_set": ["<u>9</u>"]}),
+            ("ExpectColumnValuesToMatchRegex", {"regex": "^<s>$"}),
+        )
+    ]
+    _, verdict, _ = take(validated(wine, expectations=expectations), home, store)
+    with store.storage.filesystem.open_input_stream(store.storage.path(str(verdict.docs_uri))) as stream:
+        page = stream.read().decode()
+    for tag in ("<script>alert", "<b id", "<i>8", "<u>9", "<s>"):
+        assert tag not in page, page[max(0, page.find(tag) - 300) : page.find(tag) + 100]
+    shown = html.unescape(page)
+    assert markup in shown, "the reader sees what was logged"

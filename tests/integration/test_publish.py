@@ -6,8 +6,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -15,9 +19,14 @@ from sqlalchemy import text
 
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
+from perennial.contracts import Audit, Batch, Window
+from perennial.ingest import publish as publishing
 from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
+from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
+from perennial.store.quarantine import read_quarantine
+from perennial.store.schema import predictions_table
 from perennial.validation.audit import audit
 
 WINE = "wine_cultivar"
@@ -81,6 +90,24 @@ def test_same_id_in_another_role_is_another_prediction(
     rows = rows_of(WINE)
     write_lines(folder / "a.jsonl", [*rows, *(row | {"role": "challenger"} for row in rows)])
     assert counts(take(wine, home, store)[2]) == (80, 0, 0)
+
+
+def test_time_for_duplicates_grows_with_their_number_and_not_with_its_square(wine: ModelConfig) -> None:
+    target = predictions_table(wine)
+
+    def seconds(n_rows: int) -> float:
+        numbers = np.arange(n_rows)
+        nothing = {c.name: pa.nulls(65_536, pa.string()) for c in target.columns if c.name != "batch_seq"}
+        batches = [
+            pa.record_batch({"row_number": pa.array(numbers[i : i + 65_536]), **nothing})
+            for i in range(0, n_rows, 65_536)
+        ]
+        started = time.process_time()
+        assert sum(one.num_rows for one in publishing._new(iter(batches), target, 1, numbers)) == 0
+        return time.process_time() - started
+
+    small, large = (min(seconds(65_536 * n) for _ in range(3)) for n in (4, 32))
+    assert large < 8 * 3 * small, "eight times the rows; a set built for every stretch of them would take 64 times"
 
 
 def label_rows(n_rows: int = 30) -> list[dict[str, object]]:
@@ -309,3 +336,87 @@ def test_unreachable_store_is_transient(wine: ModelConfig, store: Store, home: P
         publish(wine, batch, verdict, store=gone)
     with pytest.raises(StoreUnavailable):
         stage(wine, DAY, "predictions", store=gone, home=home)
+
+
+def test_reasons_of_a_halted_label_delivery_name_the_first_causes(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    for row in rows[:8]:
+        row["labelled_at"] = "2024-01-02T00:00:00Z"
+    for i, row in enumerate(rows[8:12]):
+        row["label"] = f"mer'lot; {i}"
+    write_lines(labels / "a.jsonl", rows)
+    _, verdict, account = take(wine, home, store, "labels")
+    assert account.status == "halted"
+    assert account.reason == verdict.reason
+    assert "in quarantine: labelled_at: lies in the future (8 rows), label: not among" in verdict.reason
+    (halted,) = read_quarantine(wine, store=store, window=DAY, n_examples=1)
+    assert (halted.status, halted.source, halted.n_quarantined) == ("halted", "labels", 12)
+    assert [one.n_rows for one in halted.causes.first] == [8, 4]
+    assert [row.row_number for one in halted.causes.first for row in one.examples] == [0, 8]
+
+
+def test_reasons_of_a_published_delivery_name_the_first_five_causes(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE, 100)
+    faults: list[tuple[str, object]] = [("alcohol", "a lot; of it"), ("ash", "it's none"), ("hue", None)]
+    faults += [("proline", "1.5"), ("event_time", "2024-01-02T00:00:00Z"), ("prediction_id", "x" * 600)]
+    for i, (name, value) in enumerate(faults):
+        rows[i][name] = value
+        rows[10 + i][name] = value if not isinstance(value, str) else f"{value}{i}"
+    rows[20]["alcohol"] = "a lot"
+    write_lines(folder / "a.jsonl", [*rows, rows[50] | {"score": 0.25}, rows[51] | {"cellar": "north", "score": 0.5}])
+    _, _, account = take(validated(wine, max_share_bad=0.5), home, store)
+    words = account.reason.removeprefix("within its limits; in quarantine: ")
+    assert words.startswith("alcohol: is no number (3 rows), ")
+    assert words.endswith(" more causes")
+    assert len(words.split(", ")) == 5
+    (found,) = read_quarantine(wine, store=store, n_examples=2)
+    causes = {one.cause: one for one in found.causes.first}
+    assert causes["score: delivered again with another value"].n_rows == 2
+    assert causes["prediction_id: characters where 1 to 512 are allowed"].n_rows == 2
+    assert causes["event_time: lies outside the window"].n_rows == 1
+    assert found.n_quarantined == account.n_quarantined == 15
+    examples = [row for one in found.causes.first for row in one.examples]
+    assert max(len(row.raw) for row in examples) == 200
+    assert max(len(row.reason) for row in examples) <= 200
+    day = timedelta(days=1)
+    assert read_quarantine(wine, store=store, window=Window(start=DAY.start + day, end=DAY.end + day)) == ()
+
+
+def test_contradictions_that_halt_are_named_with_the_other_causes(
+    wine: ModelConfig, store: Store, home: Path, labels: Path
+) -> None:
+    rows = label_rows()
+    write_lines(labels / "a.jsonl", rows)
+    take(wine, home, store, "labels")
+    changed = [row | {"label": "barbera"} for row in rows]
+    changed[0]["label"] = None
+    write_lines(labels / "a.jsonl", changed)
+    _, _, account = take(wine, home, store, "labels")
+    assert account.status == "halted"
+    assert account.reason.endswith(
+        "in quarantine: label: delivered again with another value (29 rows), label: missing (1 row)"
+    )
+
+
+def test_sweep_deletes_the_files_of_what_was_published_before_and_no_others(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    def files(batch: Batch, verdict: Audit) -> list[str]:
+        return [str(batch.uri), str(verdict.accepted_uri), str(verdict.quarantine_uri)]
+
+    rows = rows_of(WINE)
+    write_lines(folder / "a.jsonl", rows[:39])
+    kept = files(*take(validated(wine, min_rows=40), home, store)[:2])
+    write_lines(folder / "a.jsonl", rows)
+    swept = files(*take(wine, home, store)[:2])
+    now = datetime.now(UTC)
+    assert sweep(wine, store=store, before=now - timedelta(hours=1)) == 0
+    assert all(map(store.storage.exists, swept)), "younger than the limit"
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 3
+    assert not any(map(store.storage.exists, swept))
+    assert all(map(store.storage.exists, kept)), "a halted batch is evidence"
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 0

@@ -1,6 +1,7 @@
 """Every kind of source, and what a delivery that can not be used gets."""
 
 import gzip
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -104,6 +105,21 @@ def test_text_that_does_not_sort_by_time_halts(wine: ModelConfig, store: Store, 
     batch, verdict, account = take(table_model(wine), home, store, table_urls={"SERVED_URL": url})
     assert (verdict.verdict, account.n_published) == ("halt", 0)
     assert "event_time is text, and 3 of its values" in str(batch.problem)
+
+
+def test_table_rows_without_a_time_halt(wine: ModelConfig, store: Store, home: Path, database_url: str) -> None:
+    url = database_url.replace("postgresql:", "postgresql+psycopg2:")
+    fill_table(url, moments=True)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""UPDATE "Served Log" SET event_time = NULL WHERE prediction_id LIKE 'later%'"""))
+    batch, _, account = take(table_model(wine), home, store, table_urls={"SERVED_URL": database_url})
+    assert (account.status, account.n_published) == ("halted", 0)
+    assert "5 rows have no event_time and so belong to no window" in str(batch.problem)
+    with engine.begin() as connection:
+        connection.execute(sa.text("""DELETE FROM "Served Log" WHERE event_time IS NULL"""))
+    engine.dispose()
+    assert take(table_model(wine), home, store, table_urls={"SERVED_URL": database_url})[2].n_published == 40
 
 
 def test_table_problems_are_named(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:
@@ -230,8 +246,77 @@ def test_truncated_packed_file_halts(wine: ModelConfig, store: Store, home: Path
     as_packed_lines(tmp_path)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-100])
-    batch, verdict, account = take(from_files(wine, str(path), "jsonl"), home, store)
-    assert account.status == "halted" or account.n_quarantined == 1, (batch, verdict)
+    assert f"{path}: not readable" in str(halted(from_files(wine, str(path), "jsonl"), store, home).problem)
+
+
+@pytest.mark.parametrize("folder", ["100%", "a%20b", "what?", "x[1]", "a b#c"])
+@pytest.mark.parametrize("form", ["{home}/in/*.jsonl", "file://{home}/in/*.jsonl", "as it is"])
+def test_special_characters_in_paths(folder: str, form: str, wine: ModelConfig, store: Store, tmp_path: Path) -> None:
+    home = tmp_path / folder
+    (home / "in").mkdir(parents=True)
+    write_lines(home / "in" / f"{folder}.jsonl", rows_of(WINE))
+    uri = form if form != "as it is" else f"{home}/in/{folder}.jsonl"
+    batch, _, account = take(from_files(wine, uri, "jsonl"), home, store)
+    assert batch.files == (f"{home}/in/{folder}.jsonl",)
+    assert account.n_published == 40
+
+
+@pytest.mark.parametrize("name", ["a%b", "what?", "x[1]", "a.b", "a:b", "a$1", "line\nbreak", "a'b"])
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "table"])
+def test_special_characters_in_the_names_of_columns(
+    name: str, kind: str, wine: ModelConfig, store: Store, home: Path, tmp_path: Path, database_url: str
+) -> None:
+    config = wine.model_copy(update={"columns": wine.columns.model_copy(update={"id": name})})
+    rows = frame().rename(columns={"prediction_id": name})
+    rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True, format="ISO8601")
+    path = tmp_path / "a.log"
+    if kind == "table":
+        engine = sa.create_engine(database_url.replace("postgresql:", "postgresql+psycopg2:"))
+        with engine.begin() as connection:
+            columns = [sa.Column(c, sa.DateTime(timezone=True) if c == "event_time" else sa.Text) for c in rows]
+            table = sa.Table("Served Log", sa.MetaData(), *columns)
+            table.create(connection)
+            connection.execute(table.insert(), rows.astype(object).map(str).to_dict("records"))
+        engine.dispose()
+        config = table_model(config)
+    else:
+        write = {"jsonl": write_json, "csv": write_csv, "parquet": pd.DataFrame.to_parquet}[kind]
+        write(rows, path)
+        config = from_files(config, str(path), kind)
+    _, verdict, account = take(config, home, store, table_urls={"SERVED_URL": database_url})
+    assert account.n_published == 40, verdict.reason
+
+
+def write_json(rows: pd.DataFrame, path: Path) -> None:
+    rows.to_json(path, orient="records", lines=True, date_format="iso")
+
+
+def write_csv(rows: pd.DataFrame, path: Path) -> None:
+    rows.to_csv(path, index=False)
+
+
+def test_secret_in_a_uri_is_in_no_message(wine: ModelConfig, store: Store, home: Path) -> None:
+    for uri in ("s3://AKIA:hun/ter2@bucket/x", "file://AKIA:hunter2@host/nowhere/*.jsonl", "ftp://AKIA:hunter2@host/x"):
+        with pytest.raises(ConfigError) as caught:
+            stage(from_files(wine, uri, "jsonl"), DAY, "predictions", store=store, home=home)
+        assert "ter2" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+        assert "AKIA" not in str(caught.value)
+    batch = halted(from_files(wine, f"{home}/nothing/at://AKIA:hunter2@bucket/*.jsonl", "jsonl"), store, home)
+    assert "no file matches" in str(batch.problem)
+    assert "hunter2" not in str(to_record(batch))
+
+
+def test_what_is_stored_is_for_its_owner_alone(wine: ModelConfig, store: Store, home: Path) -> None:
+    write_lines(landing(home, WINE) / "a.jsonl", [*rows_of(WINE), "{"])
+    before = os.umask(0o022)
+    try:
+        _, verdict, _ = take(wine, home, store)
+    finally:
+        os.umask(before)
+    quarantine = home / "storage" / str(verdict.quarantine_uri)
+    assert quarantine.stat().st_mode & 0o777 == 0o600
+    for path in (home / "storage", *(home / "storage").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_ragged_csv_rows_are_quarantined(wine: ModelConfig, store: Store, home: Path, tmp_path: Path) -> None:

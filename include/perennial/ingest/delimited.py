@@ -1,5 +1,6 @@
 """CSV: every declared column as text; ragged rows are kept for the quarantine."""
 
+import csv
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +9,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from perennial.errors import first_of
-from perennial.ingest.delivery import MALFORMED, Findings, Unusable, conform
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
+from perennial.ingest.staged import MALFORMED, conform
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -35,8 +37,13 @@ class _Chained:
         self.closed = True
 
 
-def read_csv(stream: Digesting, name: str, declared: tuple[str, ...], findings: Findings) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema; an empty field is null. Raises Unusable when it is no CSV in UTF-8."""
+def read_csv(
+    stream: Digesting, name: str, declared: tuple[str, ...], findings: DeliveryFindings
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one file in the staged schema (all text); an empty field is null, a ragged row is ``_malformed``.
+
+    Raises UnusableDelivery when it is no CSV in UTF-8.
+    """
     head = stream.read(BLOCK_BYTES).removeprefix(_BOM)
     if not head.strip():
         return
@@ -66,18 +73,18 @@ def read_csv(stream: Digesting, name: str, declared: tuple[str, ...], findings: 
             yield from _with_ragged(batch, declared, ragged)
         yield from _with_ragged(None, declared, ragged)
     except pa.ArrowInvalid as error:
-        raise Unusable(f"{name}: not readable as CSV in UTF-8: {error}") from error
+        raise UnusableDelivery(f"{name}: not readable as CSV in UTF-8: {error}") from error
 
 
 def _header(head: bytes, name: str) -> list[str]:
-    line = head.split(b"\n", 1)[0].rstrip(b"\r")
-    try:
-        names: list[str] = pacsv.read_csv(io.BytesIO(line + b"\n")).schema.names
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise Unusable(f"{name}: not readable as CSV in UTF-8: {error}") from error
+    try:  # by Python's own reader: a line break within quotes does not end the header
+        records = csv.reader(io.TextIOWrapper(io.BytesIO(head), encoding="utf-8", newline=""), strict=True)
+        names = next(record for record in records if record)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UnusableDelivery(f"{name}: not readable as CSV in UTF-8: {error}") from error
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:
-        raise Unusable(f"{name}: broken schema: columns {first_of(twice)} stand twice in the header")
+        raise UnusableDelivery(f"{name}: broken schema: columns {first_of(twice)} stand twice in the header")
     return names
 
 

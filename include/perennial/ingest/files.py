@@ -1,33 +1,45 @@
 """Files of one window, wherever ``pyarrow.fs`` finds them."""
 
 import fnmatch
+import glob
 import hashlib
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
+import pyarrow as pa
 from pyarrow import fs
 
 from perennial.config import FileSource, ModelConfig
 from perennial.contracts import Window
-from perennial.errors import ConfigError, StorageUnavailable
+from perennial.errors import ConfigError, redacted
+from perennial.store.filesystems import answering, open_filesystem, opened
 
 BLOCK_BYTES = 4 << 20
+_ESCAPED = re.compile(r"\[([*?[])\]")
+_ENCODED = re.compile(r"((?:%[0-9A-Fa-f]{2})+)")
+_OPTIONS = re.compile(r"\?(?=[A-Za-z_]+=).*$")
+_PACKINGS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One file: its file system and the path in it."""
+class SourceFile:
+    """One file: its file system and the path in it.
+
+    What a machine's own disk refuses to read is broken (OSError); a remote file system that does not answer may do so
+    later (StorageUnavailable), and any OSError that is left then speaks of the file's content.
+    """
 
     filesystem: Any
     path: str
 
-    @property
-    def local(self) -> bool:
-        """True for the machine's own disk: what can not be read there is broken, not away."""
-        return isinstance(self.filesystem, fs.LocalFileSystem)
+    def opened(self, *, seekable: bool = False) -> AbstractContextManager[Any]:
+        """The file's bytes as they are."""
+        return opened(self.filesystem, self.path, seekable=seekable)
 
 
 class Digesting:
@@ -59,62 +71,106 @@ class Digesting:
         self.closed = True
 
 
-def find(config: ModelConfig, source: FileSource, window: Window, home: Path) -> tuple[Place, ...]:
+def find(config: ModelConfig, source: FileSource, window: Window, home: Path) -> tuple[SourceFile, ...]:
     """The files that match the source's URI, sorted by path. Raises StorageUnavailable, ConfigError."""
-    uri = resolved(config, source, window, home)
-    try:
-        filesystem, pattern = fs.FileSystem.from_uri(uri if "://" in uri else Path(uri).absolute().as_uri())
-    except ValueError as error:
-        raise ConfigError(f"{config.model}: sources uri {uri}: {error}") from error
-    try:
-        return tuple(Place(filesystem, path) for path in _matching(filesystem, pattern))
-    except OSError as error:
-        raise StorageUnavailable(f"{config.model}: {uri}: {error}") from error
+    folder = str(home.absolute())
+    filled = _filled(config, source, window, quote(folder) if "://" in source.uri else glob.escape(folder))
+    shown = redacted(resolved(config, source, window, home))
+    with answering(f"{config.model}: {shown}"):
+        filesystem, pattern = _opened(config, filled, shown)
+        return tuple(SourceFile(filesystem, path) for path in _matching(filesystem, pattern))
 
 
 def resolved(config: ModelConfig, source: FileSource, window: Window, home: Path) -> str:
     """The source's URI for one window, wildcards kept. Raises ConfigError for a template that can not be filled."""
+    return _filled(config, source, window, str(home.absolute()))
+
+
+def _filled(config: ModelConfig, source: FileSource, window: Window, home: str) -> str:
     try:
-        return source.uri.format(home=home.absolute(), start=window.start, end=window.end)
+        return source.uri.format(home=home, start=window.start, end=window.end)
     except (KeyError, IndexError, ValueError) as error:
         raise ConfigError(
-            f"{config.model}: sources uri {source.uri!r}: {error!r}; it may hold {{home}}, {{start:%Y-%m-%d}} and "
-            "{end:%Y-%m-%d}"
-        ) from error
+            redacted(
+                f"{config.model}: sources uri {source.uri!r}: {error!r}; it may hold {{home}}, {{start:%Y-%m-%d}} and "
+                "{end:%Y-%m-%d}"
+            )
+        ) from None
+
+
+def _opened(config: ModelConfig, uri: str, shown: str) -> tuple[Any, str]:
+    """The file system of a path or URI, and the pattern of the files in it.
+
+    The path of a URI is taken apart here: pyarrow refuses wildcards in it, and a percent sign that encodes nothing.
+    """
+    if "://" not in uri:
+        return fs.LocalFileSystem(), str(Path(uri).absolute())
+    scheme, _, rest = uri.partition("://")
+    options = _OPTIONS.search(rest)
+    authority, _, path = rest[: options.start() if options else None].partition("/")
+    opening = f"{scheme}://{authority}/{options.group() if options else ''}"
+    filesystem, root = open_filesystem(opening, shown=f"{config.model}: sources uri {shown}")
+    return filesystem, f"{root.rstrip('/')}/{pattern_of(path)}"
+
+
+def pattern_of(path: str) -> str:
+    """The path of a URI as a pattern: what is percent-encoded stands for itself, even a wildcard.
+
+    >>> pattern_of("a%20b/100%/%5B1%5D/*.csv")
+    'a b/100%/[[]1]/*.csv'
+    """
+    parts = _ENCODED.split(path)
+    return "".join(glob.escape(unquote(part)) if i % 2 else part for i, part in enumerate(parts))
 
 
 def _matching(filesystem: Any, pattern: str) -> list[str]:
-    folder, parts = pattern, list[str]()
-    while any(mark in folder for mark in "*?["):
-        folder, _, last = folder.rpartition("/")
-        parts.insert(0, last)
-    if not parts:
+    parts = pattern.split("/")
+    n_fixed = next((i for i, part in enumerate(parts) if _is_wild(part)), len(parts))
+    folder = "/".join(_ESCAPED.sub(r"\1", part) for part in parts[:n_fixed])
+    if n_fixed == len(parts):
         return [folder] if filesystem.get_file_info(folder).type == fs.FileType.File else []
-    selector = fs.FileSelector(folder, recursive=len(parts) > 1, allow_not_found=True)
-    depth = folder.count("/") + len(parts)
+    selector = fs.FileSelector(folder or "/", recursive=len(parts) - n_fixed > 1, allow_not_found=True)
     return sorted(
         entry.path
         for entry in filesystem.get_file_info(selector)
-        if entry.type == fs.FileType.File and entry.path.count("/") == depth and _fits(entry.path, parts)
+        if entry.type == fs.FileType.File and fits(entry.path, parts[n_fixed:], depth=len(parts))
     )
 
 
-def _fits(path: str, parts: list[str]) -> bool:
-    names = path.split("/")[-len(parts) :]
-    return all(fnmatch.fnmatchcase(name, part) for name, part in zip(names, parts, strict=True))
+def _is_wild(part: str) -> bool:
+    return any(mark in _ESCAPED.sub("", part) for mark in "*?[")
+
+
+def fits(path: str, parts: list[str], *, depth: int) -> bool:
+    """True when ``path`` has ``depth`` parts and its last ones match ``parts``; a name always matches itself.
+
+    >>> fits("/logs/x[1]/a.csv", ["x[1]", "*.csv"], depth=4), fits("/logs/x1/a.csv", ["x[1]", "*.csv"], depth=4)
+    (True, True)
+    >>> fits("/logs/deep/x1/a.csv", ["x[1]", "*.csv"], depth=4)
+    False
+    """
+    names = path.split("/")
+    return len(names) == depth and all(
+        name == part or fnmatch.fnmatchcase(name, part) for name, part in zip(names[-len(parts) :], parts, strict=True)
+    )
 
 
 @contextmanager
-def digesting(place: Place) -> Iterator[Digesting]:
+def digesting(file: SourceFile) -> Iterator[Digesting]:
     """The bytes of a file, unpacked when its name ends in .gz, .bz2, .zst or .lz4, and their digest."""
-    with place.filesystem.open_input_stream(place.path, buffer_size=0) as stream:
-        yield Digesting(stream)
+    with file.opened() as stream:
+        packing = _PACKINGS.get(Path(file.path).suffix)
+        if packing is None:
+            yield Digesting(stream)
+            return
+        with pa.CompressedInputStream(stream, packing) as unpacked:
+            yield Digesting(unpacked)
 
 
-def digest_file(place: Place) -> str:
+def digest_file(file: SourceFile) -> str:
     """SHA-256 of a file's bytes; of its name and the error when it can not be read."""
     try:
-        with place.filesystem.open_input_stream(place.path, compression=None) as stream:
+        with file.opened() as stream:
             return Digesting(stream).hexdigest()
     except OSError as error:
-        return hashlib.sha256(f"{place.path} {type(error).__name__}".encode()).hexdigest()
+        return hashlib.sha256(f"{file.path} {type(error).__name__}".encode()).hexdigest()

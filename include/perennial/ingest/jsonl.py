@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.ingest.delivery import MALFORMED, Findings, Unusable, conform
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
+from perennial.ingest.staged import MALFORMED, conform
 
 LONGEST_LINE_BYTES = 64 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -21,15 +22,26 @@ _FIRST_KEYS = "SELECT json_keys(line) FROM lines LIMIT 1"
 _UNIFORM = "SELECT unnest(json_transform(line, $1)), json_keys(line) = $2 AS _uniform FROM lines"
 _KEYS = "SELECT DISTINCT unnest(json_keys(line)) FROM lines"
 _TAKE_APART = "SELECT unnest(json_transform(line, $1)) FROM lines"
-_IS_OBJECT = """
-    SELECT coalesce(json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT', false) AS is_object FROM lines
+_IS_RECORD = """
+    SELECT
+        coalesce(json_type(record) = 'OBJECT', false)
+        AND len(json_keys(record)) = len(list_distinct(json_keys(record))) AS is_record
+    FROM (SELECT CASE WHEN json_valid(line) THEN line END AS record FROM lines)
 """
 
 
 def read_jsonl(
-    stream: Digesting, name: str, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
+    stream: Digesting,
+    name: str,
+    declared: tuple[str, ...],
+    findings: DeliveryFindings,
+    connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema. Raises Unusable for bytes that are not UTF-8 or an endless line."""
+    """The rows of one file in the staged schema (all text); a line that is no JSON object, or has
+    a key twice, is ``_malformed``.
+
+    Raises UnusableDelivery for bytes that are not UTF-8 or an endless line.
+    """
     for block in _whole_lines(stream, name):
         lines = _as_lines(block, name)
         if len(lines):
@@ -51,29 +63,32 @@ def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
         pending.append(block[cut:])
         n_pending += len(block) - cut
         if n_pending > LONGEST_LINE_BYTES:
-            raise Unusable(f"{name}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; is this JSON Lines?")
+            raise UnusableDelivery(f"{name}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; is this JSON Lines?")
     if n_pending:
         yield b"".join(pending)
 
 
 def _as_lines(block: bytes, name: str) -> pa.Array:
-    """The lines of ``block`` that are not blank, as Arrow text over the same bytes. Raises Unusable unless in UTF-8."""
+    """The lines of ``block`` that are not blank, as Arrow text over the same bytes.
+
+    Raises UnusableDelivery for other bytes than UTF-8.
+    """
     ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE) + 1
     offsets = np.concatenate(([0], ends, [] if len(ends) and ends[-1] == len(block) else [len(block)])).astype(np.int32)
     lines = pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(block))
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise Unusable(f"{name}: not UTF-8 ({error}); write the log in UTF-8") from error
+        raise UnusableDelivery(f"{name}: not UTF-8 ({error}); write the log in UTF-8") from error
     if np.diff(offsets).min() <= len("\r\n"):
         lines = lines.filter(pc.invert(pc.is_in(lines, value_set=_BLANK)))
     return lines
 
 
 def _take_apart(
-    lines: pa.Array, declared: tuple[str, ...], findings: Findings, connection: duckdb.DuckDBPyConnection
+    lines: pa.Array, declared: tuple[str, ...], findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.RecordBatch:
-    """One row per line, in order; a line that is no JSON object goes to ``_malformed`` as it is."""
+    """One row per line, in order; a line that is no record goes to ``_malformed`` as it is."""
     structure = json.dumps(dict.fromkeys(declared, "VARCHAR"))
     connection.register("lines", pa.table({"line": lines}))
     rows = _uniform(structure, findings, connection)
@@ -82,11 +97,11 @@ def _take_apart(
     return conform(rows, declared)
 
 
-def _uniform(structure: str, findings: Findings, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
+def _uniform(structure: str, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
     """The rows when every line is an object with the same keys in the same order, as a program writes them, or None."""
     try:
         ((keys,),) = connection.sql(_FIRST_KEYS).fetchall()
-        if not keys:
+        if not keys or len(set(keys)) < len(keys):
             return None
         rows = connection.sql(_UNIFORM, params=[structure, keys]).to_arrow_table()
     except duckdb.Error:  # a malformed line among them
@@ -98,10 +113,10 @@ def _uniform(structure: str, findings: Findings, connection: duckdb.DuckDBPyConn
 
 
 def _line_by_line(
-    lines: pa.Array, structure: str, findings: Findings, connection: duckdb.DuckDBPyConnection
+    lines: pa.Array, structure: str, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.Table:
-    """The rows of lines of any kind: what is no object is set aside before the rest is taken apart."""
-    good = connection.sql(_IS_OBJECT).to_arrow_table().column("is_object").combine_chunks()
+    """The rows of lines of any kind: what is no object, or has a key twice, is set aside before the rest is read."""
+    good = connection.sql(_IS_RECORD).to_arrow_table().column("is_record").combine_chunks()
     connection.register("lines", pa.table({"line": pc.if_else(good, lines, "{}")}))
     rows = connection.sql(_TAKE_APART, params=[structure]).to_arrow_table()
     if pc.any(good).as_py():

@@ -12,14 +12,15 @@ import adbc_driver_manager
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError, LockTimeout
-from perennial.ingest import accounts
-from perennial.store import Store, bulk
+from perennial.ingest import keys
+from perennial.store import Store, bulk, statements
+from perennial.store.causes import Causes, count_causes, within_limits
+from perennial.store.numbered import among, without
 from perennial.store.schema import batches, labels_table, predictions_table, quarantine
 
 _LOCK_TIMEOUT_S = 600
@@ -68,7 +69,7 @@ def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Public
         batches.c.seq, batches.c.status, batches.c.reason, batches.c.n_staged, batches.c.n_published,
         batches.c.n_quarantined, batches.c.n_duplicate,
     ).where(batches.c.batch_id == batch.batch_id)  # fmt: skip
-    accounts.run(cursor, query)
+    statements.run(cursor, query)
     row = cursor.fetchone()
     if row is None:
         raise IntegrityError(f"batch {batch.batch_id} of {config.model} was never staged")
@@ -101,39 +102,49 @@ def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Au
         n_published = _copy(cursor, target, _new(rows(None), target, seq, skipped))
         n_conflicts = len(conflicts) + _compare(cursor, target, rows, again, seq)
     n_quarantined = audit.n_quarantined + n_conflicts
+    causes = count_causes(_quarantined(cursor, seq, audit, store)) if n_conflicts else Causes()
     if batch.n_rows and n_quarantined / batch.n_rows > config.validation.max_share_bad:
         raise _TooManyContradictions(
             f"{n_quarantined} of {batch.n_rows} rows are bad, {n_conflicts} of them contradict other rows: over "
-            f"validation.max_share_bad {config.validation.max_share_bad}"
+            f"validation.max_share_bad {config.validation.max_share_bad}; in quarantine: {causes}"
         )
     if audit.quarantine_uri and audit.n_quarantined:
         _copy(cursor, quarantine, _faulty(store.storage.read_batches(audit.quarantine_uri), seq))
     account = Publication(
         batch_id=batch.batch_id,
         status="published",
-        reason=audit.reason,
+        reason=within_limits(causes) if n_conflicts else audit.reason,
         n_staged=batch.n_rows,
         n_published=n_published,
         n_quarantined=n_quarantined,
         n_duplicate=audit.n_accepted - n_published - n_conflicts,
     )
     _check(account, len(skipped), n_conflicts, config)
-    accounts.run(cursor, _settled(account))
+    statements.run(cursor, _settled(account))
     return account
+
+
+def _quarantined(cursor: Any, seq: int, audit: Audit, store: Store) -> Iterator[pa.RecordBatch]:
+    """The rows that contradict others, which are in PostgreSQL already, and those that the audit quarantined."""
+    columns = (quarantine.c.row_number, quarantine.c.reason, quarantine.c.raw)
+    cursor.execute(bulk.compile_literal(sa.select(*columns).where(quarantine.c.batch_seq == seq)))
+    yield from cursor.fetch_record_batch()
+    if audit.quarantine_uri and audit.n_quarantined:
+        yield from store.storage.read_batches(audit.quarantine_uri)
 
 
 def _keys(
     cursor: Any, target: sa.Table, rows: _Rows, seq: int, *, with_labels: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row numbers that contradict each other within the batch (quarantined here), and those whose key is taken."""
-    names = [*accounts.key_of(target), *(["label"] if with_labels else [])]
-    arriving = accounts.temporary(accounts.ARRIVING, [target.c[name] for name in names])
-    accounts.run(cursor, accounts.create(arriving))
+    names = [*keys.key_of(target), *(["label"] if with_labels else [])]
+    arriving = statements.temporary(keys.ARRIVING, [target.c[name] for name in names])
+    statements.run(cursor, statements.create(arriving))
     _copy(cursor, arriving, rows(["row_number", *names]), temporary=True)
     conflicts = np.array([], dtype=np.int64)
     if with_labels:
         conflicts = _quarantine_conflicts(cursor, arriving, target, rows, seq)
-    accounts.run(cursor, accounts.taken(arriving, target))
+    statements.run(cursor, keys.taken(arriving, target))
     found: npt.NDArray[np.int64] = cursor.fetch_arrow_table().column("row_number").to_numpy()
     return conflicts, np.setdiff1d(found, conflicts)
 
@@ -141,13 +152,13 @@ def _keys(
 def _quarantine_conflicts(
     cursor: Any, arriving: sa.Table, target: sa.Table, rows: _Rows, seq: int
 ) -> npt.NDArray[np.int64]:
-    accounts.run(cursor, accounts.contradicting(arriving, target))
+    statements.run(cursor, keys.contradicting(arriving, target))
     numbers: npt.NDArray[np.int64] = cursor.fetch_arrow_table().column("row_number").to_numpy()
     if len(numbers):
-        table = accounts.temporary(accounts.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
-        accounts.run(cursor, accounts.create(table))
-        _copy(cursor, table, _among(rows(None), numbers), temporary=True)
-        accounts.run(cursor, accounts.quarantine_contradicting(table, target, seq))
+        table = statements.temporary(keys.CONTRADICTING, [c for c in target.columns if c.name != "batch_seq"])
+        statements.run(cursor, statements.create(table))
+        _copy(cursor, table, among(rows(None), numbers), temporary=True)
+        statements.run(cursor, keys.quarantine_contradicting(table, target, seq))
     return numbers
 
 
@@ -155,17 +166,17 @@ def _compare(cursor: Any, target: sa.Table, rows: _Rows, again: npt.NDArray[np.i
     """Quarantine the rows whose key is taken by other content; their number."""
     if not len(again):
         return 0
-    table = accounts.temporary(accounts.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
-    accounts.run(cursor, accounts.create(table))
-    _copy(cursor, table, _among(rows(None), again), temporary=True)
-    accounts.run(cursor, accounts.quarantine_differing(table, target, seq))
+    table = statements.temporary(keys.AGAIN, [c for c in target.columns if c.name != "batch_seq"])
+    statements.run(cursor, statements.create(table))
+    _copy(cursor, table, among(rows(None), again), temporary=True)
+    statements.run(cursor, keys.quarantine_differing(table, target, seq))
     counted = (
         sa.select(sa.func.count())
         .select_from(quarantine)
         .join(table, table.c.row_number == quarantine.c.row_number)
         .where(quarantine.c.batch_seq == seq)
     )
-    return int(accounts.scalar(cursor, counted))
+    return int(statements.scalar(cursor, counted))
 
 
 def _copy(cursor: Any, table: sa.Table, batches_: Iterator[pa.RecordBatch], *, temporary: bool = False) -> int:
@@ -188,20 +199,11 @@ def _copy(cursor: Any, table: sa.Table, batches_: Iterator[pa.RecordBatch], *, t
 def _new(
     rows: Iterator[pa.RecordBatch], target: sa.Table, seq: int, skipped: npt.NDArray[np.int64]
 ) -> Iterator[pa.RecordBatch]:
-    for one in rows:
-        fresh = one
-        if len(skipped):
-            fresh = one.filter(pc.invert(pc.is_in(one.column("row_number"), value_set=pa.array(skipped))))
-        fresh = fresh.drop_columns(["row_number"])
-        yield fresh.append_column("batch_seq", pa.repeat(seq, fresh.num_rows).cast(pa.int64())).select(
+    for one in without(rows, skipped):
+        kept = one.drop_columns(["row_number"])
+        yield kept.append_column("batch_seq", pa.repeat(seq, kept.num_rows).cast(pa.int64())).select(
             target.columns.keys()
         )
-
-
-def _among(rows: Iterator[pa.RecordBatch], numbers: npt.NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    wanted = pa.array(numbers)
-    for one in rows:
-        yield one.filter(pc.is_in(one.column("row_number"), value_set=wanted))
 
 
 def _faulty(rows: Iterator[pa.RecordBatch], seq: int) -> Iterator[pa.RecordBatch]:

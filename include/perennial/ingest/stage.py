@@ -15,14 +15,16 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
-from perennial.errors import StorageUnavailable, first_of
+from perennial.errors import first_of, redacted
 from perennial.ingest.columnar import read_parquet
 from perennial.ingest.delimited import read_csv
-from perennial.ingest.delivery import Findings, Unusable, declared_columns, session, staged_schema
-from perennial.ingest.files import Place, digest_file, digesting, find, resolved
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns
+from perennial.ingest.files import SourceFile, digest_file, digesting, find, resolved
 from perennial.ingest.jsonl import read_jsonl
+from perennial.ingest.staged import staged_schema
 from perennial.ingest.tables import Remote, read_table
 from perennial.store import Store
+from perennial.store.duck import session
 from perennial.store.schema import batches
 
 _NO_URLS: Mapping[str, str] = MappingProxyType({})
@@ -46,21 +48,21 @@ def stage(
     """
     origin = config.sources.predictions if source == "predictions" else config.sources.labels
     declared = declared_columns(config, source)
-    places = find(config, origin, window, home) if isinstance(origin, FileSource) else ()
-    findings = Findings()
+    files = find(config, origin, window, home) if isinstance(origin, FileSource) else ()
+    findings = DeliveryFindings()
     incoming = f"staging/{config.model}/{source}/{window.key}.{uuid4().hex}.incoming"
     n_rows, problem = 0, None
     with closing(session()) as connection:
         if isinstance(origin, FileSource):
-            rows = _read_files(places, origin, declared, findings, connection)
+            rows = _read_files(files, origin, declared, findings, connection)
         else:
             there = Remote(store=store, urls=table_urls, connection=connection)
             rows = read_table(config, origin, window, declared, findings, there=there)
         try:
             n_rows = _write(rows, incoming, declared, store)
-        except Unusable as error:
+        except UnusableDelivery as error:
             problem = str(error)
-            findings.digests = [digest_file(place) for place in places]
+            findings.digests = [digest_file(file) for file in files]
     digest = hashlib.sha256("".join(sorted(findings.digests)).encode()).hexdigest()
     batch_id = digest_of(config.model, source, window.key, digest)
     missing, extra = findings.difference(declared)
@@ -72,7 +74,7 @@ def stage(
         digest=digest,
         n_rows=n_rows,
         uri=f"staging/{config.model}/{source}/{batch_id}.parquet" if problem is None else None,
-        files=tuple(place.path for place in places),
+        files=tuple(file.path for file in files),
         missing_columns=missing,
         extra_columns=extra,
         problem=problem,
@@ -81,33 +83,31 @@ def stage(
 
 
 def _read_files(
-    places: tuple[Place, ...],
+    files: tuple[SourceFile, ...],
     source: FileSource,
     declared: tuple[str, ...],
-    findings: Findings,
+    findings: DeliveryFindings,
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
-    for place in places:
+    for file in files:
         try:
             if source.format == "parquet":
-                yield from read_parquet(place, declared, findings, connection)
-                findings.digests.append(digest_file(place))
+                yield from read_parquet(file, declared, findings, connection)
+                findings.digests.append(digest_file(file))
                 continue
-            with digesting(place) as stream:
+            with digesting(file) as stream:
                 if source.format == "csv":
-                    yield from read_csv(stream, place.path, declared, findings)
+                    yield from read_csv(stream, file.path, declared, findings)
                 else:
-                    yield from read_jsonl(stream, place.path, declared, findings, connection)
+                    yield from read_jsonl(stream, file.path, declared, findings, connection)
                 findings.digests.append(stream.hexdigest())
         except OSError as error:
-            if place.local:
-                raise Unusable(f"{place.path}: not readable: {error}") from error
-            raise StorageUnavailable(f"{place.path}: {error}") from error
+            raise UnusableDelivery(f"{file.path}: not readable: {error}") from error
 
 
 def _write(rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store) -> int:
     n_rows = 0
-    with store.storage.write_parquet(incoming, staged_schema(declared), passing=True) as writer:
+    with store.storage.write_parquet(incoming, staged_schema(declared), passing=True, draft=True) as writer:
         for batch in rows:
             writer.write_batch(batch)
             n_rows += batch.num_rows
@@ -128,7 +128,7 @@ def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch
         return f"empty delivery: table {origin.table} holds no rows of the window"
     if batch.files:
         return f"empty delivery: no rows in {first_of(batch.files)}"
-    looked = resolved(config, origin, batch.window, home)
+    looked = redacted(resolved(config, origin, batch.window, home))
     return f"nothing delivered: no file matches {looked}; an empty delivery is a file without rows"
 
 
@@ -136,17 +136,17 @@ def _record(batch: Batch, incoming: str, store: Store) -> Batch:
     """Write or renew the batch's row; a published batch stays as it was recorded."""
     table = batches
     record = to_record(batch)
-    fresh = {"status": "staged", "reason": "", "n_staged": batch.n_rows, "staged": record}
+    staged = {"status": "staged", "reason": "", "n_staged": batch.n_rows, "staged": record}
     statement = upsert(table).values(
         batch_id=batch.batch_id,
         model=batch.model,
         source=batch.source,
         window_start=batch.window.start,
         window_end=batch.window.end,
-        **fresh,
+        **staged,
     )
     statement = statement.on_conflict_do_update(
-        index_elements=["batch_id"], set_=fresh, where=table.c.status != "published"
+        index_elements=["batch_id"], set_=staged, where=table.c.status != "published"
     )
     published = sa.select(table.c.staged).where(table.c.batch_id == batch.batch_id, table.c.status == "published")
     with store.begin() as connection:

@@ -16,7 +16,8 @@ from sqlalchemy.engine import make_url
 from perennial.config import ModelConfig, TableSource
 from perennial.contracts import Window
 from perennial.errors import ConfigError, StoreUnavailable, first_of
-from perennial.ingest.delivery import Findings, Unusable, as_text
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
+from perennial.ingest.staged import as_text
 from perennial.store import Store, bulk
 from perennial.store.engine import unavailable
 
@@ -62,15 +63,15 @@ def read_table(
     source: TableSource,
     window: Window,
     declared: tuple[str, ...],
-    findings: Findings,
+    findings: DeliveryFindings,
     *,
     there: Remote,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of the half-open window on ``time_column``, ordered by id, as text.
 
     The digest is that of the rows written as CSV, so that it does not depend on how they were cut into batches.
-    Raises ConfigError when the URL is not given, StoreUnavailable when its server is away, Unusable when the table is
-    not there.
+    Raises ConfigError when the URL is not given, StoreUnavailable when its server is away, UnusableDelivery when the
+    table is not there.
     """
     if source.url_env not in there.urls:
         raise ConfigError(f"{config.model}: source table {source.table}: set {source.url_env} to its SQLAlchemy URL")
@@ -81,6 +82,7 @@ def read_table(
     try:
         with unavailable(url.host or str(url.database), url.port):
             table = _reflect(engine, source)
+            _refuse_timeless(engine, table.c[source.time_column], source)
             _refuse_unsortable(engine, table.c[source.time_column], source)
             findings.saw(table.columns.keys())
             query = _window_query(table, source, window, declared)
@@ -110,24 +112,37 @@ def _reflect(engine: sa.Engine, source: TableSource) -> sa.Table:
     try:
         table = sa.Table(source.table, sa.MetaData(), schema=source.schema_name, autoload_with=engine)
     except sa.exc.NoSuchTableError as error:
-        raise Unusable(f"no table {source.table} in the database of {source.url_env}") from error
+        raise UnusableDelivery(f"no table {source.table} in the database of {source.url_env}") from error
     if source.time_column not in table.columns:
-        raise Unusable(
+        raise UnusableDelivery(
             f"broken schema: table {source.table} has no time_column {source.time_column}; "
             f"it has {first_of(table.columns.keys(), most=20)}"
         )
     return table
 
 
+def _refuse_timeless(engine: sa.Engine, time: sa.Column[Any], source: TableSource) -> None:
+    """A row without a time is in no window and would never be staged. Raises UnusableDelivery when there is one."""
+    if not time.nullable:
+        return
+    with engine.connect() as connection:
+        n_timeless = connection.scalar(sa.select(sa.func.count()).where(time.is_(None)))
+    if n_timeless:
+        raise UnusableDelivery(
+            f"table {source.table}: {n_timeless} rows have no {source.time_column} and so belong to no window; give "
+            f"them one, or name a view that leaves them out (WHERE {source.time_column} IS NOT NULL)"
+        )
+
+
 def _refuse_unsortable(engine: sa.Engine, time: sa.Column[Any], source: TableSource) -> None:
-    """Text sorts by its letters: only one way of writing moments sorts by time. Raises Unusable for any other."""
+    """Text sorts by its letters: only one way of writing moments sorts by time. Raises UnusableDelivery for others."""
     if not isinstance(time.type, sa.String):
         return
     sortable = sa.and_(time.like("____-__-__T__:__:__%"), sa.or_(time.like("%+00:00"), time.like("%Z")))
     with engine.connect() as connection:
         n_bad = connection.scalar(sa.select(sa.func.count()).where(time.is_not(None), sa.not_(sortable)))
     if n_bad:
-        raise Unusable(
+        raise UnusableDelivery(
             f"table {source.table}: {source.time_column} is text, and {n_bad} of its values are not written like "
             "2024-01-01T00:00:00+00:00, so that they do not sort by time; give a view with a timestamp column"
         )
@@ -166,11 +181,13 @@ def _through_cursor(engine: sa.Engine, query: sa.Select[Any]) -> Iterator[pa.Rec
         result = connection.execute(query)
         names = list(result.keys())
         for rows in result.partitions():
-            columns = [pa.array([_text(value) for value in column], pa.string()) for column in zip(*rows, strict=True)]
+            columns = [
+                pa.array([_as_delivered(value) for value in column], pa.string()) for column in zip(*rows, strict=True)
+            ]
             yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def _text(value: object) -> str | None:
+def _as_delivered(value: object) -> str | None:
     """A database value as text. The driver has made a Python object of every value already."""
     if value is None or isinstance(value, str):
         return value

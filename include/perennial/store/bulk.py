@@ -38,7 +38,8 @@ def compile_literal(query: Select[Any]) -> str:
     ADBC streams a result through COPY only for a statement without bind parameters; with them it would hold the whole
     result in memory. Values are typed datetimes, numbers and versions of ours, never text from a request.
     """
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    # named parameters, of which none are left: those of psycopg2 would double every percent sign in a name
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
     return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 

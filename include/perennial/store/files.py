@@ -3,9 +3,11 @@
 Paths in records are relative to the storage's root, so that a root can move. Files appear whole or not at all.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from perennial.errors import StorageUnavailable
+from perennial.errors import StorageUnavailable, redacted
+from perennial.store.filesystems import open_filesystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,11 @@ class Storage:
 
     @classmethod
     def open(cls, uri: str) -> "Storage":
-        """The storage at ``uri`` (``file:///...``, ``s3://...``); a local root is made when missing."""
-        filesystem, root = fs.FileSystem.from_uri(uri)
+        """The storage at ``uri`` (``file:///...``, ``s3://...``); a local root is made when missing.
+
+        Raises ConfigError for no such URI, StorageUnavailable when its file system does not answer.
+        """
+        filesystem, root = open_filesystem(uri, shown=f"storage {redacted(uri)}")
         return cls(filesystem, root.rstrip("/"))
 
     def path(self, relative: str) -> str:
@@ -39,15 +45,20 @@ class Storage:
         return found
 
     @contextmanager
-    def write(self, relative: str) -> Iterator[Any]:
-        """A binary stream to a file that appears under its name only when the block ends well."""
+    def write(self, relative: str, *, draft: bool = False) -> Iterator[Any]:
+        """A binary stream to a file that appears under its name only when the block ends well.
+
+        A ``draft`` is written under its own name at once, for callers that move it to the one that is read: an object
+        store moves by copying. Either is gone when the block fails.
+        """
         final = self.path(relative)
-        part = f"{final}.{uuid4().hex}.part"
+        part = final if draft else f"{final}.{uuid4().hex}.part"
         try:
-            self.filesystem.create_dir(final.rpartition("/")[0], recursive=True)
+            self._prepare(part)
             with self.filesystem.open_output_stream(part) as stream:
                 yield stream
-            self.filesystem.move(part, final)
+            if not draft:
+                self.filesystem.move(part, final)
         except BaseException as error:
             if self.filesystem.get_file_info(part).type == fs.FileType.File:
                 self.filesystem.delete_file(part)
@@ -55,9 +66,22 @@ class Storage:
                 raise StorageUnavailable(f"storage {final}: {error}") from error
             raise
 
+    def _prepare(self, path: str) -> None:
+        """Make the folders of a file; on a local disk 0700 and the file 0600, for logged rows are nobody else's."""
+        if not isinstance(self.filesystem, fs.LocalFileSystem):
+            self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+            return
+        file = Path(path)
+        for folder in reversed([parent for parent in file.parents if not parent.exists()]):
+            with suppress(FileExistsError):  # another process made it meanwhile
+                folder.mkdir(mode=0o700)
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
     @contextmanager
-    def write_parquet(self, relative: str, schema: pa.Schema, *, passing: bool = False) -> Iterator[pq.ParquetWriter]:
-        """A Parquet writer to a file that appears only when the block ends well.
+    def write_parquet(
+        self, relative: str, schema: pa.Schema, *, passing: bool = False, draft: bool = False
+    ) -> Iterator[pq.ParquetWriter]:
+        """A Parquet writer to a file that appears only when the block ends well, unless it is a ``draft``.
 
         Zstandard for what is kept; ``passing`` is for rows that are read once and soon: LZ4 and no dictionaries, three
         times as fast to write and twice as fast to read.
@@ -65,7 +89,7 @@ class Storage:
         packing: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
         if passing:
             packing = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
-        with self.write(relative) as stream, pq.ParquetWriter(stream, schema, **packing) as writer:
+        with self.write(relative, draft=draft) as stream, pq.ParquetWriter(stream, schema, **packing) as writer:
             yield writer
 
     def read_batches(self, relative: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

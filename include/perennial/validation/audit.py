@@ -11,13 +11,15 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.store import Store
+from perennial.store.causes import QUARANTINE, Causes, count_causes, within_limits
+from perennial.store.duck import session
 from perennial.store.schema import batches
-from perennial.validation.casting import ROW_NUMBER, cast_query, fields, typed_schema
-from perennial.validation.duck import session
+from perennial.validation.casting import cast_query, fields, typed_schema
 from perennial.validation.expectations import rules
-from perennial.validation.judging import Tally, judge, tallies
+from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
-from perennial.validation.sorting import QUARANTINE, Sorter
+from perennial.validation.sample import Sample
+from perennial.validation.sorting import Sorter
 
 CHUNK_ROWS = 131_072
 SAMPLE_ROWS = 100_000
@@ -34,9 +36,9 @@ def audit(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
     """Cast, judge and split the staged rows; write ``accepted`` and ``quarantine`` beside them, and the Data Docs page.
 
     Row-level failures send the row to quarantine. The batch halts on its ``problem``, its number of rows, its share of
-    bad rows, a failed batch-level expectation (judged on every k-th accepted row, ``SAMPLE_ROWS`` at most), and on any
-    expectation that could not be judged. A batch that was published keeps the audit it was published with. Raises
-    ConfigError for an extra expectation that can not be built.
+    bad rows, a failed batch-level expectation (judged on all accepted rows, or on ``SAMPLE_ROWS`` of them drawn by the
+    hash of their id), and on any expectation that could not be judged. A batch that was published keeps the audit it
+    was published with. Raises ConfigError for an extra expectation that can not be built.
     """
     published = sa.select(batches.c.audit).where(batches.c.batch_id == batch.batch_id, batches.c.status == "published")
     with store.begin() as connection:
@@ -84,25 +86,25 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
     with closing(session()) as connection:
         sorter = Sorter(
             columns=columns,
-            query=cast_query(columns, batch, binary_label=config.task == "binary"),
+            query=cast_query(columns, batch.window, binary_label=config.task == "binary"),
             rules=[rule for rule in suite if rule.level == "row"],
             found=found,
             connection=connection,
         )
-        sample: list[pa.Table] = []
+        whole = [rule for rule in suite if rule.level == "batch"]
+        sample = Sample(SAMPLE_ROWS, connection) if whole else None
         counts = _sort_all(batch, sorter, sample, (accepted_uri, quarantine_uri), store=store)
-    whole = [rule for rule in suite if rule.level == "batch"]
-    if whole and counts.n_accepted:
-        for _ in judge(pa.concat_tables(sample).to_pandas(), whole, found):
-            pass
-    reason = _halt(config, batch, counts, list(found.values()))
+    if sample is not None and counts.n_accepted:
+        judge_batch(sample, whole, found)
+    causes = count_causes(store.storage.read_batches(quarantine_uri)) if counts.n_quarantined else Causes()
+    reason = _halt(config, batch, counts, list(found.values()), causes)
     page = render(batch, list(found.values()), passed=reason is None)
     with store.storage.write(docs_uri) as stream:
         stream.write(page.encode())
     return Audit(
         batch_id=batch.batch_id,
         verdict="halt" if reason else "publish",
-        reason=reason or "within its limits",
+        reason=reason or within_limits(causes),
         n_rows=batch.n_rows,
         n_accepted=counts.n_accepted,
         n_quarantined=counts.n_quarantined,
@@ -116,10 +118,9 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
     )
 
 
-def _sort_all(batch: Batch, sorter: Sorter, sample: list[pa.Table], uris: tuple[str, str], *, store: Store) -> _Counts:
-    """Write accepted and quarantined rows chunk by chunk; every k-th accepted row joins ``sample``."""
+def _sort_all(batch: Batch, sorter: Sorter, sample: Sample | None, uris: tuple[str, str], *, store: Store) -> _Counts:
+    """Write accepted and quarantined rows chunk by chunk, and show ``sample`` every accepted row."""
     accepted_uri, quarantine_uri = uris
-    step = -(-batch.n_rows // SAMPLE_ROWS)
     n_rows = n_accepted = n_quarantined = 0
     with ExitStack() as files:
         accepted = files.enter_context(
@@ -134,18 +135,14 @@ def _sort_all(batch: Batch, sorter: Sorter, sample: list[pa.Table], uris: tuple[
             accepted.write_table(outcome.accepted)
             if outcome.quarantined.num_rows:
                 quarantine.write_table(outcome.quarantined)
-            sample.append(_every(outcome.accepted, step))
+            if sample is not None:
+                sample.add(outcome.accepted)
     if n_rows != batch.n_rows or n_accepted + n_quarantined != n_rows:
         raise IntegrityError(
             f"batch {batch.batch_id} of {batch.model}: staged {batch.n_rows}, read {n_rows}, "
             f"accepted {n_accepted}, quarantined {n_quarantined}: rows were lost or made"
         )
     return _Counts(n_accepted, n_quarantined, dict(sorter.n_type_errors))
-
-
-def _every(rows: pa.Table, step: int) -> pa.Table:
-    numbers = rows.column(ROW_NUMBER).to_numpy()
-    return rows if step == 1 else rows.filter(pa.array(numbers % step == 0))
 
 
 def _chunks(batch: Batch, store: Store) -> Iterator[pa.Table]:
@@ -161,7 +158,7 @@ def _chunks(batch: Batch, store: Store) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(pending)
 
 
-def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]) -> str | None:
+def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally], causes: Causes) -> str | None:
     """Why the batch may not be published; None when it may."""
     limits = config.validation
     reasons = []
@@ -177,11 +174,14 @@ def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]
         )
     elif not counts.n_accepted:
         reasons.append("no row is fit to be published")
-    for tally in found:
-        if tally.error or (tally.rule.level == "batch" and not tally.passed):
-            words = tally.verdict().detail or f"{tally.n_unexpected} unexpected values"
-            reasons.append(f"{tally.rule.name} of {tally.rule.column or 'the batch'}: {words}")
-    return "; ".join(reasons[:5]) or None
+    reasons += [
+        f"{tally.rule.name} of {tally.rule.column or 'the batch'}: {tally.verdict().detail}"
+        for tally in found
+        if tally.error or (tally.rule.level == "batch" and not tally.passed)
+    ]
+    if not reasons:
+        return None
+    return "; ".join([*reasons[:5], *([f"in quarantine: {causes}"] if causes.first else [])])
 
 
 def _n_out_of_range(found: list[Tally]) -> dict[str, int]:

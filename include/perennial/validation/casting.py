@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from perennial.config import ModelConfig
-from perennial.contracts import Batch, SourceKind, Window
+from perennial.contracts import SourceKind, Window
 
 Kind = Literal["key", "text", "float", "int", "bool", "moment"]
 MALFORMED = "_malformed"
@@ -49,7 +49,13 @@ class Cast:
 
 
 def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
-    """The columns of the model's published table, in its order, without ``batch_seq``."""
+    """The columns of the model's published table, in its order, without ``batch_seq``.
+
+    >>> from perennial.config import load_model
+    >>> from perennial.settings import ROOT
+    >>> [column.name for column in fields(load_model(ROOT / "tests/models/wine_cultivar"), "labels")]
+    ['prediction_id', 'label', 'labelled_at']
+    """
     delivered = config.delivered(source)
     if source == "labels":
         label: Kind = "text" if config.task == "multiclass" else "float"
@@ -76,21 +82,36 @@ def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
 
 
 def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
-    """``row_number`` and the typed columns: the schema of the accepted rows."""
+    """``row_number`` and the typed columns: the schema of the accepted rows.
+
+    >>> schema = typed_schema((Field("hue", "hue", "float"), Field("event_time", "at", "moment")))
+    >>> [(column.name, str(column.type)) for column in schema]
+    [('row_number', 'int64'), ('hue', 'double'), ('event_time', 'timestamp[us, tz=UTC]')]
+    """
     return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, _ARROW[c.kind]) for c in columns)])
 
 
-def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) -> sa.Select[Any]:
-    """Over a table ``chunk``: the typed columns, ``_faults`` (null for a good row), and the names of the columns
-    with a type fault (``_mistyped``) and with another one (``_otherwise``)."""
+def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
+    """Over a table ``chunk`` (``row_number`` and the staged text columns): ``row_number``, the typed columns, and three
+    texts: ``_faults`` (null for a good row), and the names of the columns with a type fault (``_mistyped``) and with
+    another one (``_otherwise``).
+
+    >>> from datetime import UTC, datetime
+    >>> from perennial.store.duck import select, session
+    >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
+    >>> chunk = pa.table({"row_number": [0, 1], "hue": ["1.5", "red"], "_malformed": pa.nulls(2, pa.string())})
+    >>> rows = select(session(), cast_query((Field("hue", "hue", "float"),), day, binary_label=False), chunk=chunk)
+    >>> rows.select(["hue", "_faults"]).to_pylist()
+    [{'hue': 1.5, '_faults': None}, {'hue': None, '_faults': "hue: 'red' is no number"}]
+    """
     delivered = {column.delivered for column in columns if column.delivered is not None}
     chunk = sa.table("chunk", sa.column(ROW_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
     casts = {
-        column.name: _cast(column, chunk, batch.window, binary_label=binary_label and column.name == "label")
+        column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")
         for column in columns
     }
     well_formed = chunk.c[MALFORMED].is_(None)
-    malformed = sa.case((~well_formed, sa.literal("malformed: not a complete record of this format")))
+    malformed = sa.case((~well_formed, _why_malformed(chunk.c[MALFORMED])))
     faults = [fault for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
     mistyped = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
     otherwise = [sa.case((cast.other_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
@@ -100,6 +121,18 @@ def cast_query(columns: tuple[Field, ...], batch: Batch, *, binary_label: bool) 
         sa.func.nullif(sa.func.concat_ws("; ", malformed, *faults), "").label("_faults"),
         sa.func.concat_ws(",", *mistyped).label("_mistyped"),
         sa.func.concat_ws(",", *otherwise).label("_otherwise"),
+    )
+
+
+def _why_malformed(line: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    record = sa.case((sa.func.json_valid(line), line))
+    keys = sa.func.json_keys(record)
+    return sa.case(
+        (
+            sa.func.len(keys) > sa.func.len(sa.func.list_distinct(keys)),
+            sa.literal("malformed: a key stands twice in one record"),
+        ),
+        else_=sa.literal("malformed: not a complete record of this format"),
     )
 
 
@@ -116,8 +149,8 @@ def _cast(column: Field, chunk: sa.TableClause, window: Window, *, binary_label:
         value = _truth(text)
         return Cast(value, _type_fault(column.name, text, value.is_(None), "is neither true nor false"), nothing)
     if column.kind == "moment":
-        return _moment(column.name, text, window)
-    return _text(column, text)
+        return _timestamp(column.name, text, window)
+    return _free_text(column, text)
 
 
 def _type_fault(
@@ -134,7 +167,7 @@ def _truth(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 
 
 def _number(name: str, text: sa.ColumnElement[Any], *, binary_label: bool) -> Cast:
-    value: sa.ColumnElement[Any] = sa.try_cast(text, sa.Double)
+    value: sa.ColumnElement[Any] = sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
     if binary_label:  # serving systems write a binary truth as a number or as a boolean
         value = sa.func.coalesce(value, sa.try_cast(sa.cast(_truth(text), sa.Integer), sa.Double))
     finite = sa.case((sa.func.isfinite(value), value))
@@ -142,8 +175,13 @@ def _number(name: str, text: sa.ColumnElement[Any], *, binary_label: bool) -> Ca
     return Cast(finite, _type_fault(name, text, value.is_(None), "is no number"), infinite)
 
 
+def _plain_digits(text: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """DuckDB takes 1_000 for a thousand, as Python does; a log that holds it holds no number."""
+    return sa.not_(sa.func.contains(text, "_"))
+
+
 def _whole_number(name: str, text: sa.ColumnElement[Any]) -> Cast:
-    number = sa.try_cast(text, sa.Double)
+    number = sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
     whole = sa.case((sa.func.trunc(number) == number, sa.try_cast(text, sa.BigInteger)))
     infinite = sa.func.coalesce(sa.func.isinf(number), sa.false())
     missing = sa.func.coalesce(sa.func.isnan(number), sa.false())
@@ -155,7 +193,7 @@ def _whole_number(name: str, text: sa.ColumnElement[Any]) -> Cast:
     )
 
 
-def _moment(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
+def _timestamp(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
     moment = sa.try_cast(text, sa.DateTime(timezone=True))
     zoned = sa.func.regexp_matches(text, _ZONED)
     value = sa.case((zoned, moment))
@@ -171,8 +209,11 @@ def _moment(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
     return Cast(value, sa.func.coalesce(unreadable, zoneless), _type_fault(name, text, outside, words))
 
 
-def _text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
+def _free_text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
     value = sa.func.coalesce(text, "champion") if column.name == "role" else text
+    if column.name == "model_version":  # a program that keeps versions as floats writes 7.0 and means 7
+        whole = sa.func.regexp_replace(text, r"^(\d+)\.0+$", r"\1")
+        value = sa.case((sa.func.contains(text, "."), whole), else_=text)
     nul = sa.func.coalesce(sa.func.contains(text, sa.func.chr(0)), sa.false())
     fault: sa.ColumnElement[Any] = sa.case((nul, sa.literal(f"{column.name}: holds a NUL character")))
     if column.kind == "key":

@@ -9,7 +9,7 @@ from perennial.config import ExtraExpectation, ModelConfig
 from perennial.contracts import SourceKind
 from perennial.errors import ConfigError, first_of
 from perennial.validation.casting import Field, fields
-from perennial.validation.vendor import PAIR_OR_MULTI, BatchExpectation, ColumnMapExpectation, gxe
+from perennial.validation.gx_imports import PAIR_OR_MULTI, BatchExpectation, ColumnMapExpectation, gxe
 
 _WHOLE_BATCH_ONLY = re.compile(r"ToBeUnique$|Increasing|Decreasing|^ExpectTable|^UnexpectedRows")
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
@@ -39,7 +39,13 @@ class Rule:
 
 
 def rules(config: ModelConfig, source: SourceKind) -> tuple[Rule, ...]:
-    """Every rule of the source. Raises ConfigError for an extra expectation that Great Expectations can not build."""
+    """Every rule of the source. Raises ConfigError for an extra expectation that Great Expectations can not build.
+
+    >>> from perennial.config import load_model
+    >>> from perennial.settings import ROOT
+    >>> [rule.fault for rule in rules(load_model(ROOT / "tests/models/wine_cultivar"), "labels")][:2]
+    ['prediction_id: missing', 'label: missing']
+    """
     found: list[Rule] = []
     for column in fields(config, source):
         if column.delivered is not None or not column.nullable:

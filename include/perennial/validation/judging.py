@@ -14,7 +14,8 @@ import pandas as pd
 
 from perennial.contracts import ExpectationVerdict
 from perennial.validation.expectations import Rule
-from perennial.validation.vendor import gx, whole_dataframe
+from perennial.validation.gx_imports import gx, whole_dataframe
+from perennial.validation.sample import Sample
 
 _SHOWN_VALUES = 10
 
@@ -31,6 +32,8 @@ class Tally:
     error: str = ""
     success: bool = True
     observed: dict[str, Any] = field(default_factory=dict)
+    drawn_of: int | None = None
+    """The number of rows that the judged ones were drawn from; None when all were judged."""
 
     @property
     def n_evaluated(self) -> int:
@@ -47,8 +50,11 @@ class Tally:
         detail = self.error
         if not detail and self.n_evaluated == 0:
             detail = "no value to judge: every value is null" if self.n_rows else "no row to judge"
-        elif not detail and self.rule.level == "batch" and self.observed:
-            detail = f"observed {self.observed.get('observed_value')}"
+        elif not detail and self.rule.level == "batch":
+            found = f"observed {self.observed.get('observed_value')}" if self.observed else ""
+            detail = found or f"{self.n_unexpected} unexpected values"
+        if self.drawn_of is not None:
+            detail += f", judged on {self.n_rows:,} of {self.drawn_of:,} rows, drawn by the hash of their id"
         return ExpectationVerdict(
             expectation=self.rule.name,
             column=self.rule.column,
@@ -61,14 +67,22 @@ class Tally:
 
 
 def tallies(rules: tuple[Rule, ...]) -> dict[int, Tally]:
-    """An empty tally for every rule, by its key."""
+    """An empty tally for every rule, by its key. Nothing judged is no pass.
+
+    >>> one = Rule(key=3, name="ExpectColumnMeanToBeBetween", kwargs={}, level="batch", fault="", columns=("hue",))
+    >>> {key: (tally.passed, tally.verdict().detail) for key, tally in tallies((one,)).items()}
+    {3: (False, 'no row to judge')}
+    """
     return {rule.key: Tally(rule) for rule in rules}
 
 
 def judge(
     frame: pd.DataFrame, rules: list[Rule], found: dict[int, Tally]
 ) -> Iterator[tuple[Rule, npt.NDArray[np.int64]]]:
-    """Add one frame (index 0..n-1) to the tallies; yields each failed row-level rule with the positions of its rows."""
+    """Add one frame (index 0..n-1, the typed columns that the rules name) to the tallies.
+
+    Yields each failed row-level rule with the positions of its rows.
+    """
     if not rules:
         return
     suite = gx.ExpectationSuite("schema", expectations=[rule.build() for rule in rules])
@@ -79,6 +93,16 @@ def judge(
         positions = _add(tally, one, len(frame))
         if tally.rule.level == "row" and len(positions):
             yield tally.rule, positions
+
+
+def judge_batch(sample: Sample, rules: list[Rule], found: dict[int, Tally]) -> None:
+    """Judge the batch-level rules on the rows of a sample, and note what it was drawn from."""
+    rows = sample.rows()
+    for _ in judge(rows.to_pandas(), rules, found):
+        pass  # a rule of the batch names no rows
+    if rows.num_rows < sample.n_seen:
+        for rule in rules:
+            found[rule.key].drawn_of = sample.n_seen
 
 
 def _add(tally: Tally, one: Any, n_rows: int) -> npt.NDArray[np.int64]:

@@ -1,14 +1,17 @@
 """The Data Docs page of one audit, from Great Expectations' own renderers, without its static files."""
 
+import html
+from typing import Any
+
 from perennial.contracts import Batch
-from perennial.validation.judging import Tally
-from perennial.validation.vendor import (
+from perennial.validation.gx_imports import (
     DefaultJinjaPageView,
     ExpectationSuiteValidationResult,
     ExpectationValidationResult,
     ValidationResultsPageRenderer,
     gx,
 )
+from perennial.validation.judging import Tally
 
 
 def render(batch: Batch, tallies: list[Tally], *, passed: bool) -> str:
@@ -40,6 +43,19 @@ def render(batch: Batch, tallies: list[Tally], *, passed: bool) -> str:
     return page
 
 
+def escaped(value: Any) -> Any:
+    """``value`` with the markup of every text in it escaped: what was logged is shown, never run.
+
+    >>> escaped({"observed_value": ["<b>", 7]})
+    {'observed_value': ['&lt;b&gt;', 7]}
+    """
+    if isinstance(value, str):
+        return html.escape(value)
+    if isinstance(value, dict):
+        return {escaped(name): escaped(one) for name, one in value.items()}
+    return [escaped(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _result(tally: Tally) -> ExpectationValidationResult:
     n_rows, n_missing, n_unexpected = tally.n_rows, tally.n_missing, tally.n_unexpected
     result = dict(tally.observed)
@@ -57,10 +73,10 @@ def _result(tally: Tally) -> ExpectationValidationResult:
     return ExpectationValidationResult(
         success=tally.passed,
         expectation_config=tally.rule.build().configuration,
-        result=result,
+        result=escaped(result),
         exception_info={
             "raised_exception": bool(tally.error),
-            "exception_message": tally.error,
-            "exception_traceback": tally.error,
+            "exception_message": escaped(tally.error),
+            "exception_traceback": escaped(tally.error),
         },
     )

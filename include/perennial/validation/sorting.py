@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from perennial.store.causes import QUARANTINE
+from perennial.store.duck import select
 from perennial.validation.casting import MALFORMED, ROW_NUMBER, Field, typed_schema
-from perennial.validation.duck import select
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
-
-QUARANTINE = pa.schema([("row_number", pa.int64()), ("reason", pa.string()), ("raw", pa.string())])
 
 _REASONS = """
     WITH faults AS (
@@ -37,7 +36,10 @@ _RAW = """
 
 @dataclass(slots=True)
 class Sorted:
-    """The outcome of one chunk. ``accepted`` has the typed schema, ``quarantined`` row_number, reason and raw."""
+    """The outcome of one chunk.
+
+    ``accepted`` has the typed schema, ``quarantined`` ``row_number`` (int64), ``reason`` and ``raw`` (text).
+    """
 
     accepted: pa.Table
     quarantined: pa.Table
@@ -55,7 +57,7 @@ class Sorter:
     n_type_errors: Counter[str] = field(default_factory=Counter)
 
     def sort(self, chunk: pa.Table, first_row: int) -> Sorted:
-        """Cast, judge and split one chunk whose first row has the number ``first_row``."""
+        """Cast, judge and split one chunk (the staged schema: text columns), whose first row is ``first_row``."""
         numbers = pa.array(np.arange(first_row, first_row + chunk.num_rows, dtype=np.int64))
         typed = select(self.connection, self.query, chunk=chunk.append_column(ROW_NUMBER, numbers))
         rows = typed.select(typed_schema(self.columns).names).cast(typed_schema(self.columns))

@@ -1,4 +1,7 @@
-"""SQLAlchemy Core over DuckDB: every name is quoted where it has to be, every value is a parameter."""
+"""DuckDB in the process, over Arrow: the one session, and SQLAlchemy Core in its dialect.
+
+Every name is quoted where it has to be, every value is a parameter.
+"""
 
 from typing import Any
 
@@ -33,14 +36,23 @@ _DIALECT = _Dialect(paramstyle="numeric_dollar")
 
 
 def session() -> duckdb.DuckDBPyConnection:
-    """An in-process DuckDB that keeps nothing, fetches nothing and speaks UTC."""
+    """An in-process DuckDB that keeps nothing, fetches nothing and speaks UTC.
+
+    >>> session().sql("SELECT current_setting('TimeZone')").fetchall()
+    [('UTC',)]
+    """
     connection = duckdb.connect(config={"threads": 2, "autoinstall_known_extensions": False, "memory_limit": "400MB"})
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
 def select(connection: duckdb.DuckDBPyConnection, query: sa.Select[Any], **tables: pa.Table) -> pa.Table:
-    """The result of ``query`` over Arrow tables, each under its keyword."""
+    """The result of ``query`` over Arrow tables, each under its keyword.
+
+    >>> table = sa.table("numbers", sa.column("what?"))
+    >>> select(session(), sa.select(table).where(table.c["what?"] > 1), numbers=pa.table({"what?": [1, 2]})).to_pylist()
+    [{'what?': 2}]
+    """
     compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     values = [compiled.params[name] for name in compiled.positiontup or ()]
     for name, table in tables.items():

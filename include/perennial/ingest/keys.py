@@ -8,56 +8,35 @@ not grow with the batch.
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
 
 from perennial.store.schema import quarantine
 
 ARRIVING = "perennial_arriving"
 AGAIN = "perennial_again"
 CONTRADICTING = "perennial_contradicting"
-_POSTGRES = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-
-
-def run(cursor: Any, statement: Any) -> None:
-    """Execute a Core statement on an ADBC cursor, every value a parameter."""
-    compiled = statement.compile(dialect=_POSTGRES)
-    values = tuple(compiled.params[name] for name in getattr(compiled, "positiontup", None) or ())
-    cursor.execute(str(compiled), values or None)
-
-
-def scalar(cursor: Any, statement: sa.Select[Any]) -> Any:
-    """The first value of the first row; None without a row."""
-    run(cursor, statement)
-    row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def temporary(name: str, columns: list[sa.Column[Any]]) -> sa.Table:
-    """A table of this transaction's own: all columns without constraints, and the row's number in its batch."""
-    bare = [sa.Column(column.name, column.type) for column in columns]
-    return sa.Table(
-        name,
-        sa.MetaData(),
-        sa.Column("row_number", sa.BigInteger),
-        *bare,
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DROP",
-    )
-
-
-def create(table: sa.Table) -> Any:
-    """The statement that makes a temporary table."""
-    return CreateTable(table)
 
 
 def key_of(target: sa.Table) -> list[str]:
-    """The names of the primary key."""
+    """The names of the primary key.
+
+    >>> key_of(sa.Table("t", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("x", sa.Text)))
+    ['id']
+    """
     return [column.name for column in target.primary_key.columns]
 
 
 def contradicting(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
-    """The numbers of label rows whose id comes with several labels in this delivery."""
+    """The numbers of label rows whose id comes with several labels in this delivery.
+
+    >>> from perennial.store.statements import temporary
+    >>> labels = sa.Table(
+    ...     "labels", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("label", sa.Text)
+    ... )
+    >>> "HAVING min(arriving.label) != max(arriving.label)" in str(
+    ...     contradicting(temporary("arriving", list(labels.columns)), labels)
+    ... )
+    True
+    """
     key = [arriving.c[name] for name in key_of(target)]
     several = sa.select(*key).group_by(*key).having(sa.func.min(arriving.c.label) != sa.func.max(arriving.c.label))
     return sa.select(arriving.c.row_number).where(sa.tuple_(*key).in_(several)).order_by(arriving.c.row_number)
@@ -77,7 +56,14 @@ def quarantine_contradicting(rows: sa.Table, target: sa.Table, batch_seq: int) -
 
 
 def taken(arriving: sa.Table, target: sa.Table) -> sa.Select[Any]:
-    """The numbers of rows whose key is published already, or came earlier in this batch."""
+    """The numbers of rows whose key is published already, or came earlier in this batch.
+
+    >>> from perennial.store.statements import temporary
+    >>> target = sa.Table("target", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True))
+    >>> query = str(taken(temporary("arriving", list(target.columns)), target))
+    >>> "row_number() OVER (PARTITION BY arriving.id ORDER BY arriving.row_number)" in query
+    True
+    """
     key = [arriving.c[name] for name in key_of(target)]
     nth = sa.select(
         arriving.c.row_number,
