@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from logs import day
+from perennial import ledger
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Gate, LedgerEntry, Release, Review, Signoff, Window, digest_of, from_record, to_record
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import register_version, set_alias
 from perennial.release.promote import promote
 from perennial.release.rollback import roll_back
-from perennial.store import Store, ledger, open_store
+from perennial.store import Store, open_store
 
 ROOT = Path(__file__).parents[1]
 

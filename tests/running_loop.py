@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 import stack
 from dag_files import declare
 from demo.airflow import Airflow, wait_for
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Window
 from perennial.pipeline import Runtime, open_runtime
 from perennial.settings import load_settings
-from perennial.store import ledger
 from perennial.store.schema import predictions_table
 from stack import StackLayout
 from stack.credentials import load

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from demo import flights, story
 from demo.airflow import FINISHED, Airflow, wait_for
 from demo.deliveries import Feed, write
+from perennial import ledger
 from perennial.cli.printing import COLOURS, timeline_table
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
@@ -21,7 +22,6 @@ from perennial.pipeline import Case, open_runtime
 from perennial.pipeline.timeline import timeline
 from perennial.registry.versions import alias_version
 from perennial.settings import load_settings
-from perennial.store import ledger
 from stack.credentials import load as load_credentials
 from stack.layout import StackLayout
 

@@ -9,11 +9,12 @@ from sqlalchemy import insert
 
 from conftest import free_port
 from logs import day
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Gate, Signoff, Window, to_record
 from perennial.registry import Registry
 from perennial.signoff.review import ENTRY_TAG, entry_id
-from perennial.store import Store, ledger
+from perennial.store import Store
 from perennial.store.schema import ledger as ledger_table
 
 PATIENCE_S = 1.0

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import insert
 
 from logs import day
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, Lineage, ReleaseState, Window, to_record
 from perennial.decision.facts import Facts, gather
 from perennial.decision.policy import decide
 from perennial.decision.record import entry_of, record, record_request, recorded, request_of
-from perennial.store import Store, bulk, ledger, schema
+from perennial.store import Store, bulk, schema
 
 CHAMPION = ReleaseState(
     model="replaced",

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from conftest import unique_model
 from logs import day, deliver, delivery
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, RetrainRequest, Window, to_record
 from perennial.errors import TrainingError
@@ -16,7 +17,7 @@ from perennial.pipeline.loops import Retrained
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, version_tags
 from perennial.settings import Settings
-from perennial.store import Store, ledger
+from perennial.store import Store
 from perennial.store.schema import predictions_table
 
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import insert
 
 from logs import day
+from perennial import ledger
 from perennial.bake.settlement import BakeWindow, apart, settle
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Signoff, Window, to_record
@@ -17,7 +18,7 @@ from perennial.release.promote import promote
 from perennial.release.reconcile import reconcile
 from perennial.release.rollback import roll_back
 from perennial.signoff.review import entry_id, read_review
-from perennial.store import Store, ledger, schema
+from perennial.store import Store, schema
 from releases import approval, made_stable, make_version, released, signed
 
 

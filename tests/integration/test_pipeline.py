@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from conftest import unique_model
 from logs import day, deliver, delivery
+from perennial import ledger
 from perennial.cli import app
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
@@ -24,7 +25,7 @@ from perennial.pipeline.timeline import timeline
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias
 from perennial.settings import Settings
-from perennial.store import Store, ledger
+from perennial.store import Store
 from perennial.store.schema import predictions_table
 
 ROOT = Path(__file__).parents[2]

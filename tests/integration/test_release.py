@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from conftest import free_port
 from logs import day
+from perennial import ledger
 from perennial.bake.settlement import settle
 from perennial.config import ModelConfig
 from perennial.contracts import BakeState, LedgerEntry, Release, ReleaseState, Signoff
@@ -22,7 +23,7 @@ from perennial.release.hold import acknowledge
 from perennial.release.promote import challenge, promote, withdraw
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
-from perennial.store import Store, ledger, schema
+from perennial.store import Store, schema
 from releases import approval, as_order, make_version, released, run_and_die, signed
 
 

@@ -16,6 +16,7 @@ import skops.io as sio
 
 from conftest import free_port
 from logs import day, wine_rows
+from perennial import ledger
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import (
     Candidate,
@@ -37,7 +38,7 @@ from perennial.signoff.parity import compare, parity_gap
 from perennial.signoff.polling import read_tag
 from perennial.signoff.review import entry_id, expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
-from perennial.store import Store, ledger
+from perennial.store import Store
 
 NO_CHAMPION = ReleaseState(model="unused")
 N_ROWS = 80

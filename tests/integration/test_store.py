@@ -5,10 +5,11 @@ from sqlalchemy.exc import IntegrityError as DatabaseRefusal
 from sqlalchemy.exc import InternalError
 
 from logs import day
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry
 from perennial.errors import ConfigError, LockTimeout, StoreUnavailable
-from perennial.store import Store, bulk, ledger, open_store, schema
+from perennial.store import Store, bulk, open_store, schema
 from perennial.store.locks import model_lock
 from perennial.store.migrate import migrate
 from perennial.store.tables import ensure_data_tables

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, Window, from_record, to_record
 from perennial.errors import IntegrityError
-from perennial.store.fold import RELEASE_KINDS, fold
+from perennial.ledger import RELEASE_KINDS, fold
 
 STRETCH = to_record(Window(start=day(0).start, end=day(4).start))
 HOLDOUT = to_record(Window(start=day(4).start, end=day(6).start))

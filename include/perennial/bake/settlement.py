@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import BakeState, LedgerEntry, ReleaseState, Signal, SignalName, Window, digest_of
-from perennial.store import Store, ledger
-from perennial.store.fold import History
+from perennial.ledger import History
+from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 from perennial.store.signals import measured_since
 

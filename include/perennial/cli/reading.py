@@ -6,6 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from perennial import ledger
 from perennial.cli.asking import case, runtime
 from perennial.cli.printing import SHOWN, AsJson, Model, out, print_json, speaks_plainly, timeline_table
 from perennial.config import load_models
@@ -14,7 +15,6 @@ from perennial.pipeline.checking import check_models
 from perennial.pipeline.timeline import status as status_of
 from perennial.pipeline.timeline import timeline as timeline_of
 from perennial.settings import load_settings
-from perennial.store import ledger
 
 app = typer.Typer()
 

@@ -1,5 +1,6 @@
 """Decisions and retrain requests in the ledger: once each, whatever is run again."""
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import (
     Decision,
@@ -12,7 +13,7 @@ from perennial.contracts import (
 )
 from perennial.decision.facts import Facts
 from perennial.errors import IntegrityError
-from perennial.store import Store, ledger
+from perennial.store import Store
 
 ACTOR = "policy"
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState
 from perennial.errors import IntegrityError
 from perennial.settings import Settings
-from perennial.store import Store, ledger
+from perennial.store import Store
 
 if TYPE_CHECKING:
     from perennial.registry import Registry

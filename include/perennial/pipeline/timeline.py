@@ -7,9 +7,10 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, LedgerEntry, ReleaseState, SignalName, Window, from_record
-from perennial.store import Store, fold, ledger
+from perennial.store import Store
 from perennial.store.batches import BatchAccount, accounts
 from perennial.store.signals import measured
 
@@ -97,7 +98,7 @@ class _States:
     """The release state after each entry of a history, folded once."""
 
     def __init__(self, model: str, history: Sequence[LedgerEntry]) -> None:
-        states = accumulate(history, fold.after, initial=ReleaseState(model=model))
+        states = accumulate(history, ledger.after, initial=ReleaseState(model=model))
         self._states = list(states)
         latest = list(accumulate(reversed([entry.at for entry in history]), min))
         self._earliest_from = latest[::-1]

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
+from perennial import ledger
 from perennial.contracts import LedgerEntry, digest_of
 from perennial.errors import ReleaseError, first_of
-from perennial.store import Store, ledger
+from perennial.store import Store
 
 
 def acknowledge(

@@ -9,13 +9,14 @@ running all of them again.
 import logging
 from collections.abc import Callable
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, digest_of
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
+from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
-from perennial.store import Store, ledger
-from perennial.store.fold import History
+from perennial.store import Store
 
 _log = logging.getLogger(__name__)
 Checkpoint = Callable[[str], None]

@@ -5,11 +5,11 @@ from datetime import datetime
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, Review, Signoff, digest_of, to_record
 from perennial.errors import PermanentError, ReleaseError
+from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias
 from perennial.release.intent import Checkpoint, completion_of, finish, finish_pending, go_on, open_intent, released
 from perennial.store import Store
-from perennial.store.fold import History
 from perennial.store.locks import RELEASE, model_lock
 
 NOBODY = frozenset({"auto", "policy", "deadline"})

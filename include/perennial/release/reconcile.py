@@ -1,11 +1,12 @@
 """Ledger and aliases after a crash, and after a hand in the registry."""
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias
 from perennial.release.intent import finish_pending
-from perennial.store import Store, ledger
+from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 
 

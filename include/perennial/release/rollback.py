@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, digest_of, to_record
 from perennial.errors import PermanentError, ReleaseError, first_of
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest
 from perennial.release.intent import Checkpoint, completion_of, finish, finish_pending, go_on, open_intent, released
-from perennial.store import Store, ledger
+from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 
 

@@ -8,13 +8,14 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Review, Signoff, digest_of, from_record, to_record
 from perennial.errors import PermanentError, SignoffError
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
 from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, answer_in
-from perennial.store import Store, ledger
+from perennial.store import Store
 
 ENTRY_TAG = "perennial.signoff_entry"
 NOTE_TAG = "perennial.signoff_note"

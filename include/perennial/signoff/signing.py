@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import (
     Candidate,
@@ -22,7 +23,7 @@ from perennial.registry.versions import describe_version, set_version_tags, vers
 from perennial.signoff.gates import shown
 from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.signoff.review import ENTRY_TAG, entry_id
-from perennial.store import Store, ledger
+from perennial.store import Store
 
 GATES_TAG = "perennial.gates"
 NOT_REQUIRED = "not required"

@@ -41,6 +41,23 @@ def mark_delivered(store: Store, batch_id: str) -> None:
         connection.execute(statement)
 
 
+def published_audit(store: Store, batch_id: str) -> dict[str, Any] | None:
+    """The record of the audit with which a batch was published; None before that."""
+    query = select(batches.c.audit).where(batches.c.batch_id == batch_id, batches.c.status == "published")
+    with store.begin() as connection:
+        found: dict[str, Any] | None = connection.execute(query).scalar()
+    return found
+
+
+def record_audit(store: Store, batch_id: str, audit: dict[str, Any]) -> None:
+    """Write the audit of a batch; a published one keeps the audit it was published with."""
+    statement = (
+        update(batches).where(batches.c.batch_id == batch_id, batches.c.status != "published").values(audit=audit)
+    )
+    with store.begin() as connection:
+        connection.execute(statement)
+
+
 def newest(store: Store, model: str, window: Window) -> tuple[BatchAccount, ...]:
     """The batch of each source of a window that was delivered last, in the order of SOURCES."""
     query = (

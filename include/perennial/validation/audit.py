@@ -5,15 +5,14 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.store import Store
+from perennial.store.batches import published_audit, record_audit
 from perennial.store.causes import QUARANTINE, Causes, count_causes, within_limits
 from perennial.store.duck import session
-from perennial.store.schema import batches
 from perennial.validation.casting import cast_query, fields, typed_schema
 from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
@@ -40,19 +39,11 @@ def audit(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
     hash of their id), and on any expectation that could not be judged. A batch that was published keeps the audit it
     was published with. Raises ConfigError for an extra expectation that can not be built.
     """
-    published = sa.select(batches.c.audit).where(batches.c.batch_id == batch.batch_id, batches.c.status == "published")
-    with store.begin() as connection:
-        before = connection.execute(published).scalar()
+    before = published_audit(store, batch.batch_id)
     if before is not None:
         return from_record(Audit, before)
     verdict = _without_rows(config, batch) or _with_rows(config, batch, store)
-    statement = (
-        sa.update(batches)
-        .where(batches.c.batch_id == batch.batch_id, batches.c.status != "published")
-        .values(audit=to_record(verdict))
-    )
-    with store.begin() as connection:
-        connection.execute(statement)
+    record_audit(store, batch.batch_id, to_record(verdict))
     return verdict
 
 

@@ -1,4 +1,4 @@
-"""The ledger: append-only, and the truth about releases. What it says is folded in ``fold.py``."""
+"""The entries of the ledger in PostgreSQL: appended, never changed."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,9 +8,8 @@ from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
-from perennial.store import schema
-from perennial.store.engine import Store
-from perennial.store.fold import RELEASE_KINDS, History, fold
+from perennial.ledger.fold import RELEASE_KINDS, History, fold
+from perennial.store import Store, schema
 
 
 def append(store: Store, entry: LedgerEntry) -> bool:
