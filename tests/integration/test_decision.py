@@ -137,7 +137,7 @@ def test_new_labels_are_those_of_the_champions_later_events_that_had_arrived(sto
     published_rows(store, wine, 5, 20)
     published_rows(store, wine, 6, 30, delay_h=13)  # arrives an hour after the window's end
     published_rows(store, wine, 7, 40)  # the future
-    assert gathered(store, wine, 6).n_new_labels == 20
+    assert gathered(store, wine, 6).rows.n_new == 20
 
 
 def test_a_first_training_counts_rows_before_a_holdout_whose_labels_are_in(store: Store, wine: ModelConfig) -> None:
@@ -146,7 +146,7 @@ def test_a_first_training_counts_rows_before_a_holdout_whose_labels_are_in(store
     for number in range(7):
         published_rows(store, wine, number, 30)
     known = gathered(store, wine, 6, nobody)
-    assert (known.n_train_rows, known.n_holdout_rows) == (120, 60)  # days 1 to 4 and 5 to 6 at noon
+    assert (known.rows.n_train, known.rows.n_holdout) == (120, 60)  # days 1 to 4 and 5 to 6 at noon
     assert decide(wine, known).action == "retrain"
 
 
@@ -155,8 +155,8 @@ def test_a_first_training_looks_back_to_where_labels_are_in(store: Store, wine: 
     for number in range(7):
         published_rows(store, wine, number, 30, delay_h=2 if number < 5 else 48)
     known = gathered(store, wine, 6, nobody)
-    assert (known.n_train_rows, known.n_holdout_rows) == (90, 60)
-    assert gathered(store, wine, 60, nobody).n_train_rows == 0
+    assert (known.rows.n_train, known.rows.n_holdout) == (90, 60)
+    assert gathered(store, wine, 60, nobody).rows.n_train == 0
 
 
 def test_signals_are_the_champions_latest_and_nothing_from_the_future(store: Store, wine: ModelConfig) -> None:
