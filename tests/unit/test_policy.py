@@ -224,6 +224,12 @@ def test_a_hold_lets_go_when_it_is_acknowledged_or_past() -> None:
         assert decide(BASE, facts(replace(BAKED, holds=holds), signal())).action == "retrain"
 
 
+def test_a_cooldown_ends_when_it_is_over_to_the_second() -> None:
+    asked = replace(BAKED, last_request_at=NOW.end - timedelta(days=2), request_times=(NOW.end - timedelta(days=2),))
+    assert decide(policy(cooldown=timedelta(days=2)), facts(asked, signal())).action == "retrain"
+    assert decide(policy(cooldown=timedelta(days=2, seconds=1)), facts(asked, signal())).action == "stay"
+
+
 def test_a_request_for_a_later_window_blocks_a_backfilled_one() -> None:
     later = replace(BAKED, last_request_at=day(90).end, request_times=(day(90).end,))
     assert decide(BASE, facts(later, signal())).action == "stay"
@@ -333,13 +339,13 @@ def retrains(draw: st.DrawFn) -> tuple[ModelConfig, Facts]:
 
 @st.composite
 def rollbacks(draw: st.DrawFn) -> tuple[ModelConfig, Facts]:
-    """Situations in which a champion failed its bake and another version is trusted."""
-    champion, trusted = draw(st.permutations(["1", "2", "3", "4"]))[:2]
-    stable = (*draw(st.lists(versions, unique=True)), trusted)
+    """Situations in which a champion failed its bake and one version is trusted, another one not any more."""
+    champion, trusted, gone = draw(st.permutations(["1", "2", "3", "4"]))[:3]
+    stable = tuple(draw(st.permutations([champion, trusted, gone])))
     state = replace(
         draw(states()), champion=champion, champion_since=day(30).end, in_bake=False, bake_failed=True, stable=stable
     )
-    known = facts(replace(state, rolled_back=state.rolled_back - {trusted}), *draw(histories()))
+    known = facts(replace(state, rolled_back=frozenset({gone})), *draw(histories()))
     return draw(configs), known
 
 
