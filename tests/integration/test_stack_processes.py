@@ -110,9 +110,8 @@ def test_crashed_component_is_restarted(layout: StackLayout) -> None:
     assert before is not None
     before.send_signal(signal.SIGQUIT)
     before.wait(30)
-    status = stack.up(layout, components=("postgres",))
+    stack.up(layout, components=("postgres",))
     after = postmaster(layout.postgres / "data")
-    assert status.home == layout.home
     assert after is not None
     assert after.pid != before.pid
 
