@@ -127,9 +127,7 @@ def _is_ours(moved: Path, owner: dict[str, str]) -> bool:
     if moved.is_symlink() or not moved.is_dir():
         return False
     _require_shared()
-    os.chown(
-        moved, 0, 0
-    )  # the earlier release gave it to the account: from here on nobody else can change what is in it
+    os.chown(moved, 0, 0)  # the account had it; from here on nobody else can change what is in it
     if any(path.is_symlink() for path in (file, moved / "data")) or not (moved / "data").is_dir() or not file.is_file():
         return False
     return file.stat().st_uid == 0 and owner.items() <= json.loads(file.read_text()).items()
