@@ -15,7 +15,7 @@ RUN python -m venv /opt/venv \
 COPY include /opt/perennial/include
 COPY plugins /opt/perennial/plugins
 COPY dags /opt/perennial/dags
-RUN python /opt/perennial/include/stack/install.py
+RUN python /opt/perennial/include/install.py
 
 USER perennial
 WORKDIR /opt/perennial

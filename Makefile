@@ -62,7 +62,7 @@ $(BIN)/python:
 $(BIN)/uv: | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(INSTALLED): requirements.txt Makefile include/stack/install.py | $(BIN)/uv
+$(INSTALLED): requirements.txt Makefile include/install.py | $(BIN)/uv
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --require-hashes --compile-bytecode requirements.txt
-	$(BIN)/python include/stack/install.py
+	$(BIN)/python include/install.py
 	@touch $@

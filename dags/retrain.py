@@ -19,7 +19,7 @@ for config in declared_models():
         candidate = linked(retrain.register(model, fitted, frozen))
         signoff = linked(retrain.sign_off(model, request, candidate, evaluation, frozen))
         review = ReviewSensor(task_id="review", task_display_name="Review", model=model, signoff=signoff)
-        release = linked(retrain.promote(model, request, signoff, review.output))
+        release = linked(retrain.promote(model, request, signoff))
         outcome = retrain.conclude(model, request)
 
         chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)

@@ -41,6 +41,8 @@ TEST_MODELS = Path(__file__).parent / "models"
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     """Start one PostgreSQL and one MLflow server for all workers, which start next and inherit it."""
+    # Two workers on two cores: threads of one would only wait for those of the other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     servers = ExitStack()
     config.add_cleanup(servers.close)
     if POSTGRES not in os.environ:

@@ -16,7 +16,18 @@ from typing import Any
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Gate, LedgerEntry, Release, Review, Signoff, Window, digest_of, from_record, to_record
+from perennial.contracts import (
+    Gate,
+    LedgerEntry,
+    LedgerKind,
+    Release,
+    Review,
+    Signoff,
+    Window,
+    digest_of,
+    from_record,
+    to_record,
+)
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import register_version, set_alias
 from perennial.release.promote import promote
@@ -64,10 +75,34 @@ def approval(signoff: Signoff, **other: Any) -> Review:
     return Review(model=signoff.model, version=signoff.version, **given)
 
 
-def released(config: ModelConfig, signoff: Signoff, *, store: Store, registry: Registry) -> Release:
-    """Promote an approved signoff as of its own time."""
-    answer = approval(signoff)
-    return promote(config, signoff, answer, store=store, registry=registry, actor="policy", at=signoff.as_of)
+def in_ledger(signoff: Signoff, store: Store, review: Review | None = None) -> Signoff:
+    """Write a signoff down where the verdict would, and its answer (by default the policy's approval)."""
+    answer = review or approval(signoff)
+    written: list[tuple[str, str, LedgerKind, dict[str, Any]]] = [
+        (signoff.signoff_id, "policy", "signoff", {"signoff": to_record(signoff)}),
+        (signoff.review_id, answer.reviewer, "review", {"review": to_record(answer), "signoff": signoff.signoff_id}),
+    ]
+    for entry_id, actor, kind, payload in written:
+        entry = LedgerEntry(
+            entry_id=entry_id,
+            model=signoff.model,
+            kind=kind,
+            at=signoff.as_of,
+            actor=actor,
+            reason="test",
+            version=signoff.version,
+            payload=payload,
+        )
+        ledger.append(store, entry)
+    return signoff
+
+
+def released(
+    config: ModelConfig, signoff: Signoff, *, store: Store, registry: Registry, review: Review | None = None
+) -> Release:
+    """Promote what the ledger then shows as signed off and answered."""
+    in_ledger(signoff, store, review)
+    return promote(config, signoff.signoff_id, store=store, registry=registry)
 
 
 def made_stable(
@@ -115,16 +150,8 @@ def _main(order: dict[str, Any]) -> None:
     registry = Registry(order["registry_uri"])
     if "signoff" in order:
         signoff = from_record(Signoff, order["signoff"])
-        promote(
-            config,
-            signoff,
-            approval(signoff),
-            store=store,
-            registry=registry,
-            actor="policy",
-            at=signoff.as_of,
-            checkpoint=die_at,
-        )
+        in_ledger(signoff, store)
+        promote(config, signoff.signoff_id, store=store, registry=registry, checkpoint=die_at)
     else:
         call = order["rollback"]
         at = datetime.fromisoformat(call.pop("at"))

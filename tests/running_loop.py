@@ -96,6 +96,7 @@ def running_loop(layout: StackLayout, **replaced: str) -> Iterator[Loop]:
     declare(models, MODEL, **replaced)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PERENNIAL_HOME", str(layout.home))
+        environment.delenv("OMP_NUM_THREADS", raising=False)  # of parallel workers; tasks have what a user's tasks have
         environment.setenv("PERENNIAL_MODELS_DIR", str(models))
         status = stack.up(layout)
         airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)

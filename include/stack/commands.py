@@ -62,19 +62,11 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
     }
 
 
-def postgres_command(
-    listen: str, port: int, socket_folder: str, settings: dict[str, str] | None = None
-) -> tuple[str, ...]:
+def postgres_command(listen: str, port: int, socket_folder: str) -> tuple[str, ...]:
     """PostgreSQL in the foreground; the data directory comes from PGDATA. No socket folder: TCP only.
 
-    >>> postgres_command("127.0.0.1", 54329, "", {"fsync": "off"})[-2:]
-    ('-c', 'fsync=off')
+    >>> postgres_command("127.0.0.1", 54329, "")[:5]
+    ('postgres', '-c', 'listen_addresses=127.0.0.1', '-c', 'port=54329')
     """
-    chosen = {
-        "listen_addresses": listen,
-        "port": str(port),
-        "unix_socket_directories": socket_folder,
-        **POSTGRES_SETTINGS,
-        **(settings or {}),
-    }
-    return ("postgres", *(word for name, value in chosen.items() for word in ("-c", f"{name}={value}")))
+    where = {"listen_addresses": listen, "port": str(port), "unix_socket_directories": socket_folder}
+    return ("postgres", *(word for item in {**where, **POSTGRES_SETTINGS}.items() for word in ("-c", "=".join(item))))

@@ -36,6 +36,19 @@ class Credentials:
     airflow_fernet_key: str = _secret(lambda n: base64.urlsafe_b64encode(secrets.token_bytes(n)).decode(), 32)
 
 
+# The variables of docker-compose.yaml, and the secrets they carry.
+VARIABLES = {item.name.upper(): item.name for item in fields(Credentials) if item.name != "state_id"}
+
+
+def env_file(credentials: Credentials) -> str:
+    """The text of an .env file for docker-compose.yaml.
+
+    >>> env_file(Credentials(postgres_password="p")).splitlines()[0]
+    'POSTGRES_PASSWORD=p'
+    """
+    return "".join(f"{variable}={getattr(credentials, name)}\n" for variable, name in VARIABLES.items())
+
+
 def load_or_create(file: Path, *, data: Path) -> Credentials:
     """The secrets in the file; generated and written when there is no such file and no ``data`` that knows others.
 

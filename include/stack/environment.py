@@ -42,22 +42,6 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "PYTHONPATH": f"{site.project}/include",
         "PERENNIAL_HOME": site.state,
         **perennial_environment(site, credentials),
-        **_core(site, credentials),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(site, "airflow", credentials.airflow_db_password),
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{site.airflow_home}/logs",
-        "AIRFLOW__API__BASE_URL": site.airflow_public_url,
-        "AIRFLOW__API__SECRET_KEY": credentials.airflow_secret_key,
-        "AIRFLOW__API_AUTH__JWT_SECRET": credentials.airflow_jwt_secret,
-        # A chain of short tasks waits for the scheduler most of the time; a tenth of a second costs a third of a core.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        "AIRFLOW__SCHEDULER__CATCHUP_BY_DEFAULT": "False",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        **_NO_TELEMETRY,
-    }
-
-
-def _core(site: Site, credentials: Credentials) -> dict[str, str]:
-    return {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Tasks inherit the libraries that the scheduler has already imported (perennial.orchestration.preload).
@@ -70,6 +54,16 @@ def _core(site: Site, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{site.airflow_url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": f"{site.airflow_home}/passwords.json",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(site, "airflow", credentials.airflow_db_password),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{site.airflow_home}/logs",
+        "AIRFLOW__API__BASE_URL": site.airflow_public_url,
+        "AIRFLOW__API__SECRET_KEY": credentials.airflow_secret_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": credentials.airflow_jwt_secret,
+        # A chain of short tasks waits for the scheduler most of the time; a tenth of a second costs a third of a core.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        **_NO_TELEMETRY,
     }
 
 

@@ -15,13 +15,6 @@ from stack.supervision import Supervisor, tail
 _POLL_S = 0.2
 _ENDED = frozenset({"EXITED", "FATAL", "BACKOFF", "STOPPED", "UNKNOWN"})
 
-# Airflow's names of the heartbeats in /api/v2/monitor/health, by our names of the processes.
-_HEARTBEATS = {
-    "airflow-scheduler": "scheduler",
-    "airflow-dag-processor": "dag_processor",
-    "airflow-triggerer": "triggerer",
-}
-
 
 def mlflow_is_healthy(layout: StackLayout) -> bool:
     """Whether the MLflow server answers."""
@@ -34,7 +27,9 @@ def unhealthy_airflow(layout: StackLayout, since: datetime) -> list[str]:
     if answer is None:
         return list(AIRFLOW_COMPONENTS)
     report = answer.json()
-    return [name for name, key in _HEARTBEATS.items() if not _beats(report.get(key) or {}, key, since)]
+    # Airflow's names of the heartbeats, by our names of the processes.
+    keys = {name: name.removeprefix("airflow-").replace("-", "_") for name in AIRFLOW_COMPONENTS[1:]}
+    return [name for name, key in keys.items() if not _beats(report.get(key) or {}, key, since)]
 
 
 def _beats(report: dict[str, str | None], key: str, since: datetime) -> bool:
@@ -62,8 +57,9 @@ class Watch:
     def check(self) -> None:
         """Raise StackError with the end of the log when one of the components is not running."""
         states = self._supervisor.states()
-        for name in self._names:
-            state = states[name]
+        if not states:
+            raise self._failure("supervisord", "is gone")
+        for name, state in ((name, states[name]) for name in self._names):
             done = state["statename"] == "EXITED" and state["exitstatus"] == 0
             if state["statename"] in _ENDED and not done:
                 raise self._failure(name, _ending(state))
@@ -87,7 +83,7 @@ class Watch:
 
         def others() -> list[str]:
             states = self._supervisor.states()
-            return [name for name in self._names if states[name]["statename"] != wanted]
+            return [name for name in self._names if name not in states or states[name]["statename"] != wanted]
 
         self.until(others, within_s=within_s)
 
@@ -97,15 +93,6 @@ class Watch:
 
 
 def _ending(state: dict[str, Any]) -> str:
-    """How a program ended, in words.
-
-    >>> _ending({"spawnerr": "Exited too quickly (process log may have details)"})
-    'ended right after its start'
-    >>> _ending({"spawnerr": "", "statename": "EXITED", "exitstatus": 3})
-    'ended with status 3'
-    """
     if state["spawnerr"].startswith("Exited too quickly"):  # supervisord keeps no status of such an end
         return "ended right after its start"
-    if state["spawnerr"] and state["statename"] != "EXITED":
-        return f"could not be started ({state['spawnerr']})"
-    return f"ended with status {state['exitstatus']}"
+    return f"ended with status {state['exitstatus']} {state['spawnerr']}".strip()

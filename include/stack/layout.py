@@ -64,14 +64,11 @@ class StackLayout:
 
     def prepare(self) -> None:
         """Create the folders. Secrets lie in files of mode 0600, so the state folder itself stays traversable."""
-        if not self.home.is_dir():
-            self.home.mkdir(parents=True)
-            self.home.chmod(0o755)
-        for folder in (self.airflow, self.mlflow, self.logs, self.run):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        if not self.postgres.is_dir():
-            self.postgres.mkdir()
-            self.postgres.chmod(0o755)
+        on_the_way_to_data = (self.home, self.postgres)
+        for folder in (*on_the_way_to_data, self.airflow, self.mlflow, self.logs, self.run):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True)
+                folder.chmod(0o755 if folder in on_the_way_to_data else 0o700)
 
     def site(self) -> Site:
         """What the commands of this stack need to know about it."""

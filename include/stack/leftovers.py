@@ -13,8 +13,7 @@ from stack.accounts import data_of
 from stack.layout import StackLayout
 from stack.supervision import MARKER, pid_file, socket_file
 
-_POLITE_S = 10.0
-_FORCED_S = 10.0
+_WITHIN_S = 10.0
 _CLOCK_S = 1.0  # the precision of a file's and of a process's time
 
 
@@ -29,18 +28,13 @@ def find_leftovers(layout: StackLayout) -> list[psutil.Process]:
     processes = psutil.process_iter(["pid", "ppid", "status", "environ", "cmdline"])
     alive = {found.pid: found for found in processes if found.info["status"] != psutil.STATUS_ZOMBIE}
     candidates = {pid: found.info for pid, found in alive.items() if pid not in us}
-    marked = {pid for pid, info in candidates.items() if (info["environ"] or {}).get(MARKER) == str(layout.home)}
-    ours = marked | {pid for pid in candidates if session is not None and _session_of(pid) == session}
+    ours = {pid for pid, info in candidates.items() if (info["environ"] or {}).get(MARKER) == str(layout.home)}
+    for pid in candidates:
+        with suppress(OSError):  # gone meanwhile
+            ours |= {pid} if os.getsid(pid) == session else set()
     while children := {pid for pid, info in candidates.items() if info["ppid"] in ours} - ours:
         ours |= children
     return [alive[pid] for pid in sorted(ours)]
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:  # gone meanwhile
-        return None
 
 
 def _session(layout: StackLayout) -> int | None:
@@ -64,37 +58,26 @@ def end_leftovers(layout: StackLayout) -> list[str]:
 
     PostgreSQL comes last and as a whole: a signal to one of its children would make it recover from a crash.
     """
-    data = data_of(layout.postgres)
-    server = postgres.postmaster(data)
+    server = postgres.postmaster(data_of(layout.postgres))
     spared = set() if server is None else {server, *server.children(recursive=True)}
     found = [process for process in find_leftovers(layout) if process not in spared]
     pids = {process.pid for process in found}
     ended = [_describe(process) for process in found if process.info["ppid"] not in pids]
-    _end(found)
+    found.sort(key=lambda process: "supervisord" not in _describe(process))  # first, or it would restart what we end
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        _, found = psutil.wait_procs(found, timeout=_WITHIN_S)
     if server is not None:
         ended.append(f"{server.pid} (postgres)")
-        postgres.stop(data)
+        postgres.stop(server)
     survivors = find_leftovers(layout)
     if survivors:
         raise StackError(f"still running after SIGKILL: {first_of(map(_describe, survivors))}; end them by hand")
     for file in (pid_file(layout), socket_file(layout)):
         file.unlink(missing_ok=True)
     return ended
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    # The watcher first, or it would restart what we end.
-    for process in sorted(processes, key=lambda process: "supervisord" not in _describe(process)):
-        _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(processes, timeout=_POLITE_S)
-    for process in alive:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=_FORCED_S)
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.send_signal(number)
 
 
 def _describe(process: psutil.Process) -> str:

@@ -22,13 +22,13 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
 
 
-def command_line(place: Place, port: int, settings: dict[str, str] | None = None) -> list[str]:
+def command_line(place: Place, port: int) -> list[str]:
     """The command that runs the server in the foreground; set PGDATA to ``place.data`` for it."""
-    program, *arguments = postgres_command(LOOPBACK, port, "", settings)
+    program, *arguments = postgres_command(LOOPBACK, port, "")
     return [str(place.programs / program), *arguments]
 
 
-def initialise(place: Place, password: str, *, durable: bool = True) -> bool:
+def initialise(place: Place, password: str) -> bool:
     """Create the data directory with its superuser; False when it is there already. Raises StackError with the output.
 
     The work is done in a new folder beside it, which is renamed when complete: a broken-off attempt is never served.
@@ -41,7 +41,7 @@ def initialise(place: Place, password: str, *, durable: bool = True) -> bool:
     if place.account is not None:
         os.chown(draft, place.account.uid, place.account.gid)
     try:
-        _initdb(place, draft, password, [] if durable else ["--no-sync"])
+        _initdb(place, draft, password)
     except StackError:
         with suppress(OSError):  # initdb has emptied it
             draft.rmdir()
@@ -50,8 +50,8 @@ def initialise(place: Place, password: str, *, durable: bool = True) -> bool:
     return True
 
 
-def _initdb(place: Place, target: Path, password: str, extra: list[str]) -> None:
-    options = [f"--username={SUPERUSER}", "--pwfile=/dev/stdin", *INITDB_OPTIONS, *extra]
+def _initdb(place: Place, target: Path, password: str) -> None:
+    options = [f"--username={SUPERUSER}", "--pwfile=/dev/stdin", *INITDB_OPTIONS]
     reading, writing = os.pipe()
     try:
         if place.account is not None:  # /dev/stdin is opened anew, which only the owner of the pipe may do
@@ -125,15 +125,10 @@ def postmaster(data: Path) -> psutil.Process | None:
     return process if same else None
 
 
-def stop(data: Path, *, within_s: float = STOP_WITHIN_S) -> bool:
-    """Stop the server of a data directory, whoever started it; False when none runs."""
-    process = postmaster(data)
-    if process is None:
-        return False
-    children = process.children(recursive=True)
-    process.send_signal(signal.SIGINT)  # "fast": open transactions are rolled back
-    _, alive = psutil.wait_procs([process], timeout=within_s)
-    if alive:
-        process.kill()
-        psutil.wait_procs([process, *children], timeout=within_s)
-    return True
+def stop(server: psutil.Process) -> None:
+    """Stop a running server, whoever started it."""
+    with suppress(psutil.NoSuchProcess):
+        server.send_signal(signal.SIGINT)  # "fast": open transactions are rolled back
+        if psutil.wait_procs([server], timeout=STOP_WITHIN_S)[1]:
+            server.kill()
+            server.wait(STOP_WITHIN_S)

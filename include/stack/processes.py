@@ -6,8 +6,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,7 @@ from stack import postgres
 from stack.accounts import Place, data_of, find_place
 from stack.commands import AIRFLOW_COMPONENTS, commands
 from stack.credentials import Credentials, load, load_or_create, write_private
-from stack.environment import (
-    airflow_environment,
-    migrate_environment,
-    mlflow_environment,
-    perennial_environment,
-)
+from stack.environment import airflow_environment, migrate_environment, mlflow_environment, perennial_environment
 from stack.health import Watch, mlflow_is_healthy, unhealthy_airflow
 from stack.layout import Ports, StackLayout, require_free_ports
 from stack.leftovers import end_leftovers
@@ -32,16 +27,12 @@ from stack.supervision import Supervisor, environment_setting, write_configurati
 
 Progress = Callable[[str], None]
 
-COMPONENTS = ("postgres", "mlflow", "airflow")
-_PROGRAMS = {"postgres": ("postgres",), "mlflow": ("mlflow",), "airflow": AIRFLOW_COMPONENTS}
+COMPONENTS = {"postgres": ("postgres",), "mlflow": ("mlflow",), "airflow": AIRFLOW_COMPONENTS}
 
 # Removed by name: PERENNIAL_HOME may be a folder that holds other things too.
 STATE = ("postgres", "airflow", "mlflow", "logs", "run", "storage", "credentials.json", "stack.env")
 
-MLFLOW_WITHIN_S = 180.0
-MIGRATE_WITHIN_S = 240.0
-AIRFLOW_WITHIN_S = 180.0
-START_WITHIN_S = 30.0
+START_WITHIN_S = 240.0
 STOP_WITHIN_S = 60.0
 
 
@@ -52,12 +43,11 @@ class StackStatus:
     airflow_url: str
     mlflow_url: str
     credentials_file: Path
-    home: Path
     already_running: bool
 
 
 def up(
-    layout: StackLayout, *, progress: Progress = lambda _: None, components: tuple[str, ...] = COMPONENTS
+    layout: StackLayout, *, progress: Progress = lambda _: None, components: tuple[str, ...] = tuple(COMPONENTS)
 ) -> StackStatus:
     """Start what does not run yet and return when all of it is healthy. Raises StackError naming what failed, and why.
 
@@ -66,22 +56,28 @@ def up(
     layout.prepare()
     with _only_one(layout):
         supervisor = Supervisor(layout)
-        running = _running(supervisor)
-        wanted = {name for component in components for name in _PROGRAMS[component]}
-        if wanted <= running:
-            progress("the stack is already running")
-            return _status(_recorded(layout), already_running=True)
+        running = {name for name, state in supervisor.states().items() if state["statename"] == "RUNNING"}
+        already = {name for component in components for name in COMPONENTS[component]} <= running
+        if running:  # with the ports that it was started with, until it is stopped
+            layout = replace(layout, ports=Ports(**json.loads((layout.run / "ports.json").read_text())))
         try:
-            if running:
-                layout = _recorded(layout)
+            if already:
+                progress("the stack is already running")
+            elif running:
                 _start(layout, supervisor, components, progress)
             else:
-                _start_from_nothing(layout, supervisor, components, progress)
+                _start_anew(layout, supervisor, components, progress)
         except BaseException:
             if not running:
                 _stop(layout, progress)
             raise
-    return _status(layout, already_running=False)
+    site = layout.site()
+    return StackStatus(
+        airflow_url=site.airflow_public_url,
+        mlflow_url=site.mlflow_url,
+        credentials_file=layout.credentials_file,
+        already_running=already,
+    )
 
 
 def down(home: Path, *, progress: Progress = lambda _: None) -> list[str]:
@@ -97,24 +93,20 @@ def purge(home: Path, *, progress: Progress = lambda _: None) -> None:
     """Stop the stack and remove its state and its data, also where an earlier release moved that. Nothing else does."""
     down(home, progress=progress)
     layout = StackLayout(home=home)
-    data = data_of(layout.postgres)
-    if data.parent != layout.postgres and data.exists():
-        shutil.rmtree(data.parent)
-    for path in (layout.home / name for name in STATE):
+    moved = {data_of(layout.postgres).parent} - {layout.postgres}
+    for path in (*moved, *(layout.home / name for name in STATE)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
 
 
-def _start_from_nothing(
-    layout: StackLayout, supervisor: Supervisor, components: tuple[str, ...], progress: Progress
-) -> None:
+def _start_anew(layout: StackLayout, supervisor: Supervisor, components: tuple[str, ...], progress: Progress) -> None:
     for process in end_leftovers(layout):
         progress(f"ended a leftover of an earlier stack: {process}")
     require_free_ports(layout.ports, components)
     credentials = load_or_create(layout.credentials_file, data=layout.postgres / "data")
-    place = find_place(layout.postgres, credentials.state_id, progress=progress)
+    place = find_place(layout.postgres, credentials.state_id)
     if postgres.initialise(place, credentials.postgres_password):
         progress(f"PostgreSQL initialised in {place.data}")
     write_private(layout.run / "ports.json", json.dumps(asdict(layout.ports)))
@@ -127,37 +119,34 @@ def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, .
     credentials = load(layout.credentials_file)
     _start_postgres(layout, supervisor, credentials)
     progress("PostgreSQL is up")
-    _write_env_file(layout, credentials)
     started = datetime.now(UTC)
     if "mlflow" in components:
-        supervisor.start("mlflow")
+        supervisor.order("startProcess", "mlflow")
     if "airflow" in components:
         _migrate_airflow(layout, supervisor, credentials, progress)
         started = datetime.now(UTC)
         for name in AIRFLOW_COMPONENTS:
-            supervisor.start(name)
+            supervisor.order("startProcess", name)
     if "mlflow" in components:
         watch = Watch(layout, supervisor, ("mlflow",))
-        watch.until(lambda: [] if mlflow_is_healthy(layout) else ["mlflow"], within_s=MLFLOW_WITHIN_S)
+        watch.until(lambda: [] if mlflow_is_healthy(layout) else ["mlflow"], within_s=START_WITHIN_S)
         progress(f"MLflow is up: {layout.site().mlflow_url}")
     if "airflow" in components:
         watch = Watch(layout, supervisor, AIRFLOW_COMPONENTS)
-        watch.until(lambda: unhealthy_airflow(layout, started), within_s=AIRFLOW_WITHIN_S)
+        watch.until(lambda: unhealthy_airflow(layout, started), within_s=START_WITHIN_S)
         progress(f"Airflow is up: {layout.site().airflow_public_url}")
-    started_names = tuple(name for component in components for name in _PROGRAMS[component])
+    started_names = tuple(name for component in components for name in COMPONENTS[component])
     Watch(layout, supervisor, started_names).until_state("RUNNING", within_s=START_WITHIN_S)
 
 
 def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Credentials) -> None:
-    supervisor.start("postgres")
+    supervisor.order("startProcess", "postgres")
     watch = Watch(layout, supervisor, ("postgres",))
     postgres.wait_until_ready(layout.ports.postgres, credentials.postgres_password, check=watch.check)
-    owners = {
-        "perennial": credentials.perennial_db_password,
-        "mlflow": credentials.mlflow_db_password,
-        "airflow": credentials.airflow_db_password,
-    }
+    owners = {name: getattr(credentials, f"{name}_db_password") for name in ("perennial", "mlflow", "airflow")}
     postgres.ensure_databases(layout.ports.postgres, credentials.postgres_password, owners)
+    variables = perennial_environment(layout.site(), credentials)
+    write_private(layout.env_file, "".join(f"{name}={value}\n" for name, value in variables.items()))
 
 
 def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: Credentials, progress: Progress) -> None:
@@ -167,8 +156,8 @@ def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: C
     if stamp.exists() and stamp.read_text() == wanted:
         return
     progress("preparing Airflow's database")
-    supervisor.start("airflow-migrate")
-    Watch(layout, supervisor, ("airflow-migrate",)).until_state("EXITED", within_s=MIGRATE_WITHIN_S)
+    supervisor.order("startProcess", "airflow-migrate")
+    Watch(layout, supervisor, ("airflow-migrate",)).until_state("EXITED", within_s=START_WITHIN_S)
     stamp.write_text(wanted)
 
 
@@ -201,44 +190,16 @@ def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> di
     }
 
 
-def _write_env_file(layout: StackLayout, credentials: Credentials) -> None:
-    variables = perennial_environment(layout.site(), credentials)
-    write_private(layout.env_file, "".join(f"{name}={value}\n" for name, value in variables.items()))
-
-
-def _running(supervisor: Supervisor) -> set[str]:
-    if not supervisor.answers():
-        return set()
-    return {name for name, state in supervisor.states().items() if state["statename"] == "RUNNING"}
-
-
-def _recorded(layout: StackLayout) -> StackLayout:
-    """The layout that the running stack was started with: its ports stay what they are until it is stopped."""
-    ports = Ports(**json.loads((layout.run / "ports.json").read_text()))
-    return StackLayout(home=layout.home, project=layout.project, ports=ports)
-
-
-def _status(layout: StackLayout, *, already_running: bool) -> StackStatus:
-    site = layout.site()
-    return StackStatus(
-        airflow_url=site.airflow_public_url,
-        mlflow_url=site.mlflow_url,
-        credentials_file=layout.credentials_file,
-        home=layout.home,
-        already_running=already_running,
-    )
-
-
 def _stop(layout: StackLayout, progress: Progress) -> list[str]:
     supervisor = Supervisor(layout)
     stopped: list[str] = []
-    if supervisor.answers():
-        pids = {name: state["pid"] for name, state in supervisor.states().items() if state["pid"]}
+    if states := supervisor.states():
+        pids = {name: state["pid"] for name, state in states.items() if state["pid"]}
         stopped = sorted(pids)
         progress(f"stopping {', '.join(stopped) or 'supervisord'}")
         _stop_programs(supervisor, {name: pid for name, pid in pids.items() if name != "postgres"})
         _stop_programs(supervisor, pids)
-        _shut_down(supervisor)
+        supervisor.shut_down(within_s=STOP_WITHIN_S)
     for process in end_leftovers(layout):
         progress(f"ended a leftover: {process}")
         stopped.append(process)
@@ -249,15 +210,8 @@ def _stop(layout: StackLayout, progress: Progress) -> list[str]:
 def _stop_programs(supervisor: Supervisor, pids: dict[str, int]) -> None:
     processes = [process for process in psutil.process_iter() if process.pid in pids.values()]
     for name in pids:
-        supervisor.stop(name)
+        supervisor.order("stopProcess", name)
     psutil.wait_procs(processes, timeout=STOP_WITHIN_S)
-
-
-def _shut_down(supervisor: Supervisor) -> None:
-    with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):  # what survives is ended as a leftover
-        process = psutil.Process(supervisor.pid())
-        supervisor.shut_down()
-        process.wait(STOP_WITHIN_S)
 
 
 @contextmanager

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 import xmlrpc.client
+from collections import deque
+from contextlib import suppress
 from http.client import HTTPException
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from supervisor.xmlrpc import SupervisorTransport
+import psutil
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from perennial.errors import StackError
 from stack.credentials import write_private
@@ -25,11 +27,10 @@ MARKER = "PERENNIAL_STACK"
 # sun_path has 108 bytes on Linux and 104 on macOS; supervisord first binds "<path>.<process id>".
 _SOCKET_PATH_BYTES = 92
 
+_RPC = "supervisor.rpcinterface:make_main_rpcinterface"
 _ALL_PROGRAMS = {
     "autostart": "false",
     "autorestart": "true",
-    "startsecs": "1",
-    "startretries": "3",
     "stopwaitsecs": "20",
     "killasgroup": "true",
     "redirect_stderr": "true",
@@ -59,29 +60,22 @@ def write_configuration(layout: StackLayout, programs: dict[str, dict[str, str]]
             "directory": str(layout.home),
             "pidfile": str(pid_file(layout)),
             "logfile": str(layout.log_of("supervisord")),
-            "logfile_maxbytes": "5MB",
-            "logfile_backups": "2",
             "umask": "077",
             "nocleanup": "true",
             # Said aloud, since supervisord warns when root does not name the user that it shall stay.
             **({"user": pwd.getpwuid(0).pw_name} if os.geteuid() == 0 else {}),
         },
         "unix_http_server": {"file": str(socket_path), "chmod": "0600"},
-        "rpcinterface:supervisor": {
-            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
-        },
+        "rpcinterface:supervisor": {"supervisor.rpcinterface_factory": _RPC},
         **{
             f"program:{name}": {**_ALL_PROGRAMS, "stdout_logfile": str(layout.log_of(name)), **settings}
             for name, settings in programs.items()
         },
     }
-    lines = [
-        line
-        for section, settings in sections.items()
-        for line in (f"[{section}]", *(_setting(name, value) for name, value in settings.items()))
-    ]
-    file = layout.run / "supervisord.conf"
-    write_private(file, "\n".join(lines) + "\n")
+    file, text = layout.run / "supervisord.conf", ""
+    for section, settings in sections.items():
+        text += "\n".join([f"[{section}]", *(_setting(*item) for item in settings.items()), ""])
+    write_private(file, text)
     return file
 
 
@@ -129,16 +123,6 @@ class Supervisor:
         self._layout = layout
         self._url = f"unix://{socket_file(layout)}"
 
-    def answers(self) -> bool:
-        """Whether supervisord runs and answers."""
-        if not socket_file(self._layout).exists():
-            return False
-        try:
-            self._call("supervisor.getState")
-        except (OSError, HTTPException):
-            return False
-        return True
-
     def launch(self, configuration: Path) -> None:
         """Start supervisord, which detaches itself. Raises StackError when it does not answer."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -151,48 +135,44 @@ class Supervisor:
             check=False,
         )
         # It listens before it detaches, so that one question is enough.
-        if done.returncode != 0 or not self.answers():
+        if done.returncode != 0 or not self.states():
             log = tail(self._layout.log_of("supervisord"))
             raise StackError(f"supervisord did not start:\n{(done.stdout + done.stderr).strip()}\n{log}")
 
-    def start(self, name: str) -> None:
-        """Start a program without waiting for it; no error when it runs already."""
-        self._order("startProcess", name, "ALREADY_STARTED")
-
-    def stop(self, name: str) -> None:
-        """Ask a program to stop without waiting for it; no error when it does not run."""
-        self._order("stopProcess", name, "NOT_RUNNING")
-
-    def _order(self, method: str, name: str, already: str) -> None:
+    def order(self, method: str, name: str) -> None:
+        """``startProcess`` or ``stopProcess``, without waiting for the effect; no error when it has it already."""
         try:
-            self._call(f"supervisor.{method}", name, False)
+            self._call(method, name, False)
         except xmlrpc.client.Fault as fault:
-            if already not in fault.faultString:
+            if fault.faultCode not in (Faults.ALREADY_STARTED, Faults.NOT_RUNNING):
                 raise StackError(f"supervisord refuses {method} of {name}: {fault.faultString}") from None
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What supervisord says about each program, by name: ``statename``, ``pid``, ``exitstatus``, ``spawnerr``."""
-        return {info["name"]: info for info in self._call("supervisor.getAllProcessInfo")}
+        """What supervisord says about each program, by name: ``statename``, ``pid``, ``exitstatus``, ``spawnerr``.
 
-    def pid(self) -> int:
-        """Process id of supervisord."""
-        return int(self._call("supervisor.getPID"))
+        Empty when supervisord does not run.
+        """
+        try:
+            return {info["name"]: info for info in self._call("getAllProcessInfo")}
+        except (OSError, HTTPException):
+            return {}
 
-    def shut_down(self) -> None:
-        """Ask supervisord to stop what still runs, and itself."""
-        self._call("supervisor.shutdown")
+    def shut_down(self, *, within_s: float) -> None:
+        """Have supervisord stop what still runs, and itself; what survives that is a leftover."""
+        with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+            process = psutil.Process(int(self._call("getPID")))
+            self._call("shutdown")
+            process.wait(within_s)
 
     def _call(self, method: str, *arguments: object) -> Any:
         with xmlrpc.client.ServerProxy("http://localhost", SupervisorTransport(None, None, self._url)) as server:
-            return attrgetter(method)(server)(*arguments)
+            return getattr(server.supervisor, method)(*arguments)
 
 
 def tail(log: Path, *, lines: int = 20) -> str:
     """The last lines of a log, for an error message."""
     try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 16_384))
-            text = stream.read().decode(errors="replace")
+        with log.open(errors="replace") as stream:
+            return "".join(deque(stream, maxlen=lines)).strip()
     except FileNotFoundError:
         return "(there is no such file: the process wrote nothing)"
-    return "\n".join(text.strip().splitlines()[-lines:])

@@ -47,12 +47,18 @@ if __name__ == "__main__":
 """
 
 
+def scheduler_environment() -> dict[str, str]:
+    """What a scheduler starts with; the limit that parallel workers of pytest set would keep OpenMP's threads away."""
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return {**inherited, "PYTHONPATH": str(PROJECT / "include")}
+
+
 def test_forked_tasks_import_for_nothing_and_every_library_works_in_them(tmp_path: Path) -> None:
     program = tmp_path / "scheduler.py"
     program.write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, str(program), str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "include")},
+        env=scheduler_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -66,7 +72,7 @@ def test_only_the_scheduler_imports_them(arguments: tuple[str, ...], heavy: bool
     code = f"import sys; sys.argv = {list(arguments)!r}; import airflow_local_settings; print('pandas' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "include")},
+        env=scheduler_environment(),
         capture_output=True,
         text=True,
         check=True,

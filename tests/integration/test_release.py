@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from conftest import free_port
 from logs import day
 from perennial import ledger
 from perennial.bake.settlement import settle
 from perennial.config import ModelConfig
-from perennial.contracts import BakeState, LedgerEntry, Release, ReleaseState, Signoff
-from perennial.errors import IntegrityError, RegistryUnavailable, ReleaseError
+from perennial.contracts import BakeState, LedgerEntry, Release, ReleaseState, Signoff, to_record
+from perennial.errors import IntegrityError, RegistryUnavailable, ReleaseError, StoreUnavailable
 from perennial.registry import Registry, alias_version, delete_alias, set_alias
 from perennial.registry.versions import version_tags
 from perennial.release.hold import acknowledge
@@ -24,7 +24,7 @@ from perennial.release.promote import challenge, promote, withdraw
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
 from perennial.store import Store, schema
-from releases import approval, as_order, make_version, released, run_and_die, signed
+from releases import approval, as_order, in_ledger, make_version, released, run_and_die, signed
 
 
 @pytest.fixture
@@ -37,7 +37,8 @@ def state_of(store: Store, config: ModelConfig) -> ReleaseState:
 
 
 def kinds(store: Store, config: ModelConfig) -> list[str]:
-    return [entry.kind for entry in ledger.entries(store, config.model)]
+    """The kinds of all entries but signoffs and their answers."""
+    return [entry.kind for entry in ledger.entries(store, config.model) if entry.kind not in ("signoff", "review")]
 
 
 def aliases(registry: Registry, config: ModelConfig) -> tuple[str | None, ...]:
@@ -155,7 +156,6 @@ def test_a_first_promotion_takes_office_and_is_one_however_often_it_runs(
     ("answer", "message"),
     [
         ({"verdict": "rejected", "reviewer": "ada", "reason": "no"}, "was rejected by ada"),
-        ({"version": "77"}, "the review is about .* version 77"),
     ],
 )
 def test_without_an_approval_of_this_version_nothing_is_promoted(
@@ -164,7 +164,7 @@ def test_without_an_approval_of_this_version_nothing_is_promoted(
     signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
     review = replace(approval(signoff), **answer)
     with pytest.raises(ReleaseError, match=message):
-        promote(wine, signoff, review, store=store, registry=registry, actor="policy", at=day(6).end)
+        released(wine, signoff, store=store, registry=registry, review=review)
     assert kinds(store, wine) == []
 
 
@@ -174,7 +174,7 @@ def test_failed_gates_and_a_policy_that_answers_for_a_person_promote_nothing(
     signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
     for broken, message in (
         (replace(signoff, passed=False), "did not pass its gates"),
-        (replace(signoff, review="manual"), "asks for a person's review"),
+        (replace(signoff, review="manual", config_digest="c"), "asks for a person's review"),
     ):
         with pytest.raises(ReleaseError, match=message):
             released(wine, broken, store=store, registry=registry)
@@ -471,3 +471,78 @@ def test_a_hold_is_answered_once(wine: ModelConfig, store: Store, registry: Regi
         answer("h9", exclude=True)
     (answered,) = state_of(store, wine).holds
     assert (answered.acknowledged, answered.excluded) == (True, True)
+
+
+# --- what the ledger does not say --------------------------------------------------------------------------------
+
+
+def test_a_forged_approval_promotes_nothing(wine: ModelConfig, store: Store, registry: Registry) -> None:
+    """Records that travel through XCom are claims: the ledger shows this version as rejected by ada."""
+    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    challenge(wine, signoff, store=store, registry=registry)
+    refused = replace(approval(signoff), verdict="rejected", reviewer="ada", reason="no")
+    with pytest.raises(ReleaseError, match="was rejected by ada"):
+        released(wine, signoff, store=store, registry=registry, review=refused)
+    assert aliases(registry, wine) == (None, None, None)
+    for unknown in ("unheard of", replace(signoff, version="77").signoff_id, signoff.review_id):
+        with pytest.raises(ReleaseError, match="the ledger holds no signoff"):
+            promote(wine, unknown, store=store, registry=registry)
+
+
+def test_a_signoff_without_an_answer_promotes_nothing(wine: ModelConfig, store: Store, registry: Registry) -> None:
+    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    entry = LedgerEntry(
+        entry_id=signoff.signoff_id, model=wine.model, kind="signoff", at=day(6).end, actor="policy", reason="passed",
+        version=signoff.version, payload={"signoff": to_record(signoff)},
+    )  # fmt: skip
+    ledger.append(store, entry)
+    with pytest.raises(ReleaseError, match="the ledger holds no answer to its signoff"):
+        promote(wine, signoff.signoff_id, store=store, registry=registry)
+
+
+def test_a_second_rollback_by_hand_is_one_of_its_own(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, second: str
+) -> None:
+    """Within one window both calls have the same reason and event time; the run tells them apart."""
+    for later in (17, 18):
+        measured(store, wine, later, second, "ok")
+        measured(store, wine, later, second, "ok", paired=True)
+    assert settled(wine, 18, store=store, registry=registry) == "passed"
+    third = make_version(wine, registry, "three")
+    released(wine, signed(wine, registry, third, second, 20), store=store, registry=registry)
+    once = rolled(wine, store, registry, run_id="run 1")
+    again = rolled(wine, store, registry, run_id="run 1")
+    twice = rolled(wine, store, registry, run_id="run 2")
+    assert (once.version, again, twice.version) == (second, once, first)
+    assert aliases(registry, wine)[0] == first == state_of(store, wine).champion
+
+
+@pytest.mark.parametrize("lost_at", ["after_intent", "fenced"])
+def test_who_lost_the_lock_moves_no_alias(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, lost_at: str
+) -> None:
+    """A process is held up, its connection dies, another one finishes its promotion and rolls it back."""
+    signoff = in_ledger(signed(wine, registry, make_version(wine, registry, "two"), first, 16), store)
+
+    def overtaken(reached: str) -> None:
+        if reached != lost_at:
+            return
+        end_other_connections(store)
+        reconcile(wine, store=store, registry=registry)
+        assert state_of(store, wine).champion == signoff.version
+        rolled(wine, store, registry, run_id="another")
+
+    with pytest.raises((ReleaseError, StoreUnavailable)):
+        promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=overtaken)
+    assert aliases(registry, wine)[0] == first == state_of(store, wine).champion
+    assert reconcile(wine, store=store, registry=registry) == ()
+
+
+def end_other_connections(store: Store) -> None:
+    """What a failover does to everyone who holds a lock."""
+    end = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with store.engine.connect() as connection:
+        connection.execute(end)

@@ -36,7 +36,7 @@ from perennial.registry.versions import register_version, set_version_tags, vers
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
 from perennial.signoff.polling import read_tag
-from perennial.signoff.review import entry_id, expire_stale, pending_signoffs, read_review, record_review
+from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
 from perennial.store import Store
 
@@ -247,7 +247,7 @@ def test_a_passed_verdict_stands_on_the_version_and_in_the_ledger(
     assert "all gates passed" in told
     assert "| versus_champion/accuracy | passed | 0.55 | 0 |" in told
     (entry,) = ledger.entries(store, wine.model, kinds=["signoff"])
-    assert entry.entry_id == entry_id(verdict)
+    assert entry.entry_id == verdict.signoff_id
     assert entry.payload["signoff"]["artifact_digest"] == candidate.artifact_digest
     answer = read_review(wine, verdict, registry=registry, store=store)
     assert answer is not None
@@ -441,7 +441,7 @@ def test_the_ledger_entry_holds_the_whole_evidence(
 ) -> None:
     candidate = registered(wine, models_dir, registry)
     verdict = signed(wine, candidate, store=store, registry=registry)
-    entry = ledger.entry(store, entry_id(verdict))
+    entry = ledger.entry(store, verdict.signoff_id)
     assert isinstance(entry, LedgerEntry)
     assert entry.payload["evaluation"]["candidate"] == {"accuracy": 0.95}
     assert entry.payload["config_digest"] == wine.digest

@@ -203,11 +203,14 @@ def test_planted_link_is_refused_and_its_target_left_alone(
 
 
 @as_root
-def test_data_of_another_user_is_refused(layout: StackLayout) -> None:
-    layout.prepare()
-    (layout.postgres / "data").mkdir()
-    with pytest.raises(StackError, match=r"belongs to uid 0 and not to nobody"):
-        find_place(layout.postgres, "id")
+def test_data_of_another_user_is_refused_by_the_server_and_left_as_it_is(layout: StackLayout) -> None:
+    _up_with_a_ledger(layout)
+    data, owner = layout.postgres / "data", (layout.postgres / "data").stat().st_uid
+    os.chown(data, 1, 1)
+    with pytest.raises(StackError, match=r"(?s)postgres ended.*(wrong ownership|[Pp]ermission denied)"):
+        stack.up(layout, components=ONLY_POSTGRES)
+    os.chown(data, owner, owner)
+    assert _serves_the_ledger(layout)
 
 
 def test_folder_with_files_that_are_no_database_is_left_alone(open_folder: Path) -> None:
@@ -215,7 +218,7 @@ def test_folder_with_files_that_are_no_database_is_left_alone(open_folder: Path)
     (open_folder / "data").mkdir()
     (open_folder / "data" / "precious").touch()
     with pytest.raises(StackError, match="is not empty and holds no database"):
-        postgres.initialise(place, "p", durable=False)
+        postgres.initialise(place, "p")
     assert (open_folder / "data" / "precious").exists()
 
 
@@ -299,8 +302,8 @@ def test_broken_off_initialisation_is_never_served_nor_in_the_way(open_folder: P
     place = find_place(open_folder, "id")
     half = open_folder / "data.initialising-half"
     half.mkdir()
-    assert postgres.initialise(place, "p", durable=False)
-    assert not postgres.initialise(place, "p", durable=False)
+    assert postgres.initialise(place, "p")
+    assert not postgres.initialise(place, "p")
     assert sorted(open_folder.iterdir()) == [place.data, half]
 
 
@@ -309,5 +312,5 @@ def test_failed_initialisation_says_what_initdb_said_and_leaves_no_folder(
 ) -> None:
     monkeypatch.setattr(postgres, "INITDB_OPTIONS", ("--encoding=nonsense",))
     with pytest.raises(StackError, match=r"(?s)could not be initialised.*nonsense"):
-        postgres.initialise(find_place(open_folder, "id"), "p", durable=False)
+        postgres.initialise(find_place(open_folder, "id"), "p")
     assert list(open_folder.iterdir()) == []

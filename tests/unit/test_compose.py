@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from stack.commands import INITDB_OPTIONS, Site, commands
-from stack.compose_env import VARIABLES, render
-from stack.credentials import Credentials
+from stack.credentials import VARIABLES, Credentials, env_file
 from stack.environment import airflow_environment, migrate_environment, mlflow_environment
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +85,7 @@ def test_the_example_names_every_variable_and_no_secret(services: dict[str, Any]
 
 
 def test_generated_env_file_has_a_new_value_for_every_variable() -> None:
-    first, second = render(Credentials()), render(Credentials())
+    first, second = env_file(Credentials()), env_file(Credentials())
     assert [line.split("=")[0] for line in first.splitlines()] == list(VARIABLES)
     assert not set(first.splitlines()) & set(second.splitlines())
     assert set(VARIABLES.values()) | {"state_id"} == {field.name for field in fields(Credentials)}

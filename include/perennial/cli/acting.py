@@ -26,7 +26,9 @@ def rollback(
     """Put the last version that passed its bake back in charge."""
     case = asking.case(model)
     case.begin()
-    done = case.roll_back(actor=getpass.getuser(), reason=reason, at=asking.now(), version=version)
+    now = asking.now()
+    run_id = f"cli__{now.isoformat()}"
+    done = case.roll_back(actor=getpass.getuser(), reason=reason, at=now, run_id=run_id, version=version)
     out.print(f"{model}: champion is version {done.version} again (was {done.previous})")
 
 

@@ -6,11 +6,11 @@ They are small enough for XCom: ids, windows, counts, digests and URIs, never ro
 
 from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
-from perennial.contracts.decisions import Action, BakeState, Decision, RetrainRequest
+from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Subject
-from perennial.contracts.signoffs import Gate, Review, Signoff
+from perennial.contracts.signoffs import Gate, Review, Signoff, is_nobody
 from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "Candidate",
     "Decision",
+    "Ending",
     "Evaluation",
     "ExpectationVerdict",
     "FittedRun",
@@ -44,6 +45,7 @@ __all__ = [
     "Window",
     "digest_of",
     "from_record",
+    "is_nobody",
     "parse_moment",
     "to_record",
     "utc",

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial.contracts.records import digest_of
 from perennial.contracts.windows import Window
 
 Action = Literal["stay", "retrain", "rollback", "halt"]
 BakeState = Literal["none", "running", "passed", "failed"]
+Ending = Literal["promoted", "refused", "rejected", "overtaken", "failed"]
+"""How a retrain request ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrainRequest:
-    """Why and as of when a model is to be retrained. ``run_id`` is deterministic, so the same request runs once."""
+    """Why and as of when a model is to be retrained. ``run_id`` is deterministic, so the same request runs once.
+
+    ``champion`` and ``bake`` say under which champion it was asked for, and how far that one's probation was; ``bake``
+    is None in requests from before that was kept.
+    """
 
     model: str
     run_id: str
@@ -36,3 +43,10 @@ class RetrainRequest:
     cause: str
     requested_by: str
     review: Literal["auto", "manual"] | None = None
+    champion: str | None = None
+    bake: BakeState | None = None
+
+    @property
+    def request_id(self) -> str:
+        """Its id in the ledger."""
+        return digest_of("retrain_request", self.model, self.run_id)

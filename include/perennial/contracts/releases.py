@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from perennial.contracts.decisions import BakeState
+from perennial.contracts.decisions import BakeState, RetrainRequest
 from perennial.contracts.signoffs import Signoff
 from perennial.contracts.windows import Window
 
@@ -88,7 +88,8 @@ class ReleaseState:
     """Who serves and who is trusted, folded from the ledger alone.
 
     ``stable`` lists the versions that passed their bake, the one trusted last at the end, without those rolled back.
-    ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced.
+    ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced. ``request_times`` are
+    those of the requests that count for the budget: one that failed or was overtaken gives its share back.
     """
 
     model: str
@@ -103,6 +104,7 @@ class ReleaseState:
     pending: LedgerEntry | None = None
     last_request_at: datetime | None = None
     request_times: tuple[datetime, ...] = ()
+    open_requests: tuple[RetrainRequest, ...] = ()
     last_rollback_at: datetime | None = None
     released_since_rollback: bool = True
 
@@ -170,6 +172,26 @@ class ReleaseState:
             for hold in self.holds
             if not hold.acknowledged and any(hold.stretch.overlaps(stretch) for stretch in stretches)
         )
+
+    def overtakes(self, request: RetrainRequest) -> str | None:
+        """Why a request acts on a world that is gone, in words; None when it is the one it was made in.
+
+        >>> from datetime import UTC
+        >>> asked = RetrainRequest(model="m", run_id="r", as_of=datetime(2013, 1, 1, tzinfo=UTC), cause="decay",
+        ...     requested_by="policy", champion="2", bake="passed")
+        >>> ReleaseState(model="m", champion="2").overtakes(asked)
+        >>> ReleaseState(model="m", champion="5", in_bake=True).overtakes(asked)
+        'requested while version 2 was champion, and version 5 is champion now'
+        """
+        if request.bake is None:
+            return None
+        if request.champion != self.champion:
+            before = f"version {request.champion} was champion" if request.champion else "there was no champion"
+            now = f"version {self.champion} is champion" if self.champion else "there is none"
+            return f"requested while {before}, and {now} now"
+        if request.bake != self.bake:
+            return f"requested when the bake of version {self.champion} was {request.bake}, and it is {self.bake} now"
+        return None
 
     def refusal_of(self, signoff: Signoff) -> str | None:
         """Why a signoff can not be released in this state, in words; None when nothing speaks against it.

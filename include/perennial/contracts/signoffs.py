@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial.contracts.records import digest_of
 from perennial.contracts.windows import Window
 
 
@@ -36,6 +37,27 @@ class Signoff:
     as_of: datetime
     train: Window
     holdout: Window
+    config_digest: str = ""
+    evaluation_digest: str = ""
+
+    @property
+    def signoff_id(self) -> str:
+        """Its id in the ledger: of this artifact, against this champion, by these rules, on these figures.
+
+        Signoffs from before the last two were kept have neither in their id.
+        """
+        judged = (self.config_digest, self.evaluation_digest) if self.config_digest else ()
+        return digest_of("signoff", self.model, self.version, self.artifact_digest, self.champion_seen, *judged)
+
+    @property
+    def review_id(self) -> str:
+        """The id of its answer in the ledger."""
+        return digest_of("review", self.signoff_id)
+
+    @property
+    def failed(self) -> tuple[Gate, ...]:
+        """The gates that it did not pass."""
+        return tuple(gate for gate in self.gates if not gate.passed)
 
     def __post_init__(self) -> None:
         if self.passed and (not self.gates or not all(gate.passed for gate in self.gates)):
@@ -51,3 +73,16 @@ class Review:
     verdict: Literal["approved", "rejected"]
     reviewer: str
     reason: str
+
+
+NOBODY = frozenset({"auto", "policy", "deadline"})
+"""Names under which the policy answers: no person may."""
+
+
+def is_nobody(reviewer: str | None) -> bool:
+    """Whether a reviewer's name is one that the policy answers under: an answer under it is no person's word.
+
+    >>> is_nobody(" Policy "), is_nobody("ada"), is_nobody(None)
+    (True, False, False)
+    """
+    return (reviewer or "").strip().lower() in NOBODY

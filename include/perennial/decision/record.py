@@ -4,6 +4,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import (
     Decision,
+    Ending,
     LedgerEntry,
     RetrainRequest,
     Signal,
@@ -72,13 +73,15 @@ def request_of(decision: Decision) -> RetrainRequest | None:
         as_of=decision.window.end,
         cause="; ".join(decision.reasons),
         requested_by=ACTOR,
+        champion=decision.champion,
+        bake=decision.bake,
     )
 
 
 def record_request(request: RetrainRequest, *, store: Store) -> bool:
     """Write a retrain request, whoever made it; False when it stands there already. Counts for cooldown and budget."""
     entry = LedgerEntry(
-        entry_id=digest_of("retrain_request", request.model, request.run_id),
+        entry_id=request.request_id,
         model=request.model,
         kind="retrain_request",
         at=request.as_of,
@@ -89,7 +92,7 @@ def record_request(request: RetrainRequest, *, store: Store) -> bool:
     return ledger.append(store, entry)
 
 
-def record_outcome(request: RetrainRequest, outcome: str, *, store: Store) -> None:
+def record_outcome(request: RetrainRequest, ended: Ending, outcome: str, *, store: Store) -> None:
     """Write what became of a retrain request, in one sentence, once."""
     entry = LedgerEntry(
         entry_id=digest_of("retrain_outcome", request.model, request.run_id, outcome),
@@ -98,7 +101,7 @@ def record_outcome(request: RetrainRequest, outcome: str, *, store: Store) -> No
         at=request.as_of,
         actor=request.requested_by,
         reason=outcome,
-        payload=to_record(request),
+        payload={**to_record(request), "ended": ended},
     )
     ledger.append(store, entry)
 

@@ -63,7 +63,7 @@ def entry(store: Store, entry_id: str) -> LedgerEntry | None:
 
 def read(store: Store, model: str) -> History:
     """Everything that a release rests on: one reading of all entries of a model but its decisions."""
-    kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "review", "retrain_outcome")
+    kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "review")
     return History(model, entries(store, model, kinds=kinds))
 
 

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from perennial.contracts import Hold, LedgerEntry, LedgerKind, Lineage, ReleaseState, Window, from_record
+from perennial.contracts import (
+    Hold,
+    LedgerEntry,
+    LedgerKind,
+    Lineage,
+    ReleaseState,
+    RetrainRequest,
+    Review,
+    Signoff,
+    Window,
+    from_record,
+)
 from perennial.errors import IntegrityError
 
 
@@ -31,6 +42,21 @@ class History:
         """The newest entry of these kinds (of any without one), or None."""
         found = self.of(*kinds) if kinds else self.entries
         return found[-1] if found else None
+
+    def signoff(self, signoff_id: str) -> Signoff | None:
+        """The signoff with this id, as it stands in the ledger, or None."""
+        found = self.entry(signoff_id)
+        return from_record(Signoff, found.payload["signoff"]) if found and found.kind == "signoff" else None
+
+    def review_of(self, signoff: Signoff) -> Review | None:
+        """The answer to a signoff that stands in the ledger, or None."""
+        found = self.entry(signoff.review_id)
+        return from_record(Review, found.payload["review"]) if found and found.kind == "review" else None
+
+    def request(self, request_id: str) -> RetrainRequest | None:
+        """The retrain request with this id, as it stands in the ledger, or None."""
+        found = self.entry(request_id)
+        return from_record(RetrainRequest, found.payload) if found and found.kind == "retrain_request" else None
 
     def released_after(self, entry: LedgerEntry) -> LedgerEntry | None:
         """The newest promotion or rollback that was written after an entry, or None."""
@@ -69,7 +95,20 @@ def _still_pending(state: ReleaseState, item: LedgerEntry, key: str) -> LedgerEn
 
 def _request(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     times = tuple(sorted((*state.request_times, item.at)))
-    return replace(state, last_request_at=times[-1], request_times=times)
+    last = max(item.at, state.last_request_at or item.at)
+    made = from_record(RetrainRequest, item.payload)
+    return replace(state, last_request_at=last, request_times=times, open_requests=(*state.open_requests, made))
+
+
+def _outcome(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    """A request ended. One that failed or was overtaken made no candidate, and does not count for the budget."""
+    ended = from_record(RetrainRequest, item.payload)
+    still_open = tuple(request for request in state.open_requests if request.run_id != ended.run_id)
+    times = list(state.request_times)
+    was_open = len(still_open) < len(state.open_requests)
+    if was_open and item.payload.get("ended") in ("failed", "overtaken") and ended.as_of in times:
+        times.remove(ended.as_of)
+    return replace(state, open_requests=still_open, request_times=tuple(times))
 
 
 def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
@@ -146,6 +185,7 @@ def _version(item: LedgerEntry) -> str:
 
 _CHANGES: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] = {
     "retrain_request": _request,
+    "retrain_outcome": _outcome,
     "promotion_intent": _intent,
     "promotion": _promotion,
     "bake": _bake,

@@ -12,15 +12,13 @@ from perennial.contracts import (
     Audit,
     BakeState,
     Batch,
-    Decision,
     Publication,
     Release,
+    RetrainRequest,
     Signal,
     SourceKind,
     Window,
-    to_record,
 )
-from perennial.contracts import RetrainRequest as Request
 from perennial.errors import first_of
 from perennial.orchestration.step import branch, step
 from perennial.orchestration.windows import window_of
@@ -115,22 +113,22 @@ def decide(case: Case, window: Window) -> str:
     for reason in decided.reasons:
         log.info("%s: %s", decided.action, reason)
     ti = get_current_context()["ti"]
-    ti.xcom_push("decision", to_record(decided))
+    ti.xcom_push("decision", decided.decision_id)
     if decided.action == "retrain":
-        request = case.carry_out(decided)
-        if isinstance(request, Request):
-            ti.xcom_push("request", {"request": to_record(request)})
+        request = case.carry_out(decided.decision_id)
+        if isinstance(request, RetrainRequest):
+            ti.xcom_push("request", {"request": request.request_id})
             ti.xcom_push("run_id", request.run_id)
     return decided.action
 
 
 @step("Halt", retries=0)
-def halt(case: Case, decided: Decision) -> None:
+def halt(case: Case, decision_id: str) -> None:
     """Red, with the reason: the delivery has to be mended and the run cleared."""
-    case.carry_out(decided)
+    case.carry_out(decision_id)
 
 
 @step("Roll back")
-def rollback(case: Case, decided: Decision) -> Release | Request | None:
+def rollback(case: Case, decision_id: str) -> Release | RetrainRequest | None:
     """The last version that passed its bake serves again, and ledger and registry agree on it."""
-    return case.carry_out(decided)
+    return case.carry_out(decision_id)

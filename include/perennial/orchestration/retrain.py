@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule, get_current_context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from perennial.config import ModelConfig
 from perennial.contracts import (
@@ -16,17 +16,13 @@ from perennial.contracts import (
     FittedRun,
     Release,
     RetrainRequest,
-    Review,
-    Signoff,
     Snapshot,
-    from_record,
     parse_moment,
 )
 from perennial.errors import ConfigError
 from perennial.orchestration.errors import FAILURE
 from perennial.orchestration.links import leave_link
-from perennial.orchestration.review import require_approval
-from perennial.orchestration.step import decoded, step
+from perennial.orchestration.step import step
 
 if TYPE_CHECKING:
     from perennial.pipeline import Case
@@ -36,14 +32,15 @@ STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "sign_off", 
 
 
 @step("Open the request")
-def open_request(case: Case) -> RetrainRequest:
-    """The request of a decision as it stands in the ledger, or that of the form."""
+def open_request(case: Case) -> str:
+    """The id of the request, as it stands in the ledger: that of a decision, or one written from the form.
+
+    Ends skipped, saying why, when the champion or its bake is not the one that it was made under.
+    """
     context = get_current_context()
     run, params = context["dag_run"], context["params"]
     case.begin()
-    if given := params.get("request"):
-        request = from_record(RetrainRequest, given)
-    else:
+    if not (request_id := _named(case.model, params.get("request"))):
         request = RetrainRequest(
             model=case.model,
             run_id=run.run_id,
@@ -52,8 +49,21 @@ def open_request(case: Case) -> RetrainRequest:
             requested_by=run.triggering_user_name or "airflow",
             review=None if params["review"] == "policy" else params["review"],
         )
+        request_id = case.ask(request)
+    request = case.request(request_id)
     log.info("as of %s, asked by %s: %s", request.as_of.isoformat(), request.requested_by, request.cause)
-    return request
+    if why := case.overtaken(request_id):
+        raise AirflowSkipException(f"overtaken: {why}")
+    return request_id
+
+
+def _named(model: str, given: Any) -> str | None:
+    """The id of the request that a run was started for; runs queued by an earlier release carry the request itself."""
+    if isinstance(given, dict):
+        return RetrainRequest(
+            model=model, run_id=str(given.get("run_id")), as_of=datetime.now(UTC), cause="", requested_by=""
+        ).request_id
+    return str(given) if given else None
 
 
 def _as_of(text: str | None) -> datetime | None:
@@ -69,9 +79,9 @@ def _as_of(text: str | None) -> datetime | None:
 
 
 @step("Freeze the data")
-def snapshot(case: Case, request: RetrainRequest) -> Snapshot:
+def snapshot(case: Case, request_id: str) -> Snapshot:
     """Training rows and later holdout rows, as files with a digest."""
-    frozen = case.snapshot(request)
+    frozen = case.snapshot(request_id)
     log.info("%s: %d training rows, %d holdout rows", frozen.snapshot_id, frozen.n_train, frozen.n_holdout)
     return frozen
 
@@ -82,9 +92,9 @@ def fit_timeout(config: ModelConfig) -> timedelta:
 
 
 @step("Fit the candidate")
-def fit(case: Case, request: RetrainRequest, frozen: Snapshot) -> FittedRun:
+def fit(case: Case, request_id: str, frozen: Snapshot) -> FittedRun:
     """The recipe on the training rows, in an MLflow run."""
-    fitted = case.fit(request, frozen)
+    fitted = case.fit(request_id, frozen)
     log.info("MLflow run %s: %d rows, cross-validated %s", fitted.mlflow_run_id, fitted.n_train, fitted.cv)
     return fitted
 
@@ -107,48 +117,50 @@ def register(case: Case, fitted: FittedRun, frozen: Snapshot) -> Candidate:
 
 
 @step("Sign off")
-def sign_off(
-    case: Case, request: RetrainRequest, candidate: Candidate, evaluation: Evaluation, frozen: Snapshot
-) -> Signoff:
-    """The verdict over all gates. Failed ones are a result, not an error: what follows ends skipped."""
-    signed = case.sign_off(request, candidate, evaluation, frozen)
+def sign_off(case: Case, request_id: str, candidate: Candidate, evaluation: Evaluation, frozen: Snapshot) -> str:
+    """The id of the verdict over all gates. Failed ones are a result, not an error: what follows ends skipped."""
+    signed = case.sign_off(request_id, candidate, evaluation, frozen)
     for gate in signed.gates:
         log.log(
             logging.INFO if gate.passed else logging.WARNING, "gate %s: %s: %s", gate.name, gate.passed, gate.detail
         )
     leave_link(get_current_context()["ti"], case.model, signed.version)
-    return signed
+    return signed.signoff_id
 
 
 @step("Promote")
-def promote(case: Case, request: RetrainRequest, signed: Signoff, answer: Review) -> Release:
+def promote(case: Case, request_id: str, signoff_id: str) -> Release:
     """The approved version becomes champion. Ends skipped, saying why, when it was rejected."""
-    require_approval(answer)
-    release = case.promote(signed, answer, at=request.as_of)
+    answer = case.review(signoff_id)
+    if answer is not None and answer.verdict == "rejected":
+        raise AirflowSkipException(f"version {answer.version} rejected by {answer.reviewer}: {answer.reason}")
+    release = case.promote(signoff_id, request_id=request_id)
     leave_link(get_current_context()["ti"], case.model, release.version)
     log.info("version %s serves instead of %s", release.version, release.previous)
     return release
 
 
 @step("Record the outcome", trigger_rule=TriggerRule.ALL_DONE)
-def conclude(case: Case, request: RetrainRequest | None) -> str:
+def conclude(case: Case, request_id: str | None) -> str:
     """What became of the request, into the ledger. Red when a step failed, so that the run is."""
     context = get_current_context()
-    ti, failure = context["ti"], _failure(context)
-    if request is None:
+    ti, (failure, skipped) = context["ti"], _ending(context)
+    if request_id is None:
+        if failure is None and skipped:
+            raise AirflowSkipException("the request was overtaken, which is its outcome in the ledger")
         raise AirflowFailException(f"there was no request: {failure}")
-    signed, answer = decoded(Signoff, ti.xcom_pull("sign_off")), decoded(Review, ti.xcom_pull("review"))
-    outcome = case.conclude(request, signed=signed, answer=answer, failure=failure)
+    outcome = case.conclude(request_id, signoff_id=ti.xcom_pull("sign_off"), failure=failure)
     if failure:
         raise AirflowFailException(failure)
     log.info(outcome)
     return outcome
 
 
-def _failure(context: Any) -> str | None:
+def _ending(context: Any) -> tuple[str | None, bool]:
+    """What failed first and how, and whether the request was never opened because it was overtaken."""
     ti, run_id = context["ti"], context["dag_run"].run_id
     states = ti.get_task_states(ti.dag_id, task_ids=list(STEPS), run_ids=[run_id])[run_id]
     for task_id in STEPS:
         if states.get(task_id) == "failed":
-            return f"{task_id} failed: {ti.xcom_pull(task_id, key=FAILURE) or 'see its log'}"
-    return None
+            return f"{task_id} failed: {ti.xcom_pull(task_id, key=FAILURE) or 'see its log'}", False
+    return None, states.get("open_request") == "skipped"

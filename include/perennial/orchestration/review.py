@@ -15,7 +15,7 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from perennial.contracts import Review, Signoff, from_record, to_record
+from perennial.contracts import to_record
 from perennial.errors import PermanentError, TransientError
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
@@ -59,7 +59,7 @@ class ReviewTrigger(BaseTrigger):
 
 
 class ReviewSensor(BaseSensorOperator):
-    """Ends with the Review of a Signoff: at once where the policy answers, else when a human or the deadline does.
+    """Ends with the answer to the signoff whose id ``signoff`` is: the policy's at once, a human's or the deadline's.
 
     Ends skipped, saying why, when the gates failed: there is nothing to review.
     """
@@ -74,38 +74,33 @@ class ReviewSensor(BaseSensorOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Look once, and wait elsewhere if there is no answer yet."""
-        signed = from_record(Signoff, self.signoff)
+        with opened(self.model) as case:
+            signed = case.signoff(self.signoff)
         leave_link(context["ti"], signed.model, signed.version)
         if not signed.passed:
-            failed = [f"{gate.name}: {gate.detail}" for gate in signed.gates if not gate.passed]
+            failed = [f"{gate.name}: {gate.detail}" for gate in signed.failed]
             raise AirflowSkipException(f"version {signed.version} failed its gates: {'; '.join(failed)}")
-        return self._answer(signed)
+        return self._answer()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Airflow ends the wait at the deadline with a timeout: that is an answer too."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:
-            return self._answer(from_record(Signoff, self.signoff))
+            return self._answer()
 
     def resume(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """The tag has changed: see what it is worth."""
         self.log.info("MLflow says: %s", event["seen"])
-        return self._answer(from_record(Signoff, self.signoff))
+        return self._answer()
 
-    def _answer(self, signed: Signoff) -> dict[str, Any]:
+    def _answer(self) -> dict[str, Any]:
         with opened(self.model) as case:
-            review = case.review(signed, now=datetime.now(UTC))
-            policy = case.config.signoff.review
+            review = case.review(self.signoff, now=datetime.now(UTC))
+            version, policy = case.signoff(self.signoff).version, case.config.signoff.review
         if review is None:
-            self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", signed.version)
-            trigger = ReviewTrigger(self.model, signed.version, policy.poll_s)
+            self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", version)
+            trigger = ReviewTrigger(self.model, version, policy.poll_s)
             self.defer(trigger=trigger, method_name="resume", timeout=policy.deadline + GRACE)
         self.log.info("%s by %s: %s", review.verdict, review.reviewer, review.reason)
         return to_record(review)
-
-
-def require_approval(review: Review) -> None:
-    """End the task skipped, saying why, when a review is not an approval."""
-    if review.verdict != "approved":
-        raise AirflowSkipException(f"version {review.version} rejected by {review.reviewer}: {review.reason}")

@@ -27,6 +27,7 @@ def roll_back(case: Case) -> Release:
         actor=run.triggering_user_name or "airflow",
         reason=params["reason"],
         at=case.last_monitored() or run.run_after,
+        run_id=run.run_id,
         version=params["version"],
     )
     log.info("version %s serves instead of %s", release.version, release.previous)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from perennial.contracts import Decision, Release, RetrainRequest, Review
-from perennial.errors import BatchHalted
+from perennial.contracts import Release, RetrainRequest, Review
+from perennial.errors import BatchHalted, ReleaseError
 from perennial.pipeline.monitor_steps import MonitorSteps
 from perennial.pipeline.retrain_steps import RetrainSteps
 
@@ -15,22 +15,32 @@ from perennial.pipeline.retrain_steps import RetrainSteps
 class Case(MonitorSteps, RetrainSteps):
     """One model's config, store and registry, with one method a step."""
 
-    def carry_out(self, decided: Decision) -> Release | RetrainRequest | None:
-        """Do what was decided: nothing, the rollback, or the request for a retrain, which someone has to run.
+    def carry_out(self, decision_id: str) -> Release | RetrainRequest | None:
+        """Do what the ledger says was decided: nothing, the rollback, or the request for a retrain, to be run next.
 
         Raises BatchHalted for a halt: the delivery has to be mended and the window run again.
         """
-        from perennial.decision.record import request_of
+        from perennial.decision.record import recorded, request_of
 
+        decided = recorded(self.store, decision_id)
+        if decided is None or decided.model != self.model:
+            raise ReleaseError(f"{self.model}: the ledger holds no decision {decision_id}; nothing was done")
+        reason = "; ".join(decided.reasons)
         if decided.action == "halt":
-            raise BatchHalted("; ".join(decided.reasons))
+            raise BatchHalted(reason)
         if decided.action == "rollback":
-            reason = "; ".join(decided.reasons)
-            return self.roll_back(actor="policy", reason=reason, at=decided.window.end, decision_id=decided.decision_id)
+            return self.roll_back(actor="policy", reason=reason, at=decided.window.end, decision_id=decision_id)
         return request_of(decided)
 
     def roll_back(
-        self, *, actor: str, reason: str, at: datetime, version: str | None = None, decision_id: str | None = None
+        self,
+        *,
+        actor: str,
+        reason: str,
+        at: datetime,
+        run_id: str = "",
+        version: str | None = None,
+        decision_id: str | None = None,
     ) -> Release:
         """The last version that passed its bake, or ``version``, serves again; ledger and alias agree on it."""
         from perennial.release.rollback import roll_back
@@ -42,6 +52,7 @@ class Case(MonitorSteps, RetrainSteps):
             actor=actor,
             reason=reason,
             at=at,
+            run_id=run_id,
             version=version,
             decision_id=decision_id,
         )

@@ -28,7 +28,7 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
     decided = case.decide(window)
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
     if decided.action != "halt":  # which is carried out by saying so
-        case.carry_out(decided)
+        case.carry_out(decided.decision_id)
     return decided
 
 
@@ -48,48 +48,56 @@ def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) 
 class Retrained:
     """How a retrain run ended: always of this shape. ``release`` is there when it ended in a promotion."""
 
-    ended: Literal["promoted", "refused", "rejected", "waiting"]
-    version: str
+    ended: Literal["promoted", "refused", "rejected", "waiting", "overtaken"]
     outcome: str
     request: RetrainRequest
-    signoff: Signoff
+    version: str | None = None
+    signoff: Signoff | None = None
     release: Release | None = None
 
 
 def retrain(case: Case, request: RetrainRequest, *, progress: Progress = silent) -> Retrained:
-    """One retrain run, to its end or to its reviewer. How it ended is in the ledger, a failure too."""
+    """One retrain run, to its end or to its reviewer. How it ended is in the ledger, a failure too.
+
+    ``request`` is one that stands in the ledger, or someone's own, which is written there first.
+    """
     for repaired in case.begin():
         progress(repaired)
+    request_id = case.ask(request)
+    if why := case.overtaken(request_id):
+        return Retrained(ended="overtaken", outcome=f"overtaken: {why}", request=case.request(request_id))
     try:
-        return _retrain(case, request, progress)
+        return _retrain(case, request_id, progress)
     except PermanentError as error:
-        case.conclude(request, failure=f"{type(error).__name__}: {error}")
+        case.conclude(request_id, failure=f"{type(error).__name__}: {error}")
         raise
 
 
-def _retrain(case: Case, request: RetrainRequest, progress: Progress) -> Retrained:
-    snapshot = case.snapshot(request)
+def _retrain(case: Case, request_id: str, progress: Progress) -> Retrained:
+    snapshot = case.snapshot(request_id)
     progress(f"snapshot {snapshot.snapshot_id}: {snapshot.n_train} training rows, {snapshot.n_holdout} holdout rows")
-    fitted = case.fit(request, snapshot)
+    fitted = case.fit(request_id, snapshot)
     evaluation = case.evaluate(fitted, snapshot)
     progress(f"candidate: {_figures(evaluation.candidate)}")
     progress(f"{evaluation.baseline}: {_figures(evaluation.baseline_metrics)}")
     candidate = case.register(fitted, snapshot)
-    signed = case.sign_off(request, candidate, evaluation, snapshot)
+    signed = case.sign_off(request_id, candidate, evaluation, snapshot)
     for gate in signed.gates:
         progress(f"gate {gate.name}: {'passed' if gate.passed else 'FAILED'}: {gate.detail}")
-    answer = case.review(signed) if signed.passed else None
+    request = case.request(request_id)
+    answer = case.review(signed.signoff_id) if signed.passed else None
     if signed.passed and answer is None:
         waits = (
             f"version {signed.version} waits for its review: set its tag signoff in MLflow to approved or rejected, "
             f"then run this again with --as-of {request.as_of.isoformat()}"
         )
         return Retrained(ended="waiting", version=signed.version, outcome=waits, request=request, signoff=signed)
-    release = case.promote(signed, answer, at=request.as_of) if answer and answer.verdict == "approved" else None
+    approved = answer is not None and answer.verdict == "approved"
+    release = case.promote(signed.signoff_id, request_id=request_id) if approved else None
     return Retrained(
         ended="promoted" if release else "rejected" if answer else "refused",
         version=signed.version,
-        outcome=case.conclude(request, signed=signed, answer=answer),
+        outcome=case.conclude(request_id, signoff_id=signed.signoff_id),
         request=request,
         signoff=signed,
         release=release,

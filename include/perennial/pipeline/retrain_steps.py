@@ -1,14 +1,18 @@
 """The steps of a retrain run, in their order: frozen rows, a fitted candidate, its signoff, its release, its outcome.
 
-Stages are imported inside the steps, so that a task pays only for the vendors it uses.
+Requests, signoffs and reviews are handed on by their ids, and read in the ledger: what a form or XCom says of them is a
+claim. Stages are imported inside the steps, so that a task pays only for the vendors it uses.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
+from perennial import ledger
 from perennial.contracts import (
     Candidate,
+    Ending,
     Evaluation,
     FittedRun,
     Release,
@@ -17,7 +21,7 @@ from perennial.contracts import (
     Signoff,
     Snapshot,
 )
-from perennial.errors import ReleaseError
+from perennial.errors import ReleaseError, SignoffError, TrainingError
 from perennial.pipeline.bound import Bound
 
 
@@ -26,25 +30,54 @@ class RetrainSteps(Bound):
 
     __slots__ = ()
 
-    def snapshot(self, request: RetrainRequest) -> Snapshot:
-        """Training rows and a later holdout, frozen as files with a digest.
+    def request(self, request_id: str) -> RetrainRequest:
+        """A request as it stands in the ledger. Raises TrainingError when it does not."""
+        found = ledger.read(self.store, self.model).request(request_id)
+        if found is None:
+            raise TrainingError(f"{self.model}: the ledger holds no retrain request {request_id}; nothing was done")
+        return found
 
-        The request is in the ledger before anything is done for it, whoever made it: it counts for cooldown and budget.
-        """
+    def signoff(self, signoff_id: str) -> Signoff:
+        """A signoff as it stands in the ledger. Raises SignoffError when it does not."""
+        found = ledger.read(self.store, self.model).signoff(signoff_id)
+        if found is None:
+            raise SignoffError(f"{self.model}: the ledger holds no signoff {signoff_id}; clear the task sign_off")
+        return found
+
+    def ask(self, request: RetrainRequest) -> str:
+        """Write a request of someone's own under the present champion; its id. The same one again changes nothing."""
         from perennial.decision.record import record_request
+
+        state = self.state()
+        record_request(replace(request, champion=state.champion, bake=state.bake), store=self.store)
+        return request.request_id
+
+    def overtaken(self, request_id: str) -> str | None:
+        """Why a request acts on a world that is gone, recorded as its outcome; None when it may run.
+
+        A request that made the present champion is not overtaken by it: its run may be run again.
+        """
+        history = ledger.read(self.store, self.model)
+        own = [item for item in history.of("promotion") if item.payload.get("request") == request_id]
+        why = None if own else history.state.overtakes(self.request(request_id))
+        if why is not None:
+            self._record(request_id, "overtaken", f"overtaken: {why}")
+        return why
+
+    def snapshot(self, request_id: str) -> Snapshot:
+        """Training rows and a later holdout, frozen as files with a digest."""
         from perennial.training.snapshot import take_snapshot
 
-        record_request(request, store=self.store)
-        return take_snapshot(self.config, request, store=self.store, state=self.state())
+        return take_snapshot(self.config, self.request(request_id), store=self.store, state=self.state())
 
-    def fit(self, request: RetrainRequest, snapshot: Snapshot) -> FittedRun:
+    def fit(self, request_id: str, snapshot: Snapshot) -> FittedRun:
         """The recipe fitted on the snapshot, in an MLflow run."""
         from perennial.training.fit import fit
 
         return fit(
             self.config,
             snapshot,
-            request,
+            self.request(request_id),
             store=self.store,
             registry=self.registry,
             models_dir=self.settings.models_dir,
@@ -63,15 +96,14 @@ class RetrainSteps(Bound):
 
         return register(self.config, fitted, snapshot, registry=self.registry)
 
-    def sign_off(
-        self, request: RetrainRequest, candidate: Candidate, evaluation: Evaluation, snapshot: Snapshot
-    ) -> Signoff:
+    def sign_off(self, request_id: str, candidate: Candidate, evaluation: Evaluation, snapshot: Snapshot) -> Signoff:
         """The verdict over all gates, written on the version and in the ledger; a passed version becomes challenger."""
         from perennial.release.promote import challenge
         from perennial.signoff.gates import judge
         from perennial.signoff.parity import parity_gap
         from perennial.signoff.signing import sign_off
 
+        request = self.request(request_id)
         gap, detail = parity_gap(
             self.config, candidate, snapshot, registry_uri=self.registry.uri, models_dir=self.settings.models_dir
         )
@@ -91,7 +123,7 @@ class RetrainSteps(Bound):
             challenge(self.config, signed, store=self.store, registry=self.registry)
         return signed
 
-    def review(self, signed: Signoff, *, now: datetime | None = None) -> Review | None:
+    def review(self, signoff_id: str, *, now: datetime | None = None) -> Review | None:
         """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too.
 
         A rejected version is challenger no longer.
@@ -99,6 +131,7 @@ class RetrainSteps(Bound):
         from perennial.release.promote import withdraw
         from perennial.signoff.review import read_review, record_review
 
+        signed = self.signoff(signoff_id)
         answer = read_review(self.config, signed, registry=self.registry, store=self.store, now=now)
         if answer is None:
             return None
@@ -107,39 +140,37 @@ class RetrainSteps(Bound):
             withdraw(self.config, signed.version, store=self.store, registry=self.registry)
         return standing
 
-    def promote(self, signed: Signoff, answer: Review, *, at: datetime) -> Release:
-        """The alias ``champion`` moves to exactly the version that was signed off and approved."""
+    def promote(self, signoff_id: str, *, request_id: str | None = None) -> Release:
+        """The alias ``champion`` moves to exactly the version that the ledger shows as signed off and approved."""
         from perennial.release.promote import promote
 
-        release = promote(
-            self.config, signed, answer, store=self.store, registry=self.registry, actor=answer.reviewer, at=at
-        )
+        release = promote(self.config, signoff_id, store=self.store, registry=self.registry, request_id=request_id)
         self.verify()
         return release
 
-    def conclude(
-        self,
-        request: RetrainRequest,
-        *,
-        signed: Signoff | None = None,
-        answer: Review | None = None,
-        failure: str | None = None,
-    ) -> str:
+    def conclude(self, request_id: str, *, signoff_id: str | None = None, failure: str | None = None) -> str:
         """What became of a retrain request, in one sentence: into the ledger, once, however it ended."""
+        if failure is not None:
+            return self._record(request_id, "failed", failure)
+        history = ledger.read(self.store, self.model)
+        signed = history.signoff(signoff_id) if signoff_id else None
+        ended, outcome = outcome_of(signed, history.review_of(signed) if signed else None)
+        return self._record(request_id, ended, outcome)
+
+    def _record(self, request_id: str, ended: Ending, outcome: str) -> str:
         from perennial.decision.record import record_outcome
 
-        outcome = failure or outcome_of(signed, answer)
-        record_outcome(request, outcome, store=self.store)
+        record_outcome(self.request(request_id), ended, outcome, store=self.store)
         return outcome
 
 
-def outcome_of(signed: Signoff | None, answer: Review | None) -> str:
-    """How a retrain run that did not fail ended, in one sentence. Pure. Raises ReleaseError when it did not end."""
+def outcome_of(signed: Signoff | None, answer: Review | None) -> tuple[Ending, str]:
+    """How a retrain run that did not fail ended, and in one sentence. Pure. Raises ReleaseError when it did not end."""
     if signed is not None and not signed.passed:
-        failed = [f"{gate.name}: {gate.detail}" for gate in signed.gates if not gate.passed]
-        return f"version {signed.version} refused: {'; '.join(failed)}"
+        failed = "; ".join(f"{gate.name}: {gate.detail}" for gate in signed.failed)
+        return "refused", f"version {signed.version} refused: {failed}"
     if signed is None or answer is None:
         raise ReleaseError("the retrain run has not ended: no signoff, or no answer to it")
     if answer.verdict == "rejected":
-        return f"version {signed.version} rejected by {answer.reviewer}: {answer.reason}"
-    return f"version {signed.version} promoted"
+        return "rejected", f"version {signed.version} rejected by {answer.reviewer}: {answer.reason}"
+    return "promoted", f"version {signed.version} promoted"

@@ -17,6 +17,7 @@ from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
 from perennial.store import Store
+from perennial.store.locks import HeldLock
 
 _log = logging.getLogger(__name__)
 Checkpoint = Callable[[str], None]
@@ -53,12 +54,15 @@ def released(completion: LedgerEntry) -> Release:
     )
 
 
-def finish(intent: LedgerEntry, *, store: Store, registry: Registry, checkpoint: Checkpoint = go_on) -> Release:
+def finish(
+    intent: LedgerEntry, *, lock: HeldLock, store: Store, registry: Registry, checkpoint: Checkpoint = go_on
+) -> Release:
     """Move the aliases, then write the completion. The caller holds the model's release lock.
 
     Raises IntegrityError when the alias ``champion`` is on neither of the two versions of the release: it was moved by
     hand in between, and is left as it is. One that is gone, as when the version it named was deleted, stops a promotion
-    and no rollback: nothing serves then.
+    and no rollback: nothing serves then. Raises StoreUnavailable when the lock was lost, ReleaseError when another
+    process did something about the release meanwhile; no alias stays moved then but as the ledger says.
     """
     name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
     serving = alias_version(registry, name, "champion")
@@ -68,7 +72,11 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, checkpoint:
             f"{name}: the release of version {version} was cut off, and MLflow's alias champion was moved by hand to "
             f"version {serving} meanwhile; set it to {version}, and this run finishes the release"
         )
+    lock.require()
+    _refuse_overtaken(intent, store=store)
+    checkpoint("fenced")
     set_alias(registry, name, "champion", version)
+    _refuse_overtaken(intent, store=store, registry=registry)
     checkpoint("after_alias")
     if intent.kind == "promotion_intent":
         _settle_promotion(name, version, registry)
@@ -88,6 +96,22 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, checkpoint:
     ledger.append(store, completion)
     checkpoint("after_completion")
     return released(completion)
+
+
+def _refuse_overtaken(intent: LedgerEntry, *, store: Store, registry: Registry | None = None) -> None:
+    """Raises ReleaseError unless the intent is still the pending one: whoever lost the lock must not move an alias.
+
+    With ``registry`` the alias was moved a moment ago: it goes back to the version that the ledger names.
+    """
+    state = ledger.release_state(store, intent.model)
+    if state.pending is not None and state.pending.entry_id == intent.entry_id:
+        return
+    if registry is not None and state.champion is not None:
+        set_alias(registry, intent.model, "champion", state.champion)
+    raise ReleaseError(
+        f"{intent.model}: another process took over the release of version {intent.version} while this one was held "
+        f"up; champion is version {state.champion}"
+    )
 
 
 def _settle_promotion(name: str, version: str, registry: Registry) -> None:
@@ -118,7 +142,7 @@ def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> N
 
 
 def finish_pending(
-    config: ModelConfig, *, store: Store, registry: Registry, checkpoint: Checkpoint = go_on
+    config: ModelConfig, *, lock: HeldLock, store: Store, registry: Registry, checkpoint: Checkpoint = go_on
 ) -> tuple[History, str | None]:
     """The history with nothing pending, and what was done about a release that was cut off (None: there was none).
 
@@ -132,7 +156,7 @@ def finish_pending(
     kind = intent.kind.removesuffix("_intent")
     problem = _problem(intent, registry)
     if problem is None:
-        finish(intent, store=store, registry=registry, checkpoint=checkpoint)
+        finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
         done = f"{config.model}: finished the {kind} to version {intent.version}, which was cut off"
     else:
         done = f"{config.model}: abandoned the {kind} to version {intent.version}, which was cut off: {problem}"

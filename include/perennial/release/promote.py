@@ -1,9 +1,7 @@
 """Promotion: the alias ``champion`` moves to exactly the version that was signed off and approved, or not at all."""
 
-from datetime import datetime
-
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Release, Review, Signoff, digest_of, to_record
+from perennial.contracts import LedgerEntry, Release, Review, Signoff, digest_of, is_nobody, to_record
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -12,38 +10,43 @@ from perennial.release.intent import Checkpoint, completion_of, finish, finish_p
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 
-NOBODY = frozenset({"auto", "policy", "deadline"})
-"""Reviewers that are not a person."""
-
 
 def promote(
     config: ModelConfig,
-    signoff: Signoff,
-    review: Review,
+    signoff_id: str,
     *,
     store: Store,
     registry: Registry,
-    actor: str,
-    at: datetime,
+    request_id: str | None = None,
     checkpoint: Checkpoint = go_on,
 ) -> Release:
     """Make an approved version the champion, once; its bake begins. The same approval again returns the same release.
 
-    ``at`` is the event time from which the new champion counts. Raises ReleaseError when the approval does not hold
-    (gates or review missing, expired because the champion changed, other files than approved, rolled back before),
-    IntegrityError when the alias was moved by hand during a release, LockTimeout, RegistryUnavailable,
-    StoreUnavailable.
+    What was signed off and approved is read in the ledger, whatever the caller believes; the new champion counts from
+    the event time of its signoff. A refused version is challenger no longer. Raises ReleaseError when the approval
+    does not hold (signoff, gates or review missing, expired because the champion changed, other files than approved,
+    rolled back before), IntegrityError when the alias was moved by hand during a release, LockTimeout,
+    RegistryUnavailable, StoreUnavailable.
     """
-    _refuse_unapproved(signoff, review)
-    intent = _intent(signoff, review, actor=actor, at=at)
-    with model_lock(store, config.model, RELEASE):
-        history, _ = finish_pending(config, store=store, registry=registry, checkpoint=checkpoint)
-        if done := history.entry(completion_of(intent.entry_id)):
+    with model_lock(store, config.model, RELEASE) as lock:
+        history, _ = finish_pending(config, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
+        signoff = history.signoff(signoff_id)
+        if signoff is None or signoff.model != config.model:
+            raise ReleaseError(f"{config.model}: the ledger holds no signoff {signoff_id}; nothing was promoted")
+        intent = _intent(signoff, history.review_of(signoff), request_id)
+        done = history.entry(completion_of(intent.entry_id))
+        if done and signoff.version not in history.state.rolled_back:
             return released(done)
-        _refuse_changed(signoff, history, registry)
+        try:
+            _refuse_unapproved(signoff, history.review_of(signoff))
+            _refuse_changed(signoff, history, registry)
+        except ReleaseError:
+            if alias_version(registry, config.model, "challenger") == signoff.version:
+                delete_alias(registry, config.model, "challenger")
+            raise
         open_intent(store, intent)
         checkpoint("after_intent")
-        return finish(intent, store=store, registry=registry, checkpoint=checkpoint)
+        return finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
 
 
 def challenge(config: ModelConfig, signoff: Signoff, *, store: Store, registry: Registry) -> None:
@@ -53,8 +56,8 @@ def challenge(config: ModelConfig, signoff: Signoff, *, store: Store, registry: 
     """
     if not signoff.passed:
         raise ReleaseError(f"{signoff.model} version {signoff.version} failed its gates and can not be the challenger")
-    with model_lock(store, config.model, RELEASE):
-        history, _ = finish_pending(config, store=store, registry=registry)
+    with model_lock(store, config.model, RELEASE) as lock:
+        history, _ = finish_pending(config, lock=lock, store=store, registry=registry)
         state = history.state
         if signoff.version in state.rolled_back:
             raise ReleaseError(str(state.refusal_of(signoff)))
@@ -69,39 +72,40 @@ def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Regis
             delete_alias(registry, config.model, "challenger")
 
 
-def _intent(signoff: Signoff, review: Review, *, actor: str, at: datetime) -> LedgerEntry:
+def _intent(signoff: Signoff, review: Review | None, request_id: str | None) -> LedgerEntry:
     """Its id is that of the approval, whoever executes it and when. Pure."""
     approval = (signoff.version, signoff.artifact_digest, signoff.champion_seen, signoff.as_of.isoformat())
+    judged = (signoff.signoff_id,) if signoff.config_digest else ()  # signoffs from before that have the old id
     return LedgerEntry(
-        entry_id=digest_of("promotion_intent", signoff.model, *approval),
+        entry_id=digest_of("promotion_intent", signoff.model, *approval, *judged),
         model=signoff.model,
         kind="promotion_intent",
-        at=at,
-        actor=actor,
-        reason=f"{len(signoff.gates)} gates passed; approved by {review.reviewer}: {review.reason}",
+        at=signoff.as_of,
+        actor=review.reviewer if review else "nobody",
+        reason=(f"{len(signoff.gates)} gates passed; approved by {review.reviewer}: {review.reason}" if review else ""),
         version=signoff.version,
         payload={
             "previous": signoff.champion_seen,
             "artifact_digest": signoff.artifact_digest,
             "train": to_record(signoff.train),
             "holdout": to_record(signoff.holdout),
+            "signoff": signoff.signoff_id,
+            "request": request_id,
         },
     )
 
 
-def _refuse_unapproved(signoff: Signoff, review: Review) -> None:
+def _refuse_unapproved(signoff: Signoff, review: Review | None) -> None:
     """Raises ReleaseError unless the gates passed and the review asked for approved this very version. Pure."""
     what = f"{signoff.model} version {signoff.version}"
-    failed = [gate.name for gate in signoff.gates if not gate.passed]
-    if not signoff.passed or failed or not signoff.gates:
-        raise ReleaseError(
-            f"{what} did not pass its gates ({', '.join(failed) or 'none recorded'}); nothing was promoted"
-        )
-    if (review.model, review.version) != (signoff.model, signoff.version):
-        raise ReleaseError(f"{what}: the review is about {review.model} version {review.version}; nothing was promoted")
+    if not signoff.passed or signoff.failed or not signoff.gates:
+        failed = ", ".join(gate.name for gate in signoff.failed) or "none recorded"
+        raise ReleaseError(f"{what} did not pass its gates ({failed}); nothing was promoted")
+    if review is None:
+        raise ReleaseError(f"{what}: the ledger holds no answer to its signoff; nothing was promoted")
     if review.verdict != "approved":
         raise ReleaseError(f"{what} was rejected by {review.reviewer} ({review.reason}); nothing was promoted")
-    if signoff.review == "manual" and review.reviewer in NOBODY:
+    if signoff.review == "manual" and is_nobody(review.reviewer):
         raise ReleaseError(f"{what} asks for a person's review, and only the policy approved it; nothing was promoted")
 
 
@@ -111,8 +115,8 @@ def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> N
     An approval given against a champion does not revive when that one comes back after another: much was learnt.
     """
     what, state = f"{signoff.model} version {signoff.version}", history.state
-    signed = [item for item in history.of("signoff") if item.version == signoff.version]
-    if signed and (release := history.released_after(signed[-1])):
+    signed = history.entry(signoff.signoff_id)
+    if signed and (release := history.released_after(signed)):
         raise ReleaseError(
             f"{what}: approval expired: {release.kind} to version {release.version} happened since it was signed off; "
             "request a retrain"

@@ -23,8 +23,8 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
     Returns one sentence for each thing done or found; empty when ledger and registry agree. Raises IntegrityError when
     an alias was moved by hand in the middle of a release, LockTimeout, RegistryUnavailable, StoreUnavailable.
     """
-    with model_lock(store, config.model, RELEASE):
-        history, done = finish_pending(config, store=store, registry=registry)
+    with model_lock(store, config.model, RELEASE) as lock:
+        history, done = finish_pending(config, lock=lock, store=store, registry=registry)
         state, said = history.state, [done] if done else []
         champion = alias_version(registry, config.model, "champion")
         if moved := state.divergence(champion):

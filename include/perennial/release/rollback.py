@@ -7,6 +7,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, digest_of, to_record
 from perennial.errors import PermanentError, ReleaseError, first_of
+from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest
 from perennial.release.intent import Checkpoint, completion_of, finish, finish_pending, go_on, open_intent, released
@@ -22,23 +23,25 @@ def roll_back(
     actor: str,
     reason: str,
     at: datetime,
+    run_id: str = "",
     version: str | None = None,
     decision_id: str | None = None,
     checkpoint: Checkpoint = go_on,
 ) -> Release:
-    """Let ``version`` serve again: by default the one that was trusted last. The same call again changes nothing.
+    """Let ``version`` serve again: by default the one that was trusted last. The same run again changes nothing.
 
-    ``decision_id`` makes it the execution of a recorded decision, which must be about the champion that serves now; it
-    also puts a hold on the stretch that the rolled-back version was made from. Raises ReleaseError when there is no
-    such version, when it never passed a bake, was itself rolled back, is gone or has other files than it was promoted
-    with, and when the decision is out of date; IntegrityError, LockTimeout, RegistryUnavailable, StoreUnavailable.
+    ``run_id`` names the run by which someone asks for it: another run is another rollback, from the champion that
+    serves then. ``decision_id`` makes it the execution of a recorded decision, which must be about the champion that
+    serves now; it also puts a hold on the stretch that the rolled-back version was made from. Raises ReleaseError when
+    there is no such version, when it never passed a bake, was itself rolled back, is gone or has other files than it
+    was promoted with, and when the decision is out of date; IntegrityError, LockTimeout, RegistryUnavailable,
+    StoreUnavailable.
     """
-    call = ("decision", decision_id) if decision_id else ("manual", version, actor, reason, at.isoformat())
-    entry_id = digest_of("rollback_intent", config.model, *call)
-    with model_lock(store, config.model, RELEASE):
-        history, _ = finish_pending(config, store=store, registry=registry, checkpoint=checkpoint)
+    call = ("decision", decision_id) if decision_id else ("manual", run_id, version, actor, reason, at.isoformat())
+    with model_lock(store, config.model, RELEASE) as lock:
+        history, _ = finish_pending(config, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
         state = history.state
-        if done := history.entry(completion_of(entry_id)):
+        if done := _done(history, call):
             return released(done)
         if decision_id is not None:
             _refuse_stale(decision_id, state, store)
@@ -46,18 +49,25 @@ def roll_back(
         _refuse_moved(state, target, registry)
         _refuse_other_files(state, target, registry)
         intent = LedgerEntry(
-            entry_id=entry_id,
+            entry_id=digest_of("rollback_intent", config.model, state.champion, *call),
             model=config.model,
             kind="rollback_intent",
             at=at,
             actor=actor,
             reason=reason,
             version=target,
-            payload=_payload(state, target, decision_id),
+            payload={**_payload(state, target, decision_id), "call": digest_of(*call)},
         )
         open_intent(store, intent)
         checkpoint("after_intent")
-        return finish(intent, store=store, registry=registry, checkpoint=checkpoint)
+        return finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
+
+
+def _done(history: History, call: tuple[object, ...]) -> LedgerEntry | None:
+    """The rollback that this very call made, by this release or, under a decision, by the one before. Pure."""
+    before = completion_of(digest_of("rollback_intent", history.model, *call))
+    made = [item for item in history.of("rollback") if item.payload.get("call") == digest_of(*call)]
+    return made[-1] if made else history.entry(before)
 
 
 def _payload(state: ReleaseState, target: str, decision_id: str | None) -> dict[str, Any]:

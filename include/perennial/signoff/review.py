@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Review, Signoff, digest_of, from_record, to_record
+from perennial.contracts import LedgerEntry, Review, Signoff, from_record, is_nobody, to_record
 from perennial.errors import PermanentError, SignoffError
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
@@ -21,11 +21,6 @@ ENTRY_TAG = "perennial.signoff_entry"
 NOTE_TAG = "perennial.signoff_note"
 UNNAMED = "unnamed reviewer"
 _log = logging.getLogger(__name__)
-
-
-def entry_id(signoff: Signoff) -> str:
-    """The id of a signoff in the ledger: one per artifact and champion seen."""
-    return digest_of("signoff", signoff.model, signoff.version, signoff.artifact_digest, signoff.champion_seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +38,7 @@ class Circumstances:
     champion: str | None
     digest: str | None
     since: datetime | None
+    config_digest: str = ""
     overtaken: str | None = None
     now: datetime | None = None
 
@@ -60,7 +56,7 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
     >>> gate = Gate(name="metric/r2", passed=True, value=0.5, bound=0.3, detail="r2 0.5 keeps the minimum 0.3")
     >>> signed = Signoff(model="m", version="3", artifact_digest="d", champion_seen="2", gates=(gate,), passed=True,
     ...     review="manual", as_of=day.end, train=day, holdout=day)
-    >>> seen = Circumstances(entry=entry_id(signed), tag="approved", reviewer="ada", champion="2", digest="d",
+    >>> seen = Circumstances(entry=signed.signoff_id, tag="approved", reviewer="ada", champion="2", digest="d",
     ...     since=day.end)
     >>> answer_of(signed, seen, deadline=timedelta(hours=1)).verdict
     'approved'
@@ -81,6 +77,8 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
     if changed := changes(signoff, seen):
         return rejected("policy", f"{changed} since the signoff; retrain for a candidate that is judged anew")
     said = answer_in(seen.tag) if signoff.review == "manual" else "approved"
+    if signoff.review == "manual" and is_nobody(seen.reviewer):
+        said = None
     reviewer = (seen.reviewer or UNNAMED) if signoff.review == "manual" else "policy"
     if said == "rejected":
         return rejected(reviewer, f"tag {SIGNOFF_TAG} = rejected")
@@ -100,7 +98,9 @@ def changes(signoff: Signoff, seen: Circumstances) -> str | None:
         return f"another release happened, of version {seen.overtaken},"
     if seen.digest is not None and seen.digest != signoff.artifact_digest:
         return f"the files changed from digest {signoff.artifact_digest[:16]} to {seen.digest[:16]}"
-    if signoff.review == "manual" and seen.entry != entry_id(signoff):
+    if signoff.config_digest and seen.config_digest != signoff.config_digest:
+        return "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"
+    if signoff.review == "manual" and seen.entry != signoff.signoff_id:
         return f"the tag {ENTRY_TAG} of the version changed to {seen.entry}, which is another signoff,"
     return None
 
@@ -119,11 +119,11 @@ def read_review(
     note on the version. Raises SignoffError for a signoff that is not in the ledger, RegistryUnavailable.
     """
     history = ledger.read(store, config.model)
-    entry = history.entry(entry_id(signoff))
+    entry = history.entry(signoff.signoff_id)
     if entry is None:
         raise SignoffError(f"{signoff.model} version {signoff.version} has no signoff in the ledger; sign off first")
-    if recorded := history.entry(_review_id(signoff)):
-        return from_record(Review, recorded.payload["review"])
+    if recorded := history.review_of(signoff):
+        return recorded
     tags = _tags(signoff, registry=registry)
     if tags is None:
         reason = "the version is gone from the registry"
@@ -142,6 +142,7 @@ def read_review(
         champion=history.state.champion,
         digest=artifact_digest(registry, signoff.model, signoff.version) if needs_files else None,
         since=entry.recorded_at,
+        config_digest=config.digest,
         overtaken=release.version if release else None,
         now=now,
     )
@@ -160,23 +161,17 @@ def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
 
 def _note(signoff: Signoff, tag: str | None, tags: dict[str, str], *, registry: Registry) -> None:
     """Tell a reviewer, where he looks, that his tag was not understood; take the note back when it is."""
-    understood = tag in (None, PENDING) or answer_in(tag) is not None
-    note = "" if understood else f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
+    said = answer_in(tag)
+    note = ""
+    if said is None and tag not in (None, PENDING):
+        note = f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
+    elif said is not None and is_nobody(reviewer := tags.get(REVIEWER_TAG)):
+        note = f"tag {REVIEWER_TAG} = {reviewer!r} is not a person's name: write your own"
     if note == tags.get(NOTE_TAG, ""):
         return
     set_version_tags(registry, signoff.model, signoff.version, {NOTE_TAG: note})
     if note:
         _log.warning("%s version %s: %s; the review stays pending", signoff.model, signoff.version, note)
-
-
-def recorded_review(signoff: Signoff, *, store: Store) -> Review | None:
-    """The answer that stands in the ledger, or None."""
-    entry = ledger.entry(store, _review_id(signoff))
-    return None if entry is None else from_record(Review, entry.payload["review"])
-
-
-def _review_id(signoff: Signoff) -> str:
-    return digest_of("review", entry_id(signoff))
 
 
 def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, store: Store, registry: Registry) -> Review:
@@ -190,7 +185,7 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
             f"{signoff.version}, model {config.model}"
         )
     entry = LedgerEntry(
-        entry_id=_review_id(signoff),
+        entry_id=signoff.review_id,
         model=signoff.model,
         kind="review",
         at=signoff.as_of,
@@ -200,13 +195,13 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
         payload={
             "review": to_record(review),
             "verdict": review.verdict,
-            "signoff": entry_id(signoff),
+            "signoff": signoff.signoff_id,
             "artifact_digest": signoff.artifact_digest,
             "champion_seen": signoff.champion_seen,
         },
     )
     ledger.append(store, entry)
-    standing = recorded_review(signoff, store=store)
+    standing = ledger.read(store, config.model).review_of(signoff)
     if standing is None:
         raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
     if signoff.review == "manual" and _tags(signoff, registry=registry) is not None:

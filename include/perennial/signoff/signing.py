@@ -14,6 +14,7 @@ from perennial.contracts import (
     Signoff,
     Snapshot,
     Window,
+    digest_of,
     from_record,
     to_record,
 )
@@ -22,7 +23,7 @@ from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
 from perennial.signoff.gates import shown
 from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG
-from perennial.signoff.review import ENTRY_TAG, entry_id
+from perennial.signoff.review import ENTRY_TAG
 from perennial.store import Store
 
 GATES_TAG = "perennial.gates"
@@ -53,8 +54,9 @@ def sign_off(
 ) -> Signoff:
     """The verdict, written to the ledger and shown on the version.
 
-    The champion seen is the one that the evaluation compared with. The same candidate against the same champion is
-    signed off once: a second call returns the recorded verdict, and a reviewer's tag stays. A candidate that became the
+    The champion seen is the one that the evaluation compared with. The same candidate against the same champion, by the
+    same rules and on the same figures, is signed off once: a second call returns the recorded verdict, and a reviewer's
+    tag stays. Other rules or figures make another signoff, with a review of its own. A candidate that became the
     champion is not judged against itself: it keeps the verdict that made it champion. Raises SignoffError when
     the evidence belongs to another candidate, or the champion changed since the evaluation; RegistryUnavailable.
     """
@@ -72,6 +74,8 @@ def sign_off(
         as_of=as_of,
         train=snapshot.train,
         holdout=snapshot.holdout,
+        config_digest=config.digest,
+        evaluation_digest=_digest(evaluation, gates),
     )
     signoff = _recorded(made, store=store)
     if signoff is None:
@@ -84,6 +88,14 @@ def sign_off(
         signoff = _recorded(made, store=store) or made
     _show(config, signoff, evaluation, registry=registry)
     return signoff
+
+
+def _digest(evaluation: Evaluation, gates: tuple[Gate, ...]) -> str:
+    """What was judged, to nine decimals: sums over threads differ in the last ones from run to run."""
+    figures = [evaluation.candidate, evaluation.candidate_paired, evaluation.baseline_metrics]
+    rounded = [{name: round(value, 9) for name, value in found.items()} for found in figures]
+    judged = [(gate.name, gate.passed, gate.bound, gate.value and round(gate.value, 9)) for gate in gates]
+    return digest_of(evaluation.mlflow_run_id, evaluation.n_rows, evaluation.n_paired_rows, rounded, judged)
 
 
 def _belong_together(
@@ -103,7 +115,7 @@ def _belong_together(
 
 
 def _recorded(signoff: Signoff, *, store: Store) -> Signoff | None:
-    entry = ledger.entry(store, entry_id(signoff))
+    entry = ledger.entry(store, signoff.signoff_id)
     return None if entry is None else from_record(Signoff, entry.payload["signoff"])
 
 
@@ -118,7 +130,7 @@ def _released_on(candidate: Candidate, *, store: Store) -> Signoff | None:
 def _entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:
     failed = [f"{gate.name}: {gate.detail}" for gate in signoff.gates if not gate.passed]
     return LedgerEntry(
-        entry_id=entry_id(signoff),
+        entry_id=signoff.signoff_id,
         model=signoff.model,
         kind="signoff",
         at=signoff.as_of,
@@ -138,13 +150,13 @@ def _show(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, regi
     name, version = signoff.model, signoff.version
     describe_version(registry, name, version, describe(config, signoff, evaluation))
     set_version_tags(registry, name, version, {GATES_TAG: "passed" if signoff.passed else FAILED})
-    if version_tags(registry, name, version).get(ENTRY_TAG) == entry_id(signoff):
+    if version_tags(registry, name, version).get(ENTRY_TAG) == signoff.signoff_id:
         return
     tags = {SIGNOFF_TAG: NOT_REQUIRED if signoff.passed else FAILED}
     if signoff.passed and signoff.review == "manual":
         # an empty tag is one that the reviewer only has to fill in, and takes away the name under an older signoff
         tags = {SIGNOFF_TAG: PENDING, REVIEWER_TAG: ""}
-    set_version_tags(registry, name, version, {**tags, ENTRY_TAG: entry_id(signoff)})
+    set_version_tags(registry, name, version, {**tags, ENTRY_TAG: signoff.signoff_id})
 
 
 def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> str:

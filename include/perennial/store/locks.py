@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from perennial.errors import LockTimeout
@@ -16,8 +17,19 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A lock that is held as long as the connection of its transaction lives."""
+
+    connection: Connection
+
+    def require(self) -> None:
+        """Raise, as StoreUnavailable, when the connection is gone and with it the lock: another may hold it now."""
+        self.connection.execute(text("SELECT 1"))
+
+
 @contextmanager
-def model_lock(store: Store, model: str, purpose: str, *, timeout_s: float = 120) -> Iterator[None]:
+def model_lock(store: Store, model: str, purpose: str, *, timeout_s: float = 120) -> Iterator[HeldLock]:
     """Hold the lock ``purpose`` of ``model``; raises LockTimeout when another holds it longer than ``timeout_s``.
 
     The lock is tied to a transaction of its own, so that a killed process leaves none behind.
@@ -32,4 +44,4 @@ def model_lock(store: Store, model: str, purpose: str, *, timeout_s: float = 120
                     f"{model}: another run held the {purpose} lock for over {timeout_s:g} s; try again when it ended"
                 ) from error
             raise
-        yield
+        yield HeldLock(connection)

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-INCLUDE = Path(__file__).resolve().parents[1]
+INCLUDE = Path(__file__).resolve().parent
 
 # The interpreter is found beside the launcher: the path of a virtual environment may hold blanks, which "#!" cannot.
 LAUNCHER = """#!/bin/sh
