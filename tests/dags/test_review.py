@@ -13,7 +13,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Gate, Signoff, Window, to_record
 from perennial.registry import Registry
-from perennial.signoff.review import ENTRY_TAG, entry_id
+from perennial.signoff.review import ENTRY_TAG
 from perennial.store import Store
 from perennial.store.schema import ledger as ledger_table
 
@@ -50,7 +50,7 @@ def signoff(
         holdout=Window(start=day(4).start, end=day(5).end),
     )
     entry = {
-        "entry_id": entry_id(made),
+        "entry_id": made.signoff_id,
         "model": made.model,
         "kind": "signoff",
         "at": made.as_of,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logs import day
-from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, Window, from_record, to_record
+from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, RetrainRequest, Window, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.ledger import RELEASE_KINDS, fold
 
@@ -90,10 +90,30 @@ def test_an_intent_is_pending_until_its_own_completion_or_abandonment() -> None:
     assert fold("m", [intent, entry("integrity", 2, "1", alias="champion")]).pending == intent
 
 
+def requested(number: int) -> LedgerEntry:
+    request = RetrainRequest(model="m", run_id=f"r{number}", as_of=day(number).end, cause="c", requested_by="policy")
+    return entry("retrain_request", number, None, **to_record(request))
+
+
+def outcome_of(number: int, ended: str) -> LedgerEntry:
+    return entry("retrain_outcome", number, None, **requested(number).payload, ended=ended)
+
+
 def test_requests_count_by_their_event_time_whatever_the_order_they_came_in() -> None:
-    late, early = entry("retrain_request", 9, None), entry("retrain_request", 3, None)
-    assert fold("m", [late, early]) == fold("m", [early, late])
-    assert fold("m", [late, early]).last_request_at == day(9).end
+    late, early = requested(9), requested(3)
+    one, other = fold("m", [late, early]), fold("m", [early, late])
+    assert one.request_times == other.request_times == (day(3).end, day(9).end)
+    assert one.last_request_at == other.last_request_at == day(9).end
+
+
+def test_a_request_is_open_until_its_outcome_and_gives_its_budget_back_when_it_made_nothing() -> None:
+    asked = [requested(3), requested(4)]
+    assert [request.as_of for request in fold("m", asked).open_requests] == [day(3).end, day(4).end]
+    for ended, times in (("failed", 1), ("overtaken", 1), ("promoted", 2), ("refused", 2), ("rejected", 2)):
+        state = fold("m", [*asked, outcome_of(3, ended), outcome_of(3, ended)])
+        assert [request.as_of for request in state.open_requests] == [day(4).end], ended
+        assert len(state.request_times) == times, ended
+        assert state.last_request_at == day(4).end
 
 
 def test_a_hold_waits_until_it_is_answered() -> None:
@@ -135,7 +155,7 @@ def histories(draw: st.DrawFn) -> list[LedgerEntry]:
         elif kind == "hold":
             history.append(entry("hold", number, "1", stretch=STRETCH))
         else:
-            history.append(entry("retrain_request", number, None))
+            history.append(requested(number))
     return history
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.config import load_model
 from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff
-from perennial.signoff.review import Circumstances, answer_of, entry_id
+from perennial.signoff.review import Circumstances, answer_of
 from perennial.signoff.signing import describe, review_mode
 
 DEADLINE = timedelta(hours=1)
@@ -40,7 +40,7 @@ def found(
     tag: str | None = "pending", champion: str | None = "2", digest: str = "d", late_min: int = 0
 ) -> Circumstances:
     now = SIGNED_AT + DEADLINE + timedelta(minutes=late_min)
-    entry = entry_id(signoff())
+    entry = signoff().signoff_id
     return Circumstances(
         entry=entry, tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now
     )

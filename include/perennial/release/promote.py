@@ -115,6 +115,8 @@ def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> N
     An approval given against a champion does not revive when that one comes back after another: much was learnt.
     """
     what, state = f"{signoff.model} version {signoff.version}", history.state
+    if signoff.version in state.rolled_back:
+        raise ReleaseError(f"{what} was rolled back and is not released again; request a retrain")
     signed = history.entry(signoff.signoff_id)
     if signed and (release := history.released_after(signed)):
         raise ReleaseError(
