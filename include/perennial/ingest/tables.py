@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from perennial.config import ModelConfig, TableSource
 from perennial.contracts import Window
-from perennial.errors import ConfigError, StoreUnavailable, first_of
+from perennial.errors import ConfigError, StoreUnavailable, first_of, redacted
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.staged import as_text
 from perennial.store import Store, bulk
@@ -173,7 +173,7 @@ def _through_adbc(engine: sa.Engine, url: sa.URL, query: sa.Select[Any], store: 
         with bulk.stream(there, query) as reader:
             yield from reader
     except adbc_driver_manager.Error as error:
-        raise StoreUnavailable(f"{url.host}:{url.port}: {error}") from error
+        raise StoreUnavailable(redacted(f"{url.host}:{url.port}: {error}")) from error
 
 
 def _through_cursor(engine: sa.Engine, query: sa.Select[Any]) -> Iterator[pa.RecordBatch]:
