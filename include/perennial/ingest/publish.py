@@ -28,6 +28,7 @@ _LOCK_TIMEOUT_S = 600
 _LOCK_NOT_AVAILABLE = "55P03"
 _UNIQUE_VIOLATION = "23505"
 _WORK_MEM = "64MB"
+_NONE: npt.NDArray[np.int64] = np.array([], dtype=np.int64)
 _Rows = Callable[[list[str] | None], Iterator[pa.RecordBatch]]
 
 
@@ -117,10 +118,9 @@ def _publish(
     def rows(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         return store.storage.read_batches(audit.accepted_uri, columns) if audit.accepted_uri else iter(())
 
-    n_conflicts, skipped, again = 0, np.array([], dtype=np.int64), np.array([], dtype=np.int64)
-    n_published = 0
+    skipped, conflicts, again = _NONE, _NONE, _NONE
+    n_conflicts = n_published = 0
     if audit.n_accepted:
-        conflicts = skipped
         if keys_checked:
             conflicts, again = _keys(cursor, target, rows, seq, with_labels=batch.source == "labels")
             skipped = np.union1d(conflicts, again)
@@ -128,11 +128,7 @@ def _publish(
         n_conflicts = len(conflicts) + _compare(cursor, target, rows, again, seq)
     n_quarantined = audit.n_quarantined + n_conflicts
     causes = count_causes(_quarantined(cursor, seq, audit, store)) if n_conflicts else Causes()
-    if batch.n_rows and n_quarantined / batch.n_rows > config.validation.max_share_bad:
-        raise _TooManyContradictions(
-            f"{n_quarantined} of {batch.n_rows} rows are bad, {n_conflicts} of them contradict other rows: over "
-            f"validation.max_share_bad {config.validation.max_share_bad}; in quarantine: {causes}"
-        )
+    _halt_over_limit(config, batch, n_quarantined, n_conflicts, causes)
     if audit.quarantine_uri and audit.n_quarantined:
         _copy(cursor, quarantine, _faulty(store.storage.read_batches(audit.quarantine_uri), seq))
     account = Publication(
@@ -147,6 +143,15 @@ def _publish(
     _check(account, len(skipped), n_conflicts, config)
     statements.run(cursor, _settled(account))
     return account
+
+
+def _halt_over_limit(config: ModelConfig, batch: Batch, n_quarantined: int, n_conflicts: int, causes: Causes) -> None:
+    limit = config.validation.max_share_bad
+    if batch.n_rows and n_quarantined / batch.n_rows > limit:
+        raise _TooManyContradictions(
+            f"{n_quarantined} of {batch.n_rows} rows are bad, {n_conflicts} of them contradict other rows: over "
+            f"validation.max_share_bad {limit}; in quarantine: {causes}"
+        )
 
 
 def _quarantined(cursor: Any, seq: int, audit: Audit, store: Store) -> Iterator[pa.RecordBatch]:
@@ -166,7 +171,7 @@ def _keys(
     arriving = statements.temporary(keys.ARRIVING, [target.c[name] for name in names])
     statements.run(cursor, statements.create(arriving))
     _copy(cursor, arriving, rows(["row_number", *names]), temporary=True)
-    conflicts = np.array([], dtype=np.int64)
+    conflicts = _NONE
     if with_labels:
         conflicts = _quarantine_conflicts(cursor, arriving, target, rows, seq)
     statements.run(cursor, keys.taken(arriving, target))
