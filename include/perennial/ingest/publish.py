@@ -5,6 +5,7 @@ two processes never count the same row.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -25,8 +26,14 @@ from perennial.store.schema import batches, labels_table, predictions_table, qua
 
 _LOCK_TIMEOUT_S = 600
 _LOCK_NOT_AVAILABLE = "55P03"
+_UNIQUE_VIOLATION = "23505"
 _WORK_MEM = "64MB"
+_NONE: npt.NDArray[np.int64] = np.array([], dtype=np.int64)
 _Rows = Callable[[list[str] | None], Iterator[pa.RecordBatch]]
+
+
+class _KeyTaken(Exception):
+    """A key of the batch is published already, or stands twice in it: the keys have to be compared."""
 
 
 class _TooManyContradictions(Exception):
@@ -45,9 +52,10 @@ def publish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) ->
     if audit.verdict == "halt":
         return _halt(batch, audit, audit.reason, store)
     try:
-        with bulk.bulk_transaction(store) as cursor:
-            seq, recorded = _locked(cursor, config, batch)
-            return recorded or _publish(cursor, seq, config, batch, audit, store=store)
+        if batch.source == "predictions":  # nearly always new: what is not is found by the primary key itself
+            with suppress(_KeyTaken):
+                return _in_one_transaction(config, batch, audit, store, keys_checked=False)
+        return _in_one_transaction(config, batch, audit, store, keys_checked=True)
     except _TooManyContradictions as contradiction:
         return _halt(batch, audit, str(contradiction), store)
     except adbc_driver_manager.Error as error:
@@ -56,6 +64,20 @@ def publish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) ->
                 f"{config.model}: another run held the publish lock for over {_LOCK_TIMEOUT_S} s; try again later"
             ) from error
         raise IntegrityError(f"batch {batch.batch_id} of {config.model} was not published: {error}") from error
+
+
+def _in_one_transaction(
+    config: ModelConfig, batch: Batch, audit: Audit, store: Store, *, keys_checked: bool
+) -> Publication:
+    """Publish, or answer with the recorded account. Raises _KeyTaken when unchecked keys are taken."""
+    with bulk.bulk_transaction(store) as cursor:
+        seq, recorded = _locked(cursor, config, batch)
+        try:
+            return recorded or _publish(cursor, seq, config, batch, audit, store=store, keys_checked=keys_checked)
+        except adbc_driver_manager.Error as error:
+            if error.sqlstate == _UNIQUE_VIOLATION and not keys_checked:
+                raise _KeyTaken from error  # ADBC can not return to a savepoint: all anew, in another transaction
+            raise
 
 
 def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Publication | None]:
@@ -88,26 +110,25 @@ def _locked(cursor: Any, config: ModelConfig, batch: Batch) -> tuple[int, Public
     return seq, recorded
 
 
-def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) -> Publication:
+def _publish(
+    cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Audit, *, store: Store, keys_checked: bool
+) -> Publication:
     target = predictions_table(config) if batch.source == "predictions" else labels_table(config)
 
     def rows(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         return store.storage.read_batches(audit.accepted_uri, columns) if audit.accepted_uri else iter(())
 
-    n_conflicts, skipped, again = 0, np.array([], dtype=np.int64), np.array([], dtype=np.int64)
-    n_published = 0
+    skipped, conflicts, again = _NONE, _NONE, _NONE
+    n_conflicts = n_published = 0
     if audit.n_accepted:
-        conflicts, again = _keys(cursor, target, rows, seq, with_labels=batch.source == "labels")
-        skipped = np.union1d(conflicts, again)
+        if keys_checked:
+            conflicts, again = _keys(cursor, target, rows, seq, with_labels=batch.source == "labels")
+            skipped = np.union1d(conflicts, again)
         n_published = _copy(cursor, target, _new(rows(None), target, seq, skipped))
         n_conflicts = len(conflicts) + _compare(cursor, target, rows, again, seq)
     n_quarantined = audit.n_quarantined + n_conflicts
     causes = count_causes(_quarantined(cursor, seq, audit, store)) if n_conflicts else Causes()
-    if batch.n_rows and n_quarantined / batch.n_rows > config.validation.max_share_bad:
-        raise _TooManyContradictions(
-            f"{n_quarantined} of {batch.n_rows} rows are bad, {n_conflicts} of them contradict other rows: over "
-            f"validation.max_share_bad {config.validation.max_share_bad}; in quarantine: {causes}"
-        )
+    _halt_over_limit(config, batch, n_quarantined, n_conflicts, causes)
     if audit.quarantine_uri and audit.n_quarantined:
         _copy(cursor, quarantine, _faulty(store.storage.read_batches(audit.quarantine_uri), seq))
     account = Publication(
@@ -122,6 +143,15 @@ def _publish(cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Au
     _check(account, len(skipped), n_conflicts, config)
     statements.run(cursor, _settled(account))
     return account
+
+
+def _halt_over_limit(config: ModelConfig, batch: Batch, n_quarantined: int, n_conflicts: int, causes: Causes) -> None:
+    limit = config.validation.max_share_bad
+    if batch.n_rows and n_quarantined / batch.n_rows > limit:
+        raise _TooManyContradictions(
+            f"{n_quarantined} of {batch.n_rows} rows are bad, {n_conflicts} of them contradict other rows: over "
+            f"validation.max_share_bad {limit}; in quarantine: {causes}"
+        )
 
 
 def _quarantined(cursor: Any, seq: int, audit: Audit, store: Store) -> Iterator[pa.RecordBatch]:
@@ -141,7 +171,7 @@ def _keys(
     arriving = statements.temporary(keys.ARRIVING, [target.c[name] for name in names])
     statements.run(cursor, statements.create(arriving))
     _copy(cursor, arriving, rows(["row_number", *names]), temporary=True)
-    conflicts = np.array([], dtype=np.int64)
+    conflicts = _NONE
     if with_labels:
         conflicts = _quarantine_conflicts(cursor, arriving, target, rows, seq)
     statements.run(cursor, keys.taken(arriving, target))

@@ -61,7 +61,7 @@ def stage(
         try:
             n_rows = _write(rows, incoming, declared, store)
         except UnusableDelivery as error:
-            problem = str(error)
+            problem = redacted(str(error))
             findings.digests = [digest_file(file) for file in files]
     digest = hashlib.sha256("".join(sorted(findings.digests)).encode()).hexdigest()
     batch_id = digest_of(config.model, source, window.key, digest)

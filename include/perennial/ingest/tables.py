@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from perennial.config import ModelConfig, TableSource
 from perennial.contracts import Window
-from perennial.errors import ConfigError, StoreUnavailable, first_of
+from perennial.errors import ConfigError, StoreUnavailable, first_of, redacted
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.staged import as_text
 from perennial.store import Store, bulk
@@ -32,30 +32,6 @@ class Remote:
     store: Store
     urls: Mapping[str, str]
     connection: duckdb.DuckDBPyConnection
-
-
-class _DigestSink:
-    """A file that keeps the SHA-256 of what is written to it, and nothing else."""
-
-    def __init__(self) -> None:
-        self.hash = hashlib.sha256()
-        self.closed = False
-
-    def write(self, block: bytes) -> int:
-        """Digest a block."""
-        self.hash.update(block)
-        return len(block)
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Nothing to give back."""
-        self.closed = True
 
 
 def read_table(
@@ -78,7 +54,7 @@ def read_table(
     url = _url(there.urls[source.url_env], config, source)
     postgres = url.get_backend_name() == "postgresql"
     engine = sa.create_engine(url.set(drivername="postgresql+psycopg2") if postgres else url)
-    sink = _DigestSink()
+    digest = hashlib.sha256()
     try:
         with unavailable(url.host or str(url.database), url.port):
             table = _reflect(engine, source)
@@ -89,11 +65,13 @@ def read_table(
             rows = _through_adbc(engine, url, query, there.store) if postgres else _through_cursor(engine, query)
             for chunk in rows:
                 batch = as_text(there.connection, chunk, declared)
-                pacsv.write_csv(batch, pa.PythonFile(sink, mode="w"), pacsv.WriteOptions(include_header=False))
+                lines = pa.BufferOutputStream()
+                pacsv.write_csv(batch, lines, pacsv.WriteOptions(include_header=False))
+                digest.update(lines.getvalue())
                 yield batch
     finally:
         engine.dispose()
-    findings.digests.append(sink.hash.hexdigest())
+    findings.digests.append(digest.hexdigest())
 
 
 def _url(text: str, config: ModelConfig, source: TableSource) -> sa.URL:
@@ -173,7 +151,7 @@ def _through_adbc(engine: sa.Engine, url: sa.URL, query: sa.Select[Any], store: 
         with bulk.stream(there, query) as reader:
             yield from reader
     except adbc_driver_manager.Error as error:
-        raise StoreUnavailable(f"{url.host}:{url.port}: {error}") from error
+        raise StoreUnavailable(redacted(f"{url.host}:{url.port}: {error}")) from error
 
 
 def _through_cursor(engine: sa.Engine, query: sa.Select[Any]) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,8 @@ def open_filesystem(uri: str, *, shown: str) -> tuple[Any, str]:
             filesystem, path = fs.FileSystem.from_uri(uri)
         return filesystem, path
     except ValueError as error:
-        cause = "" if "@" in uri else f" ({error})"  # its message may hold a part of a secret
+        # its message may hold a part of a secret, also of one that the caller cut in two at a slash
+        cause = "" if "@" in f"{uri}{shown}" else f" ({error})"
     raise ConfigError(f"{redacted(shown)}: no URI of a file system that pyarrow.fs opens{cause}")
 
 

@@ -13,7 +13,7 @@ from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
 from perennial.store.causes import QUARANTINE, Causes, count_causes, within_limits
 from perennial.store.duck import session
-from perennial.validation.casting import cast_query, fields, typed_schema
+from perennial.validation.casting import cast_query, fault_query, fields, typed_schema
 from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
@@ -77,7 +77,8 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
     with closing(session()) as connection:
         sorter = Sorter(
             columns=columns,
-            query=cast_query(columns, batch.window, binary_label=config.task == "binary"),
+            casts=cast_query(columns, batch.window, binary_label=config.task == "binary"),
+            faults=fault_query(columns, batch.window, binary_label=config.task == "binary"),
             rules=[rule for rule in suite if rule.level == "row"],
             found=found,
             connection=connection,

@@ -92,36 +92,60 @@ def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
 
 
 def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
-    """Over a table ``chunk`` (``row_number`` and the staged text columns): ``row_number``, the typed columns, and three
-    texts: ``_faults`` (null for a good row), and the names of the columns with a type fault (``_mistyped``) and with
-    another one (``_otherwise``).
+    """Over a table ``chunk`` (``row_number`` and the staged text columns): ``row_number``, the typed columns, and
+    ``_faulty`` (bool), true where a row has a fault that :func:`fault_query` names.
 
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
     >>> chunk = pa.table({"row_number": [0, 1], "hue": ["1.5", "red"], "_malformed": pa.nulls(2, pa.string())})
     >>> rows = select(session(), cast_query((Field("hue", "hue", "float"),), day, binary_label=False), chunk=chunk)
-    >>> rows.select(["hue", "_faults"]).to_pylist()
-    [{'hue': 1.5, '_faults': None}, {'hue': None, '_faults': "hue: 'red' is no number"}]
+    >>> rows.select(["hue", "_faulty"]).to_pylist()
+    [{'hue': 1.5, '_faulty': False}, {'hue': None, '_faulty': True}]
     """
+    chunk, casts = _casts(columns, window, binary_label=binary_label)
+    faults = [fault.is_not(None) for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
+    return sa.select(
+        chunk.c[ROW_NUMBER],
+        *(cast.value.label(name) for name, cast in casts.items()),
+        sa.or_(chunk.c[MALFORMED].is_not(None), *faults).label("_faulty"),
+    )
+
+
+def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
+    """Over a table ``chunk`` like that of :func:`cast_query`, of faulty rows only, since the words cost as much as the
+    casts: ``reason``, ``mistyped`` and ``otherwise`` (text: the names of the columns with a type fault and with another
+    one), and ``malformed`` (bool).
+
+    >>> from datetime import UTC, datetime
+    >>> from perennial.store.duck import select, session
+    >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
+    >>> chunk = pa.table({"row_number": [1], "hue": ["red"], "_malformed": pa.nulls(1, pa.string())})
+    >>> query = fault_query((Field("hue", "hue", "float"),), day, binary_label=False)
+    >>> select(session(), query, chunk=chunk).to_pylist()
+    [{'reason': "hue: 'red' is no number", 'mistyped': 'hue', 'otherwise': '', 'malformed': False}]
+    """
+    chunk, casts = _casts(columns, window, binary_label=binary_label)
+    line = chunk.c[MALFORMED]
+    faults = [fault for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
+    mistyped = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
+    otherwise = [sa.case((cast.other_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
+    return sa.select(
+        sa.func.concat_ws("; ", sa.case((line.is_not(None), _why_malformed(line))), *faults).label("reason"),
+        sa.func.concat_ws(",", *mistyped).label("mistyped"),
+        sa.func.concat_ws(",", *otherwise).label("otherwise"),
+        line.is_not(None).label("malformed"),
+    )
+
+
+def _casts(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> tuple[sa.TableClause, dict[str, Cast]]:
     delivered = {column.delivered for column in columns if column.delivered is not None}
     chunk = sa.table("chunk", sa.column(ROW_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
     casts = {
         column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")
         for column in columns
     }
-    well_formed = chunk.c[MALFORMED].is_(None)
-    malformed = sa.case((~well_formed, _why_malformed(chunk.c[MALFORMED])))
-    faults = [fault for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
-    mistyped = [sa.case((cast.type_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
-    otherwise = [sa.case((cast.other_fault.is_not(None), sa.literal(name))) for name, cast in casts.items()]
-    return sa.select(
-        chunk.c[ROW_NUMBER],
-        *(cast.value.label(name) for name, cast in casts.items()),
-        sa.func.nullif(sa.func.concat_ws("; ", malformed, *faults), "").label("_faults"),
-        sa.func.concat_ws(",", *mistyped).label("_mistyped"),
-        sa.func.concat_ws(",", *otherwise).label("_otherwise"),
-    )
+    return chunk, casts
 
 
 def _why_malformed(line: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

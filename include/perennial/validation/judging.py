@@ -85,14 +85,28 @@ def judge(
     """
     if not rules:
         return
-    suite = gx.ExpectationSuite("schema", expectations=[rule.build() for rule in rules])
     batch = whole_dataframe().get_batch({"dataframe": frame})
-    outcome = batch.validate(suite, result_format={"result_format": "COMPLETE"})
-    for one in outcome.results:
+    failed: dict[int, int] = {}
+    for one in _validate(batch, rules, "BASIC"):
         tally = found[one.expectation_config.meta["rule"]]
-        positions = _add(tally, one, len(frame))
-        if tally.rule.level == "row" and len(positions):
-            yield tally.rule, positions
+        n_unexpected = _add(tally, one, len(frame))
+        if tally.rule.level == "row" and n_unexpected:
+            failed[tally.rule.key] = n_unexpected
+    # which rows failed costs as much again as whether any did, and is asked of the rules that some failed
+    for one in _validate(batch, [rule for rule in rules if rule.key in failed], "COMPLETE"):
+        tally = found[one.expectation_config.meta["rule"]]
+        positions = one.to_json_dict()["result"].get("unexpected_index_list") or []
+        if len(positions) != failed[tally.rule.key]:
+            tally.error = tally.error or f"could not be judged: {_raised(one) or 'it does not say which rows fail'}"
+        yield tally.rule, np.asarray(positions, dtype=np.int64)
+
+
+def _validate(batch: Any, rules: list[Rule], result_format: str) -> list[Any]:
+    if not rules:
+        return []
+    suite = gx.ExpectationSuite("schema", expectations=[rule.build() for rule in rules])
+    results: list[Any] = batch.validate(suite, result_format={"result_format": result_format}).results
+    return results
 
 
 def judge_batch(sample: Sample, rules: list[Rule], found: dict[int, Tally]) -> None:
@@ -105,23 +119,22 @@ def judge_batch(sample: Sample, rules: list[Rule], found: dict[int, Tally]) -> N
             found[rule.key].drawn_of = sample.n_seen
 
 
-def _add(tally: Tally, one: Any, n_rows: int) -> npt.NDArray[np.int64]:
-    nothing: npt.NDArray[np.int64] = np.array([], dtype=np.int64)
+def _add(tally: Tally, one: Any, n_rows: int) -> int:
+    """Add one result to its tally; the number of values that the rule refuses."""
     result = one.to_json_dict()["result"]
     tally.n_rows += n_rows
     if error := _raised(one):
         tally.error = tally.error or error
-        return nothing
+        return 0
     if tally.rule.level == "batch" and "unexpected_count" not in result:
         tally.success = tally.success and bool(one.success) and result.get("observed_value") is not None
         tally.observed = json.loads(json.dumps(result))  # plain numbers: the page renders no numpy scalar
-        return nothing
+        return 0
     tally.n_missing += int(result.get("missing_count") or 0)
     tally.n_unexpected += int(result.get("unexpected_count") or 0)
     tally.examples += list(result.get("partial_unexpected_list") or [])[: _SHOWN_VALUES - len(tally.examples)]
     tally.success = tally.success and bool(one.success)
-    positions = result.get("unexpected_index_list") or []
-    return np.asarray(positions, dtype=np.int64)
+    return int(result.get("unexpected_count") or 0)
 
 
 def _raised(one: Any) -> str:

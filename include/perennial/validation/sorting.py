@@ -50,7 +50,8 @@ class Sorter:
     """What stays the same from chunk to chunk, and what is counted over them."""
 
     columns: tuple[Field, ...]
-    query: sa.Select[Any]
+    casts: sa.Select[Any]
+    faults: sa.Select[Any]
     rules: list[Rule]
     found: dict[int, Tally]
     connection: duckdb.DuckDBPyConnection
@@ -59,46 +60,33 @@ class Sorter:
     def sort(self, chunk: pa.Table, first_row: int) -> Sorted:
         """Cast, judge and split one chunk (the staged schema: text columns), whose first row is ``first_row``."""
         numbers = pa.array(np.arange(first_row, first_row + chunk.num_rows, dtype=np.int64))
-        typed = select(self.connection, self.query, chunk=chunk.append_column(ROW_NUMBER, numbers))
+        chunk = chunk.append_column(ROW_NUMBER, numbers)
+        typed = select(self.connection, self.casts, chunk=chunk)
         rows = typed.select(typed_schema(self.columns).names).cast(typed_schema(self.columns))
         used = [c.name for c in self.columns if any(c.name in rule.columns for rule in self.rules)]
         frame = rows.select(used or [ROW_NUMBER]).to_pandas()
         failed = list(judge(frame, self.rules, self.found))
-        faults = typed.column("_faults")
-        cast_at = np.flatnonzero(pc.is_valid(faults).to_numpy())
-        self._count_type_errors(typed.column("_mistyped").take(cast_at), chunk.column(MALFORMED).take(cast_at))
+        cast_at = np.flatnonzero(typed.column("_faulty").to_numpy())
         bad = np.zeros(chunk.num_rows, dtype=bool)
         bad[cast_at] = True
         for _, positions in failed:
             bad[positions] = True
         if not bad.any():
             return Sorted(rows, QUARANTINE.empty_table())
-        reasons = self._reasons(typed, chunk, cast_at, failed)
-        return Sorted(rows.filter(pa.array(~bad)), self._quarantined(chunk, np.flatnonzero(bad), numbers, reasons))
+        cast_faults = select(self.connection, self.faults, chunk=chunk.take(cast_at))
+        self._count_type_errors(cast_faults)
+        reasons = self._reasons(cast_faults.append_column("position", pa.array(cast_at, pa.int64())), failed)
+        return Sorted(rows.filter(pa.array(~bad)), self._quarantined(chunk.take(np.flatnonzero(bad)), reasons))
 
-    def _count_type_errors(self, mistyped: pa.ChunkedArray, malformed: pa.ChunkedArray) -> None:
-        names = pc.list_flatten(pc.split_pattern(mistyped.filter(pc.is_null(malformed)), ","))
-        for entry in pc.value_counts(names):
+    def _count_type_errors(self, cast_faults: pa.Table) -> None:
+        """Count the columns that are mistyped; in a malformed line none is."""
+        mistyped = cast_faults.column("mistyped").filter(pc.invert(cast_faults.column("malformed")))
+        for entry in pc.value_counts(pc.list_flatten(pc.split_pattern(mistyped, ","))):
             if name := entry["values"].as_py():
                 self.n_type_errors[name] += entry["counts"].as_py()
 
-    def _reasons(
-        self,
-        typed: pa.Table,
-        chunk: pa.Table,
-        cast_at: npt.NDArray[np.int64],
-        failed: list[tuple[Rule, npt.NDArray[np.int64]]],
-    ) -> pa.Array:
+    def _reasons(self, cast_faults: pa.Table, failed: list[tuple[Rule, npt.NDArray[np.int64]]]) -> pa.Array:
         """One text per bad row, in row order: its cast faults, then the rules it fails."""
-        cast_faults = pa.table(
-            {
-                "position": pa.array(cast_at, pa.int64()),
-                "reason": typed.column("_faults").take(cast_at),
-                "mistyped": typed.column("_mistyped").take(cast_at),
-                "otherwise": typed.column("_otherwise").take(cast_at),
-                "malformed": pc.is_valid(chunk.column(MALFORMED).take(cast_at)),
-            }
-        )
         parts = [
             pa.table(
                 {
@@ -117,13 +105,9 @@ class Sorter:
         self.connection.register("row_faults", pa.concat_tables([empty, *parts]))
         return self.connection.sql(_REASONS).to_arrow_table().column("reason").combine_chunks()
 
-    def _quarantined(
-        self, chunk: pa.Table, bad_at: npt.NDArray[np.int64], numbers: pa.Array, reasons: pa.Array
-    ) -> pa.Table:
-        raw = chunk.take(bad_at)
-        malformed = raw.column(MALFORMED)
-        delivered = raw.drop_columns([MALFORMED]).combine_chunks().to_struct_array().combine_chunks()
-        numbers = numbers.take(bad_at)
-        bad = pa.table({"row_number": numbers, "reason": reasons, "malformed": malformed, "raw": delivered})
-        self.connection.register("bad", bad)
+    def _quarantined(self, raw: pa.Table, reasons: pa.Array) -> pa.Table:
+        """Bad rows (the staged schema and ``row_number``) with their reasons, in the schema of the quarantine."""
+        delivered = raw.drop_columns([MALFORMED, ROW_NUMBER]).combine_chunks().to_struct_array().combine_chunks()
+        columns = {"row_number": raw.column(ROW_NUMBER), "reason": reasons, "malformed": raw.column(MALFORMED)}
+        self.connection.register("bad", pa.table({**columns, "raw": delivered}))
         return self.connection.sql(_RAW).to_arrow_table().cast(QUARANTINE)
