@@ -17,5 +17,9 @@ COPY plugins /opt/perennial/plugins
 COPY dags /opt/perennial/dags
 RUN python /opt/perennial/include/install.py
 
+# Which code this is: `docker build --build-arg PERENNIAL_CODE=$(git rev-parse HEAD)`; every run in MLflow says it.
+ARG PERENNIAL_CODE=unknown
+ENV PERENNIAL_CODE=$PERENNIAL_CODE
+
 USER perennial
 WORKDIR /opt/perennial

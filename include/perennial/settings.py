@@ -4,7 +4,9 @@ What the environment does not set is read from ``<home>/stack.env``, which the l
 secrets; secrets are never shown by ``repr``.
 """
 
+import hashlib
 import os
+import subprocess
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError
@@ -27,6 +29,7 @@ class Settings(BaseSettings):
     storage_uri: str | None = None
     mlflow_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
     airflow_url: str | None = None
+    code: str | None = None
     airflow_port: int = Field(default=8080, ge=1, le=65535)
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     postgres_port: int = Field(default=54329, ge=1, le=65535)
@@ -38,13 +41,17 @@ class Settings(BaseSettings):
 
     @property
     def code_version(self) -> str:
-        """The commit of this checkout, as 40 hex digits; ``unknown`` outside of one."""
-        git = ROOT / ".git"
-        try:
-            head = (git / "HEAD").read_text(encoding="utf-8").strip()
-            return (git / head[5:]).read_text(encoding="utf-8").strip() if head.startswith("ref: ") else head
-        except OSError:
-            return "unknown"
+        """The commit of this code, 40 hex digits, ``-dirty`` where it was edited since; ``unknown`` outside of git.
+
+        An image has no repository: its build says the commit in PERENNIAL_CODE.
+        """
+        return self.code or _commit()
+
+    @property
+    def lock_digest(self) -> str:
+        """SHA-256 of the lock file, as 64 hex digits; ``unknown`` where it is not there."""
+        lock = ROOT / "requirements.txt"
+        return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "unknown"
 
     def require_database_url(self) -> str:
         """The store's URL, with its password. Raises ConfigError when it is not set."""
@@ -67,6 +74,26 @@ class Settings(BaseSettings):
         if missing:
             raise ConfigError(f"{config.model}: set {', '.join(missing)} to the SQLAlchemy URL of its table source")
         return {name: os.environ[name] for name in names}
+
+
+def _commit() -> str:
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed words
+                ["git", "-C", str(ROOT), *words],  # noqa: S607 - whichever git there is
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
 
 
 def load_settings() -> Settings:

@@ -93,6 +93,14 @@ def test_the_trigger_fires_on_an_answer_and_on_nothing_else(signoff: Signoff, ml
     assert fires(signoff) == seen
 
 
+def test_the_trigger_waits_on_for_a_person(signoff: Signoff, mlflow_uri: str) -> None:
+    """Fired on the policy's name, the sensor would only defer again, as fast as it can."""
+    client = Registry(mlflow_uri).client
+    client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "policy")
+    client.set_model_version_tag(signoff.model, signoff.version, "signoff", "approved")
+    assert fires(signoff) is None
+
+
 def test_the_trigger_waits_on_when_mlflow_is_silent(signoff: Signoff, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     assert fires(signoff) is None
@@ -108,7 +116,7 @@ def test_the_deadline_rejects_and_the_ledger_says_so(signoff: Signoff, store: St
 
     from perennial.orchestration.review import ReviewSensor
 
-    sensor = ReviewSensor(task_id="review", model=signoff.model, signoff=to_record(signoff))
+    sensor = ReviewSensor(task_id="review", model=signoff.model, signoff=signoff.signoff_id)
     timeout = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
     review = sensor.resume_execution(TRIGGER_FAIL_REPR, timeout, {})
     assert (review["verdict"], review["reviewer"]) == ("rejected", "deadline")

@@ -1,6 +1,7 @@
 """The loop without Airflow while somebody, or something, works against it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from logs import day, deliver, delivery
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, RetrainRequest, Window, to_record
-from perennial.errors import TrainingError
-from perennial.pipeline import Runtime, loops
+from perennial.errors import IntegrityError, TrainingError
+from perennial.pipeline import Case, Runtime, loops
 from perennial.pipeline.loops import Retrained
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, version_tags
+from perennial.registry.versions import alias_version, set_alias, set_version_tags, version_tags
 from perennial.settings import Settings
 from perennial.store import Store
 from perennial.store.schema import predictions_table
@@ -116,3 +117,142 @@ def test_a_retrain_by_hand_does_not_pass_by_a_hold(runtime: Runtime, served: Mod
     ledger.append(runtime.store, entry)
     with pytest.raises(TrainingError, match=f"acknowledge hold {entry.entry_id}"):
         loops.retrain(runtime.case(served), asked(served, "by hand", 2))
+
+
+def test_a_request_that_waited_does_not_act_on_a_world_that_is_gone(runtime: Runtime, served: ModelConfig) -> None:
+    """Decided under version 1; version 2 took office while it waited: it ends as overtaken, and nothing is promoted."""
+    case = runtime.case(served)
+    queued = case.ask(asked(served, "queued", 2))
+    release_by_hand(case, "2")
+    ended = loops.retrain(case, asked(served, "queued", 2))
+    assert ended.ended == "overtaken"
+    assert "requested while version 1 was champion, and version 2 is champion now" in ended.outcome
+    assert case.state().champion == "2"
+    (outcome,) = [item for item in ledger.entries(runtime.store, served.model, kinds=["retrain_outcome"])][-1:]
+    assert (outcome.payload["run_id"], outcome.payload["ended"]) == ("queued", "overtaken")
+    assert case.request(queued).champion == "1"
+
+
+def release_by_hand(case: Case, version: str) -> None:
+    """What the ledger and the registry hold after another run promoted a version."""
+    client = case.registry.client
+    source = client.get_model_version(case.model, "1")
+    model_id = str(source.source).removeprefix("models:/")
+    made = client.create_model_version(case.model, source=source.source, run_id=source.run_id, model_id=model_id)
+    assert str(made.version) == version
+    set_alias(case.registry, case.model, "champion", version)
+    lineage = case.state().lineage
+    assert lineage is not None
+    entry = LedgerEntry(
+        entry_id=f"promotion-{case.model}-{version}", model=case.model, kind="promotion", at=day(2).end, actor="ada",
+        reason="test", version=version,
+        payload={
+            "previous": "1", "intent": "none", "artifact_digest": lineage.artifact_digest,
+            "train": to_record(lineage.train), "holdout": to_record(lineage.holdout),
+        },
+    )  # fmt: skip
+    ledger.append(case.store, entry)
+
+
+def test_a_request_that_made_the_champion_is_not_overtaken_by_it(runtime: Runtime, served: ModelConfig) -> None:
+    case = runtime.case(served)
+    assert case.overtaken(asked(served, "first", 2).request_id) is None
+
+
+def test_a_refused_or_failed_retrain_on_the_command_line_is_in_the_ledger(
+    runtime: Runtime, served: ModelConfig, models_dir: Path
+) -> None:
+    case = runtime.case(served)
+    (models_dir / served.model / "recipe.py").write_text("def build(*, seed, **_):\n    raise ValueError('no')\n")
+    with pytest.raises(TrainingError, match="ValueError: no"):
+        loops.retrain(case, asked(served, "fails", 2))
+    (outcome,) = ledger.entries(runtime.store, served.model, kinds=["retrain_outcome"])[-1:]
+    assert outcome.payload["ended"] == "failed"
+    assert "recipe.py:2: ValueError: no" in outcome.reason
+    assert "fails" not in {request.run_id for request in case.state().open_requests}
+
+
+def test_clearing_the_fit_after_the_recipe_was_edited_fits_the_new_one(
+    runtime: Runtime, served: ModelConfig, models_dir: Path
+) -> None:
+    case = runtime.case(served)
+    request_id = asked(served, "first", 2).request_id
+    snapshot = case.snapshot(request_id)
+    before = case.fit(request_id, snapshot)
+    assert case.fit(request_id, snapshot) == before
+    recipe = models_dir / served.model / "recipe.py"
+    recipe.write_text(recipe.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    after = case.fit(request_id, snapshot)
+    assert after.mlflow_run_id != before.mlflow_run_id
+
+
+def test_another_request_as_of_the_same_moment_sees_what_was_published_since(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    case = runtime.case(served)
+    one = case.snapshot(case.ask(asked(served, "one", 2)))
+    late = delivery("wine_cultivar", day(0), seed=77).assign(model_version="legacy")
+    late["prediction_id"] = late["prediction_id"] + "-late"
+    deliver(runtime.settings.home, "wine_cultivar", day(0), late)
+    loops.monitor(case, day(0))
+    two = case.snapshot(case.ask(asked(served, "two", 2)))
+    assert case.snapshot(asked(served, "one", 2).request_id) == one
+    assert two.n_train + two.n_holdout > one.n_train + one.n_holdout
+
+
+def test_a_deleted_champion_without_a_stable_one_is_left_by_a_persons_promotion(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    case = runtime.case(served)
+    runtime.registry.client.delete_model_version(served.model, "1")
+    said = case.begin()
+    assert f"{served.model}: version 1, which serves, was deleted in MLflow" in said
+    halted = loops.monitor(case, day(2))
+    assert halted.action == "halt"
+    assert "was deleted in MLflow and can not be set back: let a person promote a new one" in halted.reasons[0]
+
+    plain = loops.retrain(case, asked(served, "plain", 2))
+    assert plain.ended == "refused"
+    by_hand = replace(asked(served, "by hand", 2), without_comparison=True, requested_by="ada", cause="v1 was deleted")
+    waiting = loops.retrain(case, by_hand)
+    assert waiting.ended == "waiting"
+    assert waiting.signoff is not None
+    waived = next(gate for gate in waiting.signoff.gates if gate.waived)
+    assert waived.waived == "ada: v1 was deleted"
+    set_version_tags(runtime.registry, served.model, str(waiting.version), {"signoff": "approved", "reviewer": "ada"})
+    assert loops.retrain(case, by_hand).ended == "promoted"
+    assert case.verify().champion == waiting.version
+    assert case.begin() == ()
+
+
+def test_a_comparison_that_is_possible_is_not_waived(runtime: Runtime, served: ModelConfig) -> None:
+    by_hand = replace(asked(served, "by hand", 2), without_comparison=True)
+    ended = loops.retrain(runtime.case(served), by_hand)
+    assert ended.signoff is not None
+    assert not [gate for gate in ended.signoff.gates if gate.waived and not gate.value]
+
+
+def test_changed_files_of_the_champion_are_found_by_maintenance(
+    runtime: Runtime, served: ModelConfig, tmp_path: Path
+) -> None:
+    case = runtime.case(served)
+    case.verify_files()
+    forged = tmp_path / "model.skops"
+    forged.write_text("forged", encoding="utf-8")
+    source = str(runtime.registry.client.get_model_version(served.model, "1").source)
+    runtime.registry.client.log_model_artifact(source.removeprefix("models:/"), str(forged))
+    with pytest.raises(IntegrityError, match=r"version 1: its files have the digest .* they were promoted with"):
+        case.verify_files()
+
+
+def test_a_recipe_sees_no_secret_of_its_environment(
+    runtime: Runtime, served: ModelConfig, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    spy = "import os\n\ndef build(*, seed, **_):\n    raise ValueError(' '.join(sorted(os.environ)))\n"
+    (models_dir / served.model / "recipe.py").write_text(spy)
+    with pytest.raises(TrainingError) as caught:
+        loops.retrain(runtime.case(served), asked(served, "spy", 2))
+    for name in ("AWS_SECRET_ACCESS_KEY", "PERENNIAL_DATABASE_URL", "MLFLOW_TRACKING_URI"):
+        assert name not in str(caught.value)
+    assert "HOME" in str(caught.value)

@@ -35,7 +35,7 @@ from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
-from perennial.signoff.polling import read_tag
+from perennial.signoff.polling import read_tags
 from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
 from perennial.store import Store
@@ -270,16 +270,62 @@ def test_a_failed_verdict_says_which_gate_and_no_tag_approves_it(
     assert pending_signoffs(manual.model, store=store) == ()
 
 
-def test_signing_off_twice_keeps_the_first_verdict_and_the_reviewers_tag(
+def test_signing_off_twice_on_the_same_figures_keeps_the_first_verdict_and_the_reviewers_tag(
     manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
 ) -> None:
     candidate = registered(manual, models_dir, registry)
     first = signed(manual, candidate, store=store, registry=registry)
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
-    again = signed(manual, candidate, store=store, registry=registry, accuracy=0.5)
+    again = signed(manual, candidate, store=store, registry=registry)
     assert again == first
     assert version_tags(registry, manual.model, candidate.version)["signoff"] == "approved"
     assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
+
+
+def test_other_figures_or_other_rules_are_another_signoff_with_a_review_of_its_own(
+    manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
+) -> None:
+    candidate = registered(manual, models_dir, registry)
+    first = signed(manual, candidate, store=store, registry=registry)
+    set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
+    better = signed(manual, candidate, store=store, registry=registry, accuracy=0.97)
+    assert better.signoff_id != first.signoff_id
+    assert version_tags(registry, manual.model, candidate.version)["signoff"] == "pending"
+
+    tighter = manual.signoff.model_copy(update={"min_holdout_rows": N_ROWS + 1})
+    strict = manual.model_copy(update={"signoff": tighter})
+    judged = signed(strict, candidate, store=store, registry=registry)
+    assert not judged.passed
+    assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 3
+
+
+def test_an_approval_by_other_rules_than_those_in_force_expires(
+    manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
+) -> None:
+    candidate = registered(manual, models_dir, registry)
+    verdict = signed(manual, candidate, store=store, registry=registry)
+    set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
+    tighter = manual.signoff.model_copy(update={"min_label_coverage": 0.99})
+    answer = read_review(manual.model_copy(update={"signoff": tighter}), verdict, registry=registry, store=store)
+    assert answer is not None
+    assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
+    assert "the rules in model.yaml changed" in answer.reason
+
+
+@pytest.mark.parametrize("name", ["policy", "Auto", " deadline "])
+def test_nobody_answers_under_a_name_of_the_policys(
+    manual: ModelConfig, models_dir: Path, registry: Registry, store: Store, name: str
+) -> None:
+    candidate = registered(manual, models_dir, registry)
+    verdict = signed(manual, candidate, store=store, registry=registry)
+    set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": name})
+    assert read_review(manual, verdict, registry=registry, store=store) is None
+    note = version_tags(registry, manual.model, candidate.version)["perennial.signoff_note"]
+    assert "is not a person's name: write your own" in note
+    set_version_tags(registry, manual.model, candidate.version, {"reviewer": "ada"})
+    answer = read_review(manual, verdict, registry=registry, store=store)
+    assert answer is not None
+    assert (answer.verdict, answer.reviewer) == ("approved", "ada")
 
 
 def test_an_approval_of_an_older_signoff_does_not_approve_a_newer_one(
@@ -425,7 +471,7 @@ def test_the_tag_is_polled_without_mlflow(
 
     async def poll(uri: str, version: str) -> str | None:
         async with httpx.AsyncClient(trust_env=False) as client:
-            return await read_tag(client, uri, manual.model, version)
+            return (await read_tags(client, uri, manual.model, version)).get("signoff")
 
     assert asyncio.run(poll(registry.uri, candidate.version)) is None
     signed(manual, candidate, store=store, registry=registry)

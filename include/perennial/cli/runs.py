@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from perennial import ledger
 from perennial.cli import asking
 from perennial.cli.printing import EXIT_PERMANENT, AsJson, Model, Reason, out, print_json, progress_to, speaks_plainly
 from perennial.contracts import RetrainRequest, digest_of, to_record
@@ -41,23 +42,33 @@ def monitor(
 def retrain(
     model: Model,
     as_of: Annotated[
-        str | None, typer.Option(help="Only labels that had arrived by then count; now unless given.")
+        str | None,
+        typer.Option(
+            help="Only labels that had arrived by then count; unless given, the end of the last monitored window."
+        ),
     ] = None,
     reason: Reason = "asked for on the command line",
+    without_comparison: Annotated[
+        bool, typer.Option(help="Take it upon yourself: the champion can not be scored. A person has to review.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Snapshot, fit, evaluate, register, judge and promote, as of a moment."""
     case = asking.case(model)
-    moment = asking.moment(as_of) if as_of else asking.now()
+    moment = asking.moment(as_of) if as_of else case.last_monitored() or asking.now()
     if moment > asking.now():
         raise ConfigError(f"--as-of {moment.isoformat()} lies ahead: it would hold back every retrain until then")
-    request = RetrainRequest(
+    n_before = len(ledger.entries(case.store, model, kinds=["retrain_outcome"]))
+    own = RetrainRequest(
         model=model,
-        run_id=f"cli__{digest_of(model, moment)}",
+        run_id=f"cli__{digest_of(model, moment, n_before)}",
         as_of=moment,
         cause=reason,
         requested_by=getpass.getuser(),
+        without_comparison=without_comparison,
     )
+    # what was decided or asked for and never ran to its end is taken up, not asked for a second time
+    request = own if without_comparison else case.open_request_as_of(moment) or own
     ended = loops.retrain(case, request, progress=progress_to(as_json))
     if as_json:
         print_json(to_record(ended))

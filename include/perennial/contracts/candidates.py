@@ -42,7 +42,8 @@ class Evaluation:
     ``baseline`` is the champion's version, or ``constant`` for a model without a champion: the predictor that always
     answers the training prior (or mean). ``candidate`` is judged on all ``n_rows``; ``candidate_paired`` and
     ``baseline_metrics`` on the ``n_paired_rows`` among them that the baseline was not fitted or judged on either. A
-    metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair.
+    metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair, and
+    ``champion_lost`` that there will never be one: the champion can not be scored any more.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Evaluation:
     n_paired_rows: int
     candidate_paired: dict[str, float] = field(default_factory=dict)
     baseline_problem: str = ""
+    champion_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,8 @@ class RetrainRequest:
     """Why and as of when a model is to be retrained. ``run_id`` is deterministic, so the same request runs once.
 
     ``champion`` and ``bake`` say under which champion it was asked for, and how far that one's probation was; ``bake``
-    is None in requests from before that was kept.
+    is None in requests from before that was kept. ``without_comparison`` is a person's word that a candidate may be
+    promoted though the champion can not be scored any more.
     """
 
     model: str
@@ -45,6 +46,7 @@ class RetrainRequest:
     review: Literal["auto", "manual"] | None = None
     champion: str | None = None
     bake: BakeState | None = None
+    without_comparison: bool = False
 
     @property
     def request_id(self) -> str:

@@ -89,7 +89,8 @@ class ReleaseState:
 
     ``stable`` lists the versions that passed their bake, the one trusted last at the end, without those rolled back.
     ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced. ``request_times`` are
-    those of the requests that count for the budget: one that failed or was overtaken gives its share back.
+    those of the requests that count for the budget: one that failed or was overtaken gives its share back. ``gone``
+    are versions that were found deleted in the registry, for good.
     """
 
     model: str
@@ -100,6 +101,7 @@ class ReleaseState:
     bake_failed: bool = False
     stable: tuple[str, ...] = ()
     rolled_back: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
     holds: tuple[Hold, ...] = ()
     pending: LedgerEntry | None = None
     last_request_at: datetime | None = None
@@ -128,7 +130,8 @@ class ReleaseState:
         >>> ReleaseState(model="m", champion="4", stable=("1", "3", "4"), rolled_back=frozenset({"1"})).trusted
         ('3',)
         """
-        return tuple(known for known in self.stable if known != self.champion and known not in self.rolled_back)
+        lost = {self.champion} | self.rolled_back | self.gone
+        return tuple(known for known in self.stable if known not in lost)
 
     @property
     def fallback(self) -> str | None:
@@ -225,6 +228,13 @@ class ReleaseState:
         """
         if alias == self.champion or (self.pending is not None and alias == self.pending.version):
             return None
+        if alias is None and self.champion in self.gone:
+            back = f"roll back to version {self.fallback} with a reason, or l" if self.fallback else "l"
+            return (
+                f"{self.model}: version {self.champion}, the champion, was deleted in MLflow and can not be set back: "
+                f"{back}et a person promote a new one without a comparison (perennial run retrain {self.model} "
+                "--without-comparison --reason ...)"
+            )
         found = f"on version {alias}" if alias else "gone"
         if self.champion is None:
             known, mend = "none", "delete the alias in MLflow"

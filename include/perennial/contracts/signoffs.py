@@ -10,16 +10,17 @@ from perennial.contracts.windows import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One pass/fail condition. Missing evidence (``value`` None) never passes."""
+    """One pass/fail condition. Missing evidence (``value`` None) never passes, unless a person ``waived`` it."""
 
     name: str
     passed: bool
     value: float | None
     bound: float | None
     detail: str
+    waived: str = ""
 
     def __post_init__(self) -> None:
-        if self.passed and self.value is None:
+        if self.passed and self.value is None and not self.waived:
             raise ValueError(f"gate {self.name} passes without evidence")
 
 

@@ -159,8 +159,11 @@ def _last(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
     return (*(known for known in versions if known != version), version)
 
 
-def _abandonment(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    return replace(state, pending=_still_pending(state, item, "abandons"))
+def _finding(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    """What was found and left alone: a release that could not be finished, a version that is gone for good."""
+    gone = item.payload.get("gone")
+    lost = state.gone | {str(gone)} if gone else state.gone
+    return replace(state, pending=_still_pending(state, item, "abandons"), gone=lost)
 
 
 def _hold(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
@@ -193,6 +196,6 @@ _CHANGES: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] 
     "rollback": _rollback,
     "hold": _hold,
     "acknowledgement": _acknowledgement,
-    "integrity": _abandonment,
+    "integrity": _finding,
 }
 RELEASE_KINDS: tuple[LedgerKind, ...] = tuple(_CHANGES)

@@ -30,6 +30,12 @@ def retrain_form() -> dict[str, Param]:
             description="manual makes a human look at the candidate; it can not be weaker than the model's own policy.",
             enum=["policy", "auto", "manual"],
         ),
+        "without_comparison": Param(
+            False,
+            title="Without comparison",
+            description="Take it upon yourself, with your reason: the champion can not be scored. A person reviews.",
+            type="boolean",
+        ),
     }
 
 

@@ -40,12 +40,13 @@ def expire_reviews() -> None:
 
 @task(task_display_name="Check releases")
 def check_releases() -> None:
-    """Finish what a crash cut off, then hold the ledger against the registry."""
+    """Finish what a crash cut off, then hold the ledger against the registry: aliases and files."""
 
     def one(case: Case) -> None:
         for repaired in case.begin():
             log.warning("%s: %s", case.model, repaired)
         case.verify()
+        case.verify_files()
 
     _for_every_model(one)
 

@@ -48,6 +48,7 @@ def open_request(case: Case) -> str:
             cause=params["reason"],
             requested_by=run.triggering_user_name or "airflow",
             review=None if params["review"] == "policy" else params["review"],
+            without_comparison=bool(params["without_comparison"]),
         )
         request_id = case.ask(request)
     request = case.request(request_id)

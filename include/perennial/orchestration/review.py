@@ -20,7 +20,7 @@ from perennial.errors import PermanentError, TransientError
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
 from perennial.settings import load_settings
-from perennial.signoff.polling import answer_in, read_tag
+from perennial.signoff.polling import read_tags, said_by_a_person
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)
@@ -47,7 +47,7 @@ class ReviewTrigger(BaseTrigger):
             while True:
                 verdict: str | None = None
                 try:
-                    verdict = answer_in(await read_tag(client, uri, self.model, self.version))
+                    verdict = said_by_a_person(await read_tags(client, uri, self.model, self.version))
                 except TransientError as error:
                     log.warning("%s; asking again in %g s", error, self.poll_s)
                 except PermanentError as error:

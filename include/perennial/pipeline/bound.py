@@ -61,6 +61,23 @@ class Bound:
         self.prepare()
         return reconcile(self.config, store=self.store, registry=self.registry)
 
+    def verify_files(self) -> None:
+        """Every version that serves or is trusted has the files it was promoted with. Raises IntegrityError."""
+        from perennial.registry.versions import artifact_digest
+
+        state = self.state()
+        for version in (state.champion, *state.trusted):
+            promoted = state.digest_of(version) if version and version not in state.gone else None
+            if version is None or promoted is None:
+                continue
+            found = artifact_digest(self.registry, self.model, version)
+            if found != promoted:
+                raise IntegrityError(
+                    f"{self.model} version {version}: its files have the digest {found[:16]}..., not "
+                    f"{promoted[:16]}... they were promoted with: do not serve it, find out who changed them, and roll "
+                    "back or restore them"
+                )
+
     def verify(self) -> ReleaseState:
         """Ledger and registry agree on who serves. Raises IntegrityError when they do not."""
         state, serving = self.state(), self.alias()

@@ -52,6 +52,11 @@ class RetrainSteps(Bound):
         record_request(replace(request, champion=state.champion, bake=state.bake), store=self.store)
         return request.request_id
 
+    def open_request_as_of(self, moment: datetime) -> RetrainRequest | None:
+        """The newest request as of a moment that nobody has run to its end, or None."""
+        found = [request for request in self.state().open_requests if request.as_of == moment]
+        return found[-1] if found else None
+
     def overtaken(self, request_id: str) -> str | None:
         """Why a request acts on a world that is gone, recorded as its outcome; None when it may run.
 
@@ -82,6 +87,7 @@ class RetrainSteps(Bound):
             registry=self.registry,
             models_dir=self.settings.models_dir,
             code_version=self.settings.code_version,
+            lock_digest=self.settings.lock_digest,
         )
 
     def evaluate(self, fitted: FittedRun, snapshot: Snapshot) -> Evaluation:
@@ -104,6 +110,7 @@ class RetrainSteps(Bound):
         from perennial.signoff.signing import sign_off
 
         request = self.request(request_id)
+        waived_by = f"{request.requested_by}: {request.cause}" if request.without_comparison else ""
         gap, detail = parity_gap(
             self.config, candidate, snapshot, registry_uri=self.registry.uri, models_dir=self.settings.models_dir
         )
@@ -112,12 +119,12 @@ class RetrainSteps(Bound):
             candidate,
             evaluation,
             snapshot,
-            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail),
+            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, waived_by=waived_by),
             state=self.state(),
             registry=self.registry,
             store=self.store,
             as_of=request.as_of,
-            review_override=request.review,
+            review_override="manual" if waived_by else request.review,
         )
         if signed.passed:
             challenge(self.config, signed, store=self.store, registry=self.registry)

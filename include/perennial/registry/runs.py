@@ -16,17 +16,19 @@ from perennial.registry.client import Registry, asking
 TAG_REQUEST = "perennial.request"
 TAG_SNAPSHOT = "perennial.snapshot_id"
 TAG_MODEL_URI = "perennial.model_uri"
+TAG_RECIPE = "perennial.recipe_digest"
 TAG_PROBLEM = "perennial.problem"
 _LONGEST_TAG = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunKey:
-    """What one retrain run is known by: the model, its frozen rows, and the request."""
+    """What one retrain run is known by: the model, its frozen rows, the request, and the digest of the recipe."""
 
     model: str
     snapshot_id: str
     request: str
+    recipe: str = ""
 
     @property
     def experiment(self) -> str:
@@ -73,14 +75,15 @@ def start_run(registry: Registry, key: RunKey, *, tags: Mapping[str, str]) -> st
         run = registry.client.create_run(
             experiment_id,
             run_name=key.request[:NAME_LENGTH],
-            tags={**tags, TAG_SNAPSHOT: key.snapshot_id, TAG_REQUEST: key.request},
+            tags={**tags, TAG_SNAPSHOT: key.snapshot_id, TAG_REQUEST: key.request, TAG_RECIPE: key.recipe},
         )
     return str(run.info.run_id)
 
 
 def finished_run(registry: Registry, key: RunKey) -> Any | None:
-    """The finished run of this request, or None."""
-    return next((run for run in find_runs(registry, key) if run.info.status == "FINISHED"), None)
+    """The finished run of this request by this recipe, or None. Runs from before the recipe was kept count as its."""
+    finished = (run for run in find_runs(registry, key) if run.info.status == "FINISHED")
+    return next((run for run in finished if run.data.tags.get(TAG_RECIPE, key.recipe) == key.recipe), None)
 
 
 def finish_run(registry: Registry, run_id: str) -> None:

@@ -34,6 +34,18 @@ def get_version(registry: Registry, name: str, version: str) -> Any:
         return registry.client.get_model_version(name, version)
 
 
+def version_exists(registry: Registry, name: str, version: str) -> bool:
+    """Whether a version is there; one that was deleted is gone for good. Raises RegistryUnavailable."""
+    with asking(registry, f"looking for {name} version {version}"):
+        try:
+            registry.client.get_model_version(name, version)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+    return True
+
+
 def find_version(registry: Registry, name: str, run_id: str) -> str | None:
     """The newest version that was registered from an MLflow run, or None."""
     with asking(registry, f"looking for the version of {name} that run {run_id} made"):

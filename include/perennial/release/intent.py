@@ -66,7 +66,8 @@ def finish(
     """
     name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
     serving = alias_version(registry, name, "champion")
-    nothing_serves = serving is None and intent.kind == "rollback_intent"
+    may_be_gone = intent.kind == "rollback_intent" or intent.payload.get("nothing_serves", False)
+    nothing_serves = serving is None and may_be_gone
     if serving not in (previous, version) and not nothing_serves:
         raise IntegrityError(
             f"{name}: the release of version {version} was cut off, and MLflow's alias champion was moved by hand to "

@@ -1,7 +1,7 @@
 """Promotion: the alias ``champion`` moves to exactly the version that was signed off and approved, or not at all."""
 
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Release, Review, Signoff, digest_of, is_nobody, to_record
+from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, is_nobody, to_record
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -33,7 +33,8 @@ def promote(
         signoff = history.signoff(signoff_id)
         if signoff is None or signoff.model != config.model:
             raise ReleaseError(f"{config.model}: the ledger holds no signoff {signoff_id}; nothing was promoted")
-        intent = _intent(signoff, history.review_of(signoff), request_id)
+        gone = _replaces_the_gone(signoff, history.state)
+        intent = _intent(signoff, history.review_of(signoff), request_id, nothing_serves=gone)
         done = history.entry(completion_of(intent.entry_id))
         if done and signoff.version not in history.state.rolled_back:
             return released(done)
@@ -72,7 +73,7 @@ def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Regis
             delete_alias(registry, config.model, "challenger")
 
 
-def _intent(signoff: Signoff, review: Review | None, request_id: str | None) -> LedgerEntry:
+def _intent(signoff: Signoff, review: Review | None, request_id: str | None, *, nothing_serves: bool) -> LedgerEntry:
     """Its id is that of the approval, whoever executes it and when. Pure."""
     approval = (signoff.version, signoff.artifact_digest, signoff.champion_seen, signoff.as_of.isoformat())
     judged = (signoff.signoff_id,) if signoff.config_digest else ()  # signoffs from before that have the old id
@@ -90,6 +91,7 @@ def _intent(signoff: Signoff, review: Review | None, request_id: str | None) -> 
             "train": to_record(signoff.train),
             "holdout": to_record(signoff.holdout),
             "signoff": signoff.signoff_id,
+            "nothing_serves": nothing_serves,
             "request": request_id,
         },
     )
@@ -109,6 +111,11 @@ def _refuse_unapproved(signoff: Signoff, review: Review | None) -> None:
         raise ReleaseError(f"{what} asks for a person's review, and only the policy approved it; nothing was promoted")
 
 
+def _replaces_the_gone(signoff: Signoff, state: ReleaseState) -> bool:
+    """Whether a person takes it upon himself to put a new version where the champion was deleted. Pure."""
+    return state.champion in state.gone and any(gate.waived for gate in signoff.gates)
+
+
 def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> None:
     """Raises ReleaseError when the world is not the one that was approved.
 
@@ -125,7 +132,8 @@ def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> N
         )
     if refusal := state.refusal_of(signoff):
         raise ReleaseError(refusal)
-    if moved := state.divergence(alias_version(registry, signoff.model, "champion")):
+    moved = state.divergence(alias_version(registry, signoff.model, "champion"))
+    if moved and not _replaces_the_gone(signoff, state):
         raise ReleaseError(f"{what}: approval expired: {moved}")
     try:
         found = artifact_digest(registry, signoff.model, signoff.version)

@@ -4,7 +4,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, set_alias
+from perennial.registry.versions import alias_version, set_alias, version_exists
 from perennial.release.intent import finish_pending
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
@@ -26,6 +26,8 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
     with model_lock(store, config.model, RELEASE) as lock:
         history, done = finish_pending(config, lock=lock, store=store, registry=registry)
         state, said = history.state, [done] if done else []
+        said += _gone(config, state, store, registry)
+        state = ledger.release_state(store, config.model) if said else state
         champion = alias_version(registry, config.model, "champion")
         if moved := state.divergence(champion):
             said.append(_report(moved, alias="champion", found=champion, config=config, state=state, store=store))
@@ -33,13 +35,26 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
     return tuple(said)
 
 
+def _gone(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:
+    """Versions that serve or are trusted, and were deleted in MLflow: noted once, for they never come back."""
+    said = []
+    for version in (state.champion, *state.trusted):
+        if version is None or version in state.gone or version_exists(registry, config.model, version):
+            continue
+        what = "which serves" if version == state.champion else "which a rollback could go to"
+        message = f"{config.model}: version {version}, {what}, was deleted in MLflow"
+        said.append(_report(message, alias="version", found=version, config=config, state=state, store=store))
+    return said
+
+
 def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:
     """The alias ``stable`` names the version trusted last. One step behind, it was a passed bake that was cut off."""
-    expected = state.stable[-1] if state.stable else None
+    stable = [version for version in state.stable if version not in state.gone]
+    expected = stable[-1] if stable else None
     found = alias_version(registry, config.model, "stable")
     if found == expected:
         return []
-    before = state.stable[-2] if len(state.stable) > 1 else None
+    before = stable[-2] if len(stable) > 1 else None
     if expected is not None and found == before:
         set_alias(registry, config.model, "stable", expected)
         return [f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"]
@@ -65,7 +80,9 @@ def _report(
         actor="reconcile",
         reason=message,
         version=found,
-        payload={"alias": alias, "found": found, "ledger": state.champion},
+        payload={"alias": alias, "found": found, "ledger": state.champion}
+        if alias != "version"
+        else {"gone": found, "ledger": state.champion},
     )
     ledger.append(store, entry)
     return message

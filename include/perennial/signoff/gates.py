@@ -12,19 +12,26 @@ from perennial.errors import SignoffError
 
 
 def judge(
-    config: ModelConfig, evaluation: Evaluation, *, parity_gap: float | None, parity_detail: str
+    config: ModelConfig,
+    evaluation: Evaluation,
+    *,
+    parity_gap: float | None,
+    parity_detail: str,
+    waived_by: str = "",
 ) -> tuple[Gate, ...]:
     """All gates of the model, in the order in which a reviewer reads them.
 
     ``parity_gap`` is the largest absolute score difference between the run and a fresh process; None when it could not
-    be measured, and then ``parity_detail`` says why. Raises SignoffError when the evaluation is another model's.
+    be measured, and then ``parity_detail`` says why. ``waived_by`` is the person, with a reason, who takes it upon
+    himself that there is no comparison where the champion can not be scored. Raises SignoffError when the evaluation is
+    another model's.
     """
     if evaluation.model != config.model:
         raise SignoffError(f"evaluation of {evaluation.model} handed to the gates of {config.model}")
     policy = config.signoff
     return (
         *(metric_gate(f"metric/{name}", evaluation.candidate.get(name), gate) for name, gate in policy.metrics.items()),
-        versus_champion_gate(config, evaluation),
+        versus_champion_gate(config, evaluation, waived_by=waived_by),
         minimum_gate("min_holdout_rows", evaluation.n_rows, policy.min_holdout_rows, "labelled holdout rows"),
         minimum_gate(
             "min_label_coverage", evaluation.label_coverage, policy.min_label_coverage, "share of holdout rows labelled"
@@ -63,9 +70,16 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate) -> Gate:
     return Gate(name=name, passed=True, value=known, bound=bound, detail=f"{metric} {shown(known)} keeps {asked}")
 
 
-def versus_champion_gate(config: ModelConfig, evaluation: Evaluation) -> Gate:
-    """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better."""
+def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, waived_by: str = "") -> Gate:
+    """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better.
+
+    A champion that can not be scored any more fails it, unless a person waived the comparison by name.
+    """
     gate = config.signoff.versus_champion
+    if waived_by and evaluation.champion_lost:
+        detail = f"not compared: {evaluation.baseline_problem}; waived by {waived_by}"
+        name = f"versus_champion/{gate.metric}"
+        return Gate(name=name, passed=True, value=None, bound=gate.min_gain, detail=detail, waived=waived_by)
     name, needed = f"versus_champion/{gate.metric}", config.signoff.min_holdout_rows
     why = f" ({evaluation.baseline_problem})" if evaluation.baseline_problem else ""
     rival = "the constant predictor" if evaluation.baseline == "constant" else f"champion {evaluation.baseline}"

@@ -1,6 +1,6 @@
 """The reviewer's tag, read over MLflow's REST API: for the Airflow trigger, which must not import MLflow.
 
-Imports nothing but the standard library and httpx.
+Imports no heavy library: the standard library, httpx, and the contracts.
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import httpx
 
+from perennial.contracts import is_nobody
 from perennial.errors import RegistryUnavailable, SignoffError
 
 SIGNOFF_TAG = "signoff"
@@ -52,8 +53,18 @@ def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])}
 
 
-async def read_tag(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str) -> str | None:
-    """The tag ``signoff`` of a version as it stands, or None without one.
+def said_by_a_person(tags: Mapping[str, str]) -> Literal["approved", "rejected"] | None:
+    """What the tags of a version say, unless under a name that only the policy answers under.
+
+    >>> said_by_a_person({"signoff": "approved", "reviewer": "ada"}), said_by_a_person({"signoff": "approved"})
+    ('approved', 'approved')
+    >>> said_by_a_person({"signoff": "approved", "reviewer": "policy"})
+    """
+    return None if is_nobody(tags.get(REVIEWER_TAG)) else answer_in(tags.get(SIGNOFF_TAG))
+
+
+async def read_tags(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str) -> dict[str, str]:
+    """The tags of a version as they stand.
 
     Raises RegistryUnavailable when MLflow does not answer or answers with a server error, SignoffError when it refuses
     (the version was deleted, or the credentials are wrong).
@@ -67,4 +78,4 @@ async def read_tag(client: httpx.AsyncClient, mlflow_uri: str, model: str, versi
         raise RegistryUnavailable(f"MLflow at {mlflow_uri}: {answer.status_code}: {answer.text[:200]}")
     if answer.status_code != httpx.codes.OK:
         raise SignoffError(f"{model} version {version}: MLflow answers {answer.status_code}: {answer.text[:200]}")
-    return tags_of(answer.json()).get(SIGNOFF_TAG)
+    return tags_of(answer.json())

@@ -14,7 +14,7 @@ from perennial.contracts import LedgerEntry, Review, Signoff, from_record, is_no
 from perennial.errors import PermanentError, SignoffError
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
-from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, answer_in
+from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, answer_in, said_by_a_person
 from perennial.store import Store
 
 ENTRY_TAG = "perennial.signoff_entry"
@@ -76,9 +76,8 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
         return rejected("policy", f"gates failed: {', '.join(failed)}")
     if changed := changes(signoff, seen):
         return rejected("policy", f"{changed} since the signoff; retrain for a candidate that is judged anew")
-    said = answer_in(seen.tag) if signoff.review == "manual" else "approved"
-    if signoff.review == "manual" and is_nobody(seen.reviewer):
-        said = None
+    tags = {SIGNOFF_TAG: seen.tag or "", REVIEWER_TAG: seen.reviewer or ""}
+    said = said_by_a_person(tags) if signoff.review == "manual" else "approved"
     reviewer = (seen.reviewer or UNNAMED) if signoff.review == "manual" else "policy"
     if said == "rejected":
         return rejected(reviewer, f"tag {SIGNOFF_TAG} = rejected")

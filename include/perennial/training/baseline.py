@@ -25,6 +25,7 @@ class Comparison:
     candidate: dict[str, float]
     metrics: dict[str, float]
     problem: str = ""
+    champion_lost: bool = False
 
 
 def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:
@@ -76,12 +77,14 @@ def versus_champion(
         )
         theirs = answer(config, model, snapshot.holdout_uri, storage=store.storage).rows(later)
     except PermanentError as error:
-        return _none(champion, f"champion {champion} could not be scored: {error}")
+        return _none(champion, f"champion {champion} could not be scored: {error}", champion_lost=True)
     mine = candidate.rows(later)
     return Comparison(
         baseline=champion, n_rows=len(mine.labels), candidate=mine.metrics(config), metrics=theirs.metrics(config)
     )
 
 
-def _none(champion: str, problem: str) -> Comparison:
-    return Comparison(baseline=champion, n_rows=0, candidate={}, metrics={}, problem=problem)
+def _none(champion: str, problem: str, *, champion_lost: bool = False) -> Comparison:
+    return Comparison(
+        baseline=champion, n_rows=0, candidate={}, metrics={}, problem=problem, champion_lost=champion_lost
+    )

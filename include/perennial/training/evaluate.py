@@ -68,6 +68,7 @@ def _evaluation(
         n_paired_rows=compared.n_rows,
         candidate_paired=compared.candidate,
         baseline_problem=compared.problem,
+        champion_lost=compared.champion_lost,
     )
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from importlib.metadata import distributions
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ from perennial.registry.runs import (
 from perennial.registry.scoring import features_frame
 from perennial.store import Store
 from perennial.training.process import run_worker
-from perennial.training.recipe import RECIPE
+from perennial.training.recipe import FrozenRecipe, freeze_recipe
 from perennial.training.snapshot import verify_snapshot
+from perennial.training.work import FIT_FOLDER, work_folder
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 _EXAMPLE_ROWS = 5
@@ -47,30 +49,32 @@ def fit(
     registry: Registry,
     models_dir: Path,
     code_version: str = "unknown",
+    lock_digest: str = "unknown",
 ) -> FittedRun:
     """The recipe fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
 
-    The same request over the same snapshot gives the finished run again; one that was cut off is marked as failed and
-    done anew. Raises TrainingError when the recipe raises, does not converge, takes too long or answers NaN,
-    IntegrityError when the snapshot was changed, RegistryUnavailable.
+    The same request over the same snapshot and recipe gives the finished run again; one that was cut off is marked as
+    failed and done anew. What is fitted and logged is a copy of the recipe, taken once. Raises TrainingError when the
+    recipe raises, does not converge, takes too long or answers NaN, IntegrityError when the snapshot was changed,
+    RegistryUnavailable.
     """
-    key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id)
-    if done := finished_run(registry, key):
-        return _of_run(done, snapshot)
-    verify_snapshot(snapshot, storage=store.storage)
-    run_id = start_run(registry, key, tags=_tags(config, request, code_version))
-    try:
-        with tempfile.TemporaryDirectory(prefix="perennial-fit-") as name:
-            folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix=FIT_FOLDER, dir=work_folder()) as name:
+        folder = Path(name)
+        recipe = freeze_recipe(models_dir / config.model, folder)
+        key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id, recipe=recipe.digest)
+        if done := finished_run(registry, key):
+            return _of_run(done, snapshot)
+        verify_snapshot(snapshot, storage=store.storage)
+        run_id = start_run(registry, key, tags=_tags(config, request, code_version, lock_digest))
+        try:
             _fetch(snapshot.train_uri, folder / "train.parquet", store=store)
-            recipe = (models_dir / config.model / RECIPE).resolve()
             cv = run_worker(config, recipe, folder)
             model_uri = _log(
                 config, snapshot, run_id, cv=cv, folder=folder, recipe=recipe, store=store, registry=registry
             )
-    except PermanentError as error:
-        fail_run(registry, run_id, str(error))
-        raise
+        except PermanentError as error:
+            fail_run(registry, run_id, str(error))
+            raise
     finish_run(registry, run_id)
     return _run_record(snapshot, run_id, model_uri, cv)
 
@@ -91,7 +95,7 @@ def _of_run(run: Any, snapshot: Snapshot) -> FittedRun:
     return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[TAG_MODEL_URI]), cv)
 
 
-def _tags(config: ModelConfig, request: RetrainRequest, code_version: str) -> dict[str, str]:
+def _tags(config: ModelConfig, request: RetrainRequest, code_version: str, lock_digest: str) -> dict[str, str]:
     return {
         "perennial.model": config.model,
         "perennial.cause": request.cause,
@@ -99,7 +103,14 @@ def _tags(config: ModelConfig, request: RetrainRequest, code_version: str) -> di
         "perennial.as_of": request.as_of.isoformat(),
         "perennial.config_digest": config.digest,
         "perennial.code_version": code_version,
+        "perennial.lock_digest": lock_digest,
     }
+
+
+def installed_packages() -> str:
+    """Every package of this environment with its version, one a line."""
+    found = {f"{package.metadata['Name']}=={package.version}" for package in distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
 
 
 def _fetch(uri: str, path: Path, *, store: Store) -> None:
@@ -114,7 +125,7 @@ def _log(
     *,
     cv: dict[str, float],
     folder: Path,
-    recipe: Path,
+    recipe: FrozenRecipe,
     store: Store,
     registry: Registry,
 ) -> str:
@@ -123,11 +134,14 @@ def _log(
     _log_inputs(config, snapshot, run_id, store=store, registry=registry)
     evidence = folder / "evidence"
     evidence.mkdir()
-    for source in (recipe, recipe.parent / "model.yaml", folder / "fit.txt"):
+    (evidence / "packages.txt").write_text(installed_packages(), encoding="utf-8")
+    for source in (recipe.copy, recipe.original.parent / "model.yaml", folder / "fit.txt"):
         if source.is_file():
             shutil.copy(source, evidence)
     log_folder(registry, run_id, evidence, "source")
-    model = read_model(folder / MODEL_FILE, trusted_types=config.training.trusted_types, what=f"the model of {recipe}")
+    model = read_model(
+        folder / MODEL_FILE, trusted_types=config.training.trusted_types, what=f"the model of {recipe.original}"
+    )
     first = next(pq.ParquetFile(folder / "train.parquet").iter_batches(batch_size=_EXAMPLE_ROWS))
     model_uri = log_model(
         registry,

@@ -13,6 +13,7 @@ from typing import Any
 import perennial
 from perennial.config import ModelConfig
 from perennial.errors import TrainingError
+from perennial.training.recipe import FrozenRecipe
 
 _START = """
 import sys
@@ -22,27 +23,30 @@ from perennial.training.worker import main
 main(Path(sys.argv[2]))
 """
 _LOG_TAIL = 800
+_KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
 
 
-def run_worker(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, float]:
+def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> dict[str, float]:
     """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
 
     Returns the metrics of the cross-validation. Raises TrainingError when the recipe raised, did not converge, took
     longer than ``training.timeout`` or was ended from outside. What it printed is in ``folder/fit.txt``.
     """
     timeout_s = config.training.timeout.total_seconds()
-    job = {"config": _plain(config), "recipe": str(recipe), "timeout_s": timeout_s}
+    job = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original), "timeout_s": timeout_s}
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     code = _run(folder, timeout_s)
     if code is None:
         raise TrainingError(
-            f"{recipe}: not fitted within training.timeout = {config.training.timeout} and ended; make the recipe "
-            "smaller or raise the timeout"
+            f"{recipe.original}: not fitted within training.timeout = {config.training.timeout} and ended; make the "
+            "recipe smaller or raise the timeout"
         )
     result = folder / "result.json"
     if code != 0 or not result.is_file():
         printed = (folder / "fit.txt").read_text(encoding="utf-8", errors="replace")
-        raise TrainingError(f"{recipe}: the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}")
+        raise TrainingError(
+            f"{recipe.original}: the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}"
+        )
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     if "problem" in found:
         raise TrainingError(found["problem"])
@@ -55,7 +59,13 @@ def _run(folder: Path, timeout_s: float) -> int | None:
     command = [sys.executable, "-P", "-c", _START, str(include), str(folder)]
     with (folder / "fit.txt").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder, process_group=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=_environment(folder),
+            process_group=0,
         )
         try:
             return process.wait(timeout_s)
@@ -68,6 +78,12 @@ def _run(folder: Path, timeout_s: float) -> int | None:
             process.wait()
             if process.stdin:
                 process.stdin.close()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What a recipe may know of the environment: nothing that could hold a secret."""
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("OMP_")}
+    return {**kept, "HOME": str(folder), "TMPDIR": str(folder)}
 
 
 def _ending(code: int) -> str:

@@ -18,12 +18,13 @@ _CHUNK_BYTES = 1 << 20
 def take_snapshot(config: ModelConfig, request: RetrainRequest, *, store: Store, state: ReleaseState) -> Snapshot:
     """Freeze what is known as of ``request.as_of``: the champion's published predictions with the labels in by then.
 
-    The same request over the same configuration and excluded stretches gives the recorded snapshot again. Raises
+    The same request over the same configuration and excluded stretches gives the recorded snapshot again; another
+    request as of the same moment freezes what was published meanwhile. Raises
     TrainingError when no stretch is labelled well enough, holds too few rows or is on hold, IntegrityError when the
     recorded files were changed or are gone, StoreUnavailable, StorageUnavailable.
     """
     excluded = sorted(stretch.key for stretch in state.excluded)
-    snapshot_id = digest_of(config.model, request.as_of.isoformat(), config.digest, excluded)
+    snapshot_id = digest_of(config.model, request.run_id, request.as_of.isoformat(), config.digest, excluded)
     with model_lock(store, config.model, SNAPSHOT):
         if known := snapshots.recorded(store, snapshot_id):
             _refuse_held(known.train, known.holdout, state)

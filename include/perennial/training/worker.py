@@ -39,19 +39,19 @@ def main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     _end_with_the_parent(float(job["timeout_s"]))
     config = ModelConfig.model_validate(job["config"])
-    recipe = Path(job["recipe"])
+    recipe, shown = Path(job["recipe"]), Path(job["shown"])
     try:
-        result = _train(config, recipe, folder)
+        result = _train(config, recipe, folder, shown=shown)
     except PerennialError as error:
         result = {"problem": str(error)}
     except ConvergenceWarning as error:
-        result = {"problem": f"{recipe}: the fit did not converge: {' '.join(str(error).split())[:500]}"}
+        result = {"problem": f"{shown}: the fit did not converge: {' '.join(str(error).split())[:500]}"}
     except (Exception, SystemExit) as error:  # a recipe may raise anything
-        result = {"problem": blame(recipe, error)}
+        result = {"problem": blame(recipe, error, shown=shown)}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-def _train(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
+def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
     table = pq.read_table(folder / "train.parquet", memory_map=False)
     _refuse_one_class(config, table)
 
@@ -65,7 +65,7 @@ def _train(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
     score(config, model, table.slice(0, FIRST_LOOK_ROWS))
     path = folder / MODEL_FILE
     sio.dump(model, path)
-    check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {recipe}")
+    check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {shown}")
     return {"cv": cv}
 
 
