@@ -61,6 +61,8 @@ def versus_champion(
     A champion that can not be loaded or scored leaves a comparison without rows, whose gate fails. Raises
     RegistryUnavailable.
     """
+    if champion in state.gone:
+        return _none(champion, f"champion {champion} was deleted in MLflow", champion_lost=True)
     lineage = state.lineages.get(champion)
     if lineage is None:
         return _none(champion, f"the ledger does not know what champion {champion} was fitted on")
