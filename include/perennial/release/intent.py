@@ -12,6 +12,7 @@ from collections.abc import Callable
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, digest_of
+from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -61,14 +62,14 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, checkpoint:
     and no rollback: nothing serves then.
     """
     name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
-    serving = alias_version(registry, name, "champion")
+    serving = alias_version(registry, name, CHAMPION)
     nothing_serves = serving is None and intent.kind == "rollback_intent"
     if serving not in (previous, version) and not nothing_serves:
         raise IntegrityError(
             f"{name}: the release of version {version} was cut off, and MLflow's alias champion was moved by hand to "
             f"version {serving} meanwhile; set it to {version}, and this run finishes the release"
         )
-    set_alias(registry, name, "champion", version)
+    set_alias(registry, name, CHAMPION, version)
     checkpoint("after_alias")
     if intent.kind == "promotion_intent":
         _settle_promotion(name, version, registry)
@@ -91,16 +92,16 @@ def finish(intent: LedgerEntry, *, store: Store, registry: Registry, checkpoint:
 
 
 def _settle_promotion(name: str, version: str, registry: Registry) -> None:
-    if alias_version(registry, name, "challenger") == version:
-        delete_alias(registry, name, "challenger")
-    set_version_tags(registry, name, version, {"perennial.release": "promoted"})
+    if alias_version(registry, name, CHALLENGER) == version:
+        delete_alias(registry, name, CHALLENGER)
+    set_version_tags(registry, name, version, {RELEASE_TAG: "promoted"})
 
 
 def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> None:
     gone = str(intent.payload["previous"])
-    set_alias(registry, intent.model, "stable", str(intent.version))
+    set_alias(registry, intent.model, STABLE, str(intent.version))
     try:
-        set_version_tags(registry, intent.model, gone, {"perennial.release": "rolled back"})
+        set_version_tags(registry, intent.model, gone, {RELEASE_TAG: "rolled back"})
     except PermanentError as error:  # deleted, which may be why it is rolled back; the ledger knows of it all the same
         _log.warning("%s version %s was not tagged as rolled back: %s", intent.model, gone, error)
     if stretch := intent.payload.get("hold"):
@@ -153,7 +154,7 @@ def finish_pending(
 def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
     """Why an intent can not be finished any more; None when it can. Raises RegistryUnavailable."""
     version = str(intent.version)
-    if alias_version(registry, intent.model, "champion") == version:
+    if alias_version(registry, intent.model, CHAMPION) == version:
         return None
     try:
         found = artifact_digest(registry, intent.model, version)

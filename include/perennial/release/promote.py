@@ -4,6 +4,7 @@ from datetime import datetime
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, Review, Signoff, digest_of, to_record
+from perennial.contracts.tags import CHALLENGER, CHAMPION
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -59,14 +60,14 @@ def challenge(config: ModelConfig, signoff: Signoff, *, store: Store, registry: 
         if signoff.version in state.rolled_back:
             raise ReleaseError(str(state.refusal_of(signoff)))
         if state.champion != signoff.version:
-            set_alias(registry, config.model, "challenger", signoff.version)
+            set_alias(registry, config.model, CHALLENGER, signoff.version)
 
 
 def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Registry) -> None:
     """Take the alias ``challenger`` from a version whose review ended without a release; others keep theirs."""
     with model_lock(store, config.model, RELEASE):
-        if alias_version(registry, config.model, "challenger") == version:
-            delete_alias(registry, config.model, "challenger")
+        if alias_version(registry, config.model, CHALLENGER) == version:
+            delete_alias(registry, config.model, CHALLENGER)
 
 
 def _intent(signoff: Signoff, review: Review, *, actor: str, at: datetime) -> LedgerEntry:
@@ -119,7 +120,7 @@ def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> N
         )
     if refusal := state.refusal_of(signoff):
         raise ReleaseError(refusal)
-    if moved := state.divergence(alias_version(registry, signoff.model, "champion")):
+    if moved := state.divergence(alias_version(registry, signoff.model, CHAMPION)):
         raise ReleaseError(f"{what}: approval expired: {moved}")
     try:
         found = artifact_digest(registry, signoff.model, signoff.version)

@@ -3,6 +3,7 @@
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
+from perennial.contracts.tags import CHAMPION, STABLE
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias
 from perennial.release.intent import finish_pending
@@ -26,9 +27,9 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
     with model_lock(store, config.model, RELEASE):
         history, done = finish_pending(config, store=store, registry=registry)
         state, said = history.state, [done] if done else []
-        champion = alias_version(registry, config.model, "champion")
+        champion = alias_version(registry, config.model, CHAMPION)
         if moved := state.divergence(champion):
-            said.append(_report(moved, alias="champion", found=champion, config=config, state=state, store=store))
+            said.append(_report(moved, alias=CHAMPION, found=champion, config=config, state=state, store=store))
         said += _stable(config, state, store, registry)
     return tuple(said)
 
@@ -36,19 +37,19 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
 def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:
     """The alias ``stable`` names the version trusted last. One step behind, it was a passed bake that was cut off."""
     expected = state.stable[-1] if state.stable else None
-    found = alias_version(registry, config.model, "stable")
+    found = alias_version(registry, config.model, STABLE)
     if found == expected:
         return []
     before = state.stable[-2] if len(state.stable) > 1 else None
     if expected is not None and found == before:
-        set_alias(registry, config.model, "stable", expected)
+        set_alias(registry, config.model, STABLE, expected)
         return [f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"]
     mend = f"set it back to version {expected} in MLflow" if expected else "delete it in MLflow"
     message = (
         f"{config.model}: MLflow's alias stable is {f'on version {found}' if found else 'gone'}, the ledger trusts "
         f"{f'version {expected}' if expected else 'none'} last, so someone moved it by hand: {mend}"
     )
-    return [_report(message, alias="stable", found=found, config=config, state=state, store=store)]
+    return [_report(message, alias=STABLE, found=found, config=config, state=state, store=store)]
 
 
 def _report(

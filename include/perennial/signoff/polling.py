@@ -1,6 +1,6 @@
 """The reviewer's tag, read over MLflow's REST API: for the Airflow trigger, which must not import MLflow.
 
-Imports nothing but the standard library and httpx.
+Imports nothing heavier than httpx and the contracts.
 """
 
 from collections.abc import Mapping
@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 import httpx
 
+from perennial.contracts.tags import SIGNOFF_TAG
 from perennial.errors import RegistryUnavailable, SignoffError
 
-SIGNOFF_TAG = "signoff"
-REVIEWER_TAG = "reviewer"
 PENDING = "pending"
 _PATH = "/api/2.0/mlflow/model-versions/get"
 _SERVER_ERROR = 500

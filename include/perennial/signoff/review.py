@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Review, Signoff, digest_of, from_record, to_record
+from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import PermanentError, SignoffError
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
-from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, answer_in
+from perennial.signoff.polling import PENDING, answer_in
 from perennial.store import Store
 
-ENTRY_TAG = "perennial.signoff_entry"
-NOTE_TAG = "perennial.signoff_note"
 UNNAMED = "unnamed reviewer"
 _log = logging.getLogger(__name__)
 

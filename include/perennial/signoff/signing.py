@@ -17,15 +17,15 @@ from perennial.contracts import (
     from_record,
     to_record,
 )
+from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
 from perennial.signoff.gates import shown
-from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG
-from perennial.signoff.review import ENTRY_TAG, entry_id
+from perennial.signoff.polling import PENDING
+from perennial.signoff.review import entry_id
 from perennial.store import Store
 
-GATES_TAG = "perennial.gates"
 NOT_REQUIRED = "not required"
 FAILED = "failed"
 ReviewMode = Literal["auto", "manual"]
