@@ -58,7 +58,12 @@ def read_labelled(
 
 
 def not_enough(config: ModelConfig, coverage: Coverage, rows: pa.Table | None) -> str | None:
-    """Why nothing can be said about the window, or None. Pure."""
+    """Why nothing can be said about the window, or None. Pure.
+
+    >>> few = Coverage(window=day(0), n_rows=9, n_labelled=9, n_by_champion=9, n_by_champion_labelled=9)
+    >>> not_enough(flights, few, pa.table({"label": [1.0], "score": [0.5]}))
+    '9 labelled rows of the champion, at least 2000 are needed'
+    """
     if rows is None:
         return f"{coverage.n_labelled} of {coverage.n_rows} predictions have a label, and it is past label.max_wait"
     least = config.signals.min_labelled_rows

@@ -38,12 +38,20 @@ def open_intent(store: Store, intent: LedgerEntry) -> None:
 
 
 def completion_of(intent_id: str) -> str:
-    """The id of the entry that completes an intent. Pure."""
+    """The id of the entry that completes an intent. Pure.
+
+    >>> completion_of("an intent") == completion_of("an intent") != completion_of("another")
+    True
+    """
     return digest_of("completion", intent_id)
 
 
 def released(completion: LedgerEntry) -> Release:
-    """The release that a completion records. Pure."""
+    """The release that a completion records. Pure.
+
+    >>> released(entry("rollback", "1", previous="2")).previous
+    '2'
+    """
     previous = completion.payload["previous"]
     return Release(
         model=completion.model,

@@ -23,7 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 def entry_id(signoff: Signoff) -> str:
-    """The id of a signoff in the ledger: one per artifact and champion seen."""
+    """The id of a signoff in the ledger: one per artifact and champion seen.
+
+    >>> from dataclasses import replace
+    >>> entry_id(signed) == entry_id(replace(signed, champion_seen="2"))
+    False
+    """
     return digest_of("signoff", signoff.model, signoff.version, signoff.artifact_digest, signoff.champion_seen)
 
 
@@ -92,7 +97,12 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
 
 
 def changes(signoff: Signoff, seen: Circumstances) -> str | None:
-    """What differs from what was signed off, in words; None when nothing does. Pure."""
+    """What differs from what was signed off, in words; None when nothing does. Pure.
+
+    >>> now = Circumstances(entry=None, tag=None, reviewer=None, champion="5", digest="d", since=None)
+    >>> changes(signed, now)
+    'the champion changed from version 3 to version 5'
+    """
     if seen.champion != signoff.champion_seen:
         return f"the champion changed from version {signoff.champion_seen} to version {seen.champion}"
     if seen.overtaken is not None:

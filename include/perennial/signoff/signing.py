@@ -32,7 +32,13 @@ ReviewMode = Literal["auto", "manual"]
 
 
 def review_mode(config: ModelConfig, state: ReleaseState, override: ReviewMode | None) -> ReviewMode:
-    """``manual`` when anything asks for it: the mode, the first release after a rollback, or the request. Pure."""
+    """``manual`` when anything asks for it: the mode, the first release after a rollback, or the request. Pure.
+
+    >>> review_mode(flights, ReleaseState(model="m"), None)
+    'auto'
+    >>> review_mode(flights, ReleaseState(model="m", released_since_rollback=False), None)
+    'manual'
+    """
     policy = config.signoff.review
     after_rollback = not state.released_since_rollback and policy.after_rollback == "manual"
     return "manual" if after_rollback or "manual" in (policy.mode, override) else "auto"

@@ -1,0 +1,64 @@
+"""Names that the doctests in this folder share, so that each needs two or three lines.
+
+``flights`` is the model flight_delay, ``day(0)`` the window of 1 January 2013, ``subject`` what a signal of ``day(1)``
+under version 3 speaks about, ``signed`` a passed signoff of version 4 against champion 3, and ``entry(kind, ...)`` a line
+of the ledger.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial.config import load_model
+from perennial.contracts import Gate, LedgerEntry, LedgerKind, Signoff, Subject, Window, to_record
+
+_FLIGHTS = Path(__file__).parent / "models" / "flight_delay"
+_ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+def _day(number: int) -> Window:
+    return Window(start=_ORIGIN + timedelta(days=number), end=_ORIGIN + timedelta(days=number + 1))
+
+
+def _entry(kind: LedgerKind, version: str | None = None, number: int = 0, **payload: Any) -> LedgerEntry:
+    return LedgerEntry(
+        entry_id=f"{kind}-{number}",
+        model="flight_delay",
+        kind=kind,
+        at=_day(number).end,
+        actor="ada",
+        reason="a reason",
+        version=version,
+        payload={key: to_record(value) if isinstance(value, Window) else value for key, value in payload.items()},
+        seq=number,
+    )
+
+
+def _signed() -> Signoff:
+    gate = Gate(name="metric/roc_auc", passed=True, value=0.7, bound=0.6, detail="roc_auc 0.7 keeps the minimum 0.6")
+    return Signoff(
+        model="flight_delay",
+        version="4",
+        artifact_digest="d",
+        champion_seen="3",
+        gates=(gate,),
+        passed=True,
+        review="auto",
+        as_of=_day(9).end,
+        train=Window(start=_day(0).start, end=_day(6).end),
+        holdout=Window(start=_day(7).start, end=_day(9).end),
+    )
+
+
+@pytest.fixture(autouse=True)
+def shared_names(doctest_namespace: dict[str, Any]) -> None:
+    """Give the doctests their names."""
+    doctest_namespace.update(
+        flights=load_model(_FLIGHTS),
+        day=_day,
+        subject=Subject.of_run("flight_delay", _day(1), "3"),
+        signed=_signed(),
+        entry=_entry,
+    )
