@@ -1,8 +1,8 @@
 """Names that the doctests in this folder share, so that each needs two or three lines.
 
 ``flights`` is the model flight_delay, ``day(0)`` the window of 1 January 2013, ``subject`` what a signal of ``day(1)``
-under version 3 speaks about, ``signed`` a passed signoff of version 4 against champion 3, and ``entry(kind, ...)`` a line
-of the ledger.
+under version 3 speaks about. ``evaluation`` compares a candidate with champion 3, ``signed`` is a passed signoff of it
+as version 4, and ``entry(kind, ...)`` a line of the ledger.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from perennial.config import load_model
-from perennial.contracts import Gate, LedgerEntry, LedgerKind, Signoff, Subject, Window, to_record
+from perennial.contracts import Evaluation, Gate, LedgerEntry, LedgerKind, Signoff, Subject, Window, to_record
 
 _FLIGHTS = Path(__file__).parent / "models" / "flight_delay"
 _ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
@@ -52,6 +52,20 @@ def _signed() -> Signoff:
     )
 
 
+def _evaluation() -> Evaluation:
+    return Evaluation(
+        model="flight_delay",
+        mlflow_run_id="run",
+        n_rows=6000,
+        label_coverage=0.9,
+        candidate={"roc_auc": 0.7, "accuracy": 0.75},
+        baseline="3",
+        baseline_metrics={"roc_auc": 0.65},
+        n_paired_rows=6000,
+        candidate_paired={"roc_auc": 0.7},
+    )
+
+
 @pytest.fixture(autouse=True)
 def shared_names(doctest_namespace: dict[str, Any]) -> None:
     """Give the doctests their names."""
@@ -59,6 +73,7 @@ def shared_names(doctest_namespace: dict[str, Any]) -> None:
         flights=load_model(_FLIGHTS),
         day=_day,
         subject=Subject.of_run("flight_delay", _day(1), "3"),
+        evaluation=_evaluation(),
         signed=_signed(),
         entry=_entry,
     )

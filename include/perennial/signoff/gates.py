@@ -18,6 +18,10 @@ def judge(
 
     ``parity_gap`` is the largest absolute score difference between the run and a fresh process; None when it could not
     be measured, and then ``parity_detail`` says why. Raises SignoffError when the evaluation is another model's.
+
+    >>> gates = judge(flights, evaluation, parity_gap=None, parity_detail="the fresh process did not answer")
+    >>> [gate.name for gate in gates if not gate.passed]
+    ['parity']
     """
     if evaluation.model != config.model:
         raise SignoffError(f"evaluation of {evaluation.model} handed to the gates of {config.model}")
@@ -64,7 +68,12 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate) -> Gate:
 
 
 def versus_champion_gate(config: ModelConfig, evaluation: Evaluation) -> Gate:
-    """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better."""
+    """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better.
+
+    >>> gate = versus_champion_gate(flights, evaluation)
+    >>> gate.passed, round(gate.value, 3)
+    (True, 0.05)
+    """
     gate = config.signoff.versus_champion
     name, needed = f"versus_champion/{gate.metric}", config.signoff.min_holdout_rows
     why = f" ({evaluation.baseline_problem})" if evaluation.baseline_problem else ""

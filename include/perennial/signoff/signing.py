@@ -154,7 +154,11 @@ def _show(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, regi
 
 
 def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> str:
-    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure."""
+    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure.
+
+    >>> describe(flights, signed, evaluation).splitlines()[0]
+    '### Signoff of flight_delay version 4: all gates passed'
+    """
     n_failed = sum(not gate.passed for gate in signoff.gates)
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"

@@ -196,7 +196,11 @@ def _type(config: ModelConfig, feature: str) -> str:
 
 
 def signature(config: ModelConfig) -> ModelSignature:
-    """Numbers as double, so that a later null is a NaN and no error; the rest as text. Answers are double."""
+    """Numbers as double, so that a later null is a NaN and no error; the rest as text. Answers are double.
+
+    >>> signature(flights).inputs.input_names()[:2]
+    ['scheduled_hour', 'scheduled_minute']
+    """
     inputs = [ColSpec(DataType[_type(config, name)], name) for name in config.features]
     shape = (-1,) if config.task == "regression" else (-1, len(config.label.classes or ()))
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([TensorSpec(dtype("float64"), shape)]))
