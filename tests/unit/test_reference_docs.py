@@ -1,8 +1,10 @@
 """The reference says what the code says, and the code keeps to the tables that the reference is made of."""
 
 import ast
+import doctest
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -54,6 +56,14 @@ def test_a_page_of_the_reference_is_up_to_date(name: str) -> None:
 
 def test_every_page_that_can_be_made_is_there() -> None:
     assert sorted(generator().PAGES) == PAGES
+
+
+def test_the_doctests_of_the_pages_hold() -> None:
+    """They lie outside of the folders that are searched for doctests."""
+    generator()
+    pages = [module for name, module in sys.modules.items() if name.startswith("reference_pages.")]
+    assert sum(doctest.testmod(module).attempted for module in pages) > 0
+    assert sum(doctest.testmod(module).failed for module in pages) == 0
 
 
 def test_no_tag_is_made_outside_of_its_table() -> None:
