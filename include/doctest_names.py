@@ -1,8 +1,10 @@
-"""Names that the doctests in this folder share, so that each needs two or three lines.
+"""Names that the doctests share, so that each needs two or three lines: a plugin of pytest, see ``pyproject.toml``.
 
 ``flights`` is the model flight_delay, ``day(0)`` the window of 1 January 2013, ``subject`` what a signal of ``day(1)``
 under version 3 speaks about. ``evaluation`` compares a candidate with champion 3, ``signed`` is a passed signoff of it
 as version 4, and ``entry(kind, ...)`` a line of the ledger.
+
+It is no ``conftest.py``: two of that name would be one module, and the tests import from theirs.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -66,7 +68,7 @@ def _evaluation() -> Evaluation:
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def shared_names(doctest_namespace: dict[str, Any]) -> None:
     """Give the doctests their names."""
     doctest_namespace.update(
