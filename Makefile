@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check bench lock clean
+.PHONY: help setup demo up down test check docs bench lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: setup ## lint, types, architecture, configuration
 	else \
 		echo "docker-compose is not installed: docker-compose.yaml is left to tests/unit/test_compose.py"; \
 	fi
+
+docs: setup ## regenerate the reference under docs/reference from the code
+	$(BIN)/python docs/generate_reference.py
 
 bench: setup ## measure against the raw tools
 	$(BIN)/python tests/bench

@@ -23,16 +23,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", extra="ignore", frozen=True, populate_by_name=True)
 
-    home: Path = ROOT / ".state"
-    models_dir: Path = ROOT / "include" / "models"
-    database_url: SecretStr | None = None
-    storage_uri: str | None = None
-    mlflow_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
-    airflow_url: str | None = None
-    code: str | None = None
-    airflow_port: int = Field(default=8080, ge=1, le=65535)
-    mlflow_port: int = Field(default=5000, ge=1, le=65535)
-    postgres_port: int = Field(default=54329, ge=1, le=65535)
+    home: Path = Field(default=ROOT / ".state", description="The state folder: `stack.env`, storage, logs, landing")
+    models_dir: Path = Field(default=ROOT / "include" / "models", description="The folder of the monitored models")
+    database_url: SecretStr | None = Field(default=None, description="SQLAlchemy URL of the store, with its password")
+    storage_uri: str | None = Field(
+        default=None, description="Root of batches, snapshots and reports; unless set, `storage` in the state folder"
+    )
+    mlflow_uri: str | None = Field(
+        default=None, validation_alias="MLFLOW_TRACKING_URI", description="Address of the MLflow server"
+    )
+    airflow_url: str | None = Field(default=None, description="Address of Airflow's API; the demo asks it for runs")
+    code: str | None = Field(default=None, description="The commit of this code, where there is no repository to ask")
+    airflow_port: int = Field(default=8080, ge=1, le=65535, description="Port of the local stack's Airflow")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the local stack's MLflow")
+    postgres_port: int = Field(default=54329, ge=1, le=65535, description="Port of the local stack's PostgreSQL")
 
     @property
     def storage(self) -> str:

@@ -10,10 +10,16 @@ from perennial import errors
 from perennial.cli import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 PAGES_IN_USE = [page for page in PAGES if page.name != "0000-template.md"]
 EXCERPT = re.compile(r"<!-- from (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+CODE_FILE = re.compile(r"`([\w./]+/[\w.]+\.(?:py|sql|toml))`")
+FOLDER = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)`")
+PLACES = [ROOT, ROOT / "include", ROOT / "include" / "perennial"]
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -42,6 +48,17 @@ def test_links_within_a_page_lead_to_its_headings(page: Path) -> None:
 def test_excerpts_stand_in_the_files_they_name(page: Path) -> None:
     for source, excerpt in EXCERPT.findall(page.read_text(encoding="utf-8")):
         assert excerpt.rstrip() in (ROOT / source).read_text(encoding="utf-8"), f"{source} reads otherwise now"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES_IN_USE if page.name != "CHANGELOG.md"], ids=name_of)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """By their path from the top, from ``include/`` or from the package; the change log also tells of what is gone."""
+    text = page.read_text(encoding="utf-8")
+    rooms = (
+        FOLDER.findall(text) if page.name in ("architecture.md", "CONTRIBUTING.md") else []
+    )  # elsewhere of the state
+    named = {*CODE_FILE.findall(text), *rooms}
+    assert {name for name in named if not any((place / name).exists() for place in PLACES)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES_IN_USE, ids=name_of)

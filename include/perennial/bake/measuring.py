@@ -88,8 +88,9 @@ def versus_stable(
 ) -> Signal:
     """How much worse the champion's ``value`` is than what the ``stable`` version reaches on the same rows.
 
-    A stable version that can not be loaded, has other files than it was promoted with or does not answer makes the
-    signal unknown; only an outage is raised (RegistryUnavailable), for trying again helps there.
+    ``rows`` holds the features with their types in the store and ``label`` (double, text for multiclass). A stable
+    version that can not be loaded, has other files than it was promoted with or does not answer makes the signal
+    unknown; only an outage is raised (RegistryUnavailable), for trying again helps there.
     """
     metric, most = config.metric(config.bake.metric), config.bake.max_deficit
     name = SignalName.bake_vs_stable(metric.name)

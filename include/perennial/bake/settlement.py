@@ -96,7 +96,12 @@ def _measured(config: ModelConfig, state: ReleaseState, *, at: datetime, store: 
 
 
 def bake_windows(config: ModelConfig, state: ReleaseState, measured: Iterable[Signal]) -> tuple[BakeWindow, ...]:
-    """The windows of the present bake so far, oldest first, from its signals as measured last. Pure."""
+    """The windows of the present bake so far, oldest first, from its signals as measured last. Pure.
+
+    >>> found = subject.known(SignalName.bake("roc_auc"), "alert", 0.5, threshold=0.55, breached=True)
+    >>> [window.outcome for window in bake_windows(flights, ReleaseState(model="flight_delay", champion="3"), [found])]
+    ['failed']
+    """
     metric = config.bake.metric
     required = [SignalName.bake(metric), *([SignalName.bake_vs_stable(metric)] if state.fallback else [])]
     windows: dict[Window, dict[str, str]] = {}
@@ -115,6 +120,12 @@ def apart(found: Iterable[BakeWindow]) -> tuple[BakeWindow, ...]:
     """Windows that share no moment, oldest first: a run by hand over other bounds brings no second evidence.
 
     Of windows that overlap a failed one is kept before any other, then one that passed, then the older one. Pure.
+
+    >>> both = Window(start=day(0).start, end=day(1).end)
+    >>> found = {day(0): "passed", both: "failed"}
+    >>> windows = [BakeWindow(window=window, outcome=outcome, detail="") for window, outcome in found.items()]
+    >>> [window.outcome for window in apart(windows)]
+    ['failed']
     """
     ranks: dict[WindowOutcome, int] = {"failed": 0, "passed": 1, "unknown": 2}
     kept: list[Window] = []

@@ -33,7 +33,9 @@ def check(as_json: AsJson = False) -> None:
 
 @app.command()
 @speaks_plainly
-def status(model: Annotated[str | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
+def status(
+    model: Annotated[str | None, typer.Argument(help="One model; all unless given.")] = None, as_json: AsJson = False
+) -> None:
     """Where every model, or one, stands: champion, bake, stable version, holds, last decision."""
     there = runtime()
     configs = [there.config(model)] if model else list(load_models(there.settings.models_dir))
@@ -73,7 +75,7 @@ def timeline(model: Model, as_json: AsJson = False) -> None:
 @app.command(name="ledger")
 @speaks_plainly
 def show_ledger(
-    model: Annotated[str | None, typer.Argument()] = None,
+    model: Annotated[str | None, typer.Argument(help="One model; all unless given.")] = None,
     last: Annotated[int | None, typer.Option(help="Only the newest so many entries.")] = None,
     as_json: AsJson = False,
 ) -> None:

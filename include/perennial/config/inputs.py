@@ -175,7 +175,11 @@ Feature = Annotated[NumberFeature | CategoryFeature | BoolFeature, Field(discrim
 
 
 def previous_windows(schedule: Schedule, before: datetime, count: int) -> tuple[Window, ...]:
-    """The last ``count`` windows of an ``every`` schedule that end at or before ``before``, oldest first."""
+    """The last ``count`` windows of an ``every`` schedule that end at or before ``before``, oldest first.
+
+    >>> [window.start.day for window in previous_windows(flights.schedule, datetime(2013, 2, 14, tzinfo=UTC), 2)]
+    [15, 29]
+    """
     if schedule.every is None:
         raise ConfigError(
             "windows can be counted for a schedule with every, not with cron: give both ends of the window"

@@ -54,25 +54,45 @@ class ModelConfig(Strict):
 
     @property
     def digest(self) -> str:
-        """Changes when any setting changes, and at no other time."""
+        """Changes when any setting changes, and at no other time.
+
+        >>> flights.digest == flights.model_copy(update={"owner": "someone else"}).digest
+        False
+        """
         return digest_of(self.model_dump(mode="json"))
 
     def metric(self, name: str) -> Metric:
-        """A metric of the model's task. Raises KeyError for another task's."""
+        """A metric of the model's task. Raises KeyError for another task's.
+
+        >>> flights.metric("roc_auc").more_is_better
+        True
+        """
         return METRICS[self.task][name]
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Names of the numeric features, in the order of the file."""
+        """Names of the numeric features, in the order of the file.
+
+        >>> flights.numbers[:3]
+        ('scheduled_hour', 'scheduled_minute', 'weekday')
+        """
         return tuple(name for name, feature in self.features.items() if feature.type in ("float", "int"))
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names of the categorical and boolean features, in the order of the file."""
+        """Names of the categorical and boolean features, in the order of the file.
+
+        >>> flights.categories
+        ('carrier', 'origin', 'dest')
+        """
         return tuple(name for name in self.features if name not in self.numbers)
 
     def delivered(self, source: SourceKind) -> dict[str, str]:
-        """``{published column: its name in the delivery}``; optional columns that are not declared are left out."""
+        """``{published column: its name in the delivery}``; optional columns that are not declared are left out.
+
+        >>> flights.delivered("labels")
+        {'prediction_id': 'prediction_id', 'label': 'late', 'labelled_at': 'labelled_at'}
+        """
         if source == "labels":
             label = self.label
             return {"prediction_id": label.id, "label": label.value, "labelled_at": label.timestamp}

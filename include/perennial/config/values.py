@@ -36,7 +36,14 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 def positive(value: timedelta) -> timedelta:
-    """The duration itself. Raises ValueError unless it is longer than zero."""
+    """The duration itself. Raises ValueError unless it is longer than zero.
+
+    >>> positive(timedelta(days=1)).days
+    1
+    >>> positive(timedelta(0))
+    Traceback (most recent call last):
+    ValueError: must be longer than zero
+    """
     if value <= timedelta(0):
         raise ValueError("must be longer than zero")
     return value

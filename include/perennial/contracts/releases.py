@@ -79,7 +79,11 @@ class Lineage:
 
     @property
     def stretch(self) -> Window:
-        """Everything that it was made from and judged on."""
+        """Everything that it was made from and judged on.
+
+        >>> Lineage(train=day(0), holdout=day(1)).stretch == Window(start=day(0).start, end=day(1).end)
+        True
+        """
         return Window(start=self.train.start, end=self.holdout.end)
 
 
@@ -147,16 +151,32 @@ class ReleaseState:
 
     @property
     def lineage(self) -> Lineage | None:
-        """What the champion was made from; None when the ledger does not know."""
+        """What the champion was made from; None when the ledger does not know.
+
+        >>> made = Lineage(train=day(0), holdout=day(1))
+        >>> ReleaseState(model="m", champion="3", lineages={"3": made}).lineage == made
+        True
+        >>> ReleaseState(model="m", champion="3").lineage
+        """
         return self.lineages.get(self.champion) if self.champion else None
 
     @property
     def excluded(self) -> tuple[Window, ...]:
-        """The stretches whose rows make no model, in the order of their holds."""
+        """The stretches whose rows make no model, in the order of their holds.
+
+        >>> faulty = Hold(entry_id="h", stretch=day(0), reason="wrong labels", acknowledged=True, excluded=True)
+        >>> ReleaseState(model="m", holds=(faulty,)).excluded == (day(0),)
+        True
+        """
         return tuple(hold.stretch for hold in self.holds if hold.excluded)
 
     def digest_of(self, version: str) -> str | None:
-        """The digest of the files with which a version took office; None when the ledger does not know."""
+        """The digest of the files with which a version took office; None when the ledger does not know.
+
+        >>> made = Lineage(train=day(0), holdout=day(1), artifact_digest="d")
+        >>> ReleaseState(model="m", lineages={"3": made}).digest_of("3")
+        'd'
+        """
         lineage = self.lineages.get(version)
         return lineage.artifact_digest if lineage else None
 
@@ -201,6 +221,10 @@ class ReleaseState:
 
         A version that was rolled back is not released again; one made from data that made another one disappoint waits
         for someone's word on that data; and one that was compared with another champion was not judged for this one.
+
+        >>> ReleaseState(model="flight_delay", champion="3").refusal_of(signed)
+        >>> ReleaseState(model="flight_delay", champion="3", rolled_back=frozenset({"4"})).refusal_of(signed)
+        'flight_delay version 4 was rolled back and is not released again; request a retrain'
         """
         what = f"{signoff.model} version {signoff.version}"
         if signoff.version in self.rolled_back:

@@ -33,37 +33,65 @@ class SignalName:
 
     @classmethod
     def drift(cls, column: str) -> "SignalName":
-        """The distance of a feature, of ``score``, or the ``weighted_share`` of all."""
+        """The distance of a feature, of ``score``, or the ``weighted_share`` of all.
+
+        >>> str(SignalName.drift("temp_f"))
+        'drift/temp_f'
+        """
         return cls("drift", column)
 
     @classmethod
     def quality(cls, rate: str, feature: str) -> "SignalName":
-        """A rate (``null_rate``, ``unseen``, ``type_error``, ``out_of_range``) of one feature."""
+        """A rate (``null_rate``, ``unseen``, ``type_error``, ``out_of_range``) of one feature.
+
+        >>> str(SignalName.quality("unseen", "carrier"))
+        'quality/unseen/carrier'
+        """
         return cls("quality", f"{rate}/{feature}")
 
     @classmethod
     def performance(cls, metric: str) -> "SignalName":
-        """The champion's metric against its bound."""
+        """The champion's metric against its bound.
+
+        >>> str(SignalName.performance("roc_auc"))
+        'performance/roc_auc'
+        """
         return cls("performance", metric)
 
     @classmethod
     def performance_loss(cls, metric: str) -> "SignalName":
-        """How much worse the champion's metric is than on its own holdout."""
+        """How much worse the champion's metric is than on its own holdout.
+
+        >>> str(SignalName.performance_loss("roc_auc"))
+        'performance/roc_auc_loss'
+        """
         return cls("performance", f"{metric}_loss")
 
     @classmethod
     def bake(cls, metric: str) -> "SignalName":
-        """The metric of a champion on probation against its bound."""
+        """The metric of a champion on probation against its bound.
+
+        >>> str(SignalName.bake("roc_auc"))
+        'bake/roc_auc'
+        """
         return cls("bake", metric)
 
     @classmethod
     def bake_vs_stable(cls, metric: str) -> "SignalName":
-        """How much worse it is than the last stable version on the same rows."""
+        """How much worse it is than the last stable version on the same rows.
+
+        >>> str(SignalName.bake_vs_stable("roc_auc"))
+        'bake/roc_auc_vs_stable'
+        """
         return cls("bake", f"{metric}_vs_stable")
 
     @staticmethod
     def family_of(name: str) -> str:
-        """The family of a name as it stands in the store."""
+        """The family of a name as it stands in the store.
+
+        >>> SignalName.family_of("drift/temp_f")
+        'drift'
+        """
         return name.partition("/")[0]
 
 
@@ -96,7 +124,11 @@ class Signal:
 
     @property
     def family(self) -> str:
-        """What kind of quantity it is: ``drift``, ``quality``, ``performance``, ``bake``, ..."""
+        """What kind of quantity it is: ``drift``, ``quality``, ``performance``, ``bake``, ...
+
+        >>> subject.unknown(SignalName.drift("temp_f"), "watch", "gone").family
+        'drift'
+        """
         return SignalName.family_of(self.name)
 
 
@@ -111,13 +143,23 @@ class Subject:
 
     @classmethod
     def of_run(cls, model: str, window: Window, version: str | None) -> "Subject":
-        """What the run of ``window`` itself speaks about: its own rows, as known at its end."""
+        """What the run of ``window`` itself speaks about: its own rows, as known at its end.
+
+        >>> Subject.of_run("flight_delay", day(1), "3").as_of == day(1).end
+        True
+        """
         return cls(model=model, window=window, as_of=window.end, version=version)
 
     def known(
         self, name: SignalName, role: SignalRole, value: float, *, threshold: float, breached: bool, detail: str = ""
     ) -> Signal:
-        """A measured signal; a NaN or an infinite value makes it unknown, whatever ``breached`` says."""
+        """A measured signal; a NaN or an infinite value makes it unknown, whatever ``breached`` says.
+
+        >>> subject.known(SignalName.drift("temp_f"), "watch", 0.2, threshold=0.1, breached=True).status
+        'breached'
+        >>> subject.known(SignalName.drift("temp_f"), "watch", math.nan, threshold=0.1, breached=False).status
+        'unknown'
+        """
         if not math.isfinite(value):
             return self.unknown(name, role, f"the result is {value}", threshold=threshold)
         return Signal(
@@ -134,11 +176,19 @@ class Subject:
         )
 
     def above(self, name: SignalName, role: SignalRole, value: float, most: float, *, detail: str = "") -> Signal:
-        """A measured signal that is breached above ``most``."""
+        """A measured signal that is breached above ``most``.
+
+        >>> subject.above(SignalName.drift("temp_f"), "watch", 0.1, 0.1).status
+        'ok'
+        """
         return self.known(name, role, value, threshold=most, breached=value > most, detail=detail)
 
     def unknown(self, name: SignalName, role: SignalRole, why: str, *, threshold: float | None = None) -> Signal:
-        """A signal that could not be measured, and why."""
+        """A signal that could not be measured, and why.
+
+        >>> subject.unknown(SignalName.drift("temp_f"), "watch", "every value is null").value is None
+        True
+        """
         return Signal(
             model=self.model,
             window=self.window,

@@ -45,7 +45,11 @@ class Window:
 
     @property
     def key(self) -> str:
-        """Sorts by time and is fit for a file name or a run id: ``20130101T000000Z-20130115T000000Z``."""
+        """Sorts by time and is fit for a file name or a run id: ``20130101T000000Z-20130115T000000Z``.
+
+        >>> day(0).key
+        '20130101T000000Z-20130102T000000Z'
+        """
         return f"{self.start:%Y%m%dT%H%M%SZ}-{self.end:%Y%m%dT%H%M%SZ}"
 
     def overlaps(self, other: "Window") -> bool:

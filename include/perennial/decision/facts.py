@@ -29,13 +29,27 @@ class Facts:
 
     @property
     def newest(self) -> tuple[Signal, ...]:
-        """Every signal as it stands in its own newest window, sorted by name."""
+        """Every signal as it stands in its own newest window, sorted by name.
+
+        >>> from perennial.contracts import SignalName, Subject
+        >>> made = [Subject.of_run("m", day(n), "3").above(SignalName("labels"), "watch", n, 0.5) for n in (1, 0)]
+        >>> facts = Facts(window=day(1), state=ReleaseState(model="m"), champion_alias=None, signals=tuple(made))
+        >>> [signal.value for signal in facts.newest]
+        [1.0]
+        """
         found = {signal.name: signal for signal in sorted(self.signals, key=lambda signal: signal.window.start)}
         return tuple(found[name] for name in sorted(found))
 
     @property
     def measured(self) -> tuple[Signal, ...]:
-        """What the run of this window measured itself, of whatever window, sorted by name."""
+        """What the run of this window measured itself, of whatever window, sorted by name.
+
+        >>> from perennial.contracts import SignalName, Subject
+        >>> made = [Subject.of_run("m", day(n), "3").above(SignalName("labels"), "watch", n, 0.5) for n in (1, 0)]
+        >>> facts = Facts(window=day(1), state=ReleaseState(model="m"), champion_alias=None, signals=tuple(made))
+        >>> [signal.value for signal in facts.measured]
+        [1.0]
+        """
         mine = (signal for signal in self.signals if signal.as_of == self.window.end)
         return tuple(sorted(mine, key=lambda signal: (signal.name, signal.window.start)))
 
@@ -58,7 +72,11 @@ def gather(
 
 
 def why_halted(window: Window, newest: tuple[BatchAccount, ...], n_published: int) -> str | None:
-    """Why nothing can be decided on the newest batches of a window; None when it can. Pure."""
+    """Why nothing can be decided on the newest batches of a window; None when it can. Pure.
+
+    >>> why_halted(day(0), (), 0)[:27], why_halted(day(0), (), 8)
+    ('no predictions are publishe', None)
+    """
     problems = [problem for batch in newest if (problem := _problem(batch))]
     if not problems and n_published == 0:
         problems = [f"no predictions are published for {window.key}: deliver them, and run this window again"]

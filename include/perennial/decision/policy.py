@@ -31,6 +31,12 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
     """What is to be done about ``facts.window``. The same facts give the same decision, id included.
 
     A halt carries its cause in its id: once the cause is mended, the same window gets a decision of its own.
+
+    >>> from dataclasses import replace
+    >>> from perennial.contracts import ReleaseState
+    >>> facts = Facts(window=day(0), state=ReleaseState(model="flight_delay"), champion_alias=None)
+    >>> decide(flights, facts).action, decide(flights, replace(facts, halted="broken schema")).action
+    ('stay', 'halt')
     """
     action, reasons = _judge(config, facts)
     cause = reasons if action == "halt" else ()

@@ -38,7 +38,15 @@ def record(decision: Decision, facts: Facts, *, config: ModelConfig, store: Stor
 
 
 def entry_of(decision: Decision, facts: Facts, *, config: ModelConfig) -> LedgerEntry:
-    """The ledger entry of a decision: what was decided, why, on which batches, signals and configuration. Pure."""
+    """The ledger entry of a decision: what was decided, why, on which batches, signals and configuration. Pure.
+
+    >>> from perennial.contracts import ReleaseState
+    >>> decided = Decision(decision_id="d", model="m", window=day(0), action="stay", reasons=("quiet",), champion="3",
+    ...     bake="passed")
+    >>> facts = Facts(window=day(0), state=ReleaseState(model="m"), champion_alias="3")
+    >>> entry_of(decided, facts, config=flights).reason
+    'stay: quiet'
+    """
     return LedgerEntry(
         entry_id=decision.decision_id,
         model=decision.model,
@@ -64,7 +72,13 @@ def recorded(store: Store, decision_id: str) -> Decision | None:
 
 
 def request_of(decision: Decision) -> RetrainRequest | None:
-    """The retrain that a decision asks for; None unless it decided to retrain. Pure."""
+    """The retrain that a decision asks for; None unless it decided to retrain. Pure.
+
+    >>> decided = Decision(decision_id="d", model="m", window=day(0), action="retrain", reasons=("old",), champion="3",
+    ...     bake="passed", retrain_run_id="retrain__d")
+    >>> request_of(decided).run_id
+    'retrain__d'
+    """
     if decision.retrain_run_id is None:
         return None
     return RetrainRequest(

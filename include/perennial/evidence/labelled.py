@@ -24,6 +24,11 @@ def labelled_query(
     """The rows that a version scored and whose label had arrived: score, predicted and label, features if asked.
 
     At most ``signals.sample_rows`` of them, drawn by the hash of their id; the hash is only asked when there are more.
+
+    >>> few = Coverage(window=day(0), n_rows=9, n_labelled=9, n_by_champion=9, n_by_champion_labelled=9)
+    >>> query = labelled_query(flights, few, version="3", as_of=day(1).end, with_features=False)
+    >>> list(query.selected_columns.keys())
+    ['score', 'predicted', 'label']
     """
     predictions, labels = predictions_table(config), labels_table(config)
     features = config.features if with_features else ()
@@ -58,7 +63,12 @@ def read_labelled(
 
 
 def not_enough(config: ModelConfig, coverage: Coverage, rows: pa.Table | None) -> str | None:
-    """Why nothing can be said about the window, or None. Pure."""
+    """Why nothing can be said about the window, or None. Pure. ``rows`` is what :func:`read_labelled` gave for it.
+
+    >>> few = Coverage(window=day(0), n_rows=9, n_labelled=9, n_by_champion=9, n_by_champion_labelled=9)
+    >>> not_enough(flights, few, pa.table({"label": [1.0], "score": [0.5]}))
+    '9 labelled rows of the champion, at least 2000 are needed'
+    """
     if rows is None:
         return f"{coverage.n_labelled} of {coverage.n_rows} predictions have a label, and it is past label.max_wait"
     least = config.signals.min_labelled_rows

@@ -32,7 +32,11 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """The share of served predictions with a label. Raises ZeroDivisionError for an empty window."""
+        """The share of served predictions with a label. Raises ZeroDivisionError for an empty window.
+
+        >>> Coverage(window=day(0), n_rows=8, n_labelled=6, n_by_champion=8, n_by_champion_labelled=6).share
+        0.75
+        """
         return self.n_labelled / self.n_rows
 
 
@@ -50,12 +54,22 @@ class LabelsIn:
     due: Window | None
 
     def open(self) -> tuple[Coverage, ...]:
-        """Those that no earlier run has ended."""
+        """Those that no earlier run has ended.
+
+        >>> coverage = Coverage(window=day(0), n_rows=8, n_labelled=6, n_by_champion=8, n_by_champion_labelled=6)
+        >>> LabelsIn(as_of=day(9).end, covered=(coverage,), ended=frozenset({day(0)}), due=day(0)).open()
+        ()
+        """
         return tuple(coverage for coverage in self.covered if coverage.window not in self.ended)
 
 
 def maturity(config: ModelConfig, coverage: Coverage, as_of: datetime) -> Maturity:
-    """Whether the window can be measured at ``as_of``, will never be, or waits for labels. Pure."""
+    """Whether the window can be measured at ``as_of``, will never be, or waits for labels. Pure.
+
+    >>> coverage = Coverage(window=day(0), n_rows=8, n_labelled=6, n_by_champion=8, n_by_champion_labelled=6)
+    >>> maturity(flights, coverage, day(9).end), maturity(flights, coverage, day(99).end)
+    ('waiting', 'overdue')
+    """
     if not coverage.n_rows:
         return "empty"
     if coverage.share >= config.label.mature_share:
@@ -64,7 +78,13 @@ def maturity(config: ModelConfig, coverage: Coverage, as_of: datetime) -> Maturi
 
 
 def measurable(config: ModelConfig, labels: LabelsIn) -> tuple[Coverage, ...]:
-    """The open windows to measure the champion on: served by it, at least in part, and mature or given up. Pure."""
+    """The open windows to measure the champion on: served by it, at least in part, and mature or given up. Pure.
+
+    >>> coverage = Coverage(window=day(0), n_rows=8, n_labelled=8, n_by_champion=8, n_by_champion_labelled=8)
+    >>> labels = LabelsIn(as_of=day(9).end, covered=(coverage,), ended=frozenset(), due=None)
+    >>> measurable(flights, labels) == (coverage,)
+    True
+    """
     return tuple(
         coverage
         for coverage in labels.open()
@@ -73,7 +93,12 @@ def measurable(config: ModelConfig, labels: LabelsIn) -> tuple[Coverage, ...]:
 
 
 def newest_due(config: ModelConfig, windows: tuple[Window, ...], as_of: datetime) -> Window | None:
-    """The newest window whose labels should be in as a rule: every event of it is ``label.delay`` old. Pure."""
+    """The newest window whose labels should be in as a rule: every event of it is ``label.delay`` old. Pure.
+
+    >>> newest_due(flights, (day(0), day(1), day(2)), day(5).end) == day(1)
+    True
+    >>> newest_due(flights, (day(5),), day(5).end)
+    """
     due = [window for window in windows if window.end + config.label.delay <= as_of]
     return max(due, key=lambda window: window.end, default=None)
 

@@ -30,7 +30,11 @@ class Counts:
 
 
 def sample_key(predictions: Table, seed: int) -> ColumnElement[int]:
-    """The keyed 64-bit hash by which rows are drawn."""
+    """The keyed 64-bit hash by which rows are drawn.
+
+    >>> str(sample_key(predictions_table(flights), 7)).partition("(")[0]
+    'hashtextextended'
+    """
     return func.hashtextextended(predictions.c.prediction_id, literal(seed, BigInteger))
 
 
@@ -39,6 +43,9 @@ def sample_query(config: ModelConfig, window: Window, columns: Sequence[str]) ->
 
     The bound on the hash is found first, over nothing but hashes, so that PostgreSQL sorts no wide row: its memory does
     not grow with the window. Two ids with one hash of 64 bits would both be taken.
+
+    >>> list(sample_query(flights, day(0), ["score"]).selected_columns.keys())
+    ['score']
     """
     predictions = predictions_table(config)
     key = sample_key(predictions, config.signals.seed)

@@ -25,7 +25,12 @@ class Labelled:
 
     @property
     def share(self) -> float | None:
-        """The share with a label; None for a stretch without rows."""
+        """The share with a label; None for a stretch without rows.
+
+        >>> Labelled(stretch=day(0), n_rows=8, n_labelled=6).share
+        0.75
+        >>> Labelled(stretch=day(0), n_rows=0, n_labelled=0).share
+        """
         return self.n_labelled / self.n_rows if self.n_rows else None
 
 
@@ -68,7 +73,11 @@ def training_rows(config: ModelConfig, window: Window, state: ReleaseState, *, s
 
 
 def train_before(config: ModelConfig, holdout: Window) -> Window:
-    """The stretch that a candidate is fitted on: ``training.train`` right before its holdout. Pure."""
+    """The stretch that a candidate is fitted on: ``training.train`` right before its holdout. Pure.
+
+    >>> train_before(flights, day(42)) == Window(start=day(0).start, end=day(41).end)
+    True
+    """
     return Window(start=holdout.start - config.training.train, end=holdout.start)
 
 
@@ -78,6 +87,9 @@ def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = t
     Labels later than ``label.max_wait`` never come, so there is nothing to be gained further back than that and one
     holdout (and ``further``, the length of excluded stretches). Where that is more than MOST_STRIDES strides, they are
     longer. Pure.
+
+    >>> [end.day for end in holdout_ends(flights, datetime.fromisoformat("2013-01-31T00:00:00Z"))][:3]
+    [27, 23, 19]
     """
     reach = config.label.max_wait + config.training.holdout + further
     stride = max(config.label.delay, reach / MOST_STRIDES)
@@ -101,7 +113,14 @@ def choose_holdout(config: ModelConfig, as_of: datetime, *, excluded: tuple[Wind
 
 
 def choose(config: ModelConfig, found: Sequence[Labelled]) -> Choice:
-    """The first of the stretches, newest first, that is mature; and the one labelled best. Pure."""
+    """The first of the stretches, newest first, that is mature; and the one labelled best. Pure.
+
+    >>> late, early = (Labelled(stretch=day(n), n_rows=8, n_labelled=k) for n, k in ((1, 4), (0, 8)))
+    >>> choose(flights, [late, early]).holdout == early
+    True
+    >>> choose(flights, [late]) == Choice(holdout=None, best=late)
+    True
+    """
     with_rows = [stretch for stretch in found if stretch.n_rows]
     best = max(with_rows, key=lambda stretch: stretch.share or 0.0, default=None)
     return Choice(holdout=next((stretch for stretch in found if _is_mature(config, stretch)), None), best=best)

@@ -27,19 +27,35 @@ class History:
 
     @property
     def state(self) -> ReleaseState:
-        """Who serves and who is trusted after all of them."""
+        """Who serves and who is trusted after all of them.
+
+        >>> History("m", (entry("promotion", "1", train=day(0), holdout=day(1)),)).state.champion
+        '1'
+        """
         return fold(self.model, self.entries)
 
     def entry(self, entry_id: str) -> LedgerEntry | None:
-        """The entry with this id, or None."""
+        """The entry with this id, or None.
+
+        >>> History("m", (entry("review", "1"),)).entry("review-0").version
+        '1'
+        """
         return next((item for item in self.entries if item.entry_id == entry_id), None)
 
     def of(self, *kinds: LedgerKind) -> tuple[LedgerEntry, ...]:
-        """The entries of these kinds."""
+        """The entries of these kinds.
+
+        >>> len(History("m", (entry("signoff", "1"), entry("review", "1"))).of("review"))
+        1
+        """
         return tuple(item for item in self.entries if item.kind in kinds)
 
     def last(self, *kinds: LedgerKind) -> LedgerEntry | None:
-        """The newest entry of these kinds (of any without one), or None."""
+        """The newest entry of these kinds (of any without one), or None.
+
+        >>> History("m", (entry("signoff", "1"), entry("review", "2"))).last("signoff", "review").version
+        '2'
+        """
         found = self.of(*kinds) if kinds else self.entries
         return found[-1] if found else None
 
@@ -59,7 +75,13 @@ class History:
         return from_record(RetrainRequest, found.payload) if found and found.kind == "retrain_request" else None
 
     def released_after(self, entry: LedgerEntry) -> LedgerEntry | None:
-        """The newest promotion or rollback that was written after an entry, or None."""
+        """The newest promotion or rollback that was written after an entry, or None.
+
+        >>> signoff, rollback = entry("signoff", "2", number=1), entry("rollback", "1", number=2)
+        >>> History("m", (signoff, rollback)).released_after(signoff) == rollback
+        True
+        >>> History("m", (signoff, rollback)).released_after(rollback)
+        """
         newest = self.last("promotion", "rollback")
         return newest if newest is not None and (newest.seq or 0) > (entry.seq or 0) else None
 
@@ -70,6 +92,10 @@ def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
     An intent without its completion is ``pending``: the release was cut off and must be finished or found done. A
     verdict about a version that does not serve (any more) changes nothing. ``stable`` ends with the version that a
     rollback would go to, and, but during a bake, with the champion itself.
+
+    >>> promotion = entry("promotion", "1", train=day(0), holdout=day(1))
+    >>> fold("m", [promotion, entry("bake", "1", outcome="passed")]).stable
+    ('1',)
     """
     state = ReleaseState(model=model)
     for item in history:
@@ -78,7 +104,11 @@ def fold(model: str, history: Iterable[LedgerEntry]) -> ReleaseState:
 
 
 def after(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
-    """The state once one more entry stands in the ledger. Pure."""
+    """The state once one more entry stands in the ledger. Pure.
+
+    >>> after(ReleaseState(model="m"), entry("rollback_intent", "1", previous="2")).pending.version
+    '1'
+    """
     change = _CHANGES.get(item.kind)
     return change(state, item) if change else state
 

@@ -41,12 +41,21 @@ def measure_drift(
 
 
 def report_path(config: ModelConfig, window: Window) -> str:
-    """Where the page of a window lies in the storage."""
+    """Where the page of a window lies in the storage.
+
+    >>> report_path(flights, day(0))
+    'reports/flight_delay/20130101T000000Z-20130102T000000Z.html'
+    """
     return f"reports/{config.model}/{window.key}.html"
 
 
 def without_reference(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal, ...]:
-    """Every drift signal as unknown, for the one reason that the champion's reference is gone. Pure."""
+    """Every drift signal as unknown, for the one reason that the champion's reference is gone. Pure.
+
+    >>> found = without_reference(flights, subject, "gone")
+    >>> len(found) - len(flights.features), {signal.status for signal in found}
+    (2, {'unknown'})
+    """
     return tuple(_unknown(config, subject, name, why) for name in (*config.features, SCORE, SHARE))
 
 
@@ -60,9 +69,15 @@ def drift_signals(
 ) -> tuple[tuple[Signal, ...], str | None]:
     """The signals of a sample of rows, and Evidently's page. Pure; the order of the rows never matters.
 
-    ``rows`` and ``reference`` hold the features and the score; ``rows`` also ``model_version``, ``reference`` also
-    ``part``. Features are compared with all of the reference; the score, of rows that the champion scored, with the
-    reference's holdout. A feature without a distance is unknown, with the reason.
+    Both tables hold the features with their types in the store and ``score`` (double); ``rows`` also ``model_version``
+    (text), ``reference`` also ``part`` (text, ``train`` or ``holdout``). Features are compared with all of the
+    reference; the score, of rows that the champion scored, with the reference's holdout. A feature without a distance
+    is unknown, with the reason.
+
+    >>> rows, reference = pa.table({"model_version": ["3"]}), pa.table({"part": ["holdout"]})
+    >>> found, page = drift_signals(flights, subject, rows, reference=reference, importance=None)
+    >>> {signal.status for signal in found}, page
+    ({'unknown'}, None)
     """
     columns = [_screened(config, name, rows, reference) for name in config.features]
     columns.append(_screened_score(config, subject, rows, reference))

@@ -29,6 +29,9 @@ def measure(pairs: Sequence[Pair]) -> Distances:
     """One ``ValueDrift`` per column, with method and threshold named, for neither default nor direction depends on n.
 
     Whatever Evidently raises becomes ``problem``: no column then has a distance.
+
+    >>> measure([])
+    Distances(values={}, html=None, problem=None)
     """
     if not pairs:
         return Distances({}, None)

@@ -47,6 +47,11 @@ def plan(config: ModelConfig, window: Window, labels: LabelsIn, *, state: Releas
     The label coverage of a window is said when labels are due or when it ends; its performance when it ends, of the
     champion where that served, else of the version that did. Whether the champion is what serves is asked of the run's
     own window, when it began with the champion already promoted.
+
+    >>> own = Coverage(window=day(1), n_rows=8, n_labelled=8, n_by_champion=8, n_by_champion_labelled=8)
+    >>> labels = LabelsIn(as_of=day(1).end, covered=(own,), ended=frozenset(), due=None)
+    >>> plan(flights, day(1), labels, state=ReleaseState(model="flight_delay", champion="3")).of_champion == (own,)
+    True
     """
     since = state.champion_since
     own = next((coverage for coverage in labels.covered if coverage.window == window), None)
@@ -124,6 +129,10 @@ def served_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> 
 
     Too small a share means that the serving system runs, or reports, another version: no row of the champion is ever
     measured then, and its bake never ends.
+
+    >>> coverage = Coverage(window=day(1), n_rows=8, n_labelled=0, n_by_champion=2, n_by_champion_labelled=0)
+    >>> served_signal(flights, subject, coverage).status
+    'breached'
     """
     least = config.signals.min_served_share
     if not coverage.n_rows:
@@ -134,7 +143,12 @@ def served_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> 
 
 
 def coverage_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> Signal:
-    """``label_coverage``: the share of served predictions with a label; pages someone once it is overdue. Pure."""
+    """``label_coverage``: the share of served predictions with a label; pages someone once it is overdue. Pure.
+
+    >>> coverage = Coverage(window=day(1), n_rows=0, n_labelled=0, n_by_champion=0, n_by_champion_labelled=0)
+    >>> coverage_signal(flights, subject, coverage).status
+    'unknown'
+    """
     least = config.label.mature_share
     found = maturity(config, coverage, subject.as_of)
     if found == "empty":
@@ -155,7 +169,11 @@ def coverage_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -
 
 
 def unmatched_signal(config: ModelConfig, subject: Subject, n_labels: int, n_unmatched: int) -> Signal:
-    """``labels/unmatched``: the share of the labels that this run delivered for which there is no prediction. Pure."""
+    """``labels/unmatched``: the share of the labels that this run delivered for which there is no prediction. Pure.
+
+    >>> unmatched_signal(flights, subject, 8, 6).status, unmatched_signal(flights, subject, 0, 0).status
+    ('breached', 'unknown')
+    """
     most = config.signals.max_unmatched_labels
     if not n_labels:
         return subject.unknown(UNMATCHED, "watch", "no labels were delivered", threshold=most)
@@ -167,6 +185,10 @@ def holdout_metrics(config: ModelConfig, reference: pa.Table | None) -> dict[str
     """What a version reached on its own holdout; None when its reference is gone.
 
     ``reference`` has the columns of :func:`perennial.registry.reference.load_reference`.
+
+    >>> rows = pa.table({"label": [0.0, 1.0], "score": [0.2, 0.7], "part": ["holdout", "holdout"]})
+    >>> holdout_metrics(flights, rows)["roc_auc"]
+    1.0
     """
     if reference is None:
         return None
@@ -185,6 +207,10 @@ def performance_signals(
 
     ``rows`` has the columns of :func:`perennial.evidence.labelled.read_labelled`, or is None for a window that never
     matured; ``holdout`` is None when the reference is gone. Pure; the order of the rows never matters.
+
+    >>> coverage = Coverage(window=day(1), n_rows=8, n_labelled=2, n_by_champion=8, n_by_champion_labelled=2)
+    >>> [signal.name for signal in performance_signals(flights, subject, coverage, None, holdout=None)]
+    ['performance/roc_auc', 'performance/roc_auc_loss', 'performance/accuracy']
     """
     why = not_enough(config, coverage, rows)
     measured = {} if why or rows is None else answers_in(config, rows).metrics(config)

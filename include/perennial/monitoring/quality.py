@@ -54,7 +54,13 @@ def measure_quality(
 
 
 def summarise(config: ModelConfig, rows: pa.Table) -> KnownValues:
-    """The null rates and category values of a reference; features that it lacks, or holds no value of, are absent."""
+    """The null rates and category values of a reference; features that it lacks, or holds no value of, are absent.
+
+    ``rows`` holds features with their types in the store; other columns are not looked at.
+
+    >>> summarise(flights, pa.table({"origin": ["JFK", None], "temp_f": [40.0, None]}))
+    KnownValues(null_rates={'origin': 0.5, 'temp_f': 0.5}, values={'origin': ['JFK']})
+    """
     present = [name for name in config.features if name in rows.column_names and rows.num_rows]
     values = {
         name: sorted(str(value) for value in pc.unique(rows[name].drop_null()).to_pylist())
@@ -82,7 +88,11 @@ def add_up(records: Sequence[Mapping[str, Any]]) -> Audited:
 
 
 def without_reference(config: ModelConfig, subject: Subject, why: str) -> Iterator[Signal]:
-    """Every null and unseen rate as unknown, for the one reason that the champion's reference is gone. Pure."""
+    """Every null and unseen rate as unknown, for the one reason that the champion's reference is gone. Pure.
+
+    >>> next(without_reference(flights, subject, "the reference is gone")).status
+    'unknown'
+    """
     for name in config.features:
         yield from _unknown(config, subject, name, why)
 
@@ -91,6 +101,11 @@ def row_signals(config: ModelConfig, subject: Subject, counts: Counts, known: Kn
     """``quality/null_rate/<feature>`` (increase over the reference) and ``quality/unseen/<category>`` (share). Pure.
 
     Without rows, or for a feature that the reference lacks: unknown.
+
+    >>> counts = Counts(8, dict.fromkeys(flights.features, 6))
+    >>> known = KnownValues(dict.fromkeys(flights.features, 0.0), {})
+    >>> next(row_signals(flights, subject, counts, known)).value
+    0.25
     """
     quality = config.signals.quality
     for name in config.features:
@@ -130,7 +145,13 @@ def _unseen(config: ModelConfig, subject: Subject, name: str, counts: Counts) ->
 
 
 def audit_signals(config: ModelConfig, subject: Subject, audited: Audited) -> Iterator[Signal]:
-    """``quality/type_error/<feature>`` and ``quality/out_of_range/<feature>``: shares of the delivered rows. Pure."""
+    """``quality/type_error/<feature>`` and ``quality/out_of_range/<feature>``: shares of the delivered rows. Pure.
+
+    >>> next(audit_signals(flights, subject, Audited(8, {"scheduled_hour": 2}, {}))).value
+    0.25
+    >>> next(audit_signals(flights, subject, Audited(0, {}, {}))).status
+    'unknown'
+    """
     quality = config.signals.quality
     for name, feature in config.features.items():
         families = []

@@ -10,6 +10,8 @@ from perennial.registry import Registry, load_importance, load_reference
 def fetch_reference(registry: Registry, model: str, version: str) -> tuple[pa.Table | None, str]:
     """The reference rows of a version and "", or None and why they are gone.
 
+    The rows have the columns of :func:`perennial.registry.reference.load_reference`.
+
     A version, run or file that was deleted or is not readable is gone: trying again can not help, and no comparison
     may pass for want of one. Raises RegistryUnavailable.
     """
@@ -30,6 +32,10 @@ def fetch_importance(registry: Registry, model: str, version: str) -> dict[str, 
 
 
 def without_champion(subject: Subject) -> Signal:
-    """The one signal of a model that has no champion, and so nothing to be compared with. Pure."""
+    """The one signal of a model that has no champion, and so nothing to be compared with. Pure.
+
+    >>> without_champion(subject).status
+    'unknown'
+    """
     why = "no champion yet: there is nothing to compare this window with"
     return subject.unknown(SignalName("reference"), "alert", why)

@@ -47,7 +47,15 @@ def screen(
     reference: pa.ChunkedArray | None,
     min_values: int,
 ) -> Pair | Refusal:
-    """The column on both sides, or the reason why it can not be compared."""
+    """The column on both sides, or the reason why it can not be compared.
+
+    ``current`` and ``reference`` are numbers for kind ``number``; for ``category`` whatever Arrow writes as text. None
+    is a column that is not there.
+
+    >>> method, column = DriftMethod(method="jensenshannon", threshold=0.1), pa.chunked_array([["a", "b"]])
+    >>> screen("x", "category", method, current=column, reference=column, min_values=30).why
+    'the window: 2 of 2 rows have a value, at least 30 are needed'
+    """
     sides = []
     for side, column in (("the window", current), ("the reference", reference)):
         if column is None:
@@ -106,6 +114,12 @@ def quantile_psi(pair: Pair, *, n_bins: int = 10) -> float:
     that one outlier moves no bin; a category is a bin of its own. An empty share counts as 0.0001. 0.1 is a moderate
     change, 0.25 a large one. After N. Siddiqi, Credit Risk Scorecards (2006), and B. Yurdakul, Statistical Properties
     of Population Stability Index (2018).
+
+    >>> method, side = DriftMethod(method="psi_quantile", threshold=0.1), pd.Series(range(100), dtype=float)
+    >>> quantile_psi(Pair("x", "number", method, side, side))
+    0.0
+    >>> round(quantile_psi(Pair("x", "number", method, side + 50, side)), 1)
+    4.3
     """
     current, reference = pair.current.dropna(), pair.reference.dropna()
     if pair.kind == "number":

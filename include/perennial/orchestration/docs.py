@@ -33,7 +33,11 @@ Everything here is declared in `{model}/model.yaml`; what happened is told by `p
 
 
 def describe(config: ModelConfig, kind: str) -> str:
-    """The page of one DAG, as Markdown."""
+    """The page of one DAG, as Markdown.
+
+    >>> describe(flights, "monitor").splitlines()[0]
+    '# Will a flight from New York arrive more than 15 minutes late?'
+    """
     gates = [f"{name} {_bounds(gate.min, gate.max)}" for name, gate in config.signoff.metrics.items()]
     signals = [
         f"{name} {'at least' if config.metric(name).more_is_better else 'at most'} {signal.bound:g} ({signal.role})"

@@ -8,7 +8,11 @@ def _optional_moment(title: str, description: str) -> Param:
 
 
 def monitor_form() -> dict[str, Param]:
-    """Which window; without one a run takes the window that its data interval names."""
+    """Which window; without one a run takes the window that its data interval names.
+
+    >>> list(monitor_form())
+    ['window_start', 'window_end']
+    """
     return {
         "window_start": _optional_moment(
             "Window from", "First moment of event time. Empty: the window of the data interval."
@@ -18,7 +22,11 @@ def monitor_form() -> dict[str, Param]:
 
 
 def retrain_form() -> dict[str, Param]:
-    """As of when, why, and who has to agree."""
+    """As of when, why, and who has to agree.
+
+    >>> list(retrain_form())
+    ['as_of', 'reason', 'review', 'without_comparison']
+    """
     return {
         "as_of": _optional_moment(
             "As of", "What arrived later is not used. Empty: the end of the last monitored window."
@@ -40,7 +48,11 @@ def retrain_form() -> dict[str, Param]:
 
 
 def rollback_form() -> dict[str, Param]:
-    """To which version, and why."""
+    """To which version, and why.
+
+    >>> list(rollback_form())
+    ['version', 'reason']
+    """
     return {
         "version": Param(
             None,

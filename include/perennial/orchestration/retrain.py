@@ -88,7 +88,11 @@ def snapshot(case: Case, request_id: str) -> Snapshot:
 
 
 def fit_timeout(config: ModelConfig) -> timedelta:
-    """The recipe's own time, which it is told of, and some for reading rows and writing to MLflow."""
+    """The recipe's own time, which it is told of, and some for reading rows and writing to MLflow.
+
+    >>> fit_timeout(flights)
+    datetime.timedelta(seconds=900)
+    """
     return config.training.timeout + timedelta(minutes=10)
 
 

@@ -36,7 +36,11 @@ class ReviewTrigger(BaseTrigger):
         self.poll_s = poll_s
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments; no address, which may hold a password."""
+        """The class and its arguments; no address, which may hold a password.
+
+        >>> ReviewTrigger("flight_delay", "4", 5.0).serialize()[1]
+        {'model': 'flight_delay', 'version': '4', 'poll_s': 5.0}
+        """
         arguments = {"model": self.model, "version": self.version, "poll_s": self.poll_s}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 

@@ -36,7 +36,12 @@ def decoded(kind: Any, value: Any) -> Any:
 
 
 def encoded(value: Any) -> Any:
-    """What a step returns, as Airflow may keep it: records as JSON-ready dictionaries, the rest as it is."""
+    """What a step returns, as Airflow may keep it: records as JSON-ready dictionaries, the rest as it is.
+
+    >>> from perennial.contracts import Window
+    >>> encoded(day(0))["start"], encoded("labels")
+    ('2013-01-01T00:00:00Z', 'labels')
+    """
     return to_record(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

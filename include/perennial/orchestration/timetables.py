@@ -37,7 +37,11 @@ class EveryTimetable(DeltaDataIntervalTimetable):
         )
 
     def infer_manual_data_interval(self, run_after: DateTime) -> DataInterval:
-        """The last window that was over at ``run_after``."""
+        """The last window that was over at ``run_after``.
+
+        >>> timetable(flights.schedule).infer_manual_data_interval(_utc(datetime(2013, 1, 30, tzinfo=UTC))).start.day
+        15
+        """
         end = self._align_to_prev(_earlier(run_after, self._end))
         return DataInterval(start=self._get_prev(end), end=end)
 
@@ -54,12 +58,21 @@ class EveryTimetable(DeltaDataIntervalTimetable):
         return self._anchor + int(number) * self._every
 
     def serialize(self) -> dict[str, Any]:
-        """JSON-ready arguments."""
+        """JSON-ready arguments.
+
+        >>> timetable(flights.schedule).serialize()["every_s"]
+        1209600.0
+        """
         return {"every_s": self._every.total_seconds(), "anchor": self._anchor.isoformat(), "end": _written(self._end)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
-        """The timetable that ``serialize`` wrote."""
+        """The timetable that ``serialize`` wrote.
+
+        >>> made = timetable(flights.schedule)
+        >>> EveryTimetable.deserialize(made.serialize()).serialize() == made.serialize()
+        True
+        """
         anchor = datetime.fromisoformat(data["anchor"])
         return cls(timedelta(seconds=data["every_s"]), anchor, _read(data["end"]))
 
@@ -87,17 +100,29 @@ class CronTimetable(CronDataIntervalTimetable):
         return super().infer_manual_data_interval(run_after=_earlier(run_after, self._end))
 
     def serialize(self) -> dict[str, Any]:
-        """JSON-ready arguments."""
+        """JSON-ready arguments.
+
+        >>> CronTimetable("0 6 * * *", None).serialize()
+        {'expression': '0 6 * * *', 'end': None}
+        """
         return {"expression": self._expression, "end": _written(self._end)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
-        """The timetable that ``serialize`` wrote."""
+        """The timetable that ``serialize`` wrote.
+
+        >>> CronTimetable.deserialize({"expression": "0 6 * * *", "end": None}).serialize()["expression"]
+        '0 6 * * *'
+        """
         return cls(data["expression"], _read(data["end"]))
 
 
 def timetable(schedule: Schedule) -> EveryTimetable | CronTimetable:
-    """The timetable of a model's windows."""
+    """The timetable of a model's windows.
+
+    >>> type(timetable(flights.schedule)).__name__
+    'EveryTimetable'
+    """
     if schedule.every is not None:
         return EveryTimetable(schedule.every, schedule.start, schedule.end)
     return CronTimetable(str(schedule.cron), schedule.end)

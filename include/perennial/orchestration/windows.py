@@ -15,6 +15,9 @@ def window_of(
     """The window of the form if one is given there, else the data interval of a scheduled or backfilled run.
 
     Raises ConfigError when neither says it: a manual run without a logical date has no data interval.
+
+    >>> window_of(flights.schedule, {"window_start": "2013-01-01T00:00:00Z"}, (None, None)).end.day
+    15
     """
     start, end = _bound(params, "window_start"), _bound(params, "window_end")
     if start is None and end is None:

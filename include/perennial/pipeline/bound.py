@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState
+from perennial.contracts.tags import CHAMPION
 from perennial.errors import IntegrityError
 from perennial.settings import Settings
 from perennial.store import Store
@@ -39,7 +40,7 @@ class Bound:
         """The version that the registry's alias ``champion`` names, which is what serves."""
         from perennial.registry.versions import alias_version
 
-        return alias_version(self.registry, self.model, "champion")
+        return alias_version(self.registry, self.model, CHAMPION)
 
     def last_monitored(self) -> datetime | None:
         """The end of the latest window that was decided about, or None before the first."""

@@ -10,7 +10,7 @@ from functools import cache
 # MLflow has no other way to be told these. Its own patience (seven retries, up to minutes of waiting) would hide an
 # outage from Airflow, whose retries are the ones that count; and it would report its use to its makers. Whoever sets a
 # variable keeps the last word, and what is set here reaches the processes that we start.
-_DEFAULTS = {
+DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
@@ -18,7 +18,7 @@ _DEFAULTS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-for _name, _value in _DEFAULTS.items():
+for _name, _value in DEFAULTS.items():
     os.environ.setdefault(_name, _value)
 
 import requests  # noqa: E402 - after the variables

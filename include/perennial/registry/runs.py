@@ -10,14 +10,10 @@ from matplotlib.figure import Figure
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from perennial.contracts.tags import PROBLEM_TAG, RECIPE_TAG, REQUEST_TAG, SNAPSHOT_TAG
 from perennial.errors import PermanentError
 from perennial.registry.client import Registry, asking
 
-TAG_REQUEST = "perennial.request"
-TAG_SNAPSHOT = "perennial.snapshot_id"
-TAG_MODEL_URI = "perennial.model_uri"
-TAG_RECIPE = "perennial.recipe_digest"
-TAG_PROBLEM = "perennial.problem"
 _LONGEST_TAG = 5000
 
 
@@ -57,8 +53,8 @@ def find_runs(registry: Registry, key: RunKey) -> list[Any]:
     """The runs of this request, newest first, whatever became of them."""
     experiment_id = ensure_experiment(registry, key.experiment)
     with asking(registry, f"looking for the run of request {key.request}"):
-        runs = registry.client.search_runs([experiment_id], f"tags.`{TAG_SNAPSHOT}` = '{key.snapshot_id}'")
-    return [run for run in runs if run.data.tags.get(TAG_REQUEST) == key.request]
+        runs = registry.client.search_runs([experiment_id], f"tags.`{SNAPSHOT_TAG}` = '{key.snapshot_id}'")
+    return [run for run in runs if run.data.tags.get(REQUEST_TAG) == key.request]
 
 
 NAME_LENGTH = 24
@@ -75,7 +71,7 @@ def start_run(registry: Registry, key: RunKey, *, tags: Mapping[str, str]) -> st
         run = registry.client.create_run(
             experiment_id,
             run_name=key.request[:NAME_LENGTH],
-            tags={**tags, TAG_SNAPSHOT: key.snapshot_id, TAG_REQUEST: key.request, TAG_RECIPE: key.recipe},
+            tags={**tags, SNAPSHOT_TAG: key.snapshot_id, REQUEST_TAG: key.request, RECIPE_TAG: key.recipe},
         )
     return str(run.info.run_id)
 
@@ -83,7 +79,7 @@ def start_run(registry: Registry, key: RunKey, *, tags: Mapping[str, str]) -> st
 def finished_run(registry: Registry, key: RunKey) -> Any | None:
     """The finished run of this request by this recipe, or None. Runs from before the recipe was kept count as its."""
     finished = (run for run in find_runs(registry, key) if run.info.status == "FINISHED")
-    return next((run for run in finished if run.data.tags.get(TAG_RECIPE, key.recipe) == key.recipe), None)
+    return next((run for run in finished if run.data.tags.get(RECIPE_TAG, key.recipe) == key.recipe), None)
 
 
 def finish_run(registry: Registry, run_id: str) -> None:
@@ -95,7 +91,7 @@ def finish_run(registry: Registry, run_id: str) -> None:
 def fail_run(registry: Registry, run_id: str, problem: str) -> None:
     """End a run as failed, and say why in a tag."""
     with asking(registry, f"ending run {run_id}"):
-        registry.client.set_tag(run_id, TAG_PROBLEM, problem[:_LONGEST_TAG])
+        registry.client.set_tag(run_id, PROBLEM_TAG, problem[:_LONGEST_TAG])
         registry.client.set_terminated(run_id, "FAILED")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, digest_of
+from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -38,12 +39,20 @@ def open_intent(store: Store, intent: LedgerEntry) -> None:
 
 
 def completion_of(intent_id: str) -> str:
-    """The id of the entry that completes an intent. Pure."""
+    """The id of the entry that completes an intent. Pure.
+
+    >>> completion_of("an intent") == completion_of("an intent") != completion_of("another")
+    True
+    """
     return digest_of("completion", intent_id)
 
 
 def released(completion: LedgerEntry) -> Release:
-    """The release that a completion records. Pure."""
+    """The release that a completion records. Pure.
+
+    >>> released(entry("rollback", "1", previous="2")).previous
+    '2'
+    """
     previous = completion.payload["previous"]
     return Release(
         model=completion.model,
@@ -65,7 +74,7 @@ def finish(
     process did something about the release meanwhile; no alias stays moved then but as the ledger says.
     """
     name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
-    serving = alias_version(registry, name, "champion")
+    serving = alias_version(registry, name, CHAMPION)
     may_be_gone = intent.kind == "rollback_intent" or intent.payload.get("nothing_serves", False)
     nothing_serves = serving is None and may_be_gone
     if serving not in (previous, version) and not nothing_serves:
@@ -76,7 +85,7 @@ def finish(
     lock.require()
     _refuse_overtaken(intent, store=store)
     checkpoint("fenced")
-    set_alias(registry, name, "champion", version)
+    set_alias(registry, name, CHAMPION, version)
     _refuse_overtaken(intent, store=store, registry=registry)
     checkpoint("after_alias")
     if intent.kind == "promotion_intent":
@@ -108,7 +117,7 @@ def _refuse_overtaken(intent: LedgerEntry, *, store: Store, registry: Registry |
     if state.pending is not None and state.pending.entry_id == intent.entry_id:
         return
     if registry is not None and state.champion is not None:
-        set_alias(registry, intent.model, "champion", state.champion)
+        set_alias(registry, intent.model, CHAMPION, state.champion)
     raise ReleaseError(
         f"{intent.model}: another process took over the release of version {intent.version} while this one was held "
         f"up; champion is version {state.champion}"
@@ -116,16 +125,16 @@ def _refuse_overtaken(intent: LedgerEntry, *, store: Store, registry: Registry |
 
 
 def _settle_promotion(name: str, version: str, registry: Registry) -> None:
-    if alias_version(registry, name, "challenger") == version:
-        delete_alias(registry, name, "challenger")
-    set_version_tags(registry, name, version, {"perennial.release": "promoted"})
+    if alias_version(registry, name, CHALLENGER) == version:
+        delete_alias(registry, name, CHALLENGER)
+    set_version_tags(registry, name, version, {RELEASE_TAG: "promoted"})
 
 
 def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> None:
     gone = str(intent.payload["previous"])
-    set_alias(registry, intent.model, "stable", str(intent.version))
+    set_alias(registry, intent.model, STABLE, str(intent.version))
     try:
-        set_version_tags(registry, intent.model, gone, {"perennial.release": "rolled back"})
+        set_version_tags(registry, intent.model, gone, {RELEASE_TAG: "rolled back"})
     except PermanentError as error:  # deleted, which may be why it is rolled back; the ledger knows of it all the same
         _log.warning("%s version %s was not tagged as rolled back: %s", intent.model, gone, error)
     if stretch := intent.payload.get("hold"):
@@ -178,7 +187,7 @@ def finish_pending(
 def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
     """Why an intent can not be finished any more; None when it can. Raises RegistryUnavailable."""
     version = str(intent.version)
-    if alias_version(registry, intent.model, "champion") == version:
+    if alias_version(registry, intent.model, CHAMPION) == version:
         return None
     try:
         found = artifact_digest(registry, intent.model, version)

@@ -2,6 +2,7 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, is_nobody, to_record
+from perennial.contracts.tags import CHALLENGER, CHAMPION
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -42,8 +43,8 @@ def promote(
             _refuse_unapproved(signoff, history.review_of(signoff))
             _refuse_changed(signoff, history, registry)
         except ReleaseError:
-            if alias_version(registry, config.model, "challenger") == signoff.version:
-                delete_alias(registry, config.model, "challenger")
+            if alias_version(registry, config.model, CHALLENGER) == signoff.version:
+                delete_alias(registry, config.model, CHALLENGER)
             raise
         open_intent(store, intent)
         checkpoint("after_intent")
@@ -63,14 +64,14 @@ def challenge(config: ModelConfig, signoff: Signoff, *, store: Store, registry: 
         if signoff.version in state.rolled_back:
             raise ReleaseError(str(state.refusal_of(signoff)))
         if state.champion != signoff.version:
-            set_alias(registry, config.model, "challenger", signoff.version)
+            set_alias(registry, config.model, CHALLENGER, signoff.version)
 
 
 def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Registry) -> None:
     """Take the alias ``challenger`` from a version whose review ended without a release; others keep theirs."""
     with model_lock(store, config.model, RELEASE):
-        if alias_version(registry, config.model, "challenger") == version:
-            delete_alias(registry, config.model, "challenger")
+        if alias_version(registry, config.model, CHALLENGER) == version:
+            delete_alias(registry, config.model, CHALLENGER)
 
 
 def _intent(signoff: Signoff, review: Review | None, request_id: str | None, *, nothing_serves: bool) -> LedgerEntry:
@@ -132,7 +133,7 @@ def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> N
         )
     if refusal := state.refusal_of(signoff):
         raise ReleaseError(refusal)
-    moved = state.divergence(alias_version(registry, signoff.model, "champion"))
+    moved = state.divergence(alias_version(registry, signoff.model, CHAMPION))
     if moved and not _replaces_the_gone(signoff, state):
         raise ReleaseError(f"{what}: approval expired: {moved}")
     try:

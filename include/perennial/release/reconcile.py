@@ -3,6 +3,7 @@
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
+from perennial.contracts.tags import CHAMPION, STABLE
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias, version_exists
 from perennial.release.intent import finish_pending
@@ -28,9 +29,9 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
         state, said = history.state, [done] if done else []
         said += _gone(config, state, store, registry)
         state = ledger.release_state(store, config.model) if said else state
-        champion = alias_version(registry, config.model, "champion")
+        champion = alias_version(registry, config.model, CHAMPION)
         if moved := state.divergence(champion):
-            said.append(_report(moved, alias="champion", found=champion, config=config, state=state, store=store))
+            said.append(_report(moved, alias=CHAMPION, found=champion, config=config, state=state, store=store))
         said += _stable(config, state, store, registry)
     return tuple(said)
 
@@ -43,7 +44,7 @@ def _gone(config: ModelConfig, state: ReleaseState, store: Store, registry: Regi
             continue
         what = "which serves" if version == state.champion else "which a rollback could go to"
         message = f"{config.model}: version {version}, {what}, was deleted in MLflow"
-        said.append(_report(message, alias="version", found=version, config=config, state=state, store=store))
+        said.append(_report(message, gone=version, config=config, state=state, store=store))
     return said
 
 
@@ -51,38 +52,43 @@ def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Re
     """The alias ``stable`` names the version trusted last. One step behind, it was a passed bake that was cut off."""
     stable = [version for version in state.stable if version not in state.gone]
     expected = stable[-1] if stable else None
-    found = alias_version(registry, config.model, "stable")
+    found = alias_version(registry, config.model, STABLE)
     if found == expected:
         return []
     before = stable[-2] if len(stable) > 1 else None
     if expected is not None and found == before:
-        set_alias(registry, config.model, "stable", expected)
+        set_alias(registry, config.model, STABLE, expected)
         return [f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"]
     mend = f"set it back to version {expected} in MLflow" if expected else "delete it in MLflow"
     message = (
         f"{config.model}: MLflow's alias stable is {f'on version {found}' if found else 'gone'}, the ledger trusts "
         f"{f'version {expected}' if expected else 'none'} last, so someone moved it by hand: {mend}"
     )
-    return [_report(message, alias="stable", found=found, config=config, state=state, store=store)]
+    return [_report(message, alias=STABLE, found=found, config=config, state=state, store=store)]
 
 
 def _report(
-    message: str, *, alias: str, found: str | None, config: ModelConfig, state: ReleaseState, store: Store
+    message: str,
+    *,
+    alias: str | None = None,
+    found: str | None = None,
+    gone: str | None = None,
+    config: ModelConfig,
+    state: ReleaseState,
+    store: Store,
 ) -> str:
     """Put a finding into the ledger, once while this champion serves; the event time is that of the last entry."""
     last = ledger.entries(store, state.model, last=1)
     since = state.champion_since.isoformat() if state.champion_since else None
     entry = LedgerEntry(
-        entry_id=digest_of("integrity", state.model, alias, found, state.champion, since),
+        entry_id=digest_of("integrity", state.model, alias or "version", gone or found, state.champion, since),
         model=state.model,
         kind="integrity",
         at=last[0].at if last else config.schedule.start,
         actor="reconcile",
         reason=message,
-        version=found,
-        payload={"alias": alias, "found": found, "ledger": state.champion}
-        if alias != "version"
-        else {"gone": found, "ledger": state.champion},
+        version=gone or found,
+        payload={"alias": alias, "found": found, "ledger": state.champion, "gone": gone},
     )
     ledger.append(store, entry)
     return message

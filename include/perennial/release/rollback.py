@@ -6,6 +6,7 @@ from typing import Any
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, digest_of, to_record
+from perennial.contracts.tags import CHAMPION
 from perennial.errors import PermanentError, ReleaseError, first_of
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -115,7 +116,7 @@ def _target(state: ReleaseState, version: str | None) -> str:
 
 def _refuse_moved(state: ReleaseState, target: str, registry: Registry) -> None:
     """An alias moved by hand is not overwritten, unless it is gone or where the hand moved it is the target."""
-    alias = alias_version(registry, state.model, "champion")
+    alias = alias_version(registry, state.model, CHAMPION)
     if alias not in (None, target) and (moved := state.divergence(alias)):
         raise ReleaseError(f"nothing was rolled back: {moved}")
 

@@ -25,6 +25,10 @@ def judge(
     be measured, and then ``parity_detail`` says why. ``waived_by`` is the person, with a reason, who takes it upon
     himself that there is no comparison where the champion can not be scored. Raises SignoffError when the evaluation is
     another model's.
+
+    >>> gates = judge(flights, evaluation, parity_gap=None, parity_detail="the fresh process did not answer")
+    >>> [gate.name for gate in gates if not gate.passed]
+    ['parity']
     """
     if evaluation.model != config.model:
         raise SignoffError(f"evaluation of {evaluation.model} handed to the gates of {config.model}")
@@ -74,6 +78,10 @@ def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, waived_
     """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better.
 
     A champion that can not be scored any more fails it, unless a person waived the comparison by name.
+
+    >>> gate = versus_champion_gate(flights, evaluation)
+    >>> gate.passed, round(gate.value, 3)
+    (True, 0.05)
     """
     gate = config.signoff.versus_champion
     if waived_by and evaluation.champion_lost:

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import httpx
 
 from perennial.contracts import is_nobody
+from perennial.contracts.tags import REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import RegistryUnavailable, SignoffError
 
-SIGNOFF_TAG = "signoff"
-REVIEWER_TAG = "reviewer"
 PENDING = "pending"
 _PATH = "/api/2.0/mlflow/model-versions/get"
 _SERVER_ERROR = 500

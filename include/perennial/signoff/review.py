@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Review, Signoff, from_record, is_nobody, to_record
+from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import PermanentError, SignoffError
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
-from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG, answer_in, said_by_a_person
+from perennial.signoff.polling import PENDING, answer_in, said_by_a_person
 from perennial.store import Store
 
-ENTRY_TAG = "perennial.signoff_entry"
-NOTE_TAG = "perennial.signoff_note"
 UNNAMED = "unnamed reviewer"
 _log = logging.getLogger(__name__)
 
@@ -90,7 +89,12 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
 
 
 def changes(signoff: Signoff, seen: Circumstances) -> str | None:
-    """What differs from what was signed off, in words; None when nothing does. Pure."""
+    """What differs from what was signed off, in words; None when nothing does. Pure.
+
+    >>> now = Circumstances(entry=None, tag=None, reviewer=None, champion="5", digest="d", since=None)
+    >>> changes(signed, now)
+    'the champion changed from version 3 to version 5'
+    """
     if seen.champion != signoff.champion_seen:
         return f"the champion changed from version {signoff.champion_seen} to version {seen.champion}"
     if seen.overtaken is not None:

@@ -18,22 +18,27 @@ from perennial.contracts import (
     from_record,
     to_record,
 )
+from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
 from perennial.signoff.gates import shown
-from perennial.signoff.polling import PENDING, REVIEWER_TAG, SIGNOFF_TAG
-from perennial.signoff.review import ENTRY_TAG
+from perennial.signoff.polling import PENDING
 from perennial.store import Store
 
-GATES_TAG = "perennial.gates"
 NOT_REQUIRED = "not required"
 FAILED = "failed"
 ReviewMode = Literal["auto", "manual"]
 
 
 def review_mode(config: ModelConfig, state: ReleaseState, override: ReviewMode | None) -> ReviewMode:
-    """``manual`` when anything asks for it: the mode, the first release after a rollback, or the request. Pure."""
+    """``manual`` when anything asks for it: the mode, the first release after a rollback, or the request. Pure.
+
+    >>> review_mode(flights, ReleaseState(model="m"), None)
+    'auto'
+    >>> review_mode(flights, ReleaseState(model="m", released_since_rollback=False), None)
+    'manual'
+    """
     policy = config.signoff.review
     after_rollback = not state.released_since_rollback and policy.after_rollback == "manual"
     return "manual" if after_rollback or "manual" in (policy.mode, override) else "auto"
@@ -160,7 +165,11 @@ def _show(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, regi
 
 
 def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> str:
-    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure."""
+    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure.
+
+    >>> describe(flights, signed, evaluation).splitlines()[0]
+    '### Signoff of flight_delay version 4: all gates passed'
+    """
     n_failed = sum(not gate.passed for gate in signoff.gates)
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"

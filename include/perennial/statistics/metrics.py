@@ -32,12 +32,22 @@ class Rows:
 
     @property
     def one_valued(self) -> bool:
-        """Whether all labels are the same."""
+        """Whether all labels are the same.
+
+        >>> import numpy as np
+        >>> Rows(np.array([1, 1]), np.array([0.1, 0.6]), np.array([0, 1])).one_valued
+        True
+        """
         return bool((self.truth == self.truth[0]).all())
 
     @property
     def are_probabilities(self) -> bool:
-        """Whether all scores lie in [0, 1]."""
+        """Whether all scores lie in [0, 1].
+
+        >>> import numpy as np
+        >>> Rows(np.array([0, 1]), np.array([0.1, 1.6]), np.array([0, 1])).are_probabilities
+        False
+        """
         return bool(self.scores.min() >= 0 and self.scores.max() <= 1)
 
 

@@ -1,4 +1,7 @@
-"""The tables. Those of Perennial itself are made by the migrations; those of a model follow its ``model.yaml``."""
+"""The tables. Those of Perennial itself are made by the migrations; those of a model follow its ``model.yaml``.
+
+What a column holds stands beside it as ``doc``, where its name does not say it; docs/reference/tables.md is made of it.
+"""
 
 from typing import Any
 
@@ -28,32 +31,42 @@ Moment = DateTime(timezone=True)
 batches = Table(
     "batches",
     metadata,
-    Column("seq", BigInteger, Identity(always=True), primary_key=True),
-    Column("batch_id", Text, nullable=False, unique=True),
+    Column("seq", BigInteger, Identity(always=True), primary_key=True, doc="number of the batch"),
+    Column("batch_id", Text, nullable=False, unique=True, doc="digest of model, source, window and content"),
     Column("model", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    Column("source", Text, nullable=False, doc="predictions or labels"),
     Column("window_start", Moment, nullable=False),
-    Column("window_end", Moment, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("reason", Text, nullable=False, server_default=""),
-    Column("n_staged", BigInteger, nullable=False),
+    Column("window_end", Moment, nullable=False, doc="no longer part of the window"),
+    Column("status", Text, nullable=False, doc="staged, published or halted"),
+    Column("reason", Text, nullable=False, server_default="", doc="what was halted or quarantined, and why"),
+    Column("n_staged", BigInteger, nullable=False, doc="rows delivered"),
     Column("n_published", BigInteger, nullable=False, server_default=text("0")),
     Column("n_quarantined", BigInteger, nullable=False, server_default=text("0")),
-    Column("n_duplicate", BigInteger, nullable=False, server_default=text("0")),
-    Column("staged", JSONB, nullable=False),
-    Column("audit", JSONB),
-    Column("recorded_at", Moment, nullable=False, server_default=func.now()),
-    Column("delivered_at", Moment, nullable=False, server_default=func.clock_timestamp()),
+    Column("n_duplicate", BigInteger, nullable=False, server_default=text("0"), doc="rows that were published before"),
+    Column("staged", JSONB, nullable=False, doc="the record Batch"),
+    Column("audit", JSONB, doc="the record Audit; null before it"),
+    Column("recorded_at", Moment, nullable=False, server_default=func.now(), doc="when it was staged first"),
+    Column(
+        "delivered_at",
+        Moment,
+        nullable=False,
+        server_default=func.clock_timestamp(),
+        doc="when it was staged last: the newest of a window counts",
+    ),
     Index("batches_by_window", "model", "window_start", "source"),
+    info={"doc": "Every batch and its account: staged = published + quarantined + duplicate, unless it was halted."},
 )
 
 quarantine = Table(
     "quarantine",
     metadata,
-    Column("batch_seq", BigInteger, primary_key=True),
-    Column("row_number", BigInteger, primary_key=True),
+    Column("batch_seq", BigInteger, primary_key=True, doc="seq of the batch"),
+    Column("row_number", BigInteger, primary_key=True, doc="from 0, as delivered"),
     Column("reason", Text, nullable=False),
-    Column("raw", Text, nullable=False),
+    Column(
+        "raw", Text, nullable=False, doc="the row as it came, or after the cast when it contradicts a published one"
+    ),
+    info={"doc": "The rows of published batches that were not published themselves."},
 )
 
 signals = Table(
@@ -62,14 +75,15 @@ signals = Table(
     Column("model", Text, primary_key=True),
     Column("window_start", Moment, primary_key=True),
     Column("window_end", Moment, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("as_of", Moment, primary_key=True),
-    Column("version", Text, primary_key=True),
-    Column("role", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("value", Double),
+    Column("name", Text, primary_key=True, doc="family/subject"),
+    Column("as_of", Moment, primary_key=True, doc="end of the window whose run measured it"),
+    Column("version", Text, primary_key=True, doc="the champion it speaks about; none before the first"),
+    Column("role", Text, nullable=False, doc="signal role: retrain, alert or watch"),
+    Column("status", Text, nullable=False, doc="ok, breached or unknown"),
+    Column("value", Double, doc="null exactly when unknown"),
     Column("threshold", Double),
-    Column("detail", Text, nullable=False, server_default=""),
+    Column("detail", Text, nullable=False, server_default="", doc="what it rests on, or why it is unknown"),
+    info={"doc": "Every signal as each run measured it."},
 )
 
 snapshots = Table(
@@ -77,25 +91,27 @@ snapshots = Table(
     metadata,
     Column("snapshot_id", Text, primary_key=True),
     Column("model", Text, nullable=False),
-    Column("record", JSONB, nullable=False),
+    Column("record", JSONB, nullable=False, doc="the record Snapshot"),
     Column("recorded_at", Moment, nullable=False, server_default=func.now()),
+    info={"doc": "The frozen rows of each retrain."},
 )
 
 ledger = Table(
     "ledger",
     metadata,
-    Column("seq", BigInteger, Identity(always=True), primary_key=True),
-    Column("entry_id", Text, nullable=False),
+    Column("seq", BigInteger, Identity(always=True), primary_key=True, doc="order of writing"),
+    Column("entry_id", Text, nullable=False, doc="digest of what the entry is about: written once"),
     Column("model", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("actor", Text, nullable=False),
+    Column("at", Moment, nullable=False, doc="event time: what was known when"),
+    Column("actor", Text, nullable=False, doc="policy, reconcile, or a person"),
     Column("reason", Text, nullable=False),
-    Column("version", Text),
+    Column("version", Text, doc="the model version it is about"),
     Column("payload", JSONB, nullable=False),
-    Column("recorded_at", Moment, nullable=False, server_default=func.clock_timestamp()),
+    Column("recorded_at", Moment, nullable=False, server_default=func.clock_timestamp(), doc="the database's clock"),
     UniqueConstraint("entry_id", name="ledger_entry_id_key"),
     Index("ledger_by_model", "model", "seq"),
+    info={"doc": "The append-only ledger; its kinds and their payloads have a page of their own, ledger.md."},
 )
 
 DATA_SCHEMA = "perennial_data"
@@ -117,13 +133,15 @@ def predictions_table(config: ModelConfig) -> Table:
         name,
         MetaData(schema=DATA_SCHEMA),
         Column("prediction_id", Text, primary_key=True),
-        Column("event_time", Moment, nullable=False),
+        Column("event_time", Moment, nullable=False, doc="it decides the window"),
         *(Column(feature, feature_type(spec)) for feature, spec in config.features.items()),
-        Column("score", Double),
-        Column("predicted", Text),
-        Column("model_version", Text, nullable=False),
-        Column("role", Text, primary_key=True),
-        Column("batch_seq", BigInteger, nullable=False),
+        Column("score", Double, doc="P(label = 1), P(predicted class), or the value"),
+        Column("predicted", Text, doc="the predicted class, for multiclass"),
+        Column(
+            "model_version", Text, nullable=False, doc="the version that scored; any text before there is a champion"
+        ),
+        Column("role", Text, primary_key=True, doc="prediction role: champion for what was served"),
+        Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
     )
     Index(
         f"{config.model}__by_time", table.c.event_time, postgresql_using="brin", postgresql_with={"pages_per_range": 32}
@@ -137,7 +155,7 @@ def labels_table(config: ModelConfig) -> Table:
         f"{config.model}__labels",
         MetaData(schema=DATA_SCHEMA),
         Column("prediction_id", Text, primary_key=True),
-        Column("label", Text() if config.task == "multiclass" else Double(), nullable=False),
-        Column("labelled_at", Moment, nullable=False),
-        Column("batch_seq", BigInteger, nullable=False),
+        Column("label", Text() if config.task == "multiclass" else Double(), nullable=False, doc="the truth"),
+        Column("labelled_at", Moment, nullable=False, doc="when it became known"),
+        Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
     )

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Evaluation, FittedRun, ReleaseState, Snapshot
+from perennial.contracts.tags import BASELINE_PROBLEM_TAG, BASELINE_TAG
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers
 from perennial.registry.client import Registry
@@ -21,7 +22,6 @@ from perennial.training.plots import figures
 from perennial.training.rows import answer, pick, take_rows
 from perennial.training.snapshot import verify_snapshot
 
-TAG_BASELINE_PROBLEM = "perennial.baseline_problem"
 _log = logging.getLogger(__name__)
 
 
@@ -83,9 +83,9 @@ def _log_evaluation(
         "holdout_label_coverage": evaluation.label_coverage,
         "paired_rows": float(evaluation.n_paired_rows),
     }
-    tags = {"perennial.baseline": evaluation.baseline}
+    tags = {BASELINE_TAG: evaluation.baseline}
     if compared.problem:
-        tags[TAG_BASELINE_PROBLEM] = compared.problem
+        tags[BASELINE_PROBLEM_TAG] = compared.problem
     at_ms = int(snapshot.as_of.timestamp() * 1000)
     log_values(registry, fitted.mlflow_run_id, metrics=found, tags=tags, at_ms=at_ms, model_uri=fitted.model_uri)
 

@@ -15,11 +15,20 @@ from numpy import dtype
 
 from perennial.config import ModelConfig
 from perennial.contracts import FittedRun, RetrainRequest, Snapshot
+from perennial.contracts.tags import (
+    AS_OF_TAG,
+    CAUSE_TAG,
+    CODE_TAG,
+    CONFIG_TAG,
+    LOCK_TAG,
+    MODEL_TAG,
+    MODEL_URI_TAG,
+    REQUESTED_BY_TAG,
+)
 from perennial.errors import PermanentError
 from perennial.registry.client import Registry
 from perennial.registry.models import MODEL_FILE, log_model, read_model
 from perennial.registry.runs import (
-    TAG_MODEL_URI,
     RunKey,
     fail_run,
     finish_run,
@@ -92,18 +101,18 @@ def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, f
 
 def _of_run(run: Any, snapshot: Snapshot) -> FittedRun:
     cv = {name: float(value) for name, value in run.data.metrics.items() if name.startswith("cv_")}
-    return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[TAG_MODEL_URI]), cv)
+    return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[MODEL_URI_TAG]), cv)
 
 
 def _tags(config: ModelConfig, request: RetrainRequest, code_version: str, lock_digest: str) -> dict[str, str]:
     return {
-        "perennial.model": config.model,
-        "perennial.cause": request.cause,
-        "perennial.requested_by": request.requested_by,
-        "perennial.as_of": request.as_of.isoformat(),
-        "perennial.config_digest": config.digest,
-        "perennial.code_version": code_version,
-        "perennial.lock_digest": lock_digest,
+        MODEL_TAG: config.model,
+        CAUSE_TAG: request.cause,
+        REQUESTED_BY_TAG: request.requested_by,
+        AS_OF_TAG: request.as_of.isoformat(),
+        CONFIG_TAG: config.digest,
+        CODE_TAG: code_version,
+        LOCK_TAG: lock_digest,
     }
 
 
@@ -159,7 +168,7 @@ def _log(
         run_id,
         metrics=cv,
         params=_params(config, snapshot),
-        tags={TAG_MODEL_URI: model_uri},
+        tags={MODEL_URI_TAG: model_uri},
         at_ms=at_ms,
         model_uri=model_uri,
     )
@@ -202,7 +211,11 @@ def _type(config: ModelConfig, feature: str) -> str:
 
 
 def signature(config: ModelConfig) -> ModelSignature:
-    """Numbers as double, so that a later null is a NaN and no error; the rest as text. Answers are double."""
+    """Numbers as double, so that a later null is a NaN and no error; the rest as text. Answers are double.
+
+    >>> signature(flights).inputs.input_names()[:2]
+    ['scheduled_hour', 'scheduled_minute']
+    """
     inputs = [ColSpec(DataType[_type(config, name)], name) for name in config.features]
     shape = (-1,) if config.task == "regression" else (-1, len(config.label.classes or ()))
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([TensorSpec(dtype("float64"), shape)]))

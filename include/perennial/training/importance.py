@@ -16,8 +16,11 @@ _SCORING = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}
 def feature_importance(config: ModelConfig, model: object, rows: pa.Table) -> dict[str, float] | None:
     """The loss of AUC, accuracy or R2 when one feature is shuffled, as a share of the sum over all features.
 
-    Losses below zero count as zero. When no shuffle costs anything, every feature has the same share: nothing is known
-    to matter less. None when the rows can not tell: fewer than two, or labels of one value only.
+    ``rows`` holds the features with their types in the store and ``label`` (double, text for multiclass). Losses below
+    zero count as zero. When no shuffle costs anything, every feature has the same share: nothing is known to matter
+    less. None when the rows can not tell: fewer than two, or labels of one value only.
+
+    >>> feature_importance(flights, None, pa.table({"label": [1.0, 1.0]}))
     """
     labels = labels_of(config, rows)
     if len(np.unique(labels)) < 2:  # noqa: PLR2004 - no spread, no score

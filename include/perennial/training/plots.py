@@ -16,6 +16,9 @@ def figures(config: ModelConfig, answers: Answers) -> dict[str, Figure]:
     """File name to figure: ROC and calibration, the confusion matrix, or the residuals; none without rows.
 
     One class among the labels leaves no ROC and no calibration to be drawn.
+
+    >>> list(figures(flights, Answers(labels=np.array([0, 1, 1]), scores=np.array([0.2, 0.4, 0.7]))))
+    ['roc.png', 'calibration.png']
     """
     if len(answers.labels) == 0:
         return {}

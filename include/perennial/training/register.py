@@ -2,11 +2,10 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import Candidate, FittedRun, Snapshot
+from perennial.contracts.tags import DIGEST_TAG
 from perennial.errors import IntegrityError
 from perennial.registry.client import Registry
 from perennial.registry.versions import artifact_digest, register_version, set_version_tags, version_tags
-
-TAG_DIGEST = "perennial.artifact_digest"
 
 
 def register(config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, *, registry: Registry) -> Candidate:
@@ -23,13 +22,13 @@ def register(config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, *, regi
         description=f"Fitted on {snapshot.n_train} rows of {snapshot.train.key}; not signed off yet.",
     )
     digest = artifact_digest(registry, config.model, version)
-    known = version_tags(registry, config.model, version).get(TAG_DIGEST)
+    known = version_tags(registry, config.model, version).get(DIGEST_TAG)
     if known not in (None, digest):
         raise IntegrityError(
             f"{config.model} version {version}: its files have the digest {digest[:16]}..., registered with "
             f"{known[:16]}...; they were changed. Request a new retrain"
         )
-    set_version_tags(registry, config.model, version, {TAG_DIGEST: digest})
+    set_version_tags(registry, config.model, version, {DIGEST_TAG: digest})
     return Candidate(
         model=config.model,
         version=version,

@@ -13,7 +13,13 @@ from perennial.store.files import Storage
 
 
 def labels_of(config: ModelConfig, table: pa.Table) -> NDArray[Any]:
-    """Labels of shape (n,): int64 0 or 1 for binary, text for multiclass, float64 for regression."""
+    """Labels of shape (n,): int64 0 or 1 for binary, text for multiclass, float64 for regression.
+
+    ``table`` has a column ``label``: double, text for multiclass.
+
+    >>> labels_of(flights, pa.table({"label": [0.0, 1.0]})).tolist()
+    [0, 1]
+    """
     column = table.column("label")
     if config.task == "multiclass":
         return np.asarray(column.cast(pa.string()).to_pylist(), dtype=np.str_)
@@ -42,14 +48,18 @@ def answer(config: ModelConfig, model: Any, uri: str, *, storage: Storage) -> An
 
 
 def pick(n_rows: int, most: int, seed: int) -> NDArray[np.int64]:
-    """Positions of at most ``most`` of ``n_rows`` rows, ascending; the same ones for the same seed."""
+    """Positions of at most ``most`` of ``n_rows`` rows, ascending; the same ones for the same seed.
+
+    >>> pick(3, 5, seed=7).tolist(), pick(1000, 3, seed=7).tolist() == pick(1000, 3, seed=7).tolist()
+    ([0, 1, 2], True)
+    """
     if n_rows <= most:
         return np.arange(n_rows, dtype=np.int64)
     return np.sort(np.random.default_rng(seed).choice(n_rows, size=most, replace=False)).astype(np.int64)
 
 
 def take_rows(uri: str, positions: NDArray[np.int64], *, storage: Storage) -> pa.Table:
-    """The rows of a file at ascending ``positions``, read a bounded batch at a time."""
+    """The rows of a file, all its columns, at ascending ``positions``, read a bounded batch at a time."""
     parts, first = [], 0
     for batch in storage.read_batches(uri):
         inside = positions[(positions >= first) & (positions < first + batch.num_rows)] - first

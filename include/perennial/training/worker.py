@@ -86,8 +86,16 @@ def _refuse_one_class(config: ModelConfig, table: pa.Table) -> None:
 def cross_validate(config: ModelConfig, build: Callable[[], Any], table: pa.Table) -> dict[str, float]:
     """``cv_<metric>_mean`` and ``cv_<metric>_std`` over folds that each lie after what was fitted for them.
 
-    ``table`` is in the order of time. A fold whose past holds one class only, or too few for its metric, is left out;
-    ``cv_folds`` counts those used. (scikit-learn's TimeSeriesSplit; the deviation is that of the population.)
+    ``table`` is in the order of time, with the features, ``event_time`` (timestamp[us], UTC) and ``label`` (double,
+    text for multiclass). A fold whose past holds one class only, or too few for its metric, is left out; ``cv_folds``
+    counts those used. (scikit-learn's TimeSeriesSplit; the deviation is that of the population.)
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> columns = {name: ["a"] * 8 if name in flights.categories else [1.0] * 8 for name in flights.features}
+    >>> times = pa.array([day(number).start for number in range(8)], pa.timestamp("us", "UTC"))
+    >>> table = pa.table({**columns, "event_time": times, "label": [0.0, 1.0] * 4})
+    >>> cross_validate(flights, DummyClassifier, table)["cv_roc_auc_mean"]
+    0.5
     """
     found: dict[str, list[float]] = {}
     n_used = 0

@@ -1,0 +1,63 @@
+"""The tags and aliases by which MLflow shows what became of a run or a version: every key once, with its meaning.
+
+They lie here and not in the registry, because the review's trigger reads one of them and must not import MLflow. Who
+serves is never read from a tag: the ledger knows.
+"""
+
+CHAMPION, CHALLENGER, STABLE = "champion", "challenger", "stable"
+ALIASES = {
+    CHAMPION: "the version that serves; moved by a promotion or a rollback alone",
+    CHALLENGER: "the version that passed its gates and is not released",
+    STABLE: "the version that passed its bake last, or that a rollback went back to",
+}
+
+MODEL_TAG = "perennial.model"
+CAUSE_TAG = "perennial.cause"
+REQUESTED_BY_TAG = "perennial.requested_by"
+AS_OF_TAG = "perennial.as_of"
+CONFIG_TAG = "perennial.config_digest"
+CODE_TAG = "perennial.code_version"
+SNAPSHOT_TAG = "perennial.snapshot_id"
+REQUEST_TAG = "perennial.request"
+MODEL_URI_TAG = "perennial.model_uri"
+PROBLEM_TAG = "perennial.problem"
+RECIPE_TAG = "perennial.recipe_digest"
+LOCK_TAG = "perennial.lock_digest"
+BASELINE_TAG = "perennial.baseline"
+BASELINE_PROBLEM_TAG = "perennial.baseline_problem"
+RUN_TAGS = {
+    MODEL_TAG: "the monitored model",
+    CAUSE_TAG: "why the retrain was requested",
+    REQUESTED_BY_TAG: "who requested it: `policy`, or a person",
+    AS_OF_TAG: "the moment whose knowledge counts, ISO 8601",
+    CONFIG_TAG: "digest of `model.yaml` as it was read",
+    CODE_TAG: "commit of the code, `-dirty` where it was edited since; `unknown` where nobody can say",
+    SNAPSHOT_TAG: "the frozen rows, see table `snapshots`",
+    REQUEST_TAG: "run id of the retrain request, as in the ledger",
+    MODEL_URI_TAG: "the fitted model, `models:/m-...`; written last, when the fit is complete",
+    PROBLEM_TAG: "why the run failed",
+    RECIPE_TAG: "SHA-256 of the recipe that was fitted; its copy is among the artifacts",
+    LOCK_TAG: "SHA-256 of the lock file",
+    BASELINE_TAG: "what the candidate was compared with: the champion's version, or `constant`",
+    BASELINE_PROBLEM_TAG: "why it could not be compared; absent when it could",
+}
+
+DIGEST_TAG = "perennial.artifact_digest"
+GATES_TAG = "perennial.gates"
+ENTRY_TAG = "perennial.signoff_entry"
+NOTE_TAG = "perennial.signoff_note"
+RELEASE_TAG = "perennial.release"
+SIGNOFF_TAG = "signoff"
+REVIEWER_TAG = "reviewer"
+VERSION_TAGS = {
+    DIGEST_TAG: "SHA-256 over the version's files when it was registered",
+    GATES_TAG: "`passed` or `failed`",
+    SIGNOFF_TAG: (
+        "`pending` until a reviewer writes `approved` or `rejected` here; `not required` where the policy answers, "
+        "`failed` when a gate did"
+    ),
+    REVIEWER_TAG: "who answered; a reviewer fills it in",
+    ENTRY_TAG: "id of the signoff in the ledger that the answer is about",
+    NOTE_TAG: "that the reviewer's word was not understood; empty once it is",
+    RELEASE_TAG: "`promoted` or `rolled back`",
+}
