@@ -17,7 +17,7 @@ from pyarrow import fs
 from perennial.config import FileSource, ModelConfig
 from perennial.contracts import Window
 from perennial.errors import ConfigError, redacted
-from perennial.store.filesystems import answering, open_filesystem, opened
+from perennial.storage.filesystems import answering, open_filesystem, opened
 
 BLOCK_BYTES = 4 << 20
 _ESCAPED = re.compile(r"\[([*?[])\]")
