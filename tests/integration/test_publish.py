@@ -420,3 +420,5 @@ def test_sweep_deletes_the_files_of_what_was_published_before_and_no_others(
     assert not any(map(store.storage.exists, swept))
     assert all(map(store.storage.exists, kept)), "a halted batch is evidence"
     assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 0
+    store.storage.move(kept[0], swept[0])
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 0, "the storage was asked once more"

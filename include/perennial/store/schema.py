@@ -44,6 +44,7 @@ batches = Table(
     Column("audit", JSONB),
     Column("recorded_at", Moment, nullable=False, server_default=func.now()),
     Column("delivered_at", Moment, nullable=False, server_default=func.clock_timestamp()),
+    Column("swept_at", Moment),
     Index("batches_by_window", "model", "window_start", "source"),
 )
 
@@ -126,14 +127,18 @@ def predictions_table(config: ModelConfig) -> Table:
         Column("batch_seq", BigInteger, nullable=False),
     )
     Index(
-        f"{config.model}__by_time", table.c.event_time, postgresql_using="brin", postgresql_with={"pages_per_range": 32}
+        f"{config.model}__by_time",
+        table.c.event_time,
+        postgresql_using="brin",
+        # without autosummarize, new pages are read in every query until somebody vacuums
+        postgresql_with={"pages_per_range": 32, "autosummarize": True},
     )
     return table
 
 
 def labels_table(config: ModelConfig) -> Table:
     """Published labels: ``prediction_id, label, labelled_at, batch_seq``; text for multiclass, else numbers."""
-    return Table(
+    table = Table(
         f"{config.model}__labels",
         MetaData(schema=DATA_SCHEMA),
         Column("prediction_id", Text, primary_key=True),
@@ -141,3 +146,5 @@ def labels_table(config: ModelConfig) -> Table:
         Column("labelled_at", Moment, nullable=False),
         Column("batch_seq", BigInteger, nullable=False),
     )
+    Index(f"{config.model}__by_batch", table.c.batch_seq)
+    return table
