@@ -222,14 +222,24 @@ def test_byte_order_mark_is_not_data(wine: ModelConfig, store: Store, home: Path
     assert take(wine, home, store)[2].n_published == 40
 
 
-def test_truncated_last_line_is_quarantined_as_it_is(wine: ModelConfig, store: Store, home: Path) -> None:
+def test_truncated_last_line_halts_until_the_file_is_whole(wine: ModelConfig, store: Store, home: Path) -> None:
     path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
-    path.write_bytes(path.read_bytes()[:-20])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert f"{path}: its last line is cut and has no newline" in str(halted(wine, store, home).problem)
+    path.write_bytes(whole.removesuffix(b"\n"))
+    assert take(wine, home, store)[2].n_published == 40, "a whole record needs no newline"
+
+
+def test_last_line_that_is_no_record_at_all_is_quarantined_as_it_is(
+    wine: ModelConfig, store: Store, home: Path
+) -> None:
+    path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    path.write_bytes(path.read_bytes() + b"end of log")
     _, _, account = take(wine, home, store)
-    assert (account.n_published, account.n_quarantined) == (39, 1)
+    assert (account.n_published, account.n_quarantined) == (40, 1)
     line = quarantined(store).iloc[0]
-    assert line["reason"].startswith("malformed")
-    assert path.read_text().endswith(line["raw"])
+    assert (line["reason"], line["raw"]) == ("malformed: not a complete record of this format", "end of log")
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.98])

@@ -39,13 +39,22 @@ class Schedule(Strict):
         return self
 
 
+FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
+
+
 class FileSource(Strict):
-    """Files of one window. ``uri`` may hold ``{home}``, ``{start:%Y-%m-%d}``, ``{end:...}`` and end in a glob."""
+    """Files of one window. ``uri`` may hold ``{home}``, ``{start:%Y-%m-%d}``, ``{end:...}`` and end in a glob.
+
+    Nothing is read before ``done_marker`` (a file name, as ``_SUCCESS``) lies in every folder of the files.
+    ``manifest`` is the name of a JSON file there, ``{"expected_rows": 1234}``: any other number of rows halts.
+    """
 
     kind: Literal["files"]
     format: Literal["jsonl", "csv", "parquet"]
     uri: str
     allow_empty: bool = False
+    done_marker: FileName | None = None
+    manifest: FileName | None = None
 
     @field_validator("uri")
     @classmethod

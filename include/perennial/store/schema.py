@@ -45,7 +45,19 @@ batches = Table(
     Column("recorded_at", Moment, nullable=False, server_default=func.now()),
     Column("delivered_at", Moment, nullable=False, server_default=func.clock_timestamp()),
     Column("swept_at", Moment),
+    Column("listing", Text),
     Index("batches_by_window", "model", "window_start", "source"),
+)
+
+changed_deliveries = Table(
+    "changed_deliveries",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("window_start", Moment, primary_key=True),
+    Column("window_end", Moment, primary_key=True),
+    Column("n_files", BigInteger, nullable=False),
+    Column("found_at", Moment, nullable=False),
 )
 
 quarantine = Table(
