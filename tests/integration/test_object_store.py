@@ -19,8 +19,8 @@ from perennial.config import ModelConfig
 from perennial.errors import StorageUnavailable
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
+from perennial.storage import Storage
 from perennial.store import Store
-from perennial.store.files import Storage
 from s3_server import Objects, s3_server
 
 WINE = "wine_cultivar"

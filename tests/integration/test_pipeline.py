@@ -197,6 +197,8 @@ def test_the_command_line_tells_the_same_story(runtime: Runtime, models_dir: Pat
     rows = json.loads(runner.invoke(app, ["timeline", config.model, "--json"]).stdout)
     assert {"window", "n_published", "n_quarantined", "n_duplicate", "breached", "performance"} <= set(rows[0])
     assert {"action", "reasons", "champion", "stable", "events"} <= set(rows[0])
+    of_both = {one["source"]: (one["n_arrived"], one["n_late"]) for one in rows[0]["completeness"]}
+    assert of_both == {"predictions": (120, 0), "labels": (120, 0)}
     (status,) = json.loads(runner.invoke(app, ["status", config.model, "--json"]).stdout)
     assert status["champion"] is None
     assert status["last_action"] == "stay"

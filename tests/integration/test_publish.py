@@ -20,12 +20,12 @@ from sqlalchemy import text
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Window
+from perennial.evidence.quarantine import read_quarantine
 from perennial.ingest import publish as publishing
 from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
-from perennial.store.quarantine import read_quarantine
 from perennial.store.schema import predictions_table
 from perennial.validation.audit import audit
 
@@ -420,3 +420,5 @@ def test_sweep_deletes_the_files_of_what_was_published_before_and_no_others(
     assert not any(map(store.storage.exists, swept))
     assert all(map(store.storage.exists, kept)), "a halted batch is evidence"
     assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 0
+    store.storage.move(kept[0], swept[0])
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 0, "the storage was asked once more"

@@ -222,14 +222,24 @@ def test_byte_order_mark_is_not_data(wine: ModelConfig, store: Store, home: Path
     assert take(wine, home, store)[2].n_published == 40
 
 
-def test_truncated_last_line_is_quarantined_as_it_is(wine: ModelConfig, store: Store, home: Path) -> None:
+def test_truncated_last_line_halts_until_the_file_is_whole(wine: ModelConfig, store: Store, home: Path) -> None:
     path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
-    path.write_bytes(path.read_bytes()[:-20])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert f"{path}: its last line is cut and has no newline" in str(halted(wine, store, home).problem)
+    path.write_bytes(whole.removesuffix(b"\n"))
+    assert take(wine, home, store)[2].n_published == 40, "a whole record needs no newline"
+
+
+def test_last_line_that_is_no_record_at_all_is_quarantined_as_it_is(
+    wine: ModelConfig, store: Store, home: Path
+) -> None:
+    path = write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    path.write_bytes(path.read_bytes() + b"end of log")
     _, _, account = take(wine, home, store)
-    assert (account.n_published, account.n_quarantined) == (39, 1)
+    assert (account.n_published, account.n_quarantined) == (40, 1)
     line = quarantined(store).iloc[0]
-    assert line["reason"].startswith("malformed")
-    assert path.read_text().endswith(line["raw"])
+    assert (line["reason"], line["raw"]) == ("malformed: not a complete record of this format", "end of log")
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.98])
@@ -285,6 +295,54 @@ def test_special_characters_in_the_names_of_columns(
         config = from_files(config, str(path), kind)
     _, verdict, account = take(config, home, store, table_urls={"SERVED_URL": database_url})
     assert account.n_published == 40, verdict.reason
+
+
+LONG = "average order value over the last ninety days without returns, in euros, v2"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "table"])
+def test_features_are_found_under_their_names_in_the_log(
+    kind: str, wine: ModelConfig, store: Store, home: Path, tmp_path: Path, database_url: str
+) -> None:
+    names = {"alcohol": "Order Qty (EUR)", "ash": "größe 寸", "hue": "score", "proline": LONG, "organic": "row_number"}
+    if kind == "table":
+        names["proline"] = LONG[:60]  # PostgreSQL has no longer names
+    features = {k: f.model_copy(update={"logged_as": names.get(k)}) for k, f in wine.features.items()}
+    columns = wine.columns.model_copy(update={"score": "P(class)"})
+    config = wine.model_copy(update={"features": features, "columns": columns})
+    rows = frame().rename(columns={"score": "P(class)", **names})
+    rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True, format="ISO8601")
+    rows["Row_Number"] = 99  # nobody declared it, and it is another column
+    path = tmp_path / "a.log"
+    if kind == "table":
+        engine = sa.create_engine(database_url.replace("postgresql:", "postgresql+psycopg2:"))
+        rows.to_sql("Served Log", engine, index=False)
+        engine.dispose()
+        config = table_model(config)
+    else:
+        {"jsonl": write_json, "csv": write_csv, "parquet": pd.DataFrame.to_parquet}[kind](rows, path)
+        config = from_files(config, str(path), kind)
+    batch, verdict, account = take(config, home, store, table_urls={"SERVED_URL": database_url})
+    assert account.n_published == 40, verdict.reason
+    assert batch.extra_columns == ("Row_Number",)
+    found = published(wine, store)
+    expected = frame().sort_values("prediction_id", ignore_index=True)
+    for name in (*names, "score"):
+        assert found[name].tolist() == pytest.approx(expected[name].tolist()), name
+
+
+def test_a_fault_names_the_feature_and_a_missing_column_the_log(wine: ModelConfig, store: Store, home: Path) -> None:
+    features = {**wine.features, "hue": wine.features["hue"].model_copy(update={"logged_as": "Hue (°)"})}
+    config = wine.model_copy(update={"features": features})
+    rows = [{"Hue (°)" if k == "hue" else k: v for k, v in row.items()} for row in rows_of(WINE)]
+    rows[0]["Hue (°)"] = "red"
+    write_lines(landing(home, WINE) / "a.jsonl", rows)
+    _, verdict, account = take(config, home, store)
+    assert (account.n_published, account.n_quarantined) == (39, 1)
+    assert "hue: is no number (1 row)" in verdict.reason
+    write_lines(landing(home, WINE) / "a.jsonl", rows_of(WINE))
+    batch = stage(config, DAY, "predictions", store=store, home=home)
+    assert batch.problem == "broken schema: missing [Hue (°)]; unknown columns [hue] arrived: renamed?"
 
 
 def write_json(rows: pd.DataFrame, path: Path) -> None:

@@ -93,3 +93,29 @@ def test_a_retrain_as_of_the_future_is_refused_since_it_would_hold_back_all_othe
         monkeypatch.setenv(name, value)
     ran = CliRunner().invoke(app, ["run", "retrain", "wine_cultivar", "--as-of", "2999-01-01T00:00:00Z"])
     assert (ran.exit_code, "lies ahead" in ran.stderr) == (1, True), ran.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            "hue: {type: float",
+            "score: {type: float",
+            "reserved names; call them otherwise, and say",
+        ),
+        ("hue: {type: float", "hue: {from: ash, type: float", "the delivered column ash is named for two things"),
+        ("hue: {type: float", "hue: {from: score, type: float", "the delivered column score is named for two things"),
+        ("hue: {type: float", 'hue: {from: "", type: float', "at least 1 character"),
+        ("hue: {type: float", 'hue: {from: "a\\0b", type: float', "holds a NUL character"),
+        ("organic: {type: bool", "organic: {from: 7, type: bool", "must be text"),
+    ],
+)
+def test_a_feature_has_a_name_of_its_own_and_a_column_of_its_own(tmp_path: Path, old: str, new: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=r"wine_cultivar/model\.yaml: ") as caught:
+        load_model(written(tmp_path, old, new))
+    assert why in str(caught.value)
+
+
+def test_a_reserved_name_in_the_log_is_a_feature_by_another_name(tmp_path: Path) -> None:
+    folder = written(tmp_path, "hue: {type: float", "credit: {from: row_number, type: float")
+    assert load_model(folder).delivered("predictions")["credit"] == "row_number"

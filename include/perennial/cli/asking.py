@@ -40,6 +40,13 @@ def window(start: str, end: str) -> Window:
         raise ConfigError(f"--start and --end: {error}") from None
 
 
+def window_if_given(start: str | None, end: str | None) -> Window | None:
+    """A window as it was typed, or None when neither end was. Raises ConfigError for one end alone."""
+    if (start is None) != (end is None):
+        raise ConfigError("give --start and --end together, or neither")
+    return window(start, end) if start and end else None
+
+
 def last_window(config: ModelConfig, now: datetime) -> Window:
     """The last window of the schedule that is over. Raises ConfigError before the first."""
     schedule = config.schedule

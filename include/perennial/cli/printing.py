@@ -22,6 +22,8 @@ COLOURS = {"stay": "green", "halt": "red", "rollback": "red", "retrain": "yellow
 
 Model = Annotated[str, typer.Argument(help="Name of a folder under the models folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with stable field names.")]
+Start = Annotated[str | None, typer.Option(help="Start of the window, like 2013-01-01T00:00:00Z.")]
+End = Annotated[str | None, typer.Option(help="End of the window, not part of it.")]
 Reason = Annotated[str, typer.Option(help="Why; it goes to the ledger.")]
 P = ParamSpec("P")
 
@@ -44,6 +46,15 @@ def speaks_plainly(command: Callable[P, None]) -> Callable[P, None]:
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def as_logged(text: str) -> str:
+    """A logged value for a terminal: no markup and no control character in it does anything.
+
+    >>> print(as_logged(f"[red]a{chr(27)}[2J"))
+    \\[red]a\\x1b[2J
+    """
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 def progress_to(as_json: bool) -> Callable[[str], None]:

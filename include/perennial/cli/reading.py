@@ -7,8 +7,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial import ledger
-from perennial.cli.asking import case, runtime
-from perennial.cli.printing import SHOWN, AsJson, Model, out, print_json, speaks_plainly, timeline_table
+from perennial.cli.asking import case, runtime, window_if_given
+from perennial.cli.printing import (
+    SHOWN,
+    AsJson,
+    End,
+    Model,
+    Start,
+    as_logged,
+    out,
+    print_json,
+    speaks_plainly,
+    timeline_table,
+)
 from perennial.config import load_models
 from perennial.contracts import to_record
 from perennial.pipeline.checking import check_models
@@ -70,6 +81,36 @@ def timeline(model: Model, as_json: AsJson = False) -> None:
         print_json([to_record(row) for row in rows])
         return
     out.print(timeline_table(rows))
+
+
+@app.command()
+@speaks_plainly
+def quarantine(
+    model: Model,
+    start: Start = None,
+    end: End = None,
+    examples: Annotated[int, typer.Option(min=0, max=100, help="Rows to show of each cause.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """What rows are in quarantine for, counted, with examples: of all windows, or one; of halted batches too."""
+    found = case(model).quarantine(window_if_given(start, end), n_examples=examples)
+    if as_json:
+        print_json([to_record(batch) for batch in found])
+        return
+    if not found:
+        out.print("nothing is in quarantine")
+    for batch in found:
+        span = f"{batch.window.start:{SHOWN}} to {batch.window.end:{SHOWN}}"
+        out.print(f"[bold]{batch.source} of {span}[/bold]: {batch.status}, {batch.n_quarantined:,} rows in quarantine")
+        for cause in batch.causes.first:
+            out.print(f"  [yellow]{as_logged(cause.cause)}[/yellow]: {cause.n_rows:,} rows", soft_wrap=True)
+            for row in cause.examples:
+                out.print(f"    row {row.row_number}: {as_logged(row.reason)}", highlight=False, soft_wrap=True)
+                out.print(f"      {as_logged(row.raw)}", highlight=False, soft_wrap=True)
+        if batch.causes.n_more:
+            out.print(f"  and {batch.causes.n_more} more causes")
+        if batch.status == "halted":
+            out.print(f"  [red]halted[/red]: {as_logged(batch.reason)}", soft_wrap=True)
 
 
 @app.command(name="ledger")

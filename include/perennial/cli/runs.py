@@ -7,7 +7,18 @@ import typer
 
 from perennial import ledger
 from perennial.cli import asking
-from perennial.cli.printing import EXIT_PERMANENT, AsJson, Model, Reason, out, print_json, progress_to, speaks_plainly
+from perennial.cli.printing import (
+    EXIT_PERMANENT,
+    AsJson,
+    End,
+    Model,
+    Reason,
+    Start,
+    out,
+    print_json,
+    progress_to,
+    speaks_plainly,
+)
 from perennial.contracts import RetrainRequest, digest_of, to_record
 from perennial.errors import ConfigError
 from perennial.pipeline import loops
@@ -19,15 +30,13 @@ app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, witho
 @speaks_plainly
 def monitor(
     model: Model,
-    start: Annotated[str | None, typer.Option(help="Start of the window, like 2013-01-01T00:00:00Z.")] = None,
-    end: Annotated[str | None, typer.Option(help="End of the window, not part of it.")] = None,
+    start: Start = None,
+    end: End = None,
     as_json: AsJson = False,
 ) -> None:
     """Ingest, measure and decide for one window: the last complete one unless given."""
     case = asking.case(model)
-    if (start is None) != (end is None):
-        raise ConfigError("give --start and --end together, or neither")
-    window = asking.window(start, end) if start and end else asking.last_window(case.config, asking.now())
+    window = asking.window_if_given(start, end) or asking.last_window(case.config, asking.now())
     decided = loops.monitor(case, window, progress=progress_to(as_json))
     if as_json:
         print_json(to_record(decided))

@@ -39,13 +39,22 @@ class Schedule(Strict):
         return self
 
 
+FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
+
+
 class FileSource(Strict):
-    """Files of one window. ``uri`` may hold ``{home}``, ``{start:%Y-%m-%d}``, ``{end:...}`` and end in a glob."""
+    """Files of one window. ``uri`` may hold ``{home}``, ``{start:%Y-%m-%d}``, ``{end:...}`` and end in a glob.
+
+    Nothing is read before ``done_marker`` (a file name, as ``_SUCCESS``) lies in every folder of the files.
+    ``manifest`` is the name of a JSON file there, ``{"expected_rows": 1234}``: any other number of rows halts.
+    """
 
     kind: Literal["files"]
     format: Literal["jsonl", "csv", "parquet"]
     uri: str
     allow_empty: bool = False
+    done_marker: FileName | None = None
+    manifest: FileName | None = None
 
     @field_validator("uri")
     @classmethod
@@ -124,14 +133,28 @@ class Label(Strict):
         return self
 
 
-class NumberFeature(Strict):
-    """A number. ``min`` and ``max`` are inclusive and in the unit that ``unit`` names."""
+class _Logged(Strict):
+    """What every feature has. A name in the log may be anything but empty; unless given, it is the feature's own."""
+
+    logged_as: Annotated[str, Field(min_length=1)] | None = Field(default=None, alias="from")
+    nullable: bool = False
+
+    @field_validator("logged_as")
+    @classmethod
+    def _speakable(cls, value: str | None) -> str | None:
+        if value is not None and "\0" in value:
+            raise ValueError("holds a NUL character, which no table can hold")
+        return value
+
+
+class NumberFeature(_Logged):
+    """A number. ``min`` and ``max`` are inclusive and in the unit that ``unit`` names; ``from`` is the column's name in
+    the log when it is another, as ``"Order Qty (EUR)"``."""
 
     type: Literal["float", "int"]
     min: float | None = None
     max: float | None = None
     unit: str | None = None
-    nullable: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -148,13 +171,12 @@ class NumberFeature(Strict):
             raise ValueError("is larger than a number can be") from None
 
 
-class CategoryFeature(Strict):
-    """Text from a list. ``unseen`` says what happens to a value outside ``categories``."""
+class CategoryFeature(_Logged):
+    """Text from a list. ``unseen`` says what happens to a value outside ``categories``; ``from`` as with a number."""
 
     type: Literal["category"]
     categories: Annotated[list[str], Field(min_length=1)]
     unseen: Literal["quarantine", "allow"] = "quarantine"
-    nullable: bool = False
 
     @field_validator("categories")
     @classmethod
@@ -164,11 +186,10 @@ class CategoryFeature(Strict):
         return value
 
 
-class BoolFeature(Strict):
-    """True or false."""
+class BoolFeature(_Logged):
+    """True or false. ``from`` as with a number."""
 
     type: Literal["bool"]
-    nullable: bool = False
 
 
 Feature = Annotated[NumberFeature | CategoryFeature | BoolFeature, Field(discriminator="type")]

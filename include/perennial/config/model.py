@@ -100,7 +100,7 @@ class ModelConfig(Strict):
         names = {
             "prediction_id": columns.id,
             "event_time": columns.timestamp,
-            **{feature: feature for feature in self.features},
+            **{name: feature.logged_as or name for name, feature in self.features.items()},
             "score": columns.score,
             "predicted": columns.predicted,
             "model_version": columns.model_version,
@@ -112,7 +112,10 @@ class ModelConfig(Strict):
     def _consistent(self) -> Self:
         clashes = sorted(RESERVED & set(self.features))
         if clashes:
-            raise ValueError(f"features {first_of(clashes)}: reserved names; rename them in the log")
+            raise ValueError(
+                f"features {first_of(clashes)}: reserved names; call them otherwise, and say their name in the log "
+                f"as from: {clashes[0]}"
+            )
         for source in ("predictions", "labels"):
             named = Counter(self.delivered(source).values())
             if twice := [name for name, n in named.items() if n > 1]:

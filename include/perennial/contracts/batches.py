@@ -12,7 +12,8 @@ SourceKind = Literal["predictions", "labels"]
 class Batch:
     """The staged raw rows of one window from one source.
 
-    ``problem`` says why the batch can not even be audited (missing, empty, unreadable, broken schema); None otherwise.
+    ``problem`` says why the batch can not even be audited (missing, empty, unreadable, incomplete, broken schema); None
+    otherwise. ``expected_rows`` is what the sender promised, where a manifest says it.
     """
 
     batch_id: str
@@ -26,6 +27,7 @@ class Batch:
     missing_columns: tuple[str, ...] = ()
     extra_columns: tuple[str, ...] = ()
     problem: str | None = None
+    expected_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

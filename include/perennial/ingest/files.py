@@ -17,7 +17,7 @@ from pyarrow import fs
 from perennial.config import FileSource, ModelConfig
 from perennial.contracts import Window
 from perennial.errors import ConfigError, redacted
-from perennial.store.filesystems import answering, open_filesystem, opened
+from perennial.storage.filesystems import answering, open_filesystem, opened
 
 BLOCK_BYTES = 4 << 20
 _ESCAPED = re.compile(r"\[([*?[])\]")
@@ -36,6 +36,18 @@ class SourceFile:
 
     filesystem: Any
     path: str
+    n_bytes: int | None = None
+    modified_ns: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """The path of the folder it lies in."""
+        return self.path.rpartition("/")[0]
+
+    def now(self) -> "SourceFile":
+        """The same path as it is by now. Raises StorageUnavailable."""
+        with answering(self.path):
+            return _source_file(self.filesystem, self.filesystem.get_file_info(self.path))
 
     def opened(self, *, seekable: bool = False) -> AbstractContextManager[Any]:
         """The file's bytes as they are."""
@@ -72,13 +84,34 @@ class Digesting:
 
 
 def find(config: ModelConfig, source: FileSource, window: Window, home: Path) -> tuple[SourceFile, ...]:
-    """The files that match the source's URI, sorted by path. Raises StorageUnavailable, ConfigError."""
+    """The files that match the source's URI, sorted by path. Raises StorageUnavailable, ConfigError.
+
+    A ``done_marker`` and a ``manifest`` are no data, even where the URI matches them.
+    """
+    found = _found(config, source, window, home)
+    return tuple(file for file in found if file.path.rpartition("/")[2] not in (source.done_marker, source.manifest))
+
+
+def beside(config: ModelConfig, source: FileSource, window: Window, home: Path, name: str) -> tuple[SourceFile, ...]:
+    """The files called ``name`` in the folders that the source's URI speaks of. Raises as :func:`find`."""
+    return _found(config, source, window, home, name)
+
+
+def _found(
+    config: ModelConfig, source: FileSource, window: Window, home: Path, name: str | None = None
+) -> tuple[SourceFile, ...]:
     folder = str(home.absolute())
     filled = _filled(config, source, window, quote(folder) if "://" in source.uri else glob.escape(folder))
     shown = redacted(resolved(config, source, window, home))
     with answering(f"{config.model}: {shown}"):
         filesystem, pattern = _opened(config, filled, shown)
-        return tuple(SourceFile(filesystem, path) for path in _matching(filesystem, pattern))
+        if name is not None:
+            pattern = f"{pattern.rpartition('/')[0]}/{glob.escape(name)}"
+        return tuple(_source_file(filesystem, entry) for entry in _matching(filesystem, pattern))
+
+
+def _source_file(filesystem: Any, entry: Any) -> SourceFile:
+    return SourceFile(filesystem, entry.path, entry.size, entry.mtime_ns)
 
 
 def resolved(config: ModelConfig, source: FileSource, window: Window, home: Path) -> str:
@@ -123,18 +156,20 @@ def pattern_of(path: str) -> str:
     return "".join(glob.escape(unquote(part)) if i % 2 else part for i, part in enumerate(parts))
 
 
-def _matching(filesystem: Any, pattern: str) -> list[str]:
+def _matching(filesystem: Any, pattern: str) -> list[Any]:
     parts = pattern.split("/")
     n_fixed = next((i for i, part in enumerate(parts) if _is_wild(part)), len(parts))
     folder = "/".join(_ESCAPED.sub(r"\1", part) for part in parts[:n_fixed])
     if n_fixed == len(parts):
-        return [folder] if filesystem.get_file_info(folder).type == fs.FileType.File else []
+        entry = filesystem.get_file_info(folder)
+        return [entry] if entry.type == fs.FileType.File else []
     selector = fs.FileSelector(folder or "/", recursive=len(parts) - n_fixed > 1, allow_not_found=True)
-    return sorted(
-        entry.path
+    fitting = [
+        entry
         for entry in filesystem.get_file_info(selector)
         if entry.type == fs.FileType.File and fits(entry.path, parts[n_fixed:], depth=len(parts))
-    )
+    ]
+    return sorted(fitting, key=lambda entry: str(entry.path))
 
 
 def _is_wild(part: str) -> bool:

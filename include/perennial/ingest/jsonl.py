@@ -40,9 +40,10 @@ def read_jsonl(
     """The rows of one file in the staged schema (all text); a line that is no JSON object, or has
     a key twice, is ``_malformed``.
 
-    Raises UnusableDelivery for bytes that are not UTF-8 or an endless line.
+    Raises UnusableDelivery for bytes that are not UTF-8, an endless line, or a record that is cut at the end.
     """
     for block in _whole_lines(stream, name):
+        _refuse_cut(block, name)
         lines = _as_lines(block, name)
         if len(lines):
             yield _take_apart(lines, declared, findings, connection)
@@ -66,6 +67,21 @@ def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
             raise UnusableDelivery(f"{name}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; is this JSON Lines?")
     if n_pending:
         yield b"".join(pending)
+
+
+def _refuse_cut(block: bytes, name: str) -> None:
+    """A record that ends neither in a brace nor in a newline is still being written, or its upload broke off."""
+    last = block[block.rfind(b"\n") + 1 :].strip()
+    if not last.startswith(b"{"):
+        return
+    try:
+        json.loads(last)
+    except RecursionError:
+        return
+    except ValueError:
+        raise UnusableDelivery(
+            f"{name}: its last line is cut and has no newline; is it still being written, or did the upload break off?"
+        ) from None
 
 
 def _as_lines(block: bytes, name: str) -> pa.Array:

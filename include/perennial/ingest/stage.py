@@ -17,6 +17,7 @@ from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
 from perennial.errors import first_of, redacted
 from perennial.ingest.columnar import read_parquet
+from perennial.ingest.completeness import Awaited, changed, listing, look, shortfall
 from perennial.ingest.delimited import read_csv
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns
 from perennial.ingest.files import SourceFile, digest_file, digesting, find, resolved
@@ -51,21 +52,21 @@ def stage(
     files = find(config, origin, window, home) if isinstance(origin, FileSource) else ()
     findings = DeliveryFindings()
     incoming = f"staging/{config.model}/{source}/{window.key}.{uuid4().hex}.incoming"
-    n_rows, problem = 0, None
-    with closing(session()) as connection:
-        if isinstance(origin, FileSource):
-            rows = _read_files(files, origin, declared, findings, connection)
-        else:
-            there = Remote(store=store, urls=table_urls, connection=connection)
-            rows = read_table(config, origin, window, declared, findings, there=there)
-        try:
-            n_rows = _write(rows, incoming, declared, store)
-        except UnusableDelivery as error:
-            problem = redacted(str(error))
-            findings.digests = [digest_file(file) for file in files]
-    digest = hashlib.sha256("".join(sorted(findings.digests)).encode()).hexdigest()
+    awaited = look(config, origin, window, home, files) if isinstance(origin, FileSource) else Awaited()
+    n_rows, problem, incomplete = 0, None, awaited.problem
+    if incomplete is None:
+        with closing(session()) as connection:
+            if isinstance(origin, FileSource):
+                rows = _read_files(files, origin, declared, findings, connection)
+            else:
+                there = Remote(store=store, urls=table_urls, connection=connection)
+                rows = read_table(config, origin, window, declared, findings, there=there)
+            n_rows, problem = _write(rows, incoming, declared, store)
+        incomplete = changed(files) if problem else shortfall(awaited, files, n_rows)
+    digest = _digest(files, findings, problem, incomplete)
     batch_id = digest_of(config.model, source, window.key, digest)
     missing, extra = findings.difference(declared)
+    problem = incomplete or problem
     batch = Batch(
         batch_id=batch_id,
         model=config.model,
@@ -78,8 +79,18 @@ def stage(
         missing_columns=missing,
         extra_columns=extra,
         problem=problem,
+        expected_rows=awaited.expected_rows,
     )
-    return _record(replace(batch, problem=problem or _problem(config, origin, batch, home)), incoming, store)
+    batch = replace(batch, problem=problem or _problem(config, origin, batch, home))
+    return _record(batch, incoming, store, listing=listing(files) if isinstance(origin, FileSource) else None)
+
+
+def _digest(
+    files: tuple[SourceFile, ...], findings: DeliveryFindings, problem: str | None, incomplete: str | None
+) -> str:
+    """What the delivery is known by. An incomplete one is not known as what it becomes, or its halt would stand."""
+    parts = [digest_file(file) for file in files] if problem or incomplete else findings.digests
+    return hashlib.sha256("".join([*sorted(parts), incomplete or ""]).encode()).hexdigest()
 
 
 def _read_files(
@@ -105,13 +116,19 @@ def _read_files(
             raise UnusableDelivery(f"{file.path}: not readable: {error}") from error
 
 
-def _write(rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store) -> int:
+def _write(
+    rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store
+) -> tuple[int, str | None]:
+    """How many rows were written, or why they could not be read to their end."""
     n_rows = 0
-    with store.storage.write_parquet(incoming, staged_schema(declared), passing=True, draft=True) as writer:
-        for batch in rows:
-            writer.write_batch(batch)
-            n_rows += batch.num_rows
-    return n_rows
+    try:
+        with store.storage.write_parquet(incoming, staged_schema(declared), passing=True, draft=True) as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+                n_rows += batch.num_rows
+    except UnusableDelivery as error:
+        return 0, redacted(str(error))
+    return n_rows, None
 
 
 def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch, home: Path) -> str | None:
@@ -132,8 +149,8 @@ def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch
     return f"nothing delivered: no file matches {looked}; an empty delivery is a file without rows"
 
 
-def _record(batch: Batch, incoming: str, store: Store) -> Batch:
-    """Write or renew the batch's row; a published batch stays as it was recorded."""
+def _record(batch: Batch, incoming: str, store: Store, *, listing: str | None) -> Batch:
+    """Write or renew the batch's row; a published batch stays as it was recorded, but for what its files are by now."""
     table = batches
     record = to_record(batch)
     staged = {"status": "staged", "reason": "", "n_staged": batch.n_rows, "staged": record}
@@ -157,5 +174,6 @@ def _record(batch: Batch, incoming: str, store: Store) -> Batch:
         store.storage.move(incoming, batch.uri)
     with store.begin() as connection:
         connection.execute(statement)
+        connection.execute(sa.update(table).where(table.c.batch_id == batch.batch_id).values(listing=listing))
         before = connection.execute(published).scalar()
     return batch if before is None else from_record(Batch, before)

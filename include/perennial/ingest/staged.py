@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 MALFORMED = "_malformed"
-INTERNAL = (MALFORMED, "_uniform", "row_number")
+INTERNAL = (MALFORMED, "_uniform", "_row_number")
 _AS_TEXT = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM chunk"
 
 

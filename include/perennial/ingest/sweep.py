@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record
@@ -13,13 +13,17 @@ from perennial.store.schema import batches
 def sweep(config: ModelConfig, *, store: Store, before: datetime) -> int:
     """Delete the files of batches published before ``before``; returns how many files went. Safe to repeat.
 
-    Files of halted batches stay: they are the evidence of what was delivered.
+    A batch whose files went is not looked at again. Files of halted batches stay: they are the evidence of what was
+    delivered.
     """
-    query = select(batches.c.staged, batches.c.audit).where(
-        batches.c.model == config.model, batches.c.status == "published", batches.c.recorded_at < before
+    due = (
+        batches.c.model == config.model,
+        batches.c.status == "published",
+        batches.c.recorded_at < before,
+        batches.c.swept_at.is_(None),
     )
     with store.begin() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(select(batches.c.seq, batches.c.staged, batches.c.audit).where(*due)).all()
     uris = [from_record(Batch, row.staged).uri for row in rows]
     for row in rows:
         if row.audit:
@@ -28,4 +32,7 @@ def sweep(config: ModelConfig, *, store: Store, before: datetime) -> int:
     present = [uri for uri in uris if uri and store.storage.exists(uri)]
     for uri in present:
         store.storage.delete(uri)
+    swept = update(batches).where(*due, batches.c.seq.in_([row.seq for row in rows]))
+    with store.begin() as connection:
+        connection.execute(swept.values(swept_at=func.clock_timestamp()))
     return len(present)

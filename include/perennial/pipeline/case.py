@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from perennial.contracts import Release, RetrainRequest, Review
+from perennial.contracts import Release, RetrainRequest, Review, Window
 from perennial.errors import BatchHalted, ReleaseError
 from perennial.pipeline.monitor_steps import MonitorSteps
 from perennial.pipeline.retrain_steps import RetrainSteps
+
+if TYPE_CHECKING:
+    from perennial.evidence.quarantine import BatchQuarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,12 @@ class Case(MonitorSteps, RetrainSteps):
         from perennial.release.hold import acknowledge
 
         acknowledge(self.model, hold_id, store=self.store, actor=actor, reason=reason, exclude=exclude, at=at)
+
+    def quarantine(self, window: Window | None = None, *, n_examples: int = 3) -> tuple[BatchQuarantine, ...]:
+        """What is in quarantine and why, batch by batch, halted ones too; of all windows unless one is given."""
+        from perennial.evidence.quarantine import read_quarantine
+
+        return read_quarantine(self.config, store=self.store, window=window, n_examples=n_examples)
 
     def expire_reviews(self, *, now: datetime) -> tuple[Review, ...]:
         """Reject the reviews whose deadline passed or whose world changed; their versions are challengers no longer."""

@@ -11,7 +11,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, LedgerEntry, ReleaseState, SignalName, Window, from_record
 from perennial.store import Store
-from perennial.store.batches import BatchAccount, accounts
+from perennial.store.batches import BatchAccount, Completeness, accounts, completeness
 from perennial.store.signals import measured
 
 
@@ -20,6 +20,7 @@ class TimelineRow:
     """One decision about a window. Counts are of prediction rows; ``performance`` is of this window, known once mature.
 
     ``breached`` names the breached signals of the roles retrain and alert, ``watched`` those that are only watched.
+    ``completeness`` is the account of the window's deliveries by now, whichever of them was decided on.
     """
 
     window: Window
@@ -36,6 +37,7 @@ class TimelineRow:
     events: tuple[str, ...]
     champion: str | None
     stable: str | None
+    completeness: tuple[Completeness, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ def timeline(config: ModelConfig, *, store: Store) -> tuple[TimelineRow, ...]:
     """
     history = ledger.entries(store, config.model)
     counts, performance = accounts(store, config.model), _performance(store, config)
+    complete = completeness(store, config.model)
     states = _States(config.model, history)
     made = [
         (from_record(Decision, entry.payload["decision"]), number)
@@ -89,6 +92,7 @@ def timeline(config: ModelConfig, *, store: Store) -> tuple[TimelineRow, ...]:
                 events=events.get(decision.window.key, ()) if is_last else (),
                 champion=state.champion,
                 stable=state.stable[-1] if state.stable else None,
+                completeness=complete.get(decision.window.key, ()),
             )
         )
     return tuple(rows)

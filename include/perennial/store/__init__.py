@@ -1,4 +1,4 @@
-"""PostgreSQL and the file storage: tables, migrations, rows in bulk, locks and the ledger."""
+"""PostgreSQL: tables, migrations, rows in bulk, locks, and what stands in the books."""
 
 from perennial.store.engine import Store, open_store
 

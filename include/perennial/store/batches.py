@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, column, func, select, table, update
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from perennial.contracts import SourceKind, Window
@@ -26,6 +26,25 @@ class BatchAccount:
     n_published: int
     n_quarantined: int
     n_duplicate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """Whether all of a window's rows from one source are there.
+
+    ``n_expected`` (what a manifest promises, or None), ``n_arrived``, ``n_quarantined`` and ``status`` are those of the
+    newest delivery; ``n_published`` is of all. ``n_late`` rows came with a later delivery than the first that was
+    published, and ``n_corrected`` contradict what was published, and are in quarantine.
+    """
+
+    source: SourceKind
+    status: str
+    n_expected: int | None
+    n_arrived: int
+    n_quarantined: int
+    n_published: int
+    n_late: int
+    n_corrected: int
 
 
 _ACCOUNT = tuple(batches.c[name] for name in BatchAccount.__dataclass_fields__)
@@ -108,6 +127,19 @@ def audits(store: Store, model: str, window: Window) -> tuple[dict[str, Any], ..
     )
     with store.begin() as connection:
         return tuple(connection.scalars(query))
+
+
+def completeness(store: Store, model: str) -> dict[str, tuple[Completeness, ...]]:
+    """The account of every window, by its key: one for each source that was ever looked at, predictions first."""
+    names = ("model", "window_start", "window_end", *Completeness.__dataclass_fields__)
+    view = table("completeness", *map(column, names), schema="perennial")
+    found: dict[str, list[Completeness]] = {}
+    with store.begin() as connection:
+        for row in connection.execute(select(view).where(view.c.model == model).order_by(view.c.source.desc())):
+            window = Window(start=row.window_start, end=row.window_end)
+            values = {name: row._mapping[name] for name in Completeness.__dataclass_fields__}
+            found.setdefault(window.key, []).append(Completeness(**values))
+    return {key: tuple(rows) for key, rows in found.items()}
 
 
 def accounts(store: Store, model: str) -> dict[str, BatchAccount]:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, ProgrammingError
 
 from perennial.errors import ConfigError, StoreUnavailable
-from perennial.store.files import Storage
+from perennial.storage import Storage
 
 _NO_SUCH_TABLE = "42P01"
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from perennial.errors import LockTimeout
 from perennial.store.engine import Store
 
-RELEASE, DECIDE, SNAPSHOT = "release", "decide", "snapshot"
+RELEASE, DECIDE, SNAPSHOT, TABLES = "release", "decide", "snapshot", "tables"
 """The purposes for which a model is locked: one writer at a time for each."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -35,13 +35,25 @@ def model_lock(store: Store, model: str, purpose: str, *, timeout_s: float = 120
     The lock is tied to a transaction of its own, so that a killed process leaves none behind.
     """
     with store.begin() as connection:
-        connection.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{int(timeout_s * 1000)}ms"})
-        try:
+        within(connection, timeout_s)
+        with waiting_for(
+            f"{model}: another run held the {purpose} lock for over {timeout_s:g} s; try again when it ended"
+        ):
             connection.execute(_LOCK, {"key": f"perennial:{purpose}:{model}"})
-        except OperationalError as error:
-            if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
-                raise LockTimeout(
-                    f"{model}: another run held the {purpose} lock for over {timeout_s:g} s; try again when it ended"
-                ) from error
-            raise
         yield HeldLock(connection)
+
+
+def within(connection: Connection, timeout_s: float) -> None:
+    """From here on, no statement of the transaction waits longer than this for any lock."""
+    connection.execute(text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{int(timeout_s * 1000)}ms"})
+
+
+@contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """A lock that was not to be had in time is LockTimeout, with these words."""
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise LockTimeout(what) from error

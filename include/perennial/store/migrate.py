@@ -9,7 +9,7 @@ from sqlalchemy import text
 from perennial.store.engine import Store
 
 
-def migrate(store: Store) -> None:
+def migrate(store: Store, revision: str = "head") -> None:
     """Apply what is missing, under a lock, so that several processes may call it at once."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -17,4 +17,4 @@ def migrate(store: Store) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('perennial:migrate', 0))"))
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS perennial"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)

@@ -53,8 +53,22 @@ batches = Table(
         server_default=func.clock_timestamp(),
         doc="when it was staged last: the newest of a window counts",
     ),
+    Column("swept_at", Moment, doc="when its staged files were removed"),
+    Column("listing", Text, doc="digest of the names, sizes and times of its files when they were staged"),
     Index("batches_by_window", "model", "window_start", "source"),
     info={"doc": "Every batch and its account: staged = published + quarantined + duplicate, unless it was halted."},
+)
+
+changed_deliveries = Table(
+    "changed_deliveries",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("window_start", Moment, primary_key=True),
+    Column("window_end", Moment, primary_key=True),
+    Column("n_files", BigInteger, nullable=False, doc="files that the source holds now"),
+    Column("found_at", Moment, nullable=False, doc="when maintenance found them changed"),
+    info={"doc": "Windows whose files changed since they were staged: run them again."},
 )
 
 quarantine = Table(
@@ -144,14 +158,18 @@ def predictions_table(config: ModelConfig) -> Table:
         Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
     )
     Index(
-        f"{config.model}__by_time", table.c.event_time, postgresql_using="brin", postgresql_with={"pages_per_range": 32}
+        f"{config.model}__by_time",
+        table.c.event_time,
+        postgresql_using="brin",
+        # without autosummarize, new pages are read in every query until somebody vacuums
+        postgresql_with={"pages_per_range": 32, "autosummarize": True},
     )
     return table
 
 
 def labels_table(config: ModelConfig) -> Table:
     """Published labels: ``prediction_id, label, labelled_at, batch_seq``; text for multiclass, else numbers."""
-    return Table(
+    table = Table(
         f"{config.model}__labels",
         MetaData(schema=DATA_SCHEMA),
         Column("prediction_id", Text, primary_key=True),
@@ -159,3 +177,5 @@ def labels_table(config: ModelConfig) -> Table:
         Column("labelled_at", Moment, nullable=False, doc="when it became known"),
         Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
     )
+    Index(f"{config.model}__by_batch", table.c.batch_seq)
+    return table

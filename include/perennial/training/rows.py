@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.evidence.answers import Answers
 from perennial.registry.scoring import score
-from perennial.store.files import Storage
+from perennial.storage import Storage
 
 
 def labels_of(config: ModelConfig, table: pa.Table) -> NDArray[Any]:

@@ -8,8 +8,8 @@ from perennial.contracts import ReleaseState, RetrainRequest, Snapshot, Window, 
 from perennial.errors import IntegrityError, TrainingError
 from perennial.evidence.labelled import stream_labelled
 from perennial.evidence.stretches import Labelled, choose_holdout, train_before
+from perennial.storage import Storage
 from perennial.store import Store, snapshots
-from perennial.store.files import Storage
 from perennial.store.locks import SNAPSHOT, model_lock
 
 _CHUNK_BYTES = 1 << 20

@@ -9,9 +9,9 @@ import pyarrow as pa
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
+from perennial.evidence.causes import QUARANTINE, Causes, count_causes, within_limits
 from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
-from perennial.store.causes import QUARANTINE, Causes, count_causes, within_limits
 from perennial.store.duck import session
 from perennial.validation.casting import cast_query, fault_query, fields, typed_schema
 from perennial.validation.expectations import rules

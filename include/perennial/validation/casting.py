@@ -16,6 +16,8 @@ from perennial.contracts import SourceKind, Window
 Kind = Literal["key", "text", "float", "int", "bool", "moment"]
 MALFORMED = "_malformed"
 ROW_NUMBER = "row_number"
+CHUNK_NUMBER = "_row_number"
+"""What a chunk calls the number of its rows: beside delivered names, of which one may well be ``row_number``."""
 LONGEST_KEY = 512
 _SHOWN_CHARACTERS = 80
 _ZONED = r"\d\d:\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
@@ -92,13 +94,13 @@ def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
 
 
 def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
-    """Over a table ``chunk`` (``row_number`` and the staged text columns): ``row_number``, the typed columns, and
+    """Over a table ``chunk`` (``_row_number`` and the staged text columns): ``row_number``, the typed columns, and
     ``_faulty`` (bool), true where a row has a fault that :func:`fault_query` names.
 
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
-    >>> chunk = pa.table({"row_number": [0, 1], "hue": ["1.5", "red"], "_malformed": pa.nulls(2, pa.string())})
+    >>> chunk = pa.table({"_row_number": [0, 1], "hue": ["1.5", "red"], "_malformed": pa.nulls(2, pa.string())})
     >>> rows = select(session(), cast_query((Field("hue", "hue", "float"),), day, binary_label=False), chunk=chunk)
     >>> rows.select(["hue", "_faulty"]).to_pylist()
     [{'hue': 1.5, '_faulty': False}, {'hue': None, '_faulty': True}]
@@ -106,7 +108,7 @@ def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool
     chunk, casts = _casts(columns, window, binary_label=binary_label)
     faults = [fault.is_not(None) for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
     return sa.select(
-        chunk.c[ROW_NUMBER],
+        chunk.c[CHUNK_NUMBER].label(ROW_NUMBER),
         *(cast.value.label(name) for name, cast in casts.items()),
         sa.or_(chunk.c[MALFORMED].is_not(None), *faults).label("_faulty"),
     )
@@ -120,7 +122,7 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
-    >>> chunk = pa.table({"row_number": [1], "hue": ["red"], "_malformed": pa.nulls(1, pa.string())})
+    >>> chunk = pa.table({"_row_number": [1], "hue": ["red"], "_malformed": pa.nulls(1, pa.string())})
     >>> query = fault_query((Field("hue", "hue", "float"),), day, binary_label=False)
     >>> select(session(), query, chunk=chunk).to_pylist()
     [{'reason': "hue: 'red' is no number", 'mistyped': 'hue', 'otherwise': '', 'malformed': False}]
@@ -140,7 +142,7 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
 
 def _casts(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> tuple[sa.TableClause, dict[str, Cast]]:
     delivered = {column.delivered for column in columns if column.delivered is not None}
-    chunk = sa.table("chunk", sa.column(ROW_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
+    chunk = sa.table("chunk", sa.column(CHUNK_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
     casts = {
         column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")
         for column in columns

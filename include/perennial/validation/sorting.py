@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from perennial.store.causes import QUARANTINE
+from perennial.evidence.causes import QUARANTINE
 from perennial.store.duck import select
-from perennial.validation.casting import MALFORMED, ROW_NUMBER, Field, typed_schema
+from perennial.validation.casting import CHUNK_NUMBER, MALFORMED, ROW_NUMBER, Field, typed_schema
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
 
@@ -60,7 +60,7 @@ class Sorter:
     def sort(self, chunk: pa.Table, first_row: int) -> Sorted:
         """Cast, judge and split one chunk (the staged schema: text columns), whose first row is ``first_row``."""
         numbers = pa.array(np.arange(first_row, first_row + chunk.num_rows, dtype=np.int64))
-        chunk = chunk.append_column(ROW_NUMBER, numbers)
+        chunk = chunk.append_column(CHUNK_NUMBER, numbers)
         typed = select(self.connection, self.casts, chunk=chunk)
         rows = typed.select(typed_schema(self.columns).names).cast(typed_schema(self.columns))
         used = [c.name for c in self.columns if any(c.name in rule.columns for rule in self.rules)]
@@ -106,8 +106,8 @@ class Sorter:
         return self.connection.sql(_REASONS).to_arrow_table().column("reason").combine_chunks()
 
     def _quarantined(self, raw: pa.Table, reasons: pa.Array) -> pa.Table:
-        """Bad rows (the staged schema and ``row_number``) with their reasons, in the schema of the quarantine."""
-        delivered = raw.drop_columns([MALFORMED, ROW_NUMBER]).combine_chunks().to_struct_array().combine_chunks()
-        columns = {"row_number": raw.column(ROW_NUMBER), "reason": reasons, "malformed": raw.column(MALFORMED)}
+        """Bad rows (the staged schema and ``_row_number``) with their reasons, in the schema of the quarantine."""
+        delivered = raw.drop_columns([MALFORMED, CHUNK_NUMBER]).combine_chunks().to_struct_array().combine_chunks()
+        columns = {"row_number": raw.column(CHUNK_NUMBER), "reason": reasons, "malformed": raw.column(MALFORMED)}
         self.connection.register("bad", pa.table({**columns, "raw": delivered}))
         return self.connection.sql(_RAW).to_arrow_table().cast(QUARANTINE)

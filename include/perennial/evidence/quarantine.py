@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, SourceKind, Window, from_record
+from perennial.evidence.causes import Causes, count_causes
 from perennial.store import Store, bulk
-from perennial.store.causes import Causes, count_causes
 from perennial.store.schema import batches, quarantine
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from perennial.errors import StorageUnavailable, redacted
-from perennial.store.filesystems import open_filesystem
+from perennial.storage.filesystems import open_filesystem
 
 
 @dataclass(frozen=True, slots=True)
