@@ -46,6 +46,7 @@ for config in declared_models():
         decided >> [
             EmptyOperator(task_id="stay", task_display_name="Stay"),
             monitor.halt(model, decided["decision"]),
+            monitor.blind(model, decided["decision"]),
             monitor.rollback(model, decided["decision"]),
             TriggerDagRunOperator(
                 task_id="retrain",

@@ -7,7 +7,7 @@ import pytest
 from dag_files import declare
 
 MEASURES = ("measure_drift", "measure_quality", "measure_performance")
-BRANCHES = ("stay", "halt", "rollback", "retrain")
+BRANCHES = ("stay", "halt", "blind", "rollback", "retrain")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_every_task_is_named_for_a_person_retries_with_growing_pauses_and_ends_i
         assert task.task_display_name != task.task_id
         assert task.execution_timeout is not None
         assert task.retry_exponential_backoff > 1
-        assert task.retries == (0 if task.task_id == "halt" else 4)
+        assert task.retries == (0 if task.task_id in ("halt", "blind") else 4)
 
 
 @pytest.mark.parametrize(

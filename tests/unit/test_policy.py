@@ -41,6 +41,11 @@ def k_of_n(k: int, n: int) -> ModelConfig:
     return policy(breaches=BASE.policy.breaches.model_copy(update={"k": k, "n": n}))
 
 
+def patient_bake(config: ModelConfig = BASE) -> ModelConfig:
+    """A bake that may last as long as the calendar."""
+    return config.model_copy(update={"bake": config.bake.model_copy(update={"deadline": timedelta(days=999)})})
+
+
 def fit_until(number: int) -> Lineage:
     """Trained on the four days before day ``number``, judged on that day and the next."""
     return Lineage(
@@ -156,7 +161,7 @@ def test_a_first_training_is_not_requested_again_within_the_cooldown() -> None:
 
 
 def test_no_retrain_during_a_bake() -> None:
-    made = decide(BASE, facts(BAKING, signal()))
+    made = decide(patient_bake(), facts(BAKING, signal()))
     assert (made.action, made.bake) == ("stay", "running")
     assert made.reasons == ("version 2 is in its bake since 2024-01-31: no retrain until it ends",)
 
@@ -242,6 +247,52 @@ def test_nothing_measured_is_said_and_is_not_a_pass() -> None:
     assert "not known: performance/accuracy" in made.reasons[0]
 
 
+def test_a_window_without_evidence_is_blind_in_every_state_that_would_stay_or_retrain() -> None:
+    for state in (BAKED, BAKING, NEW, replace(FAILED, stable=())):
+        made = decide(patient_bake(), facts(state, signal(), blind="nothing is measured since day 30"))
+        assert (made.action, made.reasons[0]) == ("blind", "nothing is measured since day 30")
+        assert made.retrain_run_id is None
+    assert decide(BASE, facts(FAILED, blind="nothing is measured")).action == "rollback"
+    assert decide(BASE, facts(NEW, blind="nothing is measured", n_train=100, n_holdout=50)).action == "retrain"
+    assert decide(BASE, facts(BAKED, blind="nothing is measured", halted="broken schema")).action == "halt"
+
+
+def test_a_blind_window_is_decided_anew_once_it_can_be_seen() -> None:
+    blind = facts(BAKED, blind="nothing is measured since day 30")
+    ids = {decide(BASE, known).decision_id for known in (blind, facts(BAKED), facts(BAKED, blind="something else"))}
+    assert len(ids) == 3
+    assert decide(BASE, blind).decision_id == decide(BASE, blind).decision_id
+
+
+def test_a_bake_without_evidence_is_blind_at_its_deadline_and_names_the_exits() -> None:
+    due = BASE.bake_ends_by(day(30).start)
+    assert due == day(30).start + timedelta(hours=1) + 2 * timedelta(days=1) + timedelta(days=3)
+    unmeasured = signal(34, "unknown", name="bake/accuracy_vs_stable", role="alert")
+    long = BASE.model_copy(update={"bake": BASE.bake.model_copy(update={"deadline": NOW.end - day(30).start})})
+    made = decide(long, facts(BAKING, unmeasured))
+    assert (made.action, made.bake) == ("blind", "blind")
+    assert "neither passed nor failed by its deadline" in made.reasons[0]
+    assert "not known: bake/accuracy_vs_stable of 2024-02-04: no labels" in made.reasons[0]
+    assert "perennial rollback wine_cultivar" in made.reasons[-1]
+    assert "review: manual" in made.reasons[-1]
+    longer = long.bake.model_copy(update={"deadline": NOW.end - day(30).start + timedelta(seconds=1)})
+    waiting = decide(BASE.model_copy(update={"bake": longer}), facts(BAKING, unmeasured))
+    assert (waiting.action, waiting.bake) == ("stay", "running")
+    alone = decide(long, facts(replace(BAKING, stable=())))
+    assert "rollback" not in alone.reasons[-1], "there is nothing to go back to"
+
+
+def test_a_champion_known_to_disappoint_that_can_not_be_replaced_is_never_a_stay_for_ever() -> None:
+    alone = replace(FAILED, stable=())
+    made = decide(BASE, facts(alone, n_new=0))
+    assert made.action == "blind"
+    assert any(reason.startswith("too little news") for reason in made.reasons)
+    assert "let a person decide" in made.reasons[-1]
+    asked = replace(alone, last_request_at=NOW.start, request_times=(NOW.start,))
+    patient = policy(cooldown=timedelta(days=3))
+    assert decide(patient, facts(asked, n_new=0)).action == "stay", "a retrain was asked for a moment ago"
+
+
 # --- laws --------------------------------------------------------------------------------------------------------
 
 statuses: st.SearchStrategy[SignalStatus] = st.sampled_from(get_args(SignalStatus))
@@ -299,6 +350,7 @@ def situations(draw: st.DrawFn, **fixed: Any) -> Facts:
         "champion_alias": draw(st.sampled_from([state.champion, state.champion, "9", None])),
         "batch_ids": ("p", "l"),
         "halted": draw(st.sampled_from([None, None, "broken schema"])),
+        "blind": draw(st.sampled_from([None, None, "nothing is measured"])),
         "signals": tuple(draw(histories())),
         "rows": TrainingRows(n_new=draw(counts), n_train=draw(counts), n_holdout=draw(counts)),
     }
@@ -373,6 +425,20 @@ def test_halted_never_retrains_and_never_rolls_back(config: ModelConfig, known: 
         assert decide(config, known).action == "halt"
 
 
+@given(configs, situations(blind="nothing is measured"))
+def test_what_can_not_see_never_stays(config: ModelConfig, known: Facts) -> None:
+    assert decide(config, known).action != "stay"
+
+
+@given(configs, situations())
+def test_a_blind_window_was_blind_or_its_bake_overdue_or_its_champion_stranded(
+    config: ModelConfig, known: Facts
+) -> None:
+    made = decide(config, known)
+    if made.action == "blind":
+        assert known.blind or made.bake in ("blind", "failed")
+
+
 @given(retrains(), histories(st.just("unknown")))
 def test_unknown_signals_alone_never_retrain(situation: tuple[ModelConfig, Facts], unknown: list[Signal]) -> None:
     config, known = situation
@@ -445,6 +511,7 @@ def asked_at(known: Facts, *times: datetime) -> Facts:
 @given(situation=retrains())
 def test_whatever_speaks_against_a_retrain_holds_it_back(situation: tuple[ModelConfig, Facts], block: str) -> None:
     config, known = situation
+    config = patient_bake(config)
     config = config.model_copy(update={"policy": config.policy.model_copy(update={"cooldown": timedelta(days=1)})})
     made = decide(config, BLOCKS[block](config, known))
     assert made.action == "stay"

@@ -1,6 +1,7 @@
 """One monitored model: all of ``model.yaml``, and what must agree across its sections."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import (
@@ -60,6 +61,16 @@ class ModelConfig(Strict):
     def metric(self, name: str) -> Metric:
         """A metric of the model's task. Raises KeyError for another task's."""
         return METRICS[self.task][name]
+
+    def serves_by(self, since: datetime) -> datetime:
+        """When a version released as of ``since`` serves at the latest: its review may have taken that long."""
+        return since + self.signoff.review.deadline
+
+    def bake_ends_by(self, since: datetime) -> datetime:
+        """When the bake of a version that was released as of ``since`` has ended, or is blind."""
+        if self.bake.deadline is not None:
+            return since + self.bake.deadline
+        return self.serves_by(since) + self.bake.windows * self.schedule.length(since) + self.label.max_wait
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -193,7 +193,9 @@ class Bake(Strict):
     """The probation of a new champion over ``windows`` mature windows.
 
     A window fails when ``metric`` crosses ``bound``, or when it is worse than the last stable version's on the same
-    rows by more than ``max_deficit``. More than ``allowed_failures`` failed windows end the bake with a rollback.
+    rows by more than ``max_deficit``. More than ``allowed_failures`` failed windows end the bake with a rollback. One
+    that has not ended by ``deadline`` after the promotion is blind: red, until labels come or someone decides. Unless
+    it is given, that is ``signoff.review.deadline``, the length of ``windows`` windows and ``label.max_wait`` together.
     """
 
     windows: Annotated[int, Field(ge=1)]
@@ -201,3 +203,4 @@ class Bake(Strict):
     bound: float
     max_deficit: Annotated[float, Field(ge=0)]
     allowed_failures: Annotated[int, Field(ge=0)] = 0
+    deadline: PositiveDuration | None = None

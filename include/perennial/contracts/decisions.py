@@ -6,13 +6,16 @@ from typing import Literal
 
 from perennial.contracts.windows import Window
 
-Action = Literal["stay", "retrain", "rollback", "halt"]
-BakeState = Literal["none", "running", "passed", "failed"]
+Action = Literal["stay", "retrain", "rollback", "halt", "blind"]
+BakeState = Literal["none", "running", "passed", "failed", "blind"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to be done about one window, and why. ``decision_id`` depends on model, window and published batches."""
+    """What is to be done about one window, and why. ``decision_id`` depends on model, window and published batches.
+
+    ``blind`` is no decision to do nothing: the evidence that one would rest on is missing, and someone has to act.
+    """
 
     decision_id: str
     model: str

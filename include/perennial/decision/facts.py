@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Window
+from perennial.decision.blindness import read_blind
 from perennial.evidence.stretches import TrainingRows, training_rows
 from perennial.store import Store, batches, signals
 from perennial.store.batches import BatchAccount
@@ -14,9 +15,10 @@ from perennial.store.batches import BatchAccount
 class Facts:
     """Everything that :func:`perennial.decision.policy.decide` looks at.
 
-    ``batch_ids`` are the newest batches of the window; ``halted`` says why nothing can be decided on them. ``signals``
-    are those of the present champion's version, of the last windows seen, each as it was measured last. ``rows`` counts
-    the labelled rows that a retrain as of now would use.
+    ``batch_ids`` are the newest batches of the window; ``halted`` says why nothing can be decided on them, ``blind``
+    what is not measured for longer than labels are waited for. ``signals`` are those of the present champion's version,
+    of the last windows seen, each as it was measured last. ``rows`` counts the labelled rows that a retrain as of now
+    would use.
     """
 
     window: Window
@@ -24,6 +26,7 @@ class Facts:
     champion_alias: str | None
     batch_ids: tuple[str, ...] = ()
     halted: str | None = None
+    blind: str | None = None
     signals: tuple[Signal, ...] = ()
     rows: TrainingRows = field(default_factory=TrainingRows)
 
@@ -52,6 +55,7 @@ def gather(
         champion_alias=champion_alias,
         batch_ids=tuple(batch.batch_id for batch in newest),
         halted=why_halted(window, newest, n_published),
+        blind=read_blind(config, window, state, store=store),
         signals=_signals(config, window, state.champion, store),
         rows=training_rows(config, window, state, store=store),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from perennial.contracts import Decision, Release, RetrainRequest, Review
-from perennial.errors import BatchHalted
+from perennial.errors import BatchHalted, EvidenceMissing
 from perennial.pipeline.monitor_steps import MonitorSteps
 from perennial.pipeline.retrain_steps import RetrainSteps
 
@@ -18,12 +18,15 @@ class Case(MonitorSteps, RetrainSteps):
     def carry_out(self, decided: Decision) -> Release | RetrainRequest | None:
         """Do what was decided: nothing, the rollback, or the request for a retrain, which someone has to run.
 
-        Raises BatchHalted for a halt: the delivery has to be mended and the window run again.
+        Raises BatchHalted for a halt: the delivery has to be mended and the window run again; EvidenceMissing for a
+        blind window: its reasons say what is missing since when, and what to do.
         """
         from perennial.decision.record import request_of
 
         if decided.action == "halt":
             raise BatchHalted("; ".join(decided.reasons))
+        if decided.action == "blind":
+            raise EvidenceMissing("; ".join(decided.reasons))
         if decided.action == "rollback":
             reason = "; ".join(decided.reasons)
             return self.roll_back(actor="policy", reason=reason, at=decided.window.end, decision_id=decided.decision_id)

@@ -27,7 +27,7 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
         progress(f"bake: {case.settle_bake(window)}")
     decided = case.decide(window)
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
-    if decided.action != "halt":  # which is carried out by saying so
+    if decided.action not in ("halt", "blind"):  # which are carried out by saying so
         case.carry_out(decided)
     return decided
 

@@ -80,7 +80,9 @@ def n_published(store: Store, model: str, window: Window) -> int:
         return int(connection.scalar(query) or 0)
 
 
-def published_windows(store: Store, model: str, *, ended_after: datetime, ended_by: datetime) -> tuple[Window, ...]:
+def published_windows(
+    store: Store, model: str, *, ended_after: datetime | None = None, ended_by: datetime
+) -> tuple[Window, ...]:
     """Windows with published predictions that ended after one moment and at another at the latest, oldest first."""
     query = (
         select(batches.c.window_start, batches.c.window_end)
@@ -90,7 +92,7 @@ def published_windows(store: Store, model: str, *, ended_after: datetime, ended_
             batches.c.source == "predictions",
             batches.c.status == "published",
             batches.c.window_end <= ended_by,
-            batches.c.window_end > ended_after,
+            *([] if ended_after is None else [batches.c.window_end > ended_after]),
         )
         .order_by(batches.c.window_start, batches.c.window_end)
     )

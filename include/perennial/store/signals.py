@@ -42,13 +42,16 @@ def of_last_windows(store: Store, model: str, *, version: str, window: Window, n
 
 
 def measured_since(
-    store: Store, model: str, *, version: str, names: Collection[SignalName], start: datetime, by: datetime
+    store: Store, model: str, *, version: str | None, names: Collection[SignalName], start: datetime, by: datetime
 ) -> tuple[Signal, ...]:
-    """Signals of these names of a version, of windows that began at ``start`` or later, each as measured last."""
+    """Signals of these names of a version, of windows that began at ``start`` or later, each as measured last.
+
+    ``version`` None asks for those that were measured while there was no champion.
+    """
     return _newest(
         store,
         signals.c.model == model,
-        signals.c.version == version,
+        signals.c.version == (version or NO_VERSION),
         signals.c.name.in_([str(name) for name in names]),
         signals.c.window_start >= start,
         signals.c.as_of <= by,
