@@ -26,7 +26,8 @@ from perennial.contracts import (
 )
 from perennial.contracts import Decision as DecisionRecord
 from perennial.decision.facts import Facts
-from perennial.decision.policy import breached_often, decide
+from perennial.decision.policy import decide
+from perennial.decision.sequence import breached_often
 from perennial.evidence.stretches import TrainingRows
 
 BASE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
@@ -179,7 +180,47 @@ def test_a_breach_in_enough_windows_retrains_and_shows_its_figures() -> None:
 
 def test_a_late_signal_is_judged_in_its_own_newest_window() -> None:
     drift = [signal(n, "ok", name="drift/hue", role="watch") for n in (39, 40)]
-    assert decide(k_of_n(2, 2), facts(BAKED, signal(36), signal(37), *drift)).action == "retrain"
+    late = facts(BAKED, signal(36), signal(37), *drift, waiting=tuple(day(n) for n in (38, 39, 40)))
+    assert decide(k_of_n(2, 2), late).action == "retrain"
+
+
+def test_scheduled_windows_take_their_place_whatever_became_of_them() -> None:
+    """Windows 38 and 39 were halted, not measured, or served by another version."""
+    assert decide(k_of_n(2, 3), facts(BAKED, signal(37), signal(40))).action == "stay"
+    assert decide(k_of_n(2, 4), facts(BAKED, signal(37), signal(40))).action == "retrain"
+    another = [signal(n, "ok", version="1") for n in (38, 39)]
+    assert decide(k_of_n(2, 3), facts(BAKED, signal(37), *another, signal(40))).action == "stay"
+
+
+def test_a_breach_from_before_a_rollback_asks_for_nothing_long_after() -> None:
+    back = replace(BAKED, champion="2", champion_since=day(36).end, last_rollback_at=day(36).end)
+    old = [signal(n) for n in (31, 32, 33)]
+    assert decide(k_of_n(2, 3), facts(back, *old)).action == "stay"
+    assert decide(k_of_n(2, 3), facts(back, *old, waiting=(day(40),))).action == "stay"
+
+
+def test_a_run_by_hand_over_other_bounds_brings_no_second_breach() -> None:
+    half = Window(start=day(40).start, end=day(40).start + timedelta(hours=12))
+    assert decide(k_of_n(2, 3), facts(BAKED, signal(40), replace(signal(40), window=half))).action == "stay"
+    well = replace(signal(40, "ok"), window=half)
+    assert decide(k_of_n(1, 1), facts(BAKED, well, signal(40))).action == "retrain"
+
+
+def test_an_excluded_stretch_drops_out_of_the_sequence() -> None:
+    hold = Hold(entry_id="h", stretch=Window(start=day(38).start, end=day(39).end), reason="w", acknowledged=True)
+    history = (signal(36), signal(37), signal(38, "ok"), signal(39, "ok"), signal(40))
+    kept, left_out = (replace(BAKED, holds=(replace(hold, excluded=out),)) for out in (False, True))
+    assert decide(k_of_n(3, 3), facts(kept, *history)).action == "stay"
+    assert decide(k_of_n(3, 3), facts(left_out, *history)).action == "retrain"
+    assert decide(k_of_n(1, 2), facts(left_out, signal(38), signal(39))).action == "stay"
+
+
+def test_by_cron_the_windows_seen_are_counted() -> None:
+    schedule = BASE.schedule.model_copy(update={"every": None, "cron": "0 0 * * 1"})
+    weekly = k_of_n(2, 2).model_copy(update={"schedule": schedule})
+    weeks = (day(26), day(33), day(40))
+    assert decide(weekly, facts(BAKED, signal(33), signal(40), seen=weeks)).action == "retrain"
+    assert decide(weekly, facts(BAKED, signal(26), signal(40), seen=weeks)).action == "stay"
 
 
 def test_only_retrain_signals_of_the_present_champion_ask_for_a_retrain() -> None:

@@ -75,7 +75,7 @@ def why_blind(
         found = f"version {champion} scored none of the {coverage.n_rows} predictions of {of}"
         do = "see that the serving system runs the champion and reports its version"
     elif maturity(config, coverage, as_of) != "mature":
-        found = f"{coverage.n_labelled} of {coverage.n_rows} predictions of {of} have a label"
+        found = f"{coverage.n_judged_labelled} of {coverage.n_judged} predictions of {of} have a label"
         do = "find out why labels do not come, and have them delivered"
     else:
         found = f"the labels of {of} are in and no performance is known: {first_of(unknown, most=1) or 'not measured'}"

@@ -10,20 +10,21 @@ The first rule that applies decides:
 4. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
    **blind**. Neither trust nor a rollback may rest on missing labels.
 5. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
-6. a retrain is wanted (k of n windows and the newest, an aged champion, a failed bake with nothing to go back to) and
-   nothing speaks against it (a hold, the cooldown, the budget, too few new labels): **retrain**. Else **stay**; but
-   a champion that is known to disappoint and can not be replaced is **blind**, once the cooldown is over.
+6. a retrain is wanted (k of n scheduled windows and the newest measured one, an aged champion, a failed bake with
+   nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget, too few new labels):
+   **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced is **blind**, once the
+   cooldown is over.
 
 A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
 old version is as old as its data, whatever the day of its return.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from perennial.config import ModelConfig, Policy
-from perennial.contracts import Action, Decision, Signal, SignalStatus, Window, digest_of
+from perennial.contracts import Action, Decision, Signal, Window, digest_of
 from perennial.decision.facts import Facts
+from perennial.decision.sequence import breached_often, by_name, in_places, last_windows, status_of
 from perennial.decision.wording import day, figures, span
 from perennial.errors import first_of
 
@@ -138,39 +139,16 @@ def _first_training(config: ModelConfig, facts: Facts) -> Ruling:
     return ("blind", (facts.blind, *against)) if facts.blind else ("stay", against)
 
 
-def breached_often(statuses: Sequence[SignalStatus], *, k: int, n: int) -> bool:
-    """At least ``k`` of the last ``n`` windows breached, and the newest measured one of them; oldest first.
-
-    An unknown window takes its place among the ``n``, and is neither a breach nor a pass: evidence grows old even when
-    nothing follows it.
-
-    >>> breached_often(["breached", "ok", "breached"], k=2, n=3)
-    True
-    >>> breached_often(["breached", "breached", "ok"], k=2, n=3)
-    False
-    >>> breached_often(["breached", "breached", "unknown"], k=2, n=3)
-    True
-    >>> breached_often(["unknown", "unknown", "unknown"], k=1, n=3)
-    False
-    >>> breached_often([], k=1, n=1)
-    False
-    """
-    last = statuses[-n:]
-    measured = [status for status in last if status != "unknown"]
-    return bool(measured) and measured[-1] == "breached" and measured.count("breached") >= k
-
-
 def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Every reason to retrain; empty when there is none."""
     reasons = [] if facts.state.bake != "failed" else [_stranded(facts)]
     k, n = config.policy.breaches.k, config.policy.breaches.n
-    for name, history in _histories(facts).items():
-        if breached_often([signal.status for signal in history], k=k, n=n):
-            last = history[-n:]
-            measured = next(signal for signal in reversed(last) if signal.status != "unknown")
-            n_breached = sum(signal.status == "breached" for signal in last)
+    for name, history in _histories(config, facts).items():
+        if breached_often([status_of(signal) for signal in history], k=k, n=n):
+            measured = next(signal for signal in reversed(history) if signal is not None and signal.value is not None)
+            n_breached = sum(status_of(signal) == "breached" for signal in history)
             reasons.append(
-                f"{name} breached in {n_breached} of its last {len(last)} windows (policy: {k} of {n}), the newest "
+                f"{name} breached in {n_breached} of its last {len(history)} windows (policy: {k} of {n}), the newest "
                 f"included: {figures(measured)}"
             )
     age = _age(facts)
@@ -189,14 +167,31 @@ def _stranded(facts: Facts) -> str:
     )
 
 
-def _histories(facts: Facts) -> dict[str, list[Signal]]:
-    """The retrain-role signals of the present champion by name, oldest window first. A bake has a rule of its own."""
-    found: dict[str, list[Signal]] = {}
-    for signal in sorted(facts.signals, key=lambda signal: (signal.name, signal.window.start)):
-        serves = signal.version == facts.state.champion
-        if signal.role == "retrain" and serves and signal.family != "bake":
-            found.setdefault(signal.name, []).append(signal)
-    return found
+def _histories(config: ModelConfig, facts: Facts) -> dict[str, tuple[Signal | None, ...]]:
+    """The retrain signals of the present champion in their last ``n`` scheduled windows. A bake has a rule of its own.
+
+    A window takes its place whatever became of it: halted, not measured, or served by another version. What waits for
+    its labels has none yet, where the signal is one of performance.
+    """
+    asking = [
+        signal
+        for signal in facts.signals
+        if signal.role == "retrain" and signal.version == facts.state.champion and signal.family != "bake"
+    ]
+    return {name: in_places(_places(config, facts, found), found) for name, found in by_name(asking).items()}
+
+
+def _places(config: ModelConfig, facts: Facts, found: list[Signal]) -> tuple[Window, ...]:
+    measured = {signal.window for signal in found}
+    needs_labels = found[0].family == "performance"
+    return last_windows(
+        facts.window,
+        config.policy.breaches.n,
+        every=config.schedule.every,
+        seen=facts.seen,
+        waiting=(window for window in facts.waiting if needs_labels and window not in measured),
+        excluded=facts.state.excluded,
+    )
 
 
 def _age(facts: Facts) -> timedelta | None:
@@ -246,11 +241,13 @@ def _spent(policy: Policy, facts: Facts) -> tuple[str, ...]:
 
 def _quiet(config: ModelConfig, facts: Facts) -> str:
     k, n = config.policy.breaches.k, config.policy.breaches.n
-    histories = _histories(facts)
-    unknown = [name for name, history in histories.items() if history[-1].status == "unknown"]
-    if not histories:
-        return f"no signal of version {facts.state.champion} that could ask for a retrain is measured yet"
+    histories = _histories(config, facts)
+    if not any(signal and signal.value is not None for history in histories.values() for signal in history):
+        nothing = f"no signal of version {facts.state.champion} that could ask for a retrain is measured yet"
+        return nothing + (f"; not known: {first_of(histories)}" if histories else "")
+    newest = {name: [status_of(signal) for signal in history][-1:] for name, history in histories.items()}
+    unknown = [name for name, last in newest.items() if last == ["unknown"]]
     note = f"; not known: {first_of(unknown)}" if unknown else ""
-    breached = [name for name, history in histories.items() if history[-1].status == "breached"]
+    breached = [name for name, last in newest.items() if last == ["breached"]]
     once = f"; breached now, but not often enough: {first_of(breached)}" if breached else ""
     return f"none of {len(histories)} retrain signals breached in {k} of its last {n} windows{once}{note}"

@@ -100,6 +100,18 @@ def published_windows(
         return tuple(Window(start=row.window_start, end=row.window_end) for row in connection.execute(query))
 
 
+def delivered_windows(store: Store, model: str, *, ended_by: datetime) -> tuple[Window, ...]:
+    """Windows that any predictions were delivered for, published or not, that ended by a moment, oldest first."""
+    query = (
+        select(batches.c.window_start, batches.c.window_end)
+        .distinct()
+        .where(batches.c.model == model, batches.c.source == "predictions", batches.c.window_end <= ended_by)
+        .order_by(batches.c.window_start, batches.c.window_end)
+    )
+    with store.begin() as connection:
+        return tuple(Window(start=row.window_start, end=row.window_end) for row in connection.execute(query))
+
+
 def audits(store: Store, model: str, window: Window) -> tuple[dict[str, Any], ...]:
     """The records of the audits of a window's published predictions."""
     query = select(batches.c.audit).where(
