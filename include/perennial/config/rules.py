@@ -42,9 +42,10 @@ class DriftMethod(Strict):
 class DriftSignals(Strict):
     """Evidently ``ValueDrift`` of every feature and of the score, on a bounded sample.
 
-    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features; with more
-    than ``max_unknown_weight`` of the importance in features that have no distance it says nothing. A column with fewer
-    than ``min_values`` values on either side has none: a distance would say more about the sample than about the world.
+    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features; unknown when
+    features without a distance could bring it to the bound. A column with fewer than ``min_values`` values on
+    either side has none: a distance would say more about the sample than about the world. A number that is constant in
+    the reference has drifted when any value differs.
     """
 
     number: DriftMethod
@@ -53,7 +54,6 @@ class DriftSignals(Strict):
     score_role: SignalRole = "alert"
     weighted_share: Share
     weighted_share_role: SignalRole = "alert"
-    max_unknown_weight: Share = 0.5
     min_values: Annotated[int, Field(ge=2)] = 30
 
     @field_validator("category")
