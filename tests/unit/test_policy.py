@@ -270,6 +270,16 @@ def test_a_hold_lets_go_when_it_is_acknowledged_or_past() -> None:
         assert decide(BASE, facts(replace(BAKED, holds=holds), signal())).action == "retrain"
 
 
+def test_an_acknowledged_window_is_decided_anew_once() -> None:
+    hold = Hold(entry_id="h1", stretch=Window(start=day(33).start, end=day(35).start), reason="wrong labels")
+    old = replace(hold, entry_id="h0", stretch=Window(start=day(1).start, end=day(3).start), acknowledged=True)
+    holds = [(), (hold,), (replace(hold, acknowledged=True),), (replace(hold, acknowledged=True, excluded=True),)]
+    ids = [decide(BASE, facts(replace(BAKED, holds=one), signal())).decision_id for one in holds]
+    assert ids[0] == ids[1], "a hold that waits for its answer is no news about the window"
+    assert len(set(ids)) == 3
+    assert decide(BASE, facts(replace(BAKED, holds=(old,)), signal())).decision_id == ids[0], "it does not touch it"
+
+
 def test_a_cooldown_ends_when_it_is_over_to_the_second() -> None:
     asked = replace(BAKED, last_request_at=NOW.end - timedelta(days=2), request_times=(NOW.end - timedelta(days=2),))
     assert decide(policy(cooldown=timedelta(days=2)), facts(asked, signal())).action == "retrain"

@@ -12,7 +12,8 @@ BakeState = Literal["none", "running", "passed", "failed", "blind"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to be done about one window, and why. ``decision_id`` depends on model, window and published batches.
+    """What is to be done about one window, and why. ``decision_id`` depends on model, window, published batches
+    and acknowledged holds.
 
     ``blind`` is no decision to do nothing: the evidence that one would rest on is missing, and someone has to act.
     """

@@ -35,11 +35,13 @@ Ruling = tuple[Action, tuple[str, ...]]
 def decide(config: ModelConfig, facts: Facts) -> Decision:
     """What is to be done about ``facts.window``. The same facts give the same decision, id included.
 
-    A halt and a blind window carry their cause in their id: once that is mended, the same window is decided anew.
+    A halt and a blind window carry their cause in their id: once that is mended, the same window is decided anew. So it
+    is after an acknowledgement of a hold over the data that it speaks of, which is part of the id too.
     """
     action, reasons = _judge(config, facts)
     cause = reasons if action in ("halt", "blind") else ()
-    decision_id = digest_of("decision", config.model, facts.window.key, sorted(facts.batch_ids), *cause)
+    known = (sorted(facts.batch_ids), *_acknowledged(config, facts))
+    decision_id = digest_of("decision", config.model, facts.window.key, *known, *cause)
     measured = facts.measured
     return Decision(
         decision_id=decision_id,
@@ -213,12 +215,27 @@ def _blocks(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
 
 def _held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Holds that reach into the data a retrain would use, should its holdout end as much as a window early."""
-    window, training = facts.window, config.training
-    reach = training.train + training.holdout + config.label.delay + (window.end - window.start)
     return tuple(
         f"held: {day(hold.stretch.start)} to {day(hold.stretch.end)} lies in the data of a retrain and waits for an "
         f"acknowledgement ({hold.reason}); hold {hold.entry_id}"
-        for hold in facts.state.holds_over(Window(start=window.end - reach, end=window.end))
+        for hold in facts.state.holds_over(_data_of_a_retrain(config, facts.window))
+    )
+
+
+def _data_of_a_retrain(config: ModelConfig, window: Window) -> Window:
+    reach = config.training.train + config.training.holdout + config.label.delay + (window.end - window.start)
+    return Window(start=window.end - reach, end=window.end)
+
+
+def _acknowledged(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
+    """What was said of the holds that touch the window: the data of a retrain, or the windows that are counted."""
+    window, counted = facts.window, config.policy.breaches.n * (facts.window.end - facts.window.start)
+    start = min(_data_of_a_retrain(config, window).start, window.end - counted - config.label.max_wait)
+    touched = Window(start=start, end=window.end)
+    return tuple(
+        f"{hold.entry_id}: {'without' if hold.excluded else 'with'} its rows"
+        for hold in facts.state.holds
+        if hold.acknowledged and hold.stretch.overlaps(touched)
     )
 
 
