@@ -31,6 +31,12 @@ class Validation(Strict):
     keep_staging: PositiveDuration = timedelta(days=30)
     expectations: list[ExtraExpectation] = Field(default=[])
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_rows is not None and self.min_rows > self.max_rows:
+            raise ValueError(f"min_rows {self.min_rows} is above max_rows {self.max_rows}: every batch would be halted")
+        return self
+
 
 class DriftMethod(Strict):
     """An Evidently method name, or our ``psi_quantile``, with the distance at which a column counts as drifted."""
