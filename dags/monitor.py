@@ -30,22 +30,19 @@ for config in declared_models():
             published[source] = publish(model, batch, audited(model, batch))
         published["predictions"] >> published["labels"]
 
-        measures = [
-            monitor.measure_drift(model, window),
-            monitor.measure_quality(model, window),
-            monitor.measure_performance(model, window),
-        ]
+        of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
+        performance = monitor.measure_performance(model, window)
         bake = monitor.settle_bake(model, window)
         decided = monitor.decide(model, window)
-        list(published.values()) >> measures[0]
-        list(published.values()) >> measures[1]
-        list(published.values()) >> measures[2]
-        measures >> bake >> decided
-        published["labels"] >> decided  # a halted batch skips what lies between
+        published["predictions"] >> of_predictions  # which need no labels: halted ones do not stop them
+        list(published.values()) >> performance
+        [*of_predictions, performance] >> bake >> decided
+        [*of_predictions, published["labels"]] >> decided  # a halted delivery skips what lies between
 
         decided >> [
             EmptyOperator(task_id="stay", task_display_name="Stay"),
             monitor.halt(model, decided["decision"]),
+            monitor.blind(model, decided["decision"]),
             monitor.rollback(model, decided["decision"]),
             TriggerDagRunOperator(
                 task_id="retrain",

@@ -2,6 +2,7 @@
 
 import builtins
 import inspect
+import math
 import re
 import types
 import typing
@@ -17,6 +18,7 @@ from pydantic.fields import FieldInfo
 from perennial import config
 from perennial.config import values
 from perennial.statistics.metrics import METRICS
+from perennial.statistics.ranges import Range
 
 INTRODUCTION = """# model.yaml
 
@@ -169,9 +171,16 @@ def _anchor(record: type[BaseModel]) -> str:
     return re.sub(r"[^\w\- ]", "", _title(record).lower()).strip().replace(" ", "-")
 
 
+def _range(values: Range) -> str:
+    low, high = (f"{end:g}" if math.isfinite(end) else None for end in (values.lowest, values.highest))
+    if low is None:
+        return f"at most {high}"
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
 def _metrics() -> str:
     rows = [
-        f"| {task} | `{name}` | {'more' if metric.more_is_better else 'less'} |"
+        f"| {task} | `{name}` | {'more' if metric.more_is_better else 'less'} | {_range(metric.values)} |"
         for task, metrics in METRICS.items()
         for name, metric in metrics.items()
     ]
@@ -179,9 +188,10 @@ def _metrics() -> str:
     return "\n".join(
         [
             "## Metrics\n",
-            "What `signals.performance`, `signoff.metrics`, `signoff.versus_champion` and `bake` may name.\n",
-            "| task | metric | better is |",
-            "|---|---|---|",
+            "What `signals.performance`, `signoff.metrics`, `signoff.versus_champion` and `bake` may name. A bound "
+            "that every value keeps, or none, is refused.\n",
+            "| task | metric | better is | values |",
+            "|---|---|---|---|",
             *rows,
             f"\n## Reserved names\n\nNo feature may be called {reserved}.\n",
         ]

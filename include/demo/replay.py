@@ -104,7 +104,9 @@ class Replay:
         entries = ledger.entries(self.case.store, MODEL, kinds=["decision"])
         decisions = [from_record(Decision, entry.payload["decision"]) for entry in entries]
         is_red = self.airflow.run_state(MONITOR, run_id) == "failed"
-        mine = [found for found in decisions if found.window == window and (found.action == "halt") == is_red]
+        mine = [
+            found for found in decisions if found.window == window and (found.action in ("halt", "blind")) == is_red
+        ]
         if not mine:
             raise StackError(f"the run {run_id} of {MONITOR} ended without its decision; see its red task in Airflow")
         decision = mine[-1]

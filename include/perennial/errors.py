@@ -11,6 +11,7 @@
         ├── StackError            a process of the local stack did not come up
         ├── IntegrityError        a law was about to be broken (row accounts, digests, aliases)
         ├── BatchHalted           a batch is broken and was not published
+        ├── EvidenceMissing       nothing was measured for longer than allowed: a blind window or bake
         ├── TrainingError         no candidate could be made
         ├── SignoffError          the evidence for a release is missing or stale
         └── ReleaseError          a promotion or a rollback was refused
@@ -65,6 +66,10 @@ class IntegrityError(PermanentError):
 
 class BatchHalted(PermanentError):
     """A batch is broken and nothing of it was published."""
+
+
+class EvidenceMissing(PermanentError):
+    """A window, or a bake, lacks the evidence it needs for longer than allowed."""
 
 
 class TrainingError(PermanentError):

@@ -7,7 +7,7 @@ import pytest
 from dag_files import declare
 
 MEASURES = ("measure_drift", "measure_quality", "measure_performance")
-BRANCHES = ("stay", "halt", "rollback", "retrain")
+BRANCHES = ("stay", "halt", "blind", "rollback", "retrain")
 
 
 @pytest.fixture
@@ -30,9 +30,11 @@ def test_write_then_audit_then_publish(dags, source):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_nothing_is_measured_unless_both_logs_are_published(dags, measure):
+def test_nothing_is_measured_unless_the_logs_it_needs_are_published(dags, measure):
+    """Halted labels stop what needs labels, and nothing else."""
     task = dags["monitor"].get_task(measure)
-    assert {"publish_predictions", "publish_labels"} <= task.upstream_task_ids
+    needed = {"publish_predictions"} | ({"publish_labels"} if measure == "measure_performance" else set())
+    assert {name for name in task.upstream_task_ids if name.startswith("publish")} == needed
     assert task.trigger_rule == "all_success"
 
 
@@ -46,7 +48,8 @@ def test_the_decision_waits_for_everything_and_outlives_a_halt_but_no_failure(da
     everything = set(monitor.task_dict) - {"decide", *BRANCHES}
     assert ahead(monitor, "decide") == everything
     # a halted batch skips the measures at once: the decision must wait for the publishing itself
-    assert {"settle_bake", "publish_labels"} <= decide.upstream_task_ids
+    # and halted labels skip the bake at once: it must wait for what is measured without them, too
+    assert {"settle_bake", "publish_labels", "measure_drift", "measure_quality"} <= decide.upstream_task_ids
     assert decide.trigger_rule == "none_failed"
     assert decide.downstream_task_ids == set(BRANCHES)
 
@@ -98,7 +101,7 @@ def test_every_task_is_named_for_a_person_retries_with_growing_pauses_and_ends_i
         assert task.task_display_name != task.task_id
         assert task.execution_timeout is not None
         assert task.retry_exponential_backoff > 1
-        assert task.retries == (0 if task.task_id == "halt" else 4)
+        assert task.retries == (0 if task.task_id in ("halt", "blind") else 4)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from perennial.contracts import Decision, Lineage, ReleaseState, Window, to_reco
 from perennial.decision.facts import Facts, gather
 from perennial.decision.policy import decide
 from perennial.decision.record import entry_of, record, record_request, recorded, request_of
+from perennial.evidence.stretches import TrainingRows
 from perennial.store import Store, bulk, schema
 
 CHAMPION = ReleaseState(
@@ -186,6 +187,32 @@ def test_what_a_version_showed_long_before_it_came_back_is_not_evidence(store: S
         measured(store, wine, number, version="3", status="ok", value=0.9)
     assert gathered(store, wine, 20).signals == ()
     assert len(gathered(store, wine, 9).signals) == 1
+
+
+def test_what_waits_for_its_labels_has_no_place_yet_and_what_was_halted_has(store: Store, wine: ModelConfig) -> None:
+    for number in (3, 5, 6):
+        delivered(store, wine, number)
+    delivered(store, wine, 4, status="halted", reason="no column hue")
+    measured(store, wine, 3)
+    measured(store, wine, 3, name="label_coverage", role="watch", status="ok", value=1.0)
+    known = gathered(store, wine, 6)
+    assert known.waiting == (day(5), day(6))
+    k_of = wine.policy.breaches.model_copy(update={"k": 1, "n": 2})
+    patient = wine.model_copy(update={"policy": wine.policy.model_copy(update={"breaches": k_of})})
+    assert decide(patient, replace(known, rows=TrainingRows(n_new=99))).action == "retrain"
+    assert decide(wine, replace(known, rows=TrainingRows(n_new=99))).action == "stay", (
+        "day 4 is the newest, and unknown"
+    )
+
+
+def test_by_cron_halted_windows_are_seen_too(store: Store, wine: ModelConfig) -> None:
+    schedule = wine.schedule.model_copy(update={"every": None, "cron": "0 0 * * *"})
+    weekly = wine.model_copy(update={"schedule": schedule})
+    delivered(store, weekly, 3)
+    delivered(store, weekly, 5, status="halted", reason="no column hue")
+    delivered(store, weekly, 7)
+    assert gathered(store, weekly, 5).seen == (day(3), day(5))
+    assert gathered(store, wine, 5).seen == ()
 
 
 # --- record ------------------------------------------------------------------------------------------------------

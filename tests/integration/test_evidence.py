@@ -1,5 +1,6 @@
 """Evidence: the one answer to which stretch may be judged on, and which labels count."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from logs import day
 from monitored import log_of, publish_labels, publish_predictions
 from perennial.config import ModelConfig
-from perennial.contracts import Hold, ReleaseState, RetrainRequest, Window
+from perennial.contracts import Hold, Lineage, ReleaseState, RetrainRequest, Window
 from perennial.errors import TrainingError
 from perennial.evidence.stretches import _count_each, choose_holdout, count_labelled, holdout_ends, training_rows
 from perennial.store import Store
@@ -81,6 +82,15 @@ def test_rows_of_excluded_stretches_are_no_ones_evidence(store: Store, ten_days:
     times = store.storage.read_table(frozen.train_uri, columns=["event_time"])["event_time"].to_pylist()
     assert not [time for time in times if day(2).start <= time < day(4).start]
     assert all(earlier <= later for earlier, later in pairwise(times))
+
+
+def test_rows_of_excluded_stretches_are_no_news(store: Store, ten_days: ModelConfig) -> None:
+    made = Lineage(train=day(0), holdout=day(1))
+    state = ReleaseState(model=ten_days.model, champion="1", lineages={"1": made})
+    hold = Hold(entry_id="h", stretch=Window(start=day(2).start, end=day(4).start), reason="wrong", acknowledged=True)
+    kept, left_out = (replace(state, holds=(replace(hold, excluded=out),)) for out in (False, True))
+    assert training_rows(ten_days, day(7), kept, store=store).n_new == 6 * 120
+    assert training_rows(ten_days, day(7), left_out, store=store).n_new == 4 * 120
 
 
 def test_a_label_that_arrives_at_the_very_moment_has_not_arrived(store: Store, wine: ModelConfig) -> None:

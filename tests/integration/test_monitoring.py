@@ -30,6 +30,7 @@ from perennial.monitoring.quality import measure_quality
 from perennial.registry import Registry, features_frame
 from perennial.store import Store
 from perennial.store.schema import signals
+from perennial.store.signals import of_windows_after
 from perennial.store.tables import ensure_data_tables
 
 
@@ -225,6 +226,66 @@ def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
     publish_labels(store, wine, day(4), frame.iloc[40:], at=day(4).start)
     later = performance_of(wine, 4, store=store, registry=registry, state=state)
     assert not [signal for signal in later if signal.name.startswith("performance")]
+
+
+def test_maturity_is_that_of_the_champions_own_rows(store: Store, wine: ModelConfig, registry: Registry) -> None:
+    """Labels of what another version scored say nothing of the champion, and missing ones do not hold it back."""
+    state = released(wine, registry)
+    mixed = log_of(wine, 0)
+    mixed["model_version"] = np.where(mixed.index < 40, state.champion, "another")
+    publish_predictions(store, wine, day(0), mixed)
+    publish_labels(store, wine, day(0), mixed.iloc[20:])
+    found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
+    assert not [name for name in found if name.startswith("performance")], "90 % of all rows, and half of its own"
+    own = log_of(wine, 1)
+    own["model_version"] = np.where(own.index < 40, state.champion, "another")
+    publish_predictions(store, wine, day(1), own)
+    publish_labels(store, wine, day(1), own.iloc[:40])
+    found = by_name(performance_of(wine, 1, store=store, registry=registry, state=state), day(1))
+    assert found["label_coverage"].detail == "40 of 40 predictions have a label"
+    assert found["performance/accuracy"].detail == "40 labelled rows"
+
+
+def test_a_window_measured_on_its_fastest_labels_is_measured_once_more_when_it_was_waited_for(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    """The slow labels are the bad ones: the early figure is no fair sample, and the later one counts."""
+    state = released(wine, registry)
+    frames = [log_of(wine, number).assign(model_version=state.champion) for number in range(2)]
+    frames[0]["predicted"] = frames[0]["label"].where(frames[0].index < 180, "nothing like it")
+    for number, frame in enumerate(frames):
+        publish_predictions(store, wine, day(number), frame)
+        publish_labels(store, wine, day(number), frame.iloc[: 180 if number == 0 else None], at=day(number).start)
+    publish_labels(store, wine, day(2), frames[0].iloc[180:], at=day(2).start)
+    early = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
+    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (1.0, "180 labelled rows")
+    for number in (1, 2):
+        again = performance_of(wine, number, store=store, registry=registry, state=state)
+        assert not [signal for signal in again if signal.window == day(0) and signal.family == "performance"]
+    late = performance_of(wine, 3, store=store, registry=registry, state=state)
+    assert late == performance_of(wine, 3, store=store, registry=registry, state=state)
+    assert {signal.window for signal in late if signal.family == "performance"} == {day(0)}
+    assert by_name(late, day(0))["performance/accuracy"].value == 0.9
+    counted = by_name(
+        of_windows_after(store, wine.model, version=str(state.champion), window=day(5), after=day(-1).start), day(0)
+    )
+    assert counted["performance/accuracy"].value == 0.9
+    for number in (4, 5):  # day 1 had all of its labels at once: nothing came in since, so nothing is said again
+        final = performance_of(wine, number, store=store, registry=registry, state=state)
+        assert not [signal for signal in final if signal.family == "performance"]
+
+
+def test_a_bake_is_measured_once_more_too(store: Store, diabetes: ModelConfig, registry: Registry) -> None:
+    state = serving(diabetes, "2", in_bake=True)
+    frame = log_of(diabetes, 0).assign(model_version="2")
+    publish_predictions(store, diabetes, day(0), frame)
+    publish_labels(store, diabetes, day(0), frame.iloc[:180], at=day(0).start)
+    publish_labels(store, diabetes, day(1), frame.iloc[180:], at=day(1).start)
+    details = [
+        [signal.detail for signal in bake_of(diabetes, number, store=store, registry=registry, state=state)]
+        for number in range(5)
+    ]
+    assert details == [["180 labelled rows"], [], [], ["200 labelled rows"], []]
 
 
 def test_a_window_that_another_version_served_is_measured_under_that_versions_name(

@@ -26,7 +26,7 @@ from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias
 from perennial.settings import Settings
 from perennial.store import Store
-from perennial.store.schema import predictions_table
+from perennial.store.schema import predictions_table, signals
 
 ROOT = Path(__file__).parents[2]
 N_DAYS = 7
@@ -141,6 +141,27 @@ def test_a_broken_delivery_halts_and_its_mended_one_is_decided_anew(runtime: Run
     assert loops.monitor(runtime.case(config), day(0)).action == "stay"
     rows = timeline(config, store=runtime.store)
     assert [(row.action, row.n_published) for row in rows] == [("halt", 0), ("stay", 120)]
+
+
+def test_halted_labels_do_not_stop_what_needs_none(runtime: Runtime, models_dir: Path) -> None:
+    config = unique_model(models_dir, "wine_cultivar")
+    play(config, "wine_cultivar", 0, runtime)
+    frame = delivery("wine_cultivar", day(1), seed=1).assign(model_version="legacy")
+    deliver(runtime.settings.home, "wine_cultivar", day(1), frame)
+    folder = runtime.settings.home / "landing/wine_cultivar/labels" / f"{day(1).start:%Y-%m-%d}"
+    (folder / "part-0.jsonl").write_text('{"prediction_id": "1", "truth": "barolo"}\n', encoding="utf-8")
+    decided = loops.monitor(runtime.case(config), day(1))
+    assert decided.action == "halt"
+    assert decided.reasons[0].startswith("the labels of 1 rows were not published")
+    rows = of_windows(config, runtime, day(1))
+    assert {name.partition("/")[0] for name in rows} == {"reference", "quality"}, "and neither performance nor bake"
+
+
+def of_windows(config: ModelConfig, runtime: Runtime, window: Window) -> set[str]:
+    """The names of what the run of a window measured."""
+    query = select(signals.c.name).where(signals.c.model == config.model, signals.c.as_of == window.end)
+    with runtime.store.begin() as connection:
+        return set(connection.scalars(query))
 
 
 def test_a_missing_delivery_is_a_halt_that_says_where_it_looked(runtime: Runtime, models_dir: Path) -> None:

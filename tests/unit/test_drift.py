@@ -90,10 +90,24 @@ def test_a_column_on_one_side_only_is_unknown(side: str) -> None:
     assert found["drift/hue"].status == "ok"
 
 
-def test_a_constant_reference_gives_no_wasserstein_distance() -> None:
-    found = measured(reference=replaced(REFERENCE, "hue", pa.array([0.9] * REFERENCE.num_rows)))
-    assert found["drift/hue"].status == "unknown"
-    assert "constant (0.9)" in found["drift/hue"].detail
+@pytest.mark.parametrize("method", ["wasserstein", "psi_quantile", "jensenshannon", "hellinger", "kl_div"])
+def test_what_differs_from_a_constant_reference_has_drifted(method: str) -> None:
+    config = with_methods(number=method)
+    reference = replaced(REFERENCE, "hue", pa.array([0.9] * REFERENCE.num_rows))
+
+    def hue(values: list[float | None]) -> Signal:
+        rows = replaced(ROWS, "hue", pa.array(values, pa.float64()))
+        found, _ = drift_signals(config, about(config), rows, reference=reference, importance=None)
+        return next(signal for signal in found if signal.name == "drift/hue")
+
+    assert (hue([0.9] * 300).status, hue([0.9] * 300).value) == ("ok", 0.0)
+    assert (hue([0.9] * 270 + [None] * 30).status, hue([2.5] * 300).value) == ("ok", 1.0)
+    assert hue([2.5] * 300).status == "breached"
+    some = hue([0.9] * 297 + [0.8, 1.0, 2.0])
+    assert (some.status, some.value, some.threshold) == ("breached", 0.01, 0.0)
+    assert some.detail == "the reference is constant (0.9); the share of values that differ"
+    zero = replaced(REFERENCE, "hue", pa.array([0.0] * REFERENCE.num_rows))
+    assert measured(replaced(ROWS, "hue", pa.array([1e-15] * 300)), zero)["drift/hue"].status == "breached"
 
 
 def test_a_constant_window_drifts() -> None:
@@ -127,15 +141,32 @@ def test_rows_of_another_version_give_no_score_drift() -> None:
     assert found["drift/hue"].status == "ok"
 
 
-def test_without_importance_or_with_most_of_it_unknown_there_is_no_weighted_share() -> None:
+def test_without_importance_there_is_no_weighted_share() -> None:
     found, _ = drift_signals(WINE, about(), ROWS, reference=REFERENCE, importance=None)
     assert (found[-1].name, found[-1].status) == ("drift/weighted_share", "unknown")
-    weights = dict.fromkeys(WINE.features, 0.0)
-    assert measured(importance=weights)["drift/weighted_share"].status == "unknown"
+    assert measured(importance=dict.fromkeys(WINE.features, 0.0))["drift/weighted_share"].status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("drifted", "unknown", "status", "value"),
+    [
+        (0.5, 0.0, "breached", 0.5),
+        (0.5, 0.5, "breached", 0.5),
+        (0.4, 0.2, "unknown", None),
+        (0.4, 0.1, "unknown", None),
+        (0.0, 0.5, "unknown", None),
+        (0.4, 0.05, "ok", 0.4),
+        (0.0, 0.4, "ok", 0.0),
+    ],
+)
+def test_the_weighted_share_is_only_ok_when_the_unknown_could_not_change_it(
+    drifted: float, unknown: float, status: str, value: float | None
+) -> None:
     rows = replaced(ROWS, "hue", pa.nulls(300, pa.float64()))
-    heavy, light = weights | {"hue": 0.6, "ash": 0.4}, weights | {"hue": 0.4, "ash": 0.6}
-    assert measured(rows, importance=heavy)["drift/weighted_share"].status == "unknown"
-    assert measured(rows, importance=light)["drift/weighted_share"].status == "ok"
+    rows = replaced(rows, "cellar", pa.array(["north"] * 300))
+    weights = dict.fromkeys(WINE.features, 0.0) | {"cellar": drifted, "hue": unknown, "ash": 1 - drifted - unknown}
+    found = measured(rows, importance=weights)["drift/weighted_share"]
+    assert (found.status, found.value) == (status, value)
 
 
 def test_a_gone_reference_makes_every_signal_unknown() -> None:

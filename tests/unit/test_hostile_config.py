@@ -25,6 +25,118 @@ def written(folder: Path, old: str, new: str) -> Path:
     return target
 
 
+BATCHES = "min_rows: 20"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (BATCHES, "min_rows: 20\n  max_rows: 19", "validation: min_rows 20 is above max_rows 19"),
+        ("bound: 0.6, max_deficit", "bound: 1.2, max_deficit", "bake.bound = 1.2: no value keeps this bound"),
+        ("bound: 0.6, max_deficit", "bound: 0.0, max_deficit", "bake.bound = 0: every value keeps this bound"),
+        ("max_deficit: 0.05", "max_deficit: 1.0", "bake.max_deficit = 1: no two values of accuracy lie further apart"),
+        ("bound: 0.7,", "bound: 1.01,", "signals.performance.accuracy.bound = 1.01: no value keeps this bound"),
+        ("bound: 0.7,", "bound: 0.0,", "signals.performance.accuracy.bound = 0: every value keeps this bound"),
+        ("max_loss: 0.2", "max_loss: 1.0", "signals.performance.accuracy.max_loss = 1: no two values"),
+        ("accuracy: {min: 0.7}", "accuracy: {min: 1.1}", "signoff.metrics.accuracy.min = 1.1: no value keeps"),
+        ("accuracy: {min: 0.7}", "accuracy: {min: 0.0}", "signoff.metrics.accuracy.min = 0: every value keeps"),
+        ("accuracy: {min: 0.7}", "accuracy: {max: 1.0}", "signoff.metrics.accuracy.max = 1: every value keeps"),
+        ("min_gain: 0.0", "min_gain: 1.1", "signoff.versus_champion.min_gain = 1.1: no two values"),
+        ("max_age: 30d", "max_age: 53h", "policy.max_age = 2 days, 5:00:00: even a champion of today"),
+        (
+            BATCHES,
+            "min_rows: 20\n  max_rows: 24",
+            "training.min_train_rows = 100: training.train holds 96 rows at most",
+        ),
+        (BATCHES, "min_rows: 20\n  max_rows: 24", "signoff.min_holdout_rows = 50: training.holdout holds 48 rows"),
+        (
+            "max_deficit: 0.05",
+            "max_deficit: 0.05, deadline: 47h",
+            "bake.deadline = 1 day, 23:00:00: its 2 windows take",
+        ),
+    ],
+)
+def test_what_could_never_hold_is_refused_with_key_and_value(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_model(written(tmp_path, old, new))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (BATCHES, "min_rows: 20\n  max_rows: 25"),
+        ("bound: 0.6, max_deficit", "bound: 1.0, max_deficit"),
+        ("max_age: 30d", "max_age: 54h"),
+        ("max_deficit: 0.05", "max_deficit: 0.05, deadline: 48h"),
+        ("min_gain: 0.0", "min_gain: -1.5"),
+    ],
+)
+def test_what_only_just_can_hold_is_taken(tmp_path: Path, old: str, new: str) -> None:
+    load_model(written(tmp_path, old, new))
+
+
+def test_all_contradictions_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    folder = written(tmp_path, "bound: 0.6, max_deficit", "bound: 1.2, max_deficit")
+    text = (folder / "model.yaml").read_text(encoding="utf-8").replace("max_age: 30d", "max_age: 1d")
+    (folder / "model.yaml").write_text(text.replace("hue:", "score:"), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_model(folder)
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1].split(" ")[0] for line in lines] == ["features", "bake.bound", "policy.max_age"]
+
+
+def checked(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    monkeypatch.setenv("PERENNIAL_MODELS_DIR", str(models_dir))
+    ended = CliRunner().invoke(app, ["check"])
+    return ended.exit_code, ended.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("ExpectColumnMeanToBeBetween", "ExpectColumnMeanToBeNice", "no such expectation"),
+        ("column: alcohol", "column: alcool", "no column alcool"),
+        ("min_value: 11", "least: 11", "expectations.0 = ExpectColumnMeanToBeBetween"),
+    ],
+)
+def test_check_knows_the_expectations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, told: str
+) -> None:
+    folder = written(tmp_path, old, new)
+    load_model(folder)  # a DAG is parsed without Great Expectations
+    code, output = checked(tmp_path, monkeypatch)
+    assert (code, told in output, str(folder / "model.yaml") in output) == (1, True, True), output
+
+
+def test_check_says_that_a_model_yml_is_no_model_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(tmp_path, "owner", "owner")
+    (folder / "model.yaml").rename(folder / "model.yml")
+    code, output = checked(tmp_path, monkeypatch)
+    assert (code, f"{folder / 'model.yml'}: call it model.yaml" in output) == (1, True), output
+
+
+def test_check_tells_every_mistake_of_every_model_and_recipe_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "column: alcohol", "column: alcool")
+    for name in ("diabetes_progress", "tumour_malignant"):
+        shutil.copytree(TEST_MODELS / name, tmp_path / name)
+    for name in ("wine_cultivar", "diabetes_progress"):
+        (tmp_path / name / "recipe.py").write_text("raise RuntimeError('spilt')\n", encoding="utf-8")
+    path = tmp_path / "tumour_malignant" / "model.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("max_age", "max_agee"), encoding="utf-8")
+    code, output = checked(tmp_path, monkeypatch)
+    assert code == 1
+    for told in (
+        "policy.max_agee",
+        "no column alcool",
+        f"{tmp_path}/wine_cultivar/recipe.py:1: RuntimeError: spilt",
+        f"{tmp_path}/diabetes_progress/recipe.py:1: RuntimeError: spilt",
+    ):
+        assert told in output, output
+
+
 SCHEDULE = "start: 2024-01-01T00:00:00Z, end: 2024-03-01T00:00:00Z"
 
 

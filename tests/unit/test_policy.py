@@ -26,7 +26,8 @@ from perennial.contracts import (
 )
 from perennial.contracts import Decision as DecisionRecord
 from perennial.decision.facts import Facts
-from perennial.decision.policy import breached_often, decide
+from perennial.decision.policy import decide
+from perennial.decision.sequence import breached_often
 from perennial.evidence.stretches import TrainingRows
 
 BASE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
@@ -39,6 +40,11 @@ def policy(**settings: Any) -> ModelConfig:
 
 def k_of_n(k: int, n: int) -> ModelConfig:
     return policy(breaches=BASE.policy.breaches.model_copy(update={"k": k, "n": n}))
+
+
+def patient_bake(config: ModelConfig = BASE) -> ModelConfig:
+    """A bake that may last as long as the calendar."""
+    return config.model_copy(update={"bake": config.bake.model_copy(update={"deadline": timedelta(days=999)})})
 
 
 def fit_until(number: int) -> Lineage:
@@ -156,7 +162,7 @@ def test_a_first_training_is_not_requested_again_within_the_cooldown() -> None:
 
 
 def test_no_retrain_during_a_bake() -> None:
-    made = decide(BASE, facts(BAKING, signal()))
+    made = decide(patient_bake(), facts(BAKING, signal()))
     assert (made.action, made.bake) == ("stay", "running")
     assert made.reasons == ("version 2 is in its bake since 2024-01-31: no retrain until it ends",)
 
@@ -174,7 +180,47 @@ def test_a_breach_in_enough_windows_retrains_and_shows_its_figures() -> None:
 
 def test_a_late_signal_is_judged_in_its_own_newest_window() -> None:
     drift = [signal(n, "ok", name="drift/hue", role="watch") for n in (39, 40)]
-    assert decide(k_of_n(2, 2), facts(BAKED, signal(36), signal(37), *drift)).action == "retrain"
+    late = facts(BAKED, signal(36), signal(37), *drift, waiting=tuple(day(n) for n in (38, 39, 40)))
+    assert decide(k_of_n(2, 2), late).action == "retrain"
+
+
+def test_scheduled_windows_take_their_place_whatever_became_of_them() -> None:
+    """Windows 38 and 39 were halted, not measured, or served by another version."""
+    assert decide(k_of_n(2, 3), facts(BAKED, signal(37), signal(40))).action == "stay"
+    assert decide(k_of_n(2, 4), facts(BAKED, signal(37), signal(40))).action == "retrain"
+    another = [signal(n, "ok", version="1") for n in (38, 39)]
+    assert decide(k_of_n(2, 3), facts(BAKED, signal(37), *another, signal(40))).action == "stay"
+
+
+def test_a_breach_from_before_a_rollback_asks_for_nothing_long_after() -> None:
+    back = replace(BAKED, champion="2", champion_since=day(36).end, last_rollback_at=day(36).end)
+    old = [signal(n) for n in (31, 32, 33)]
+    assert decide(k_of_n(2, 3), facts(back, *old)).action == "stay"
+    assert decide(k_of_n(2, 3), facts(back, *old, waiting=(day(40),))).action == "stay"
+
+
+def test_a_run_by_hand_over_other_bounds_brings_no_second_breach() -> None:
+    half = Window(start=day(40).start, end=day(40).start + timedelta(hours=12))
+    assert decide(k_of_n(2, 3), facts(BAKED, signal(40), replace(signal(40), window=half))).action == "stay"
+    well = replace(signal(40, "ok"), window=half)
+    assert decide(k_of_n(1, 1), facts(BAKED, well, signal(40))).action == "retrain"
+
+
+def test_an_excluded_stretch_drops_out_of_the_sequence() -> None:
+    hold = Hold(entry_id="h", stretch=Window(start=day(38).start, end=day(39).end), reason="w", acknowledged=True)
+    history = (signal(36), signal(37), signal(38, "ok"), signal(39, "ok"), signal(40))
+    kept, left_out = (replace(BAKED, holds=(replace(hold, excluded=out),)) for out in (False, True))
+    assert decide(k_of_n(3, 3), facts(kept, *history)).action == "stay"
+    assert decide(k_of_n(3, 3), facts(left_out, *history)).action == "retrain"
+    assert decide(k_of_n(1, 2), facts(left_out, signal(38), signal(39))).action == "stay"
+
+
+def test_by_cron_the_windows_seen_are_counted() -> None:
+    schedule = BASE.schedule.model_copy(update={"every": None, "cron": "0 0 * * 1"})
+    weekly = k_of_n(2, 2).model_copy(update={"schedule": schedule})
+    weeks = (day(26), day(33), day(40))
+    assert decide(weekly, facts(BAKED, signal(33), signal(40), seen=weeks)).action == "retrain"
+    assert decide(weekly, facts(BAKED, signal(26), signal(40), seen=weeks)).action == "stay"
 
 
 def test_only_retrain_signals_of_the_present_champion_ask_for_a_retrain() -> None:
@@ -224,6 +270,16 @@ def test_a_hold_lets_go_when_it_is_acknowledged_or_past() -> None:
         assert decide(BASE, facts(replace(BAKED, holds=holds), signal())).action == "retrain"
 
 
+def test_an_acknowledged_window_is_decided_anew_once() -> None:
+    hold = Hold(entry_id="h1", stretch=Window(start=day(33).start, end=day(35).start), reason="wrong labels")
+    old = replace(hold, entry_id="h0", stretch=Window(start=day(1).start, end=day(3).start), acknowledged=True)
+    holds = [(), (hold,), (replace(hold, acknowledged=True),), (replace(hold, acknowledged=True, excluded=True),)]
+    ids = [decide(BASE, facts(replace(BAKED, holds=one), signal())).decision_id for one in holds]
+    assert ids[0] == ids[1], "a hold that waits for its answer is no news about the window"
+    assert len(set(ids)) == 3
+    assert decide(BASE, facts(replace(BAKED, holds=(old,)), signal())).decision_id == ids[0], "it does not touch it"
+
+
 def test_a_cooldown_ends_when_it_is_over_to_the_second() -> None:
     asked = replace(BAKED, last_request_at=NOW.end - timedelta(days=2), request_times=(NOW.end - timedelta(days=2),))
     assert decide(policy(cooldown=timedelta(days=2)), facts(asked, signal())).action == "retrain"
@@ -240,6 +296,52 @@ def test_nothing_measured_is_said_and_is_not_a_pass() -> None:
     made = decide(BASE, facts(BAKED, signal(status="unknown")))
     assert made.unknown == ("performance/accuracy",)
     assert "not known: performance/accuracy" in made.reasons[0]
+
+
+def test_a_window_without_evidence_is_blind_in_every_state_that_would_stay_or_retrain() -> None:
+    for state in (BAKED, BAKING, NEW, replace(FAILED, stable=())):
+        made = decide(patient_bake(), facts(state, signal(), blind="nothing is measured since day 30"))
+        assert (made.action, made.reasons[0]) == ("blind", "nothing is measured since day 30")
+        assert made.retrain_run_id is None
+    assert decide(BASE, facts(FAILED, blind="nothing is measured")).action == "rollback"
+    assert decide(BASE, facts(NEW, blind="nothing is measured", n_train=100, n_holdout=50)).action == "retrain"
+    assert decide(BASE, facts(BAKED, blind="nothing is measured", halted="broken schema")).action == "halt"
+
+
+def test_a_blind_window_is_decided_anew_once_it_can_be_seen() -> None:
+    blind = facts(BAKED, blind="nothing is measured since day 30")
+    ids = {decide(BASE, known).decision_id for known in (blind, facts(BAKED), facts(BAKED, blind="something else"))}
+    assert len(ids) == 3
+    assert decide(BASE, blind).decision_id == decide(BASE, blind).decision_id
+
+
+def test_a_bake_without_evidence_is_blind_at_its_deadline_and_names_the_exits() -> None:
+    due = BASE.bake_ends_by(day(30).start)
+    assert due == day(30).start + timedelta(hours=1) + 2 * timedelta(days=1) + timedelta(days=3)
+    unmeasured = signal(34, "unknown", name="bake/accuracy_vs_stable", role="alert")
+    long = BASE.model_copy(update={"bake": BASE.bake.model_copy(update={"deadline": NOW.end - day(30).start})})
+    made = decide(long, facts(BAKING, unmeasured))
+    assert (made.action, made.bake) == ("blind", "blind")
+    assert "neither passed nor failed by its deadline" in made.reasons[0]
+    assert "not known: bake/accuracy_vs_stable of 2024-02-04: no labels" in made.reasons[0]
+    assert "perennial rollback wine_cultivar" in made.reasons[-1]
+    assert "review: manual" in made.reasons[-1]
+    longer = long.bake.model_copy(update={"deadline": NOW.end - day(30).start + timedelta(seconds=1)})
+    waiting = decide(BASE.model_copy(update={"bake": longer}), facts(BAKING, unmeasured))
+    assert (waiting.action, waiting.bake) == ("stay", "running")
+    alone = decide(long, facts(replace(BAKING, stable=())))
+    assert "rollback" not in alone.reasons[-1], "there is nothing to go back to"
+
+
+def test_a_champion_known_to_disappoint_that_can_not_be_replaced_is_never_a_stay_for_ever() -> None:
+    alone = replace(FAILED, stable=())
+    made = decide(BASE, facts(alone, n_new=0))
+    assert made.action == "blind"
+    assert any(reason.startswith("too little news") for reason in made.reasons)
+    assert "let a person decide" in made.reasons[-1]
+    asked = replace(alone, last_request_at=NOW.start, request_times=(NOW.start,))
+    patient = policy(cooldown=timedelta(days=3))
+    assert decide(patient, facts(asked, n_new=0)).action == "stay", "a retrain was asked for a moment ago"
 
 
 # --- laws --------------------------------------------------------------------------------------------------------
@@ -299,6 +401,7 @@ def situations(draw: st.DrawFn, **fixed: Any) -> Facts:
         "champion_alias": draw(st.sampled_from([state.champion, state.champion, "9", None])),
         "batch_ids": ("p", "l"),
         "halted": draw(st.sampled_from([None, None, "broken schema"])),
+        "blind": draw(st.sampled_from([None, None, "nothing is measured"])),
         "signals": tuple(draw(histories())),
         "rows": TrainingRows(n_new=draw(counts), n_train=draw(counts), n_holdout=draw(counts)),
     }
@@ -373,6 +476,20 @@ def test_halted_never_retrains_and_never_rolls_back(config: ModelConfig, known: 
         assert decide(config, known).action == "halt"
 
 
+@given(configs, situations(blind="nothing is measured"))
+def test_what_can_not_see_never_stays(config: ModelConfig, known: Facts) -> None:
+    assert decide(config, known).action != "stay"
+
+
+@given(configs, situations())
+def test_a_blind_window_was_blind_or_its_bake_overdue_or_its_champion_stranded(
+    config: ModelConfig, known: Facts
+) -> None:
+    made = decide(config, known)
+    if made.action == "blind":
+        assert known.blind or made.bake in ("blind", "failed")
+
+
 @given(retrains(), histories(st.just("unknown")))
 def test_unknown_signals_alone_never_retrain(situation: tuple[ModelConfig, Facts], unknown: list[Signal]) -> None:
     config, known = situation
@@ -445,6 +562,7 @@ def asked_at(known: Facts, *times: datetime) -> Facts:
 @given(situation=retrains())
 def test_whatever_speaks_against_a_retrain_holds_it_back(situation: tuple[ModelConfig, Facts], block: str) -> None:
     config, known = situation
+    config = patient_bake(config)
     config = config.model_copy(update={"policy": config.policy.model_copy(update={"cooldown": timedelta(days=1)})})
     made = decide(config, BLOCKS[block](config, known))
     assert made.action == "stay"

@@ -67,12 +67,3 @@ def test_how_many_values_make_a_distance_is_declared() -> None:
     rows = rows_of(WINE, log_of(WINE, 0, n_rows=29))
     assert drift(WINE, rows)["drift/hue"].status == "unknown"
     assert drift(declared(WINE, "signals.drift", min_values=29), rows)["drift/hue"].value is not None
-
-
-def test_how_much_importance_may_lack_a_distance_is_declared() -> None:
-    rows = rows_of(WINE, log_of(WINE, 0))
-    holed = rows.set_column(rows.schema.get_field_index("hue"), "hue", pa.nulls(rows.num_rows, pa.float64()))
-    weights = dict.fromkeys(WINE.features, 0.0) | {"hue": 0.4, "ash": 0.6}
-    assert drift(WINE, holed, weights)["drift/weighted_share"].status == "ok"
-    strict = declared(WINE, "signals.drift", max_unknown_weight=0.39)
-    assert drift(strict, holed, weights)["drift/weighted_share"].status == "unknown"

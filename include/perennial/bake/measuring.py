@@ -10,7 +10,7 @@ from perennial.contracts import ReleaseState, Signal, SignalName, SignalRole, Su
 from perennial.errors import TransientError
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import census, not_enough, read_labelled
-from perennial.evidence.maturity import Coverage, measurable, read_labels_in
+from perennial.evidence.maturity import Coverage, is_over, measurable, read_labels_in
 from perennial.registry import Registry, load_model, score
 from perennial.store import Store
 from perennial.store.signals import measured_since, save
@@ -24,8 +24,8 @@ def measure_bake(
 ) -> tuple[Signal, ...]:
     """The bake's signals of every window of it that became mature, or overdue, by the end of ``window``; kept.
 
-    A window is measured by the first run that finds it so. Empty outside of a bake. Raises StoreUnavailable,
-    RegistryUnavailable.
+    A window is measured by the first run that finds it so, and once more when it is ``label.max_wait`` old. Empty
+    outside of a bake. Raises StoreUnavailable, RegistryUnavailable.
     """
     since = state.champion_since
     if state.champion is None or since is None or not state.in_bake:
@@ -33,7 +33,8 @@ def measure_bake(
     run = Subject.of_run(config.model, window, state.champion)
     name = SignalName.bake(config.bake.metric)
     known = measured_since(store, config.model, version=state.champion, names=[name], start=since, by=run.as_of)
-    ended = frozenset(signal.window for signal in known if signal.as_of < run.as_of)
+    before = [signal for signal in known if signal.as_of < run.as_of]
+    ended = frozenset(signal.window for signal in before if is_over(config, signal, run.as_of))
     labels = read_labels_in(config, window, champion=state.champion, since=since, ended=ended, store=store)
     found: list[Signal] = []
     for coverage in measurable(config, labels):

@@ -66,9 +66,10 @@ def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
     """Whether the champion's bake passed, failed or goes on, on the signals measured by ``at``; an end is recorded.
 
     A bake that passed makes the champion the stable version, in the ledger; the alias follows from there. A failed one
-    is only recorded: what follows is decided by the policy. A bake has no deadline: windows without evidence prolong
-    it, since neither trust nor a rollback may rest on missing labels. A champion that was baked before answers
-    ``none``, or its outcome where that was reached at this very ``at``. Raises LockTimeout, StoreUnavailable.
+    is only recorded: what follows is decided by the policy. Windows without evidence prolong a bake, for neither trust
+    nor a rollback may rest on missing labels. Past its deadline it is ``blind``, which is no end and not recorded:
+    labels that come after all still settle it. A champion that was baked before answers ``none``, or its outcome where
+    that was reached at this very ``at``. Raises LockTimeout, StoreUnavailable.
     """
     with model_lock(store, config.model, RELEASE):
         history = ledger.read(store, config.model)
@@ -85,6 +86,8 @@ def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
         )
         if outcome in ("passed", "failed"):
             ledger.append(store, _entry(config, state, outcome, found, at))
+        elif at >= config.bake_ends_by(state.champion_since):
+            return "blind"
     return outcome
 
 

@@ -18,7 +18,7 @@ out = Console()
 err = Console(stderr=True)
 EXIT_PERMANENT, EXIT_TRANSIENT = 1, 75
 SHOWN = "%Y-%m-%d"
-COLOURS = {"stay": "green", "halt": "red", "rollback": "red", "retrain": "yellow"}
+COLOURS = {"stay": "green", "halt": "red", "blind": "red", "rollback": "red", "retrain": "yellow"}
 
 Model = Annotated[str, typer.Argument(help="Name of a folder under the models folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with stable field names.")]

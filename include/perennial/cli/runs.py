@@ -42,7 +42,7 @@ def monitor(
         print_json(to_record(decided))
     elif decided.action == "retrain":
         out.print(f"now: perennial run retrain {model} --as-of {window.end:%Y-%m-%dT%H:%M:%SZ}", soft_wrap=True)
-    if decided.action == "halt":
+    if decided.action in ("halt", "blind"):
         raise typer.Exit(EXIT_PERMANENT)
 
 

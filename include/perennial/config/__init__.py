@@ -3,6 +3,7 @@
 Unknown keys, wrong types and contradictions are refused with the file, the key, the value and what is allowed.
 """
 
+from perennial.config.consistency import RESERVED
 from perennial.config.inputs import (
     BoolFeature,
     CategoryFeature,
@@ -17,8 +18,8 @@ from perennial.config.inputs import (
     TableSource,
     previous_windows,
 )
-from perennial.config.loading import load_model, load_models
-from perennial.config.model import RESERVED, ModelConfig
+from perennial.config.loading import load_model, load_models, read_models
+from perennial.config.model import ModelConfig
 from perennial.config.rules import (
     Bake,
     DriftMethod,
@@ -63,4 +64,5 @@ __all__ = [
     "load_model",
     "load_models",
     "previous_windows",
+    "read_models",
 ]

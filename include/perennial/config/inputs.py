@@ -1,7 +1,7 @@
 """What comes in: when, from where, under which names, and what a feature or a label may be."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from string import Formatter
 from typing import Annotated, Literal, Self
 
@@ -37,6 +37,19 @@ class Schedule(Strict):
         if self.end is not None and self.end <= self.start:
             raise ValueError(f"end {self.end.isoformat()} is not after start {self.start.isoformat()}")
         return self
+
+    def length(self, moment: datetime) -> timedelta:
+        """How long a window is: that of ``every``, for ``cron`` the one that ended last by ``moment``.
+
+        >>> Schedule(cron="0 6 * * 1", start=datetime(2013, 1, 1, tzinfo=UTC)).length(datetime(2013, 1, 9, tzinfo=UTC))
+        datetime.timedelta(days=7)
+        """
+        if self.every is not None:
+            return self.every
+        ticks = croniter(self.cron, moment)
+        last: datetime = ticks.get_prev(datetime)
+        before: datetime = ticks.get_prev(datetime)
+        return last - before
 
 
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]

@@ -8,11 +8,13 @@ import yaml
 from pydantic import (
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 
 from perennial.config.model import ModelConfig
 from perennial.errors import ConfigError
 
 _SHOWN = 5
+_MISTAKEN = ("model.yml", "model.YAML", "Model.yaml", "model.json")
 _WORDS = {
     "missing": "is required",
     "extra_forbidden": "no such key; docs/reference/model-yaml.md has them all",
@@ -33,15 +35,19 @@ def _as_written(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _problems(path: Path, error: ValidationError) -> str:
-    lines = []
-    for found in error.errors()[:_SHOWN]:
-        key = ".".join(_as_written(found["loc"])) or "(file)"
-        told = str(found["input"]) if isinstance(found["input"], date) else repr(found["input"])
-        value = "" if isinstance(found["input"], (dict, list)) else f" = {told}"
-        lines.append(f"{path}: {key}{value}: {_WORDS.get(found['type'], found['msg'].removeprefix('Value error, '))}")
-    if error.error_count() > _SHOWN:
-        lines.append(f"and {error.error_count() - _SHOWN} more")
-    return "\n".join(lines)
+    lines = [line for found in error.errors() for line in _lines(path, found)]
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n".join([*lines[:_SHOWN], *more])
+
+
+def _lines(path: Path, found: ErrorDetails) -> list[str]:
+    """One line for a key; of the whole file one for each contradiction, which names its keys itself."""
+    words = _WORDS.get(found["type"], found["msg"].removeprefix("Value error, "))
+    if not found["loc"] and found["type"] == "value_error":
+        return [f"{path}: {line}" for line in words.split("\n")]
+    told = str(found["input"]) if isinstance(found["input"], date) else repr(found["input"])
+    value = "" if isinstance(found["input"], (dict, list)) else f" = {told}"
+    return [f"{path}: {'.'.join(_as_written(found['loc'])) or '(file)'}{value}: {words}"]
 
 
 class _UniqueKeys(yaml.CSafeLoader):
@@ -79,16 +85,28 @@ def load_model(folder: Path) -> ModelConfig:
     return config
 
 
-def load_models(models_dir: Path) -> tuple[ModelConfig, ...]:
-    """Every model under ``models_dir``, sorted by name. Raises ConfigError with the problems of all files at once."""
+def read_models(models_dir: Path) -> tuple[tuple[ModelConfig, ...], tuple[str, ...]]:
+    """The sound models under ``models_dir``, sorted by name, and what is wrong with every other folder.
+
+    Raises ConfigError when there is no such folder.
+    """
     if not models_dir.is_dir():
         raise ConfigError(f"{models_dir}: no such folder; set PERENNIAL_MODELS_DIR or create it")
     configs, problems = [], []
-    for folder in sorted(path.parent for path in models_dir.glob("*/model.yaml")):
+    for folder in sorted(path for path in models_dir.iterdir() if path.is_dir()):
         try:
-            configs.append(load_model(folder))
+            if (folder / "model.yaml").exists():
+                configs.append(load_model(folder))
+            elif mistaken := [name for name in _MISTAKEN if (folder / name).exists()]:
+                problems.append(f"{folder / mistaken[0]}: call it model.yaml: under this name it is no model's")
         except ConfigError as error:
             problems.append(str(error))
+    return tuple(configs), tuple(problems)
+
+
+def load_models(models_dir: Path) -> tuple[ModelConfig, ...]:
+    """Every model under ``models_dir``, sorted by name. Raises ConfigError with the problems of all files at once."""
+    configs, problems = read_models(models_dir)
     if problems:
         raise ConfigError("\n".join(problems))
-    return tuple(configs)
+    return configs

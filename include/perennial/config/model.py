@@ -1,6 +1,6 @@
 """One monitored model: all of ``model.yaml``, and what must agree across its sections."""
 
-from collections import Counter
+from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import (
@@ -8,28 +8,12 @@ from pydantic import (
     model_validator,
 )
 
+from perennial.config.consistency import contradictions
 from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule, Sources
 from perennial.config.rules import Bake, Policy, Signals, SignoffPolicy, Training, Validation
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, digest_of
-from perennial.errors import first_of
 from perennial.statistics.metrics import METRICS, Metric, Task
-
-RESERVED = frozenset(
-    {
-        "prediction_id",
-        "event_time",
-        "score",
-        "predicted",
-        "model_version",
-        "role",
-        "batch_seq",
-        "label",
-        "labelled_at",
-        "row_number",
-        "weighted_share",
-    }
-)
 
 
 class ModelConfig(Strict):
@@ -68,6 +52,16 @@ class ModelConfig(Strict):
         True
         """
         return METRICS[self.task][name]
+
+    def serves_by(self, since: datetime) -> datetime:
+        """When a version released as of ``since`` serves at the latest: its review may have taken that long."""
+        return since + self.signoff.review.deadline
+
+    def bake_ends_by(self, since: datetime) -> datetime:
+        """When the bake of a version that was released as of ``since`` has ended, or is blind."""
+        if self.bake.deadline is not None:
+            return since + self.bake.deadline
+        return self.serves_by(since) + self.bake.windows * self.schedule.length(since) + self.label.max_wait
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -110,26 +104,6 @@ class ModelConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        clashes = sorted(RESERVED & set(self.features))
-        if clashes:
-            raise ValueError(
-                f"features {first_of(clashes)}: reserved names; call them otherwise, and say their name in the log "
-                f"as from: {clashes[0]}"
-            )
-        for source in ("predictions", "labels"):
-            named = Counter(self.delivered(source).values())
-            if twice := [name for name, n in named.items() if n > 1]:
-                raise ValueError(f"{source}: the delivered column {first_of(twice)} is named for two things")
-        if self.task == "multiclass" and self.columns.predicted is None:
-            raise ValueError("columns.predicted: a multiclass log needs the predicted class")
-        if (self.task == "regression") != (self.label.classes is None):
-            raise ValueError("label.classes: [0, 1] for a binary task, a list for multiclass, absent for regression")
-        if self.task == "binary" and self.label.classes != [0, 1]:
-            raise ValueError("label.classes: a binary task has the labels [0, 1], 1 the positive class")
-        used = [*self.signals.performance, *self.signoff.metrics, self.signoff.versus_champion.metric, self.bake.metric]
-        wrong = sorted(set(used) - set(METRICS[self.task]))
-        if wrong:
-            raise ValueError(
-                f"metrics {first_of(wrong)}: a {self.task} task has {first_of(METRICS[self.task], most=9)}"
-            )
+        if found := list(contradictions(self)):
+            raise ValueError("\n".join(found))
         return self

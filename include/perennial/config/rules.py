@@ -31,6 +31,12 @@ class Validation(Strict):
     keep_staging: PositiveDuration = timedelta(days=30)
     expectations: list[ExtraExpectation] = Field(default=[])
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_rows is not None and self.min_rows > self.max_rows:
+            raise ValueError(f"min_rows {self.min_rows} is above max_rows {self.max_rows}: every batch would be halted")
+        return self
+
 
 class DriftMethod(Strict):
     """An Evidently method name, or our ``psi_quantile``, with the distance at which a column counts as drifted."""
@@ -42,9 +48,10 @@ class DriftMethod(Strict):
 class DriftSignals(Strict):
     """Evidently ``ValueDrift`` of every feature and of the score, on a bounded sample.
 
-    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features; with more
-    than ``max_unknown_weight`` of the importance in features that have no distance it says nothing. A column with fewer
-    than ``min_values`` values on either side has none: a distance would say more about the sample than about the world.
+    ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features; unknown when
+    features without a distance could bring it to the bound. A column with fewer than ``min_values`` values on
+    either side has none: a distance would say more about the sample than about the world. A number that is constant in
+    the reference has drifted when any value differs.
     """
 
     number: DriftMethod
@@ -53,7 +60,6 @@ class DriftSignals(Strict):
     score_role: SignalRole = "alert"
     weighted_share: Share
     weighted_share_role: SignalRole = "alert"
-    max_unknown_weight: Share = 0.5
     min_values: Annotated[int, Field(ge=2)] = 30
 
     @field_validator("category")
@@ -193,7 +199,9 @@ class Bake(Strict):
     """The probation of a new champion over ``windows`` mature windows.
 
     A window fails when ``metric`` crosses ``bound``, or when it is worse than the last stable version's on the same
-    rows by more than ``max_deficit``. More than ``allowed_failures`` failed windows end the bake with a rollback.
+    rows by more than ``max_deficit``. More than ``allowed_failures`` failed windows end the bake with a rollback. One
+    that has not ended by ``deadline`` after the promotion is blind: red, until labels come or someone decides. Unless
+    it is given, that is ``signoff.review.deadline``, the length of ``windows`` windows and ``label.max_wait`` together.
     """
 
     windows: Annotated[int, Field(ge=1)]
@@ -201,3 +209,4 @@ class Bake(Strict):
     bound: float
     max_deficit: Annotated[float, Field(ge=0)]
     allowed_failures: Annotated[int, Field(ge=0)] = 0
+    deadline: PositiveDuration | None = None

@@ -7,15 +7,19 @@ from typing import Literal
 from perennial.contracts.records import digest_of
 from perennial.contracts.windows import Window
 
-Action = Literal["stay", "retrain", "rollback", "halt"]
-BakeState = Literal["none", "running", "passed", "failed"]
+Action = Literal["stay", "retrain", "rollback", "halt", "blind"]
+BakeState = Literal["none", "running", "passed", "failed", "blind"]
 Ending = Literal["promoted", "refused", "rejected", "overtaken", "failed"]
 """How a retrain request ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to be done about one window, and why. ``decision_id`` depends on model, window and published batches."""
+    """What is to be done about one window, and why. ``decision_id`` depends on model, window, published batches
+    and acknowledged holds.
+
+    ``blind`` is no decision to do nothing: the evidence that one would rest on is missing, and someone has to act.
+    """
 
     decision_id: str
     model: str

@@ -1,10 +1,13 @@
 """What a decision rests on: the batches of its window, the signals measured so far, the rows a retrain would use."""
 
-import math
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Window
+from perennial.decision.blindness import read_blind
+from perennial.decision.sequence import last_windows
+from perennial.evidence.maturity import read_waiting
 from perennial.evidence.stretches import TrainingRows, training_rows
 from perennial.store import Store, batches, signals
 from perennial.store.batches import BatchAccount
@@ -14,9 +17,10 @@ from perennial.store.batches import BatchAccount
 class Facts:
     """Everything that :func:`perennial.decision.policy.decide` looks at.
 
-    ``batch_ids`` are the newest batches of the window; ``halted`` says why nothing can be decided on them. ``signals``
-    are those of the present champion's version, of the last windows seen, each as it was measured last. ``rows`` counts
-    the labelled rows that a retrain as of now would use.
+    ``batch_ids`` are the newest batches of the window; ``halted`` says why nothing can be decided on them, ``blind``
+    what is not measured for longer than labels are waited for. ``signals`` are those of the present champion's version,
+    of the last windows, each as it was measured last. ``seen`` are the windows that anything was delivered for, oldest
+    first, ``waiting`` those that wait for labels. ``rows`` counts the labelled rows that a retrain as of now would use.
     """
 
     window: Window
@@ -24,7 +28,10 @@ class Facts:
     champion_alias: str | None
     batch_ids: tuple[str, ...] = ()
     halted: str | None = None
+    blind: str | None = None
     signals: tuple[Signal, ...] = ()
+    seen: tuple[Window, ...] = ()
+    waiting: tuple[Window, ...] = ()
     rows: TrainingRows = field(default_factory=TrainingRows)
 
     @property
@@ -60,13 +67,27 @@ def gather(
     """The facts about one window, as far as they were known at its end. Raises StoreUnavailable."""
     newest = batches.newest(store, config.model, window)
     n_published = batches.n_published(store, config.model, window)
+    seen = batches.delivered_windows(store, config.model, ended_by=window.end) if config.schedule.cron else ()
+    waiting = read_waiting(config, window.end, store=store)
+    counted = last_windows(
+        window,
+        config.policy.breaches.n,
+        every=config.schedule.every,
+        seen=seen,
+        waiting=waiting,
+        excluded=state.excluded,
+    )
+    oldest = min((place.start for place in counted), default=window.start)
     return Facts(
         window=window,
         state=state,
         champion_alias=champion_alias,
         batch_ids=tuple(batch.batch_id for batch in newest),
         halted=why_halted(window, newest, n_published),
-        signals=_signals(config, window, state.champion, store),
+        blind=read_blind(config, window, state, store=store),
+        signals=_signals(config, window, state.champion, oldest, store),
+        seen=seen,
+        waiting=waiting,
         rows=training_rows(config, window, state, store=store),
     )
 
@@ -91,10 +112,12 @@ def _problem(batch: BatchAccount) -> str | None:
     return None
 
 
-def _signals(config: ModelConfig, window: Window, champion: str | None, store: Store) -> tuple[Signal, ...]:
-    """Signals of the champion in so many windows that the last ``n`` of one that waits for labels are among them."""
+def _signals(
+    config: ModelConfig, window: Window, champion: str | None, oldest: datetime, store: Store
+) -> tuple[Signal, ...]:
+    """Signals of the champion in the windows that count, and in those that this run may have measured last."""
     if champion is None:
         return ()
-    lag = math.ceil(config.label.max_wait / (window.end - window.start))
-    n_windows = config.policy.breaches.n + lag
-    return signals.of_last_windows(store, config.model, version=champion, window=window, n_windows=n_windows)
+    measured_now = window.end - config.label.max_wait - 2 * (window.end - window.start)
+    after = min(oldest - timedelta.resolution, measured_now)
+    return signals.of_windows_after(store, config.model, version=champion, window=window, after=after)

@@ -4,23 +4,28 @@ The first rule that applies decides:
 
 1. data that was not published, or an alias moved by hand: **halt**. Nothing else is decided on such ground.
 2. the champion failed its bake: **rollback** to the version that was trusted last. Without one there is nothing to go
-   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 5), since it would
+   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 6), since it would
    otherwise serve for ever although it is known to disappoint.
 3. no champion yet: **retrain** for the first time once a training and its holdout have enough labelled rows.
-4. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet.
-5. a retrain is wanted (k of n windows and the newest, an aged champion, a failed bake with nothing to go back to) and
-   nothing speaks against it (a hold, the cooldown, the budget, too few new labels): **retrain**. Else **stay**.
+4. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
+   **blind**. Neither trust nor a rollback may rest on missing labels.
+5. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
+6. a retrain is wanted (k of n scheduled windows and the newest measured one, an aged champion, a failed bake with
+   nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget, too few new labels):
+   **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced is **blind**, once the
+   cooldown is over.
 
 A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
 old version is as old as its data, whatever the day of its return.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from perennial.config import ModelConfig, Policy
-from perennial.contracts import Action, Decision, Signal, SignalStatus, Window, digest_of
+from perennial.contracts import Action, Decision, Signal, Window, digest_of
 from perennial.decision.facts import Facts
+from perennial.decision.sequence import breached_often, by_name, in_places, last_windows, status_of
+from perennial.decision.wording import day, figures, span
 from perennial.errors import first_of
 
 Ruling = tuple[Action, tuple[str, ...]]
@@ -30,7 +35,8 @@ Ruling = tuple[Action, tuple[str, ...]]
 def decide(config: ModelConfig, facts: Facts) -> Decision:
     """What is to be done about ``facts.window``. The same facts give the same decision, id included.
 
-    A halt carries its cause in its id: once the cause is mended, the same window gets a decision of its own.
+    A halt and a blind window carry their cause in their id: once that is mended, the same window is decided anew. So it
+    is after an acknowledgement of a hold over the data that it speaks of, which is part of the id too.
 
     >>> from dataclasses import replace
     >>> from perennial.contracts import ReleaseState
@@ -39,8 +45,9 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
     ('stay', 'halt')
     """
     action, reasons = _judge(config, facts)
-    cause = reasons if action == "halt" else ()
-    decision_id = digest_of("decision", config.model, facts.window.key, sorted(facts.batch_ids), *cause)
+    cause = reasons if action in ("halt", "blind") else ()
+    known = (sorted(facts.batch_ids), *_acknowledged(config, facts))
+    decision_id = digest_of("decision", config.model, facts.window.key, *known, *cause)
     measured = facts.measured
     return Decision(
         decision_id=decision_id,
@@ -49,7 +56,7 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
         action=action,
         reasons=reasons,
         champion=facts.state.champion,
-        bake=facts.state.bake,
+        bake="blind" if _is_bake_overdue(config, facts) else facts.state.bake,
         breached=tuple(signal.name for signal in measured if signal.status == "breached"),
         unknown=tuple(signal.name for signal in measured if signal.status == "unknown"),
         retrain_run_id=f"retrain__{decision_id}" if action == "retrain" else None,
@@ -66,13 +73,23 @@ def _judge(config: ModelConfig, facts: Facts) -> Ruling:
     if facts.state.champion is None:
         return _first_training(config, facts)
     if facts.state.bake == "running":
-        since = _day(facts.state.champion_since) if facts.state.champion_since else "its promotion"
-        return "stay", (f"version {facts.state.champion} is in its bake since {since}: no retrain until it ends",)
+        return _baking(config, facts)
+    return _maintained(config, facts)
+
+
+def _maintained(config: ModelConfig, facts: Facts) -> Ruling:
+    """What to do about a champion that is not in its bake: stay with it, or replace it."""
+    if facts.blind:
+        return "blind", (facts.blind, *(f"wanted: {reason}" for reason in _wanted(config, facts)))
     wanted = _wanted(config, facts)
     if not wanted:
         return "stay", (_quiet(config, facts),)
     blocks = _blocks(config, facts)
-    return ("stay", (*(f"wanted: {reason}" for reason in wanted), *blocks)) if blocks else ("retrain", wanted)
+    if not blocks:
+        return "retrain", wanted
+    told = (*(f"wanted: {reason}" for reason in wanted), *blocks)
+    stranded = facts.state.bake == "failed" and not _cooling(config.policy, facts)
+    return ("blind", (*told, _exits(facts, "mend what speaks against a retrain"))) if stranded else ("stay", told)
 
 
 def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
@@ -80,9 +97,39 @@ def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
     return tuple(reason for reason in (facts.halted, moved) if reason)
 
 
+def _baking(config: ModelConfig, facts: Facts) -> Ruling:
+    since = day(facts.state.champion_since) if facts.state.champion_since else "its promotion"
+    in_bake = f"version {facts.state.champion} is in its bake since {since}"
+    if not _is_bake_overdue(config, facts):
+        return ("blind", (facts.blind,)) if facts.blind else ("stay", (f"{in_bake}: no retrain until it ends",))
+    unknown = [
+        f"{found.name} of {day(found.window.start)}: {found.detail}"
+        for found in facts.signals
+        if found.family == "bake" and found.status == "unknown"
+    ]
+    missing = f"not known: {first_of(unknown, most=2)}" if unknown else "no more windows of it have their labels"
+    return "blind", (
+        f"{in_bake} and neither passed nor failed by its deadline (bake.deadline): too few of the "
+        f"{config.bake.windows} windows it needs were measured; {missing}",
+        *([facts.blind] if facts.blind else []),
+        _exits(facts, "have the labels mended and run this window again"),
+    )
+
+
+def _is_bake_overdue(config: ModelConfig, facts: Facts) -> bool:
+    since = facts.state.champion_since
+    return facts.state.bake == "running" and since is not None and facts.window.end >= config.bake_ends_by(since)
+
+
+def _exits(facts: Facts, mend: str) -> str:
+    model = facts.state.model
+    back = f"; or roll back by hand (perennial rollback {model} --reason ...)" if facts.state.fallback else ""
+    return f"{mend}{back}; or let a person decide on another version ({model}__retrain with review: manual)"
+
+
 def _bake_figures(facts: Facts) -> str:
     found = [signal for signal in facts.newest if signal.family == "bake" and signal.status == "breached"]
-    return f" ({first_of(map(_figures, found))})" if found else ""
+    return f" ({first_of(map(figures, found))})" if found else ""
 
 
 def _first_training(config: ModelConfig, facts: Facts) -> Ruling:
@@ -92,53 +139,31 @@ def _first_training(config: ModelConfig, facts: Facts) -> Ruling:
         f"judge by ({holdout} needed)"
     )
     if facts.rows.n_train < train or facts.rows.n_holdout < holdout:
-        return "stay", (f"no champion yet, and too little to make one: {counts}",)
-    blocks = (*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts))
-    if blocks:
-        return "stay", ("wanted: a first champion", *blocks)
-    return "retrain", (f"no champion yet: {counts}",)
-
-
-def breached_often(statuses: Sequence[SignalStatus], *, k: int, n: int) -> bool:
-    """At least ``k`` of the last ``n`` windows breached, and the newest measured one of them; oldest first.
-
-    An unknown window takes its place among the ``n``, and is neither a breach nor a pass: evidence grows old even when
-    nothing follows it.
-
-    >>> breached_often(["breached", "ok", "breached"], k=2, n=3)
-    True
-    >>> breached_often(["breached", "breached", "ok"], k=2, n=3)
-    False
-    >>> breached_often(["breached", "breached", "unknown"], k=2, n=3)
-    True
-    >>> breached_often(["unknown", "unknown", "unknown"], k=1, n=3)
-    False
-    >>> breached_often([], k=1, n=1)
-    False
-    """
-    last = statuses[-n:]
-    measured = [status for status in last if status != "unknown"]
-    return bool(measured) and measured[-1] == "breached" and measured.count("breached") >= k
+        against: tuple[str, ...] = (f"no champion yet, and too little to make one: {counts}",)
+    elif blocks := (*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts)):
+        against = ("wanted: a first champion", *blocks)
+    else:
+        return "retrain", (f"no champion yet: {counts}",)
+    return ("blind", (facts.blind, *against)) if facts.blind else ("stay", against)
 
 
 def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Every reason to retrain; empty when there is none."""
     reasons = [] if facts.state.bake != "failed" else [_stranded(facts)]
     k, n = config.policy.breaches.k, config.policy.breaches.n
-    for name, history in _histories(facts).items():
-        if breached_often([signal.status for signal in history], k=k, n=n):
-            last = history[-n:]
-            measured = next(signal for signal in reversed(last) if signal.status != "unknown")
-            n_breached = sum(signal.status == "breached" for signal in last)
+    for name, history in _histories(config, facts).items():
+        if breached_often([status_of(signal) for signal in history], k=k, n=n):
+            measured = next(signal for signal in reversed(history) if signal is not None and signal.value is not None)
+            n_breached = sum(status_of(signal) == "breached" for signal in history)
             reasons.append(
-                f"{name} breached in {n_breached} of its last {len(last)} windows (policy: {k} of {n}), the newest "
-                f"included: {_figures(measured)}"
+                f"{name} breached in {n_breached} of its last {len(history)} windows (policy: {k} of {n}), the newest "
+                f"included: {figures(measured)}"
             )
     age = _age(facts)
     if age is not None and age > config.policy.max_age:
         reasons.append(
-            f"version {facts.state.champion} was fitted on data up to {_span(age)} ago, more than "
-            f"{_span(config.policy.max_age)}"
+            f"version {facts.state.champion} was fitted on data up to {span(age)} ago, more than "
+            f"{span(config.policy.max_age)}"
         )
     return tuple(reasons)
 
@@ -150,14 +175,31 @@ def _stranded(facts: Facts) -> str:
     )
 
 
-def _histories(facts: Facts) -> dict[str, list[Signal]]:
-    """The retrain-role signals of the present champion by name, oldest window first. A bake has a rule of its own."""
-    found: dict[str, list[Signal]] = {}
-    for signal in sorted(facts.signals, key=lambda signal: (signal.name, signal.window.start)):
-        serves = signal.version == facts.state.champion
-        if signal.role == "retrain" and serves and signal.family != "bake":
-            found.setdefault(signal.name, []).append(signal)
-    return found
+def _histories(config: ModelConfig, facts: Facts) -> dict[str, tuple[Signal | None, ...]]:
+    """The retrain signals of the present champion in their last ``n`` scheduled windows. A bake has a rule of its own.
+
+    A window takes its place whatever became of it: halted, not measured, or served by another version. What waits for
+    its labels has none yet, where the signal is one of performance.
+    """
+    asking = [
+        signal
+        for signal in facts.signals
+        if signal.role == "retrain" and signal.version == facts.state.champion and signal.family != "bake"
+    ]
+    return {name: in_places(_places(config, facts, found), found) for name, found in by_name(asking).items()}
+
+
+def _places(config: ModelConfig, facts: Facts, found: list[Signal]) -> tuple[Window, ...]:
+    measured = {signal.window for signal in found}
+    needs_labels = found[0].family == "performance"
+    return last_windows(
+        facts.window,
+        config.policy.breaches.n,
+        every=config.schedule.every,
+        seen=facts.seen,
+        waiting=(window for window in facts.waiting if needs_labels and window not in measured),
+        excluded=facts.state.excluded,
+    )
 
 
 def _age(facts: Facts) -> timedelta | None:
@@ -179,12 +221,27 @@ def _blocks(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
 
 def _held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Holds that reach into the data a retrain would use, should its holdout end as much as a window early."""
-    window, training = facts.window, config.training
-    reach = training.train + training.holdout + config.label.delay + (window.end - window.start)
     return tuple(
-        f"held: {_day(hold.stretch.start)} to {_day(hold.stretch.end)} lies in the data of a retrain and waits for an "
+        f"held: {day(hold.stretch.start)} to {day(hold.stretch.end)} lies in the data of a retrain and waits for an "
         f"acknowledgement ({hold.reason}); hold {hold.entry_id}"
-        for hold in facts.state.holds_over(Window(start=window.end - reach, end=window.end))
+        for hold in facts.state.holds_over(_data_of_a_retrain(config, facts.window))
+    )
+
+
+def _data_of_a_retrain(config: ModelConfig, window: Window) -> Window:
+    reach = config.training.train + config.training.holdout + config.label.delay + (window.end - window.start)
+    return Window(start=window.end - reach, end=window.end)
+
+
+def _acknowledged(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
+    """What was said of the holds that touch the window: the data of a retrain, or the windows that are counted."""
+    window, counted = facts.window, config.policy.breaches.n * (facts.window.end - facts.window.start)
+    start = min(_data_of_a_retrain(config, window).start, window.end - counted - config.label.max_wait)
+    touched = Window(start=start, end=window.end)
+    return tuple(
+        f"{hold.entry_id}: {'without' if hold.excluded else 'with'} its rows"
+        for hold in facts.state.holds
+        if hold.acknowledged and hold.stretch.overlaps(touched)
     )
 
 
@@ -192,7 +249,7 @@ def _cooling(policy: Policy, facts: Facts) -> tuple[str, ...]:
     last = facts.state.last_request_at
     if last is None or facts.window.end - last >= policy.cooldown:
         return ()
-    return (f"cooldown: the last retrain was requested as of {_day(last)}, less than {_span(policy.cooldown)} ago",)
+    return (f"cooldown: the last retrain was requested as of {day(last)}, less than {span(policy.cooldown)} ago",)
 
 
 def _spent(policy: Policy, facts: Facts) -> tuple[str, ...]:
@@ -201,46 +258,19 @@ def _spent(policy: Policy, facts: Facts) -> tuple[str, ...]:
     if n_requests < policy.budget.retrains:
         return ()
     return (
-        f"budget: {n_requests} retrains requested within {_span(policy.budget.per)}, {policy.budget.retrains} allowed",
+        f"budget: {n_requests} retrains requested within {span(policy.budget.per)}, {policy.budget.retrains} allowed",
     )
 
 
 def _quiet(config: ModelConfig, facts: Facts) -> str:
     k, n = config.policy.breaches.k, config.policy.breaches.n
-    histories = _histories(facts)
-    unknown = [name for name, history in histories.items() if history[-1].status == "unknown"]
-    if not histories:
-        return f"no signal of version {facts.state.champion} that could ask for a retrain is measured yet"
+    histories = _histories(config, facts)
+    if not any(signal and signal.value is not None for history in histories.values() for signal in history):
+        nothing = f"no signal of version {facts.state.champion} that could ask for a retrain is measured yet"
+        return nothing + (f"; not known: {first_of(histories)}" if histories else "")
+    newest = {name: [status_of(signal) for signal in history][-1:] for name, history in histories.items()}
+    unknown = [name for name, last in newest.items() if last == ["unknown"]]
     note = f"; not known: {first_of(unknown)}" if unknown else ""
-    breached = [name for name, history in histories.items() if history[-1].status == "breached"]
+    breached = [name for name, last in newest.items() if last == ["breached"]]
     once = f"; breached now, but not often enough: {first_of(breached)}" if breached else ""
     return f"none of {len(histories)} retrain signals breached in {k} of its last {n} windows{once}{note}"
-
-
-def _figures(signal: Signal) -> str:
-    value = "unknown" if signal.value is None else f"{signal.value:.4g}"
-    bound = "" if signal.threshold is None else f" against {signal.threshold:.4g}"
-    return f"{signal.name} {value}{bound} from {_day(signal.window.start)}"
-
-
-def _day(moment: datetime) -> str:
-    """A moment as short as it can be said.
-
-    >>> from datetime import UTC
-    >>> _day(datetime(2013, 3, 1, tzinfo=UTC)), _day(datetime(2013, 3, 1, 6, tzinfo=UTC))
-    ('2013-03-01', '2013-03-01 06:00')
-    """
-    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _span(span: timedelta) -> str:
-    """A duration as it is written in ``model.yaml``.
-
-    >>> _span(timedelta(days=14)), _span(timedelta(hours=36)), _span(timedelta(minutes=90))
-    ('14d', '36h', '90min')
-    """
-    minutes = int(span.total_seconds() // 60)
-    for unit, size in (("d", 1440), ("h", 60)):
-        if minutes % size == 0:
-            return f"{minutes // size}{unit}"
-    return f"{minutes}min"

@@ -70,7 +70,8 @@ def not_enough(config: ModelConfig, coverage: Coverage, rows: pa.Table | None) -
     '9 labelled rows of the champion, at least 2000 are needed'
     """
     if rows is None:
-        return f"{coverage.n_labelled} of {coverage.n_rows} predictions have a label, and it is past label.max_wait"
+        n_labelled, n_rows = coverage.n_judged_labelled, coverage.n_judged
+        return f"{n_labelled} of {n_rows} predictions have a label, and it is past label.max_wait"
     least = config.signals.min_labelled_rows
     if coverage.n_by_champion_labelled < least:
         return f"{coverage.n_by_champion_labelled} labelled rows of the champion, at least {least} are needed"

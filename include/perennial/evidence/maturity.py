@@ -1,13 +1,14 @@
 """Which windows have their labels in, as was known at a moment."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import exists, func, select
 
 from perennial.config import ModelConfig
-from perennial.contracts import SignalName, Window
+from perennial.contracts import Signal, SignalName, Window
 from perennial.evidence.rows import arrived, served
 from perennial.store import Store, signals
 from perennial.store.batches import published_windows
@@ -22,7 +23,10 @@ Maturity = Literal["empty", "mature", "overdue", "waiting"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Served predictions of a window, and how many of them had their label by then; all, and those of the champion."""
+    """Served predictions of a window, and how many of them had their label by then; all, and those of the champion.
+
+    Where the champion served, its own rows are judged, for they are what is measured; all rows where it did not.
+    """
 
     window: Window
     n_rows: int
@@ -31,13 +35,23 @@ class Coverage:
     n_by_champion_labelled: int
 
     @property
-    def share(self) -> float:
-        """The share of served predictions with a label. Raises ZeroDivisionError for an empty window.
+    def n_judged(self) -> int:
+        """Number of rows that maturity is judged on."""
+        return self.n_by_champion or self.n_rows
 
-        >>> Coverage(window=day(0), n_rows=8, n_labelled=6, n_by_champion=8, n_by_champion_labelled=6).share
-        0.75
+    @property
+    def n_judged_labelled(self) -> int:
+        """Number of those with a label."""
+        return self.n_by_champion_labelled if self.n_by_champion else self.n_labelled
+
+    @property
+    def share(self) -> float:
+        """The share of the judged rows with a label. Raises ZeroDivisionError for an empty window.
+
+        >>> Coverage(window=day(0), n_rows=8, n_labelled=6, n_by_champion=4, n_by_champion_labelled=4).share
+        1.0
         """
-        return self.n_labelled / self.n_rows
+        return self.n_judged_labelled / self.n_judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +59,15 @@ class LabelsIn:
     """What was known of the labels at ``as_of``.
 
     ``covered`` are the windows that no earlier run has ended (found mature, empty or overdue), and the newest one whose
-    labels are ``due`` as a rule; ``ended`` are the windows that one has.
+    labels are ``due`` as a rule; ``ended`` are the windows that one has. A window that was found mature early, on the
+    labels that come fastest, is no longer ended once it is ``label.max_wait`` old; ``earlier`` is its share then.
     """
 
     as_of: datetime
     covered: tuple[Coverage, ...]
     ended: frozenset[Window]
     due: Window | None
+    earlier: Mapping[Window, float] = field(default_factory=dict)
 
     def open(self) -> tuple[Coverage, ...]:
         """Those that no earlier run has ended.
@@ -61,6 +77,14 @@ class LabelsIn:
         ()
         """
         return tuple(coverage for coverage in self.covered if coverage.window not in self.ended)
+
+    def news(self) -> tuple[Coverage, ...]:
+        """Those open ones that labels came in for since they were measured early, or that never were."""
+        return tuple(
+            coverage
+            for coverage in self.open()
+            if not coverage.n_rows or self.earlier.get(coverage.window) != coverage.share
+        )
 
 
 def maturity(config: ModelConfig, coverage: Coverage, as_of: datetime) -> Maturity:
@@ -87,7 +111,7 @@ def measurable(config: ModelConfig, labels: LabelsIn) -> tuple[Coverage, ...]:
     """
     return tuple(
         coverage
-        for coverage in labels.open()
+        for coverage in labels.news()
         if coverage.n_by_champion and maturity(config, coverage, labels.as_of) in ("mature", "overdue")
     )
 
@@ -109,6 +133,7 @@ def read_labels_in(
     *,
     champion: str | None,
     ended: frozenset[Window],
+    earlier: Mapping[Window, float] | None = None,
     since: datetime | None = None,
     store: Store,
 ) -> LabelsIn:
@@ -126,12 +151,43 @@ def read_labels_in(
         for past in windows
         if past not in ended or past == due
     )
-    return LabelsIn(as_of=as_of, covered=covered, ended=ended, due=due)
+    return LabelsIn(as_of=as_of, covered=covered, ended=ended, due=due, earlier=earlier or {})
 
 
-def read_ended(config: ModelConfig, as_of: datetime, *, store: Store) -> frozenset[Window]:
-    """Windows that an earlier run found mature, empty, or past ``label.max_wait``: they are not measured again."""
-    return signals.ended_windows(store, config.model, coverage=COVERAGE, before=as_of, max_wait=config.label.max_wait)
+def is_over(config: ModelConfig, measured: Signal, as_of: datetime) -> bool:
+    """Whether what was measured of a window is not to be measured again as of a moment: late enough, or not yet. Pure.
+
+    Early labels are no fair sample: what was measured before ``label.max_wait`` counts until then, and is measured once
+    more after it.
+    """
+    until = measured.window.end + config.label.max_wait
+    return measured.as_of >= until or as_of < until
+
+
+def ended_and_earlier(
+    config: ModelConfig, said: Iterable[Signal], as_of: datetime
+) -> tuple[frozenset[Window], dict[Window, float]]:
+    """The windows whose ``label_coverage`` an earlier run ended; and of those to look at again its last share. Pure."""
+    ends = [signal for signal in said if signal.status != "breached" or not _was_waiting(config, signal)]
+    ended = frozenset(signal.window for signal in ends if is_over(config, signal, as_of))
+    return ended, {found.window: found.value for found in ends if found.window not in ended and found.value is not None}
+
+
+def _was_waiting(config: ModelConfig, signal: Signal) -> bool:
+    return signal.as_of < signal.window.end + config.label.max_wait
+
+
+def read_ended(config: ModelConfig, as_of: datetime, *, store: Store) -> tuple[frozenset[Window], dict[Window, float]]:
+    """What :func:`ended_and_earlier` says of the runs before ``as_of``."""
+    return ended_and_earlier(config, signals.said(store, config.model, name=COVERAGE, before=as_of), as_of)
+
+
+def read_waiting(config: ModelConfig, as_of: datetime, *, store: Store) -> tuple[Window, ...]:
+    """The published windows that wait for their labels after the run of ``as_of``: neither measured nor given up."""
+    published = published_windows(store, config.model, ended_after=as_of - config.label.max_wait, ended_by=as_of)
+    said = signals.said(store, config.model, name=COVERAGE, before=as_of + timedelta.resolution)
+    ended, _ = ended_and_earlier(config, said, as_of)
+    return tuple(window for window in published if window not in ended)
 
 
 def read_coverage(

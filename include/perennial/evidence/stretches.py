@@ -46,8 +46,8 @@ class Choice:
 class TrainingRows:
     """Labelled rows that a decision counts, whose labels had arrived by the end of its window.
 
-    ``n_new`` of events after the champion's holdout; without a champion ``n_train`` and ``n_holdout`` in the stretches
-    that a training as of now would use.
+    ``n_new`` of events after the champion's holdout, without those of excluded stretches; without a champion
+    ``n_train`` and ``n_holdout`` in the stretches that a training as of now would use.
     """
 
     n_new: int = 0
@@ -63,7 +63,8 @@ def training_rows(config: ModelConfig, window: Window, state: ReleaseState, *, s
         if judged is None or as_of <= judged.holdout.end:
             return TrainingRows()
         news = Window(start=judged.holdout.end, end=as_of)
-        return TrainingRows(n_new=count_labelled(config, news, as_of=as_of, store=store).n_labelled)
+        counted = count_labelled(config, news, as_of=as_of, excluded=state.excluded, store=store)
+        return TrainingRows(n_new=counted.n_labelled)
     chosen = choose_holdout(config, as_of, excluded=state.excluded, store=store).holdout
     if chosen is None:
         return TrainingRows()

@@ -9,7 +9,7 @@ from perennial.errors import first_of
 from perennial.evidence.samples import read_sample
 from perennial.monitoring.evidently_report import Distances, measure
 from perennial.monitoring.reference import fetch_importance, fetch_reference, without_champion
-from perennial.monitoring.screening import Pair, Refusal, quantile_psi, screen
+from perennial.monitoring.screening import Column, Constant, Pair, Refusal, quantile_psi, screen
 from perennial.registry import Registry
 from perennial.store import Store
 from perennial.store.signals import save
@@ -72,14 +72,14 @@ def drift_signals(
     Both tables hold the features with their types in the store and ``score`` (double); ``rows`` also ``model_version``
     (text), ``reference`` also ``part`` (text, ``train`` or ``holdout``). Features are compared with all of the
     reference; the score, of rows that the champion scored, with the reference's holdout. A feature without a distance
-    is unknown, with the reason.
+    is unknown, with the reason; one whose reference is constant has drifted when any value differs.
 
     >>> rows, reference = pa.table({"model_version": ["3"]}), pa.table({"part": ["holdout"]})
     >>> found, page = drift_signals(flights, subject, rows, reference=reference, importance=None)
     >>> {signal.status for signal in found}, page
     ({'unknown'}, None)
     """
-    columns = [_screened(config, name, rows, reference) for name in config.features]
+    columns: list[Column] = [_screened(config, name, rows, reference) for name in config.features]
     columns.append(_screened_score(config, subject, rows, reference))
     pairs = [column for column in columns if isinstance(column, Pair)]
     ours = {pair.name: quantile_psi(pair) for pair in pairs if pair.method.method == "psi_quantile"}
@@ -89,7 +89,7 @@ def drift_signals(
     return (*found, _weighted_share(config, subject, found, importance)), report.html
 
 
-def _screened(config: ModelConfig, name: str, rows: pa.Table, reference: pa.Table) -> Pair | Refusal:
+def _screened(config: ModelConfig, name: str, rows: pa.Table, reference: pa.Table) -> Column:
     number = name in config.numbers
     return screen(
         name,
@@ -101,7 +101,7 @@ def _screened(config: ModelConfig, name: str, rows: pa.Table, reference: pa.Tabl
     )
 
 
-def _screened_score(config: ModelConfig, subject: Subject, rows: pa.Table, reference: pa.Table) -> Pair | Refusal:
+def _screened_score(config: ModelConfig, subject: Subject, rows: pa.Table, reference: pa.Table) -> Column:
     by_champion = rows.filter(pc.equal(rows["model_version"], subject.version))
     if rows.num_rows and not by_champion.num_rows:
         others = first_of(sorted(pc.unique(rows["model_version"]).to_pylist()))
@@ -122,10 +122,14 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray | None:
 
 
 def _signal(
-    config: ModelConfig, subject: Subject, column: Pair | Refusal, distances: dict[str, float], report: Distances
+    config: ModelConfig, subject: Subject, column: Column, distances: dict[str, float], report: Distances
 ) -> Signal:
     if isinstance(column, Refusal):
         return _unknown(config, subject, column.name, column.why)
+    if isinstance(column, Constant):
+        detail = f"the reference is constant ({column.value:g}); the share of values that differ"
+        name = SignalName.drift(column.name)
+        return subject.above(name, _role(config, column.name), column.share_other, 0.0, detail=detail)
     value = distances.get(column.name)
     if value is None:
         return _unknown(config, subject, column.name, report.problem or "the distance is not a number")
@@ -158,25 +162,32 @@ def _role(config: ModelConfig, name: str) -> SignalRole:
 def _weighted_share(
     config: ModelConfig, subject: Subject, found: list[Signal], importance: dict[str, float] | None
 ) -> Signal:
-    """The share of the champion's importance that sits in drifted features, among those that have a distance."""
+    """The share of the champion's importance that sits in drifted features.
+
+    A feature without a distance may have drifted: the share is breached when it reaches the bound without them, unknown
+    when it could reach it with them, and ok only when it could not.
+    """
     if importance is None:
         why = f"the feature importance of version {subject.version} is gone from the registry"
         return _unknown(config, subject, SHARE, why)
     by_name = {signal.name: signal for signal in found}
     of_feature = {name: by_name[str(SignalName.drift(name))] for name in config.features}
     weights = {name: max(0.0, importance.get(name, 0.0)) for name in config.features}
-    names = [name for name, signal in of_feature.items() if signal.status == "breached"]
-    total, drifted = sum(weights.values()), sum(weights[name] for name in names)
-    known = sum(weights[name] for name, signal in of_feature.items() if signal.status != "unknown")
-    if not total > 0 or total - known > config.signals.drift.max_unknown_weight * total:
-        why = f"features with {total - known:.2f} of {total:.2f} of the importance have no distance"
+    drifted = [name for name, signal in of_feature.items() if signal.status == "breached"]
+    unknown = [name for name, signal in of_feature.items() if signal.status == "unknown"]
+    total, most = sum(weights.values()), config.signals.drift.weighted_share
+    if not total > 0:
+        return _unknown(config, subject, SHARE, f"no feature of version {subject.version} has any importance")
+    share = round(sum(weights[name] for name in drifted) / total, 9)
+    open_share = sum(weights[name] for name in unknown) / total
+    if share < most <= round(share + open_share, 9):
+        why = f"{share:.2f} of the importance drifted, and {open_share:.2f} has no distance: {first_of(unknown)}"
         return _unknown(config, subject, SHARE, why)
-    most = config.signals.drift.weighted_share
     return subject.known(
         SignalName.drift(SHARE),
         config.signals.drift.weighted_share_role,
-        round(drifted / known, 9),
+        share,
         threshold=most,
-        breached=drifted >= most * known,
-        detail=f"drifted: {first_of(names)}" if names else "no feature drifted",
+        breached=share >= most,
+        detail=f"drifted: {first_of(drifted)}" if drifted else "no feature drifted",
     )

@@ -64,7 +64,7 @@ def plan(config: ModelConfig, window: Window, labels: LabelsIn, *, state: Releas
             if coverage.window == labels.due or maturity(config, coverage, labels.as_of) != "waiting"
         ),
         of_champion=of_champion,
-        of_others=tuple(coverage for coverage in labels.open() if coverage.n_rows and coverage not in of_champion),
+        of_others=tuple(coverage for coverage in labels.news() if coverage.n_rows and not coverage.n_by_champion),
     )
 
 
@@ -73,14 +73,15 @@ def measure_performance(
 ) -> tuple[Signal, ...]:
     """Signals of every window that became mature, or overdue, by the end of ``window``; kept, all or none of them.
 
-    A window is measured by the first run that finds it so, on the rows that the present champion scored. A window that
-    it scored no row of is measured for the version that did, under that version's name: nothing is decided on it as
-    long as another is champion. Every run also gives ``label_coverage`` of the newest window whose labels are due,
-    ``labels/unmatched``, and ``served_by_champion`` of its own window. Raises StoreUnavailable, RegistryUnavailable.
+    A window is measured by the first run that finds it so, on the rows that the present champion scored, and once more
+    when it is ``label.max_wait`` old, if labels came in since: the later figures count. A window that it scored no row
+    of is measured for the version that did, under that version's name: nothing is decided on it as long as another is
+    champion. Every run also gives ``label_coverage`` of the newest window whose labels are due, ``labels/unmatched``,
+    and ``served_by_champion`` of its own window. Raises StoreUnavailable, RegistryUnavailable.
     """
     run = Subject.of_run(config.model, window, state.champion)
-    ended = read_ended(config, run.as_of, store=store)
-    labels = read_labels_in(config, window, champion=state.champion, ended=ended, store=store)
+    ended, earlier = read_ended(config, run.as_of, store=store)
+    labels = read_labels_in(config, window, champion=state.champion, ended=ended, earlier=earlier, store=store)
     planned = plan(config, window, labels, state=state)
     found = [unmatched_signal(config, run, *count_unmatched(config, window, store=store))]
     if planned.served:
@@ -143,7 +144,9 @@ def served_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> 
 
 
 def coverage_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -> Signal:
-    """``label_coverage``: the share of served predictions with a label; pages someone once it is overdue. Pure.
+    """``label_coverage``: the share of predictions with a label, of the champion's where it served. Pure.
+
+    It pages someone once it is overdue.
 
     >>> coverage = Coverage(window=day(1), n_rows=0, n_labelled=0, n_by_champion=0, n_by_champion_labelled=0)
     >>> coverage_signal(flights, subject, coverage).status
@@ -164,7 +167,7 @@ def coverage_signal(config: ModelConfig, subject: Subject, coverage: Coverage) -
         coverage.share,
         threshold=least,
         breached=found != "mature",
-        detail=f"{coverage.n_labelled} of {coverage.n_rows} predictions have a label{ends.get(found, '')}",
+        detail=f"{coverage.n_judged_labelled} of {coverage.n_judged} predictions have a label{ends.get(found, '')}",
     )
 
 

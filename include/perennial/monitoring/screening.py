@@ -38,6 +38,21 @@ class Refusal:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number that is one ``value`` throughout the reference, and the share of the window's values that are another.
+
+    No method has a distance from a point that is worth the name; any other value is news to the champion.
+    """
+
+    name: str
+    value: float
+    share_other: float
+
+
+Column = Pair | Refusal | Constant
+
+
 def screen(
     name: str,
     kind: Literal["number", "category"],
@@ -46,8 +61,8 @@ def screen(
     current: pa.ChunkedArray | None,
     reference: pa.ChunkedArray | None,
     min_values: int,
-) -> Pair | Refusal:
-    """The column on both sides, or the reason why it can not be compared.
+) -> Column:
+    """The column on both sides; its one value, where the reference has no other; or why it can not be compared.
 
     ``current`` and ``reference`` are numbers for kind ``number``; for ``category`` whatever Arrow writes as text. None
     is a column that is not there.
@@ -94,15 +109,16 @@ def _unfit(kind: str, values: pd.Series, min_values: int) -> str | None:
     )
 
 
-def _scaled(pair: Pair) -> Pair | Refusal:
-    """Refuses a constant reference where the method needs its spread; lifts a tiny unit over Evidently's floor."""
-    if pair.method.method not in ("wasserstein", "psi_quantile"):
-        return pair
+def _scaled(pair: Pair) -> Pair | Constant:
+    """Finds a constant reference, which has no spread; lifts a tiny unit over Evidently's floor."""
     least, most = float(pair.reference.min()), float(pair.reference.max())
-    if most - least <= 1e-12 * max(abs(least), abs(most)):
-        return Refusal(pair.name, f"the reference is constant ({least:g}): {pair.method.method} needs a spread")
+    tolerance = 1e-12 * max(abs(least), abs(most))
+    if most - least <= tolerance:
+        values = pair.current.dropna()
+        others = (values < least - tolerance) | (values > most + tolerance)
+        return Constant(pair.name, least, float(others.mean()))
     spread = float(np.std(pair.reference.dropna()))
-    if pair.method.method == "psi_quantile" or spread >= WASSERSTEIN_FLOOR:
+    if pair.method.method != "wasserstein" or spread >= WASSERSTEIN_FLOOR:
         return pair
     return Pair(pair.name, pair.kind, pair.method, pair.current / spread, pair.reference / spread)
 

@@ -27,6 +27,7 @@ _PAGE = """\
 | gates | {gates}; {metric} better than the champion's by {min_gain:g} |
 | review | {review} |
 | bake | {bake_windows} windows: {bake_metric} against {bake_bound:g} |
+| blind, and red | nothing measured {max_wait} after a window ended, or a bake without its evidence |
 
 Everything here is declared in `{model}/model.yaml`; what happened is told by `perennial timeline {model}`.
 """
@@ -61,6 +62,7 @@ def describe(config: ModelConfig, kind: str) -> str:
         metric=config.signoff.versus_champion.metric,
         min_gain=config.signoff.versus_champion.min_gain,
         review=f"{config.signoff.review.mode}; {config.signoff.review.after_rollback} after a rollback",
+        max_wait=config.label.max_wait,
         bake_windows=config.bake.windows,
         bake_metric=config.bake.metric,
         bake_bound=config.bake.bound,

@@ -108,7 +108,7 @@ def settle_bake(case: Case, window: Window) -> BakeState:
 
 @branch("Decide", trigger_rule=TriggerRule.NONE_FAILED)
 def decide(case: Case, window: Window) -> str:
-    """The id of one of the four tasks that follow; the decision itself goes to the ledger and to XCom."""
+    """The id of one of the five tasks that follow; the decision itself goes to the ledger and to XCom."""
     decided = case.decide(window)
     for reason in decided.reasons:
         log.info("%s: %s", decided.action, reason)
@@ -125,6 +125,12 @@ def decide(case: Case, window: Window) -> str:
 @step("Halt", retries=0)
 def halt(case: Case, decision_id: str) -> None:
     """Red, with the reason: the delivery has to be mended and the run cleared."""
+    case.carry_out(decision_id)
+
+
+@step("Blind", retries=0)
+def blind(case: Case, decision_id: str) -> None:
+    """Red, with what is missing since when: trying again brings no evidence."""
     case.carry_out(decision_id)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from perennial.contracts import Release, RetrainRequest, Review, Window
-from perennial.errors import BatchHalted, ReleaseError
+from perennial.errors import BatchHalted, EvidenceMissing, ReleaseError
 from perennial.pipeline.monitor_steps import MonitorSteps
 from perennial.pipeline.retrain_steps import RetrainSteps
 
@@ -22,7 +22,8 @@ class Case(MonitorSteps, RetrainSteps):
     def carry_out(self, decision_id: str) -> Release | RetrainRequest | None:
         """Do what the ledger says was decided: nothing, the rollback, or the request for a retrain, to be run next.
 
-        Raises BatchHalted for a halt: the delivery has to be mended and the window run again.
+        Raises BatchHalted for a halt: the delivery has to be mended and the window run again; EvidenceMissing for a
+        blind window: its reasons say what is missing since when, and what to do.
         """
         from perennial.decision.record import recorded, request_of
 
@@ -32,6 +33,8 @@ class Case(MonitorSteps, RetrainSteps):
         reason = "; ".join(decided.reasons)
         if decided.action == "halt":
             raise BatchHalted(reason)
+        if decided.action == "blind":
+            raise EvidenceMissing(reason)
         if decided.action == "rollback":
             return self.roll_back(actor="policy", reason=reason, at=decided.window.end, decision_id=decision_id)
         return request_of(decided)

@@ -1,25 +1,41 @@
 """Whether everything that is declared can be meant: before the first run, and in continuous integration."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from perennial.config import ModelConfig, load_models
+from perennial.config import ModelConfig, read_models
 from perennial.errors import ConfigError, PerennialError
 
 
 def check_models(models_dir: Path) -> tuple[ModelConfig, ...]:
-    """Every model, its ``model.yaml`` read and its recipe built. Raises ConfigError, TrainingError naming the file."""
-    from perennial.training.recipe import RECIPE, blame, build_estimator
+    """Every model: its ``model.yaml`` read, its expectations and its recipe built.
 
-    configs = load_models(models_dir)
+    Raises ConfigError with what is wrong with any of them, all at once, each naming its file.
+    """
+    configs, problems = read_models(models_dir)
+    found = [*problems, *(problem for config in configs for problem in problems_of(models_dir, config))]
+    if found:
+        raise ConfigError("\n".join(found))
     if not configs:
         raise ConfigError(f"{models_dir}: no model folder with a model.yaml")
-    for config in configs:
-        recipe = models_dir / config.model / RECIPE
-        try:
-            build_estimator(recipe, seed=config.training.seed, params=config.training.params)
-        except PerennialError:
-            raise
-        except Exception as error:  # a recipe is anyone's code
-            hint = "; build takes seed and all of training.params" if isinstance(error, TypeError) else ""
-            raise ConfigError(f"{blame(recipe, error)}{hint}") from error
     return configs
+
+
+def problems_of(models_dir: Path, config: ModelConfig) -> Iterator[str]:
+    """What only trying can tell: whether Great Expectations knows the expectations, and the recipe builds."""
+    from perennial.training.recipe import RECIPE, blame, build_estimator
+    from perennial.validation.expectations import rules
+
+    try:
+        rules(config, "predictions")
+        rules(config, "labels")
+    except ConfigError as error:
+        yield f"{models_dir / config.model / 'model.yaml'}: {error}"
+    recipe = models_dir / config.model / RECIPE
+    try:
+        build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+    except PerennialError as error:
+        yield str(error)
+    except Exception as error:  # a recipe is anyone's code
+        hint = "; build takes seed and all of training.params" if isinstance(error, TypeError) else ""
+        yield f"{blame(recipe, error)}{hint}"

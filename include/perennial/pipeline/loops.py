@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from perennial.contracts import Decision, Publication, Release, RetrainRequest, Signoff, SourceKind, Window
+from perennial.contracts import Decision, Publication, Release, RetrainRequest, Signal, Signoff, SourceKind, Window
 from perennial.errors import PermanentError
 from perennial.pipeline.case import Case
 
 Progress = Callable[[str], None]
+SOURCES: tuple[SourceKind, ...] = ("predictions", "labels")
 
 
 def silent(_: str) -> None:
@@ -16,20 +17,28 @@ def silent(_: str) -> None:
 
 
 def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decision:
-    """One monitor run: ingest, measure, settle the bake, decide, and carry out. A retrain is only asked for."""
+    """One monitor run: ingest, measure, settle the bake, decide, and carry out. A retrain is only asked for.
+
+    Halted labels do not keep good predictions from being measured; the decision is a halt all the same.
+    """
     for repaired in case.begin():
         progress(repaired)
-    published = [_ingest(case, window, source, progress) for source in ("predictions", "labels")]
-    if all(done.status == "published" for done in published):
-        for measure in (case.measure_drift, case.measure_quality, case.measure_performance):
-            found = measure(window)
-            progress(f"{measure.__name__}: {len(found)} signals, {sum(s.status == 'breached' for s in found)} breached")
+    halted = [source for source in SOURCES if _ingest(case, window, source, progress).status == "halted"]
+    if "predictions" not in halted:
+        _say(progress, "drift", case.measure_drift(window))
+        _say(progress, "quality", case.measure_quality(window))
+    if not halted:
+        _say(progress, "performance", case.measure_performance(window))
         progress(f"bake: {case.settle_bake(window)}")
     decided = case.decide(window)
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
-    if decided.action != "halt":  # which is carried out by saying so
+    if decided.action not in ("halt", "blind"):  # which are carried out by saying so
         case.carry_out(decided.decision_id)
     return decided
+
+
+def _say(progress: Progress, what: str, found: tuple[Signal, ...]) -> None:
+    progress(f"{what}: {len(found)} signals, {sum(signal.status == 'breached' for signal in found)} breached")
 
 
 def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) -> Publication:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from perennial.statistics.ranges import AT_MOST_ONE, DISTANCE, SHARE, Range
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -56,12 +58,13 @@ Function = Callable[[Rows], "float | None"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of one task. ``function`` answers None where the rows do not allow it."""
+    """One metric of one task, and the range of its values. ``function`` answers None where the rows do not allow it."""
 
     name: str
     task: Task
     more_is_better: bool
     function: Function
+    values: Range
 
     def loss(self, value: float, reference: float) -> float:
         """How much worse ``value`` is than ``reference``, in the metric's unit: positive is worse, negative is better.
@@ -76,15 +79,15 @@ METRICS: dict[Task, dict[str, Metric]] = {"binary": {}, "multiclass": {}, "regre
 """Every metric by task and name, in the order of their declaration."""
 
 
-def _declare(task: Task, name: str, *, more_is_better: bool) -> Callable[[Function], Function]:
+def _declare(task: Task, name: str, *, more_is_better: bool, values: Range) -> Callable[[Function], Function]:
     def declared(function: Function) -> Function:
-        METRICS[task][name] = Metric(name, task, more_is_better, function)
+        METRICS[task][name] = Metric(name, task, more_is_better, function, values)
         return function
 
     return declared
 
 
-@_declare("binary", "roc_auc", more_is_better=True)
+@_declare("binary", "roc_auc", more_is_better=True, values=SHARE)
 def roc_auc(rows: Rows) -> float | None:
     """Area under the ROC curve; none for labels of one class. (``sklearn.metrics.roc_auc_score``)
 
@@ -97,8 +100,8 @@ def roc_auc(rows: Rows) -> float | None:
     return None if rows.one_valued else roc_auc_score(rows.truth, rows.scores)
 
 
-@_declare("binary", "accuracy", more_is_better=True)
-@_declare("multiclass", "accuracy", more_is_better=True)
+@_declare("binary", "accuracy", more_is_better=True, values=SHARE)
+@_declare("multiclass", "accuracy", more_is_better=True, values=SHARE)
 def accuracy(rows: Rows) -> float:
     """The share of rows whose class was predicted. (``sklearn.metrics.accuracy_score``)
 
@@ -111,8 +114,8 @@ def accuracy(rows: Rows) -> float:
     return float(accuracy_score(rows.truth, rows.predicted))
 
 
-@_declare("binary", "balanced_accuracy", more_is_better=True)
-@_declare("multiclass", "balanced_accuracy", more_is_better=True)
+@_declare("binary", "balanced_accuracy", more_is_better=True, values=SHARE)
+@_declare("multiclass", "balanced_accuracy", more_is_better=True, values=SHARE)
 def balanced_accuracy(rows: Rows) -> float | None:
     """The mean recall of the classes that occur; none when there is one only. (``sklearn.metrics.recall_score``)
 
@@ -129,7 +132,7 @@ def balanced_accuracy(rows: Rows) -> float | None:
     return float(found)
 
 
-@_declare("binary", "f1", more_is_better=True)
+@_declare("binary", "f1", more_is_better=True, values=SHARE)
 def f1(rows: Rows) -> float | None:
     """F1 of the positive class; none for labels of one class. (``sklearn.metrics.f1_score``)
 
@@ -142,7 +145,7 @@ def f1(rows: Rows) -> float | None:
     return None if rows.one_valued else float(f1_score(rows.truth, rows.predicted, zero_division=0))
 
 
-@_declare("binary", "log_loss", more_is_better=False)
+@_declare("binary", "log_loss", more_is_better=False, values=DISTANCE)
 def log_loss(rows: Rows) -> float | None:
     """The mean negative log-likelihood, in nats; none for scores outside [0, 1]. (``sklearn.metrics.log_loss``)
 
@@ -155,7 +158,7 @@ def log_loss(rows: Rows) -> float | None:
     return float(score(rows.truth, rows.scores, labels=[0, 1])) if rows.are_probabilities else None
 
 
-@_declare("binary", "brier", more_is_better=False)
+@_declare("binary", "brier", more_is_better=False, values=SHARE)
 def brier(rows: Rows) -> float | None:
     """The Brier score; none for scores outside [0, 1]. (``sklearn.metrics.brier_score_loss``)
 
@@ -170,7 +173,7 @@ def brier(rows: Rows) -> float | None:
     return float(brier_score_loss(rows.truth, rows.scores, labels=[0, 1], pos_label=1))
 
 
-@_declare("multiclass", "f1_macro", more_is_better=True)
+@_declare("multiclass", "f1_macro", more_is_better=True, values=SHARE)
 def f1_macro(rows: Rows) -> float | None:
     """The mean F1 over the classes; none when one class occurs only. (``sklearn.metrics.f1_score``)
 
@@ -186,7 +189,7 @@ def f1_macro(rows: Rows) -> float | None:
     return float(f1_score(rows.truth, rows.predicted, average="macro", zero_division=0))
 
 
-@_declare("regression", "r2", more_is_better=True)
+@_declare("regression", "r2", more_is_better=True, values=AT_MOST_ONE)
 def r2(rows: Rows) -> float | None:
     """The coefficient of determination; none for constant labels. (``sklearn.metrics.r2_score``)
 
@@ -199,7 +202,7 @@ def r2(rows: Rows) -> float | None:
     return None if rows.one_valued else float(r2_score(rows.truth, rows.scores))
 
 
-@_declare("regression", "rmse", more_is_better=False)
+@_declare("regression", "rmse", more_is_better=False, values=DISTANCE)
 def rmse(rows: Rows) -> float:
     """The root mean squared error, in the label's unit. (``sklearn.metrics.root_mean_squared_error``)
 
@@ -212,7 +215,7 @@ def rmse(rows: Rows) -> float:
     return float(root_mean_squared_error(rows.truth, rows.scores))
 
 
-@_declare("regression", "mae", more_is_better=False)
+@_declare("regression", "mae", more_is_better=False, values=DISTANCE)
 def mae(rows: Rows) -> float:
     """The mean absolute error, in the label's unit. (``sklearn.metrics.mean_absolute_error``)
 

@@ -99,7 +99,9 @@ def n_published(store: Store, model: str, window: Window) -> int:
         return int(connection.scalar(query) or 0)
 
 
-def published_windows(store: Store, model: str, *, ended_after: datetime, ended_by: datetime) -> tuple[Window, ...]:
+def published_windows(
+    store: Store, model: str, *, ended_after: datetime | None = None, ended_by: datetime
+) -> tuple[Window, ...]:
     """Windows with published predictions that ended after one moment and at another at the latest, oldest first."""
     query = (
         select(batches.c.window_start, batches.c.window_end)
@@ -109,8 +111,20 @@ def published_windows(store: Store, model: str, *, ended_after: datetime, ended_
             batches.c.source == "predictions",
             batches.c.status == "published",
             batches.c.window_end <= ended_by,
-            batches.c.window_end > ended_after,
+            *([] if ended_after is None else [batches.c.window_end > ended_after]),
         )
+        .order_by(batches.c.window_start, batches.c.window_end)
+    )
+    with store.begin() as connection:
+        return tuple(Window(start=row.window_start, end=row.window_end) for row in connection.execute(query))
+
+
+def delivered_windows(store: Store, model: str, *, ended_by: datetime) -> tuple[Window, ...]:
+    """Windows that any predictions were delivered for, published or not, that ended by a moment, oldest first."""
+    query = (
+        select(batches.c.window_start, batches.c.window_end)
+        .distinct()
+        .where(batches.c.model == model, batches.c.source == "predictions", batches.c.window_end <= ended_by)
         .order_by(batches.c.window_start, batches.c.window_end)
     )
     with store.begin() as connection:

@@ -1,10 +1,10 @@
 """Signals: written over those of an earlier attempt of the same run, and read as they were measured last."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -29,26 +29,29 @@ def save(store: Store, measured: Iterable[Signal]) -> tuple[Signal, ...]:
     return kept
 
 
-def of_last_windows(store: Store, model: str, *, version: str, window: Window, n_windows: int) -> tuple[Signal, ...]:
-    """Signals of a version in the last ``n_windows`` windows up to ``window``, each as measured last; oldest first.
-
-    Windows of other versions count as seen: what a version showed before another one served grows old meanwhile.
-    """
-    known = and_(signals.c.model == model, signals.c.window_start <= window.start, signals.c.as_of <= window.end)
-    seen = (
-        select(signals.c.window_start).distinct().where(known).order_by(signals.c.window_start.desc()).limit(n_windows)
-    )
-    return _newest(store, known, signals.c.version == version, signals.c.window_start.in_(seen))
-
-
-def measured_since(
-    store: Store, model: str, *, version: str, names: Collection[SignalName], start: datetime, by: datetime
-) -> tuple[Signal, ...]:
-    """Signals of these names of a version, of windows that began at ``start`` or later, each as measured last."""
+def of_windows_after(store: Store, model: str, *, version: str, window: Window, after: datetime) -> tuple[Signal, ...]:
+    """Signals of a version in the windows up to ``window`` that began later than ``after``, each as measured last."""
     return _newest(
         store,
         signals.c.model == model,
         signals.c.version == version,
+        signals.c.window_start > after,
+        signals.c.window_start <= window.start,
+        signals.c.as_of <= window.end,
+    )
+
+
+def measured_since(
+    store: Store, model: str, *, version: str | None, names: Collection[SignalName], start: datetime, by: datetime
+) -> tuple[Signal, ...]:
+    """Signals of these names of a version, of windows that began at ``start`` or later, each as measured last.
+
+    ``version`` None asks for those that were measured while there was no champion.
+    """
+    return _newest(
+        store,
+        signals.c.model == model,
+        signals.c.version == (version or NO_VERSION),
         signals.c.name.in_([str(name) for name in names]),
         signals.c.window_start >= start,
         signals.c.as_of <= by,
@@ -70,19 +73,15 @@ def measured(store: Store, model: str, *, names: Collection[SignalName]) -> tupl
         return tuple(_signal(row) for row in connection.execute(query))
 
 
-def ended_windows(
-    store: Store, model: str, *, coverage: SignalName, before: datetime, max_wait: timedelta
-) -> frozenset[Window]:
-    """Windows whose ``coverage`` an earlier run found complete, empty, or short after ``max_wait``."""
-    query = select(signals.c.window_start, signals.c.window_end, signals.c.as_of, signals.c.status).where(
-        signals.c.model == model, signals.c.name == str(coverage), signals.c.as_of < before
+def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tuple[Signal, ...]:
+    """Every signal of this name that was measured as of a moment before ``before``, in that order."""
+    query = (
+        select(signals)
+        .where(signals.c.model == model, signals.c.name == str(name), signals.c.as_of < before)
+        .order_by(signals.c.as_of, signals.c.window_start)
     )
     with store.begin() as connection:
-        return frozenset(
-            Window(start=row.window_start, end=row.window_end)
-            for row in connection.execute(query)
-            if row.status != "breached" or row.as_of >= row.window_end + max_wait
-        )
+        return tuple(_signal(row) for row in connection.execute(query))
 
 
 def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:

@@ -94,13 +94,26 @@ def _log_reference(
     config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
 ) -> None:
     most, seed = config.signals.sample_rows, config.signals.seed
-    train = take_rows(snapshot.train_uri, pick(snapshot.n_train, most, seed), storage=store.storage)
-    holdout = take_rows(snapshot.holdout_uri, pick(snapshot.n_holdout, most, seed), storage=store.storage)
+    n_train, n_holdout = sample_sizes(snapshot.n_train, snapshot.n_holdout, most)
+    train = take_rows(snapshot.train_uri, pick(snapshot.n_train, n_train, seed), storage=store.storage)
+    holdout = take_rows(snapshot.holdout_uri, pick(snapshot.n_holdout, n_holdout, seed), storage=store.storage)
     probe = holdout.take(pa.array(pick(holdout.num_rows, MOST_ROWS, seed)))
     rows = pa.concat_tables(
         [_reference_rows(config, train, None, "train"), _reference_rows(config, holdout, model, "holdout")]
     )
     save_reference(registry, fitted.mlflow_run_id, rows, feature_importance(config, model, probe))
+
+
+def sample_sizes(n_train: int, n_holdout: int, most: int) -> tuple[int, int]:
+    """How many rows of either part make the reference: at most ``most``, and in the proportion of the snapshot.
+
+    Drift of the features is measured against both together: a holdout sampled more densely would weigh too much. Pure.
+
+    >>> sample_sizes(300, 100, 1000), sample_sizes(4000, 1000, 1000), sample_sizes(9000, 1, 1000)
+    ((300, 100), (1000, 250), (1000, 1))
+    """
+    share = min(1.0, most / max(n_train, n_holdout, 1))
+    return max(1, round(n_train * share)), max(1, round(n_holdout * share))
 
 
 def _reference_rows(config: ModelConfig, rows: pa.Table, model: object | None, part: str) -> pa.Table:

@@ -1,0 +1,127 @@
+"""What must agree across the sections of ``model.yaml``, and what no run could ever keep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from perennial.errors import first_of
+from perennial.statistics.metrics import METRICS, Metric
+
+if TYPE_CHECKING:
+    from perennial.config.model import ModelConfig
+
+RESERVED = frozenset(
+    {
+        "prediction_id",
+        "event_time",
+        "score",
+        "predicted",
+        "model_version",
+        "role",
+        "batch_seq",
+        "label",
+        "labelled_at",
+        "row_number",
+        "weighted_share",
+    }
+)
+
+
+def contradictions(config: ModelConfig) -> Iterator[str]:
+    """Everything that can not hold, each with its key, its value and what is allowed. Pure."""
+    yield from _names(config)
+    yield from _task(config)
+    wrong = _foreign_metrics(config)
+    if wrong:
+        known = first_of(METRICS[config.task], most=9)
+        yield f"metrics {first_of(wrong)}: a {config.task} task has {known}"
+    else:
+        yield from _bounds(config)
+        yield from _distances(config)
+    yield from _times(config)
+    yield from _amounts(config)
+
+
+def _names(config: ModelConfig) -> Iterator[str]:
+    if clashes := sorted(RESERVED & set(config.features)):
+        yield (
+            f"features {first_of(clashes)}: reserved names; call them otherwise, and say their name in the log "
+            f"as from: {clashes[0]}"
+        )
+    for source in ("predictions", "labels"):
+        named = Counter(config.delivered(source).values())
+        if twice := [name for name, n in named.items() if n > 1]:
+            yield f"{source}: the delivered column {first_of(twice)} is named for two things"
+
+
+def _task(config: ModelConfig) -> Iterator[str]:
+    if config.task == "multiclass" and config.columns.predicted is None:
+        yield "columns.predicted: a multiclass log needs the predicted class"
+    if (config.task == "regression") != (config.label.classes is None):
+        yield "label.classes: [0, 1] for a binary task, a list for multiclass, absent for regression"
+    elif config.task == "binary" and config.label.classes != [0, 1]:
+        yield "label.classes: a binary task has the labels [0, 1], 1 the positive class"
+
+
+def _foreign_metrics(config: ModelConfig) -> list[str]:
+    signoff = config.signoff
+    used = {*config.signals.performance, *signoff.metrics, signoff.versus_champion.metric, config.bake.metric}
+    return sorted(used - set(METRICS[config.task]))
+
+
+def _bounds(config: ModelConfig) -> Iterator[str]:
+    """Bounds that every value of their metric keeps, or none."""
+    told: list[tuple[str, float | None, Metric, bool]] = []
+    for name, signal in config.signals.performance.items():
+        metric = config.metric(name)
+        told.append((f"signals.performance.{name}.bound", signal.bound, metric, metric.more_is_better))
+    for name, gate in config.signoff.metrics.items():
+        told.append((f"signoff.metrics.{name}.min", gate.min, config.metric(name), True))
+        told.append((f"signoff.metrics.{name}.max", gate.max, config.metric(name), False))
+    baked = config.metric(config.bake.metric)
+    told.append(("bake.bound", config.bake.bound, baked, baked.more_is_better))
+    for key, bound, metric, is_least in told:
+        if bound is not None and (flaw := metric.values.flaw_of(bound, is_least=is_least)):
+            yield f"{key} = {bound:g}: {flaw} ({metric.name})"
+
+
+def _distances(config: ModelConfig) -> Iterator[str]:
+    """Differences that no two values of their metric can have."""
+    bake, gain = config.bake, config.signoff.versus_champion
+    told = [
+        (f"signals.performance.{name}.max_loss", name, signal.max_loss)
+        for name, signal in config.signals.performance.items()
+    ]
+    for key, name, most in (*told, ("bake.max_deficit", bake.metric, bake.max_deficit)):
+        if most is not None and most >= config.metric(name).values.width:
+            yield f"{key} = {most:g}: no two values of {name} lie further apart"
+    if gain.min_gain > config.metric(gain.metric).values.width:
+        yield f"signoff.versus_champion.min_gain = {gain.min_gain:g}: no two values of {gain.metric} lie so far apart"
+
+
+def _times(config: ModelConfig) -> Iterator[str]:
+    youngest = config.training.holdout + config.label.delay
+    if config.policy.max_age < youngest:
+        yield (
+            f"policy.max_age = {config.policy.max_age}: even a champion of today was fitted on rows {youngest} old "
+            "(training.holdout and label.delay): it would always ask for a retrain"
+        )
+    bake, every = config.bake, config.schedule.every
+    if bake.deadline is not None and every is not None and bake.deadline < bake.windows * every:
+        yield f"bake.deadline = {bake.deadline}: its {bake.windows} windows take {bake.windows * every}"
+
+
+def _amounts(config: ModelConfig) -> Iterator[str]:
+    """Rows that the largest deliveries allowed could not bring."""
+    most, every = config.validation.max_rows, config.schedule.every
+    if most is None or every is None:
+        return
+    for key, wanted, name, stretch in (
+        ("training.min_train_rows", config.training.min_train_rows, "training.train", config.training.train),
+        ("signoff.min_holdout_rows", config.signoff.min_holdout_rows, "training.holdout", config.training.holdout),
+    ):
+        held = int(most * (stretch / every))
+        if wanted > held:
+            yield f"{key} = {wanted}: {name} holds {held} rows at most, with {most} a window (validation.max_rows)"

@@ -1,0 +1,45 @@
+"""Which values a metric can have at all."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The least and the greatest value of a metric, both of which it can have; infinite where there is none.
+
+    >>> Range(0, 1).width, Range(highest=1).width
+    (1, inf)
+    """
+
+    lowest: float = -math.inf
+    highest: float = math.inf
+
+    @property
+    def width(self) -> float:
+        """How far apart two values can be."""
+        return self.highest - self.lowest
+
+    def flaw_of(self, bound: float, *, is_least: bool) -> str | None:
+        """Why a bound (the least value allowed, or the most) says nothing: no value keeps it, or every one does.
+
+        >>> [Range(0, 1).flaw_of(bound, is_least=True) for bound in (0.6, 1.0)]
+        [None, None]
+        >>> Range(0, 1).flaw_of(1.2, is_least=True), Range(0, 1).flaw_of(0.0, is_least=True)
+        ('no value keeps this bound, since none is above 1', 'every value keeps this bound, since none is below 0')
+        >>> Range(0).flaw_of(-1.0, is_least=False), Range(0).flaw_of(0.0, is_least=False)
+        ('no value keeps this bound, since none is below 0', None)
+        """
+        above, below = f"none is above {self.highest:g}", f"none is below {self.lowest:g}"
+        if is_least:
+            never, always = (bound > self.highest, above), (bound <= self.lowest, below)
+        else:
+            never, always = (bound < self.lowest, below), (bound >= self.highest, above)
+        if never[0]:
+            return f"no value keeps this bound, since {never[1]}"
+        return f"every value keeps this bound, since {always[1]}" if always[0] else None
+
+
+SHARE = Range(0, 1)
+DISTANCE = Range(0)
+AT_MOST_ONE = Range(highest=1)

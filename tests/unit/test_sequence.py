@@ -1,0 +1,74 @@
+"""The laws of the places that k of n counts."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logs import day
+from perennial.contracts import Signal, Window
+from perennial.decision.sequence import in_places, last_windows
+
+ORIGIN = day(0).start
+every = st.integers(1, 30).map(lambda hours: timedelta(hours=hours))
+windows = st.tuples(st.integers(0, 400), st.integers(1, 60)).map(
+    lambda pair: Window(start=ORIGIN + timedelta(hours=pair[0]), end=ORIGIN + timedelta(hours=pair[0] + pair[1]))
+)
+newest = Window(start=ORIGIN + timedelta(hours=460), end=ORIGIN + timedelta(hours=470))
+several = st.lists(windows, max_size=6)
+sizes = st.integers(1, 6)
+
+
+def signal(window: Window) -> Signal:
+    return Signal(
+        model="m", window=window, as_of=window.end, name="drift/hue", role="retrain", status="breached", value=1.0,
+        threshold=0.5, version="1",
+    )  # fmt: skip
+
+
+@given(sizes, st.none() | every, several, several, several)
+def test_places_share_no_moment_and_none_is_excluded_or_of_the_future(
+    n: int, length: timedelta | None, seen: list[Window], waiting: list[Window], excluded: list[Window]
+) -> None:
+    found = last_windows(newest, n, every=length, seen=seen, waiting=waiting, excluded=excluded)
+    assert all(earlier.end <= later.start for earlier, later in pairwise(found))
+    assert all(place.end <= newest.end for place in found)
+    assert not any(place.overlaps(stretch) for place in found for stretch in excluded)
+    assert len(found) <= n
+
+
+@given(sizes, every, several)
+def test_by_a_schedule_there_are_always_n_places_each_a_window_long(
+    n: int, length: timedelta, excluded: list[Window]
+) -> None:
+    found = last_windows(newest, n, every=length, excluded=excluded)
+    assert len(found) == n
+    assert all(place.end - place.start == length for place in found)
+    assert all((newest.end - place.end) % length == timedelta(0) for place in found)
+
+
+@given(sizes, every)
+def test_nothing_delivered_lets_evidence_grow_old(n: int, length: timedelta) -> None:
+    (oldest, *_) = last_windows(newest, n, every=length)
+    assert oldest.start == newest.end - n * length
+
+
+@given(sizes, st.none() | every, several, several)
+def test_a_window_has_one_place_at_most_and_a_place_one_signal(
+    n: int, length: timedelta | None, seen: list[Window], waiting: list[Window]
+) -> None:
+    places = last_windows(newest, n, every=length, seen=seen, waiting=waiting)
+    found = in_places(places, map(signal, seen))
+    taken = [one.window for one in found if one is not None]
+    assert len(found) == len(places)
+    assert len(taken) == len(set(taken))
+    turned = in_places(places, map(signal, seen[::-1]))
+    assert [one and one.window for one in turned] == [one and one.window for one in found]
+
+
+@given(sizes, every, several)
+def test_a_scheduled_window_is_counted_before_any_run_by_hand(n: int, length: timedelta, by_hand: list[Window]) -> None:
+    places = last_windows(newest, n, every=length)
+    found = in_places(places, map(signal, [*by_hand, *places]))
+    assert tuple(one.window for one in found if one) == places
