@@ -16,6 +16,7 @@ def day(moment: datetime) -> str:
     """A moment as short as it can be said.
 
     >>> from datetime import UTC
+    >>> from perennial.decision.wording import day
     >>> day(datetime(2013, 3, 1, tzinfo=UTC)), day(datetime(2013, 3, 1, 6, tzinfo=UTC))
     ('2013-03-01', '2013-03-01 06:00')
     """
