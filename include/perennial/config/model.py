@@ -1,6 +1,7 @@
 """One monitored model: all of ``model.yaml``, and what must agree across its sections."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import (
@@ -57,6 +58,11 @@ class ModelConfig(Strict):
         """Changes when any setting changes, and at no other time."""
         return digest_of(self.model_dump(mode="json"))
 
+    @property
+    def grace(self) -> timedelta:
+        """How long after its end a window may still receive rows: no scheduled run of it starts earlier."""
+        return max(self.sources.predictions.grace, self.sources.labels.grace)
+
     def metric(self, name: str) -> Metric:
         """A metric of the model's task. Raises KeyError for another task's."""
         return METRICS[self.task][name]
@@ -100,6 +106,11 @@ class ModelConfig(Strict):
             named = Counter(self.delivered(source).values())
             if twice := [name for name, n in named.items() if n > 1]:
                 raise ValueError(f"{source}: the delivered column {first_of(twice)} is named for two things")
+        if self.grace and self.grace >= self.schedule.shortest:
+            raise ValueError(
+                f"sources: a grace of {self.grace} is not shorter than the window, {self.schedule.shortest}: the run "
+                "of the next one would be due first; lengthen schedule.every, or let late files wait for a run by hand"
+            )
         if self.task == "multiclass" and self.columns.predicted is None:
             raise ValueError("columns.predicted: a multiclass log needs the predicted class")
         if (self.task == "regression") != (self.label.classes is None):
