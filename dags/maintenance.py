@@ -7,5 +7,6 @@ from perennial.orchestration.dag import upkeep_dag
 
 with upkeep_dag("perennial__maintenance", schedule=CronTriggerTimetable("17 * * * *", timezone="UTC")):
     maintenance.sweep()
+    maintenance.list_again()
     maintenance.expire_reviews()
     maintenance.check_releases()

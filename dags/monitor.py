@@ -13,7 +13,11 @@ from perennial.orchestration.timetables import timetable
 for config in declared_models():
     model = config.model
     with model_dag(
-        config, "monitor", params=monitor_form(), schedule=timetable(config.schedule), catchup=config.schedule.catchup
+        config,
+        "monitor",
+        params=monitor_form(),
+        schedule=timetable(config.schedule, config.grace),
+        catchup=config.schedule.catchup,
     ):
         window = monitor.open_window(model)
 

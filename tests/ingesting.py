@@ -11,8 +11,8 @@ from sqlalchemy import select
 from logs import day, delivery
 from perennial.config import FileSource, ModelConfig, Sources
 from perennial.contracts import Audit, Batch, Publication, SourceKind
-from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
+from perennial.publishing.publish import publish
 from perennial.store import Store
 from perennial.store.schema import labels_table, predictions_table, quarantine
 from perennial.validation.audit import audit

@@ -146,8 +146,8 @@ def bare_expectations(home: Path, n_rows: int) -> float:
 
 def ours(home: Path, url: str, n_rows: int) -> dict[str, float]:
     """Stage, audit and publish, each timed."""
-    from perennial.ingest.publish import publish
     from perennial.ingest.stage import stage
+    from perennial.publishing.publish import publish
     from perennial.store import open_store
     from perennial.store.migrate import migrate
     from perennial.store.tables import ensure_data_tables

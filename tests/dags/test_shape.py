@@ -133,3 +133,9 @@ def test_a_form_takes_what_makes_sense_and_refuses_the_rest(dags, kind, form, ac
 def filled_in(params, form):
     params.update(form)
     return params.validate()
+
+
+def test_the_upkeep_looks_after_files_reviews_and_releases(dags):
+    upkeep = dags["maintenance"]
+    assert set(upkeep.task_dict) == {"sweep", "list_again", "expire_reviews", "check_releases"}
+    assert all(not task.upstream_task_ids for task in upkeep.tasks), "what befalls one keeps none of the others"

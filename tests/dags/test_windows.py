@@ -114,3 +114,41 @@ def test_a_run_by_hand_gets_the_last_whole_declared_window(moment):
     interval = timetable(FORTNIGHT).infer_manual_data_interval(run_after=coerce_datetime(moment.replace(tzinfo=UTC)))
     expected = previous_windows(FORTNIGHT, min(moment.replace(tzinfo=UTC), FORTNIGHT.end), 1)[-1]
     assert plain(interval) == expected
+
+
+@pytest.mark.parametrize("schedule", [FORTNIGHT, DAILY])
+def test_a_run_starts_when_the_grace_of_its_window_is_over(schedule):
+    from airflow.sdk.timezone import coerce_datetime
+    from airflow.timetables.base import TimeRestriction
+
+    from perennial.orchestration.timetables import timetable
+
+    grace = timedelta(hours=7)
+    plan = timetable(schedule, grace)
+    plan = type(plan).deserialize(plan.serialize())
+    limits, last = TimeRestriction(coerce_datetime(schedule.start), None, True), None
+    for window in scheduled(schedule, catchup=True, until=3):
+        info = plan.next_dagrun_info(last_automated_data_interval=last, restriction=limits)
+        last = info.data_interval
+        assert (plain(last), info.run_after) == (window, window.end + grace)
+        just_before = coerce_datetime(window.end + grace - timedelta(seconds=1))
+        assert plain(plan.infer_manual_data_interval(run_after=just_before)).end < window.end
+        assert plain(plan.infer_manual_data_interval(run_after=info.run_after)) == window
+
+
+def test_without_catching_up_no_window_is_left_out_for_the_sake_of_grace():
+    from airflow.sdk.timezone import coerce_datetime
+    from airflow.timetables.base import DataInterval, TimeRestriction
+
+    from perennial.orchestration.timetables import timetable
+
+    now = datetime.now(UTC)
+    day, grace = timedelta(days=1), timedelta(hours=20)
+    # the window before the last one was run when its grace was over; the grace of the last one is not over yet
+    schedule = Schedule(every=day, start=now - 10 * day - timedelta(hours=1))
+    done = previous_windows(schedule, now, 2)[0]
+    interval = DataInterval(coerce_datetime(done.start), coerce_datetime(done.end))
+    limits = TimeRestriction(coerce_datetime(schedule.start), None, False)
+    info = timetable(schedule, grace).next_dagrun_info(last_automated_data_interval=interval, restriction=limits)
+    assert plain(info.data_interval) == previous_windows(schedule, now, 1)[0]
+    assert info.run_after > now

@@ -22,9 +22,9 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Window
 from perennial.evidence.quarantine import read_quarantine
 from perennial.ingest import publish as publishing
-from perennial.ingest.publish import publish
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
+from perennial.publishing.publish import publish
 from perennial.store import Store, open_store
 from perennial.store.schema import predictions_table
 from perennial.validation.audit import audit

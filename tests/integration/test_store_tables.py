@@ -12,11 +12,13 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.schema import CreateIndex, DropIndex
 
-from ingesting import landing, published, rows_of, take, write_lines
+from ingesting import DAY, landing, published, rows_of, take, write_lines
 from perennial.config import ModelConfig, NumberFeature
 from perennial.errors import LockTimeout
+from perennial.ingest.relisting import list_again
 from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
+from perennial.store.batches import completeness
 from perennial.store.migrate import migrate
 from perennial.store.schema import DATA_SCHEMA, batches, labels_table, predictions_table
 from perennial.store.tables import ensure_data_tables
@@ -131,7 +133,7 @@ def test_what_was_staged_before_the_migration_is_still_swept_once(
     take(wine, home, store)
     with store.begin() as connection:
         known = [dict(row) for row in connection.execute(select(batches)).mappings()]
-    older = [{k: v for k, v in row.items() if k not in ("seq", "swept_at")} for row in known]
+    older = [{k: v for k, v in row.items() if k not in ("seq", "swept_at", "listing")} for row in known]
     with earlier.begin() as connection:
         connection.execute(batches.insert(), older)
     migrate(earlier)
@@ -141,5 +143,9 @@ def test_what_was_staged_before_the_migration_is_still_swept_once(
         (row,) = connection.execute(select(batches)).mappings().all()
     assert row["swept_at"] is not None
     assert {k: row[k] for k in older[0]} == older[0]
+    ((of_window,),) = completeness(earlier, wine.model).values()
+    assert (of_window.status, of_window.n_expected, of_window.n_arrived, of_window.n_late) == ("published", None, 40, 0)
+    write_lines(landing(home, "wine_cultivar") / "b.jsonl", rows_of("wine_cultivar", seed=2))
+    assert list_again(wine, store=earlier, home=home, since=DAY.start, now=later) == (), "nobody knows what it was"
     assert sweep(wine, store=earlier, before=later) == 0
     assert len(published(wine, store)) == 40

@@ -162,6 +162,10 @@ SCHEDULE = "start: 2024-01-01T00:00:00Z, end: 2024-03-01T00:00:00Z"
         ("predictions/{start:%Y-%m-%d}/*", "predictions/{begin}/*"),
         ("predictions/{start:%Y-%m-%d}/*", "predictions/{start.__class__}/*"),
         ("predictions/{start:%Y-%m-%d}/*", "predictions/{start"),
+        ("allow_empty: true", "allow_empty: true, grace: 1d"),
+        ("allow_empty: true", "allow_empty: true, grace: -1h"),
+        ("allow_empty: true", "allow_empty: true, done_marker: ../_SUCCESS"),
+        ("allow_empty: true", 'allow_empty: true, manifest: ""'),
     ],
 )
 def test_what_can_not_be_meant_is_refused_with_the_file(tmp_path: Path, old: str, new: str) -> None:

@@ -48,9 +48,9 @@ def window_if_given(start: str | None, end: str | None) -> Window | None:
 
 
 def last_window(config: ModelConfig, now: datetime) -> Window:
-    """The last window of the schedule that is over. Raises ConfigError before the first."""
+    """The last window of the schedule that is over, and its grace too. Raises ConfigError before the first."""
     schedule = config.schedule
-    found = previous_windows(schedule, min(now, schedule.end or now), 1)
+    found = previous_windows(schedule, min(now - config.grace, schedule.end or now), 1)
     if not found:
         raise ConfigError(
             f"{config.model}: no window of its schedule is over yet; it starts {schedule.start.isoformat()}"

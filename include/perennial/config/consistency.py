@@ -40,6 +40,7 @@ def contradictions(config: ModelConfig) -> Iterator[str]:
     else:
         yield from _bounds(config)
         yield from _distances(config)
+    yield from _grace(config)
     yield from _times(config)
     yield from _amounts(config)
 
@@ -54,6 +55,14 @@ def _names(config: ModelConfig) -> Iterator[str]:
         named = Counter(config.delivered(source).values())
         if twice := [name for name, n in named.items() if n > 1]:
             yield f"{source}: the delivered column {first_of(twice)} is named for two things"
+
+
+def _grace(config: ModelConfig) -> Iterator[str]:
+    if config.grace and config.grace >= config.schedule.shortest:
+        yield (
+            f"sources: a grace of {config.grace} is not shorter than the window, {config.schedule.shortest}: the run "
+            "of the next one would be due first; lengthen schedule.every, or let late files wait for a run by hand"
+        )
 
 
 def _task(config: ModelConfig) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from string import Formatter
 from typing import Annotated, Literal, Self
 
@@ -12,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.values import Moment, PositiveDuration, Strict
+from perennial.config.values import Duration, Moment, PositiveDuration, Strict
 from perennial.contracts import Window
 from perennial.errors import ConfigError, first_of
 
@@ -51,6 +52,15 @@ class Schedule(Strict):
         before: datetime = ticks.get_prev(datetime)
         return last - before
 
+    @property
+    def shortest(self) -> timedelta:
+        """The length of the shortest window; of a cron expression, among the first hundred."""
+        if self.every is not None:
+            return self.every
+        ticks = croniter(self.cron, self.start)
+        moments: list[datetime] = [ticks.get_next(datetime) for _ in range(100)]
+        return min(later - earlier for earlier, later in pairwise(moments))
+
 
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
 
@@ -59,7 +69,8 @@ class FileSource(Strict):
     """Files of one window. ``uri`` may hold ``{home}``, ``{start:%Y-%m-%d}``, ``{end:...}`` and end in a glob.
 
     Nothing is read before ``done_marker`` (a file name, as ``_SUCCESS``) lies in every folder of the files.
-    ``manifest`` is the name of a JSON file there, ``{"expected_rows": 1234}``: any other number of rows halts.
+    ``manifest`` is the name of a JSON file there, ``{"expected_rows": 1234}``: any other number of rows halts. The
+    scheduled run of a window starts ``grace`` after its end, the longer one of both sources: so long files may arrive.
     """
 
     kind: Literal["files"]
@@ -68,6 +79,7 @@ class FileSource(Strict):
     allow_empty: bool = False
     done_marker: FileName | None = None
     manifest: FileName | None = None
+    grace: Duration = timedelta(0)
 
     @field_validator("uri")
     @classmethod
@@ -88,7 +100,8 @@ class FileSource(Strict):
 
 
 class TableSource(Strict):
-    """A table (or view) of any SQLAlchemy URL. ``url_env`` names the environment variable that holds the URL."""
+    """A table (or view) of any SQLAlchemy URL. ``url_env`` names the environment variable that holds the URL. ``grace``
+    is how long after the end of a window its rows may still arrive, as with files."""
 
     kind: Literal["table"]
     url_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -96,6 +109,7 @@ class TableSource(Strict):
     schema_name: str | None = Field(default=None, alias="schema")
     time_column: str
     allow_empty: bool = False
+    grace: Duration = timedelta(0)
 
 
 Source = Annotated[FileSource | TableSource, Field(discriminator="kind")]

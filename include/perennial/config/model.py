@@ -1,6 +1,6 @@
 """One monitored model: all of ``model.yaml``, and what must agree across its sections."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from pydantic import (
@@ -44,6 +44,11 @@ class ModelConfig(Strict):
         False
         """
         return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def grace(self) -> timedelta:
+        """How long after its end a window may still receive rows: no scheduled run of it starts earlier."""
+        return max(self.sources.predictions.grace, self.sources.labels.grace)
 
     def metric(self, name: str) -> Metric:
         """A metric of the model's task. Raises KeyError for another task's.

@@ -1,1 +1,1 @@
-"""Sources to staged batches, and audited rows to published ones."""
+"""Sources to staged batches: what was delivered, as it came, and whether it is all there."""

@@ -1,6 +1,5 @@
 """Whether all of a delivery is there: what its sender promised, and whether it is still being written."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +64,3 @@ def changed(files: tuple[SourceFile, ...]) -> str | None:
     """Which of the files have another size or time than when they were listed, or None. Raises StorageUnavailable."""
     moving = [file.path for file in files if file.now() != file]
     return f"incomplete delivery: {first_of(moving)} changed while being read; still being written?" if moving else None
-
-
-def listing(files: tuple[SourceFile, ...]) -> str:
-    """A digest of the names, sizes and times of files: no byte of them is read.
-
-    >>> listing((SourceFile(None, "/a", 7, 1),)) != listing((SourceFile(None, "/a", 8, 1),))
-    True
-    """
-    lines = (f"{file.path}\0{file.n_bytes}\0{file.modified_ns}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

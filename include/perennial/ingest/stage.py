@@ -17,10 +17,10 @@ from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
 from perennial.errors import first_of, redacted
 from perennial.ingest.columnar import read_parquet
-from perennial.ingest.completeness import Awaited, changed, listing, look, shortfall
+from perennial.ingest.completeness import Awaited, changed, look, shortfall
 from perennial.ingest.delimited import read_csv
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns
-from perennial.ingest.files import SourceFile, digest_file, digesting, find, resolved
+from perennial.ingest.files import SourceFile, digest_file, digesting, find, listing, resolved
 from perennial.ingest.jsonl import read_jsonl
 from perennial.ingest.staged import staged_schema
 from perennial.ingest.tables import Remote, read_table

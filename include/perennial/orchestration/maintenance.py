@@ -26,6 +26,27 @@ def sweep() -> None:
     _for_every_model(lambda case: log.info("%s: %d files removed", case.model, case.sweep(now=now)))
 
 
+@task(task_display_name="List deliveries again")
+def list_again() -> None:
+    """Say which windows' files changed after they were staged: they are to be run again."""
+    now = datetime.now(UTC)
+
+    def one(case: Case) -> None:
+        for found in case.list_again(now=now):
+            log.warning(
+                "%s: the files of %s of %s to %s changed since they were staged, %d by now: run %s__monitor again with "
+                "this window",
+                case.model,
+                found.source,
+                found.window.start.isoformat(),
+                found.window.end.isoformat(),
+                found.n_files,
+                case.model,
+            )
+
+    _for_every_model(one)
+
+
 @task(task_display_name="Expire reviews")
 def expire_reviews() -> None:
     """Reject what nobody answered in time, and what was signed off against another champion."""

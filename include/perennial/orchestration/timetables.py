@@ -2,7 +2,7 @@
 
 Airflow's own delta timetable counts from 1970 when it does not catch up, so that a two-week window would be cut at
 another place than the one ``model.yaml`` declares; and a DAG's ``end_date`` keeps later manual runs waiting for ever.
-These two count from ``schedule.start`` and end with ``schedule.end``.
+These two count from ``schedule.start`` and end with ``schedule.end``. A run starts ``grace`` after its window.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,15 +15,18 @@ from pendulum import DateTime
 
 from perennial.config import Schedule
 
+_NONE = timedelta(0)
+
 
 class EveryTimetable(DeltaDataIntervalTimetable):
     """Windows of one length, the first of which begins at ``anchor``; none ends after ``end``."""
 
-    def __init__(self, every: timedelta, anchor: datetime, end: datetime | None) -> None:
+    def __init__(self, every: timedelta, anchor: datetime, end: datetime | None, grace: timedelta = _NONE) -> None:
         super().__init__(every)
         self._every = every
         self._anchor = _utc(anchor)
         self._end = end
+        self._grace = grace
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
@@ -31,18 +34,19 @@ class EveryTimetable(DeltaDataIntervalTimetable):
         """The next window, or None after the last one."""
         return _until(
             self._end,
+            self._grace,
             super().next_dagrun_info(
                 last_automated_data_interval=last_automated_data_interval, restriction=restriction
             ),
         )
 
     def infer_manual_data_interval(self, run_after: DateTime) -> DataInterval:
-        """The last window that was over at ``run_after``.
+        """The last window that was over, with its grace, at ``run_after``.
 
         >>> timetable(flights.schedule).infer_manual_data_interval(_utc(datetime(2013, 1, 30, tzinfo=UTC))).start.day
         15
         """
-        end = self._align_to_prev(_earlier(run_after, self._end))
+        end = self._align_to_prev(_earlier(run_after - self._grace, self._end))
         return DataInterval(start=self._get_prev(end), end=end)
 
     def _round(self, dt: DateTime, anchor: DateTime) -> DateTime:  # noqa: ARG002 - ours is the declared one
@@ -63,7 +67,12 @@ class EveryTimetable(DeltaDataIntervalTimetable):
         >>> timetable(flights.schedule).serialize()["every_s"]
         1209600.0
         """
-        return {"every_s": self._every.total_seconds(), "anchor": self._anchor.isoformat(), "end": _written(self._end)}
+        return {
+            "every_s": self._every.total_seconds(),
+            "anchor": self._anchor.isoformat(),
+            "end": _written(self._end),
+            "grace_s": self._grace.total_seconds(),
+        }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
@@ -74,15 +83,16 @@ class EveryTimetable(DeltaDataIntervalTimetable):
         True
         """
         anchor = datetime.fromisoformat(data["anchor"])
-        return cls(timedelta(seconds=data["every_s"]), anchor, _read(data["end"]))
+        return cls(timedelta(seconds=data["every_s"]), anchor, _read(data["end"]), _grace(data))
 
 
 class CronTimetable(CronDataIntervalTimetable):
     """Windows between the ticks of a cron expression in UTC; none ends after ``end``."""
 
-    def __init__(self, expression: str, end: datetime | None) -> None:
+    def __init__(self, expression: str, end: datetime | None, grace: timedelta = _NONE) -> None:
         super().__init__(expression, timezone="UTC")
         self._end = end
+        self._grace = grace
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
@@ -90,22 +100,27 @@ class CronTimetable(CronDataIntervalTimetable):
         """The next window, or None after the last one."""
         return _until(
             self._end,
+            self._grace,
             super().next_dagrun_info(
                 last_automated_data_interval=last_automated_data_interval, restriction=restriction
             ),
         )
 
     def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
-        """The last window that was over at ``run_after``."""
-        return super().infer_manual_data_interval(run_after=_earlier(run_after, self._end))
+        """The last window that was over, with its grace, at ``run_after``."""
+        return super().infer_manual_data_interval(run_after=_earlier(run_after - self._grace, self._end))
 
     def serialize(self) -> dict[str, Any]:
         """JSON-ready arguments.
 
         >>> CronTimetable("0 6 * * *", None).serialize()
-        {'expression': '0 6 * * *', 'end': None}
+        {'expression': '0 6 * * *', 'end': None, 'grace_s': 0.0}
         """
-        return {"expression": self._expression, "end": _written(self._end)}
+        return {
+            "expression": self._expression,
+            "end": _written(self._end),
+            "grace_s": self._grace.total_seconds(),
+        }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
@@ -114,23 +129,28 @@ class CronTimetable(CronDataIntervalTimetable):
         >>> CronTimetable.deserialize({"expression": "0 6 * * *", "end": None}).serialize()["expression"]
         '0 6 * * *'
         """
-        return cls(data["expression"], _read(data["end"]))
+        return cls(data["expression"], _read(data["end"]), _grace(data))
 
 
-def timetable(schedule: Schedule) -> EveryTimetable | CronTimetable:
-    """The timetable of a model's windows.
+def timetable(schedule: Schedule, grace: timedelta = _NONE) -> EveryTimetable | CronTimetable:
+    """The timetable of a model's windows, each of which is run ``grace`` (shorter than a window) after its end.
 
     >>> type(timetable(flights.schedule)).__name__
     'EveryTimetable'
     """
     if schedule.every is not None:
-        return EveryTimetable(schedule.every, schedule.start, schedule.end)
-    return CronTimetable(str(schedule.cron), schedule.end)
+        return EveryTimetable(schedule.every, schedule.start, schedule.end, grace)
+    return CronTimetable(str(schedule.cron), schedule.end, grace)
 
 
-def _until(end: datetime | None, found: DagRunInfo | None) -> DagRunInfo | None:
-    interval = found.data_interval if found else None
-    return None if interval and end and interval.end > end else found
+def _until(end: datetime | None, grace: timedelta, found: DagRunInfo | None) -> DagRunInfo | None:
+    if found is None or (found.data_interval and end and found.data_interval.end > end):
+        return None
+    return found._replace(run_after=found.run_after + grace)
+
+
+def _grace(data: dict[str, Any]) -> timedelta:
+    return timedelta(seconds=data.get("grace_s", 0))
 
 
 def _earlier(moment: DateTime, end: datetime | None) -> DateTime:

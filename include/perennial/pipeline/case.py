@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from perennial.contracts import Release, RetrainRequest, Review, Window
@@ -13,6 +13,10 @@ from perennial.pipeline.retrain_steps import RetrainSteps
 
 if TYPE_CHECKING:
     from perennial.evidence.quarantine import BatchQuarantine
+    from perennial.ingest.relisting import ChangedDelivery
+
+LOOK_AGAIN = timedelta(days=14)
+"""For so long after a window was staged last, its files are watched for changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +97,9 @@ class Case(MonitorSteps, RetrainSteps):
         from perennial.ingest.sweep import sweep
 
         return sweep(self.config, store=self.store, before=now - self.config.validation.keep_staging)
+
+    def list_again(self, *, now: datetime) -> tuple[ChangedDelivery, ...]:
+        """Windows whose files changed since they were staged, in the last two weeks; someone has to run them again."""
+        from perennial.ingest.relisting import list_again
+
+        return list_again(self.config, store=self.store, home=self.settings.home, since=now - LOOK_AGAIN, now=now)

@@ -32,7 +32,7 @@ class MonitorSteps(Bound):
 
     def publish(self, batch: Batch, audit: Audit) -> Publication:
         """Accepted rows become trusted rows, in one transaction; a halted batch publishes nothing."""
-        from perennial.ingest.publish import publish
+        from perennial.publishing.publish import publish
 
         return publish(self.config, batch, audit, store=self.store)
 

@@ -247,8 +247,6 @@ def compute(
     Raises ValueError for an unknown task, for arrays of different lengths, for multiclass without ``predicted``.
 
     >>> import numpy as np
-    >>> "roc_auc" in compute("binary", labels=np.array([1, 1]), scores=np.array([0.1, 0.6]))
-    False
     >>> compute("regression", labels=np.array([1.0, 2.0]), scores=np.array([1.0, np.nan]))
     {}
     """

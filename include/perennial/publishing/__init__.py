@@ -1,0 +1,1 @@
+"""Audited rows to published ones: all or nothing, once, every staged row accounted for."""
