@@ -110,7 +110,11 @@ class Signals(Strict):
 
 
 class Breaches(Strict):
-    """At least ``k`` of the last ``n`` windows, and the newest one."""
+    """At least ``k`` of the last ``n`` scheduled windows, and the newest measured one of them.
+
+    A window that was halted, not measured or served by another version takes its place and counts for neither; one that
+    waits for its labels has none yet; one in an excluded stretch drops out.
+    """
 
     k: Annotated[int, Field(ge=1)]
     n: Annotated[int, Field(ge=1)]

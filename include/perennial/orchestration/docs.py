@@ -23,7 +23,7 @@ _PAGE = """\
 | data | halts above {max_share_bad:.1%} bad rows or below {min_rows:,} rows |
 | performance | {performance} |
 | drift | more than {weighted_share:.0%} of the champion's importance in drifted features |
-| retrains after | {k} of {n} breached windows and the newest; at most {retrains} in {per} |
+| retrains after | {k} of {n} scheduled windows breached, and the newest measured; at most {retrains} in {per} |
 | gates | {gates}; {metric} better than the champion's by {min_gain:g} |
 | review | {review} |
 | bake | {bake_windows} windows: {bake_metric} against {bake_bound:g} |
