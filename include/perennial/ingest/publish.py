@@ -19,9 +19,9 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError, LockTimeout
 from perennial.ingest import keys
+from perennial.ingest.numbered import among, without
 from perennial.store import Store, bulk, statements
 from perennial.store.causes import Causes, count_causes, within_limits
-from perennial.store.numbered import among, without
 from perennial.store.schema import batches, labels_table, predictions_table, quarantine
 
 _LOCK_TIMEOUT_S = 600
