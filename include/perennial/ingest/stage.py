@@ -56,11 +56,8 @@ def stage(
     n_rows, problem, incomplete = 0, None, awaited.problem
     if incomplete is None:
         with closing(session()) as connection:
-            if isinstance(origin, FileSource):
-                rows = _read_files(files, origin, declared, findings, connection)
-            else:
-                there = Remote(store=store, urls=table_urls, connection=connection)
-                rows = read_table(config, origin, window, declared, findings, there=there)
+            there = Remote(store=store, urls=table_urls, connection=connection)
+            rows = _rows(config, window, origin, files, declared, findings=findings, there=there)
             n_rows, problem = _write(rows, incoming, declared, store)
         incomplete = changed(files) if problem else shortfall(awaited, files, n_rows)
     digest = _digest(files, findings, problem, incomplete)
@@ -91,6 +88,21 @@ def _digest(
     """What the delivery is known by. An incomplete one is not known as what it becomes, or its halt would stand."""
     parts = [digest_file(file) for file in files] if problem or incomplete else findings.digests
     return hashlib.sha256("".join([*sorted(parts), incomplete or ""]).encode()).hexdigest()
+
+
+def _rows(
+    config: ModelConfig,
+    window: Window,
+    origin: FileSource | TableSource,
+    files: tuple[SourceFile, ...],
+    declared: tuple[str, ...],
+    *,
+    findings: DeliveryFindings,
+    there: Remote,
+) -> Iterator[pa.RecordBatch]:
+    if isinstance(origin, FileSource):
+        return _read_files(files, origin, declared, findings, there.connection)
+    return read_table(config, origin, window, declared, findings, there=there)
 
 
 def _read_files(

@@ -20,8 +20,8 @@ from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError, LockTimeout
 from perennial.evidence.causes import Causes, count_causes, within_limits
 from perennial.publishing import keys
+from perennial.publishing.numbered import among, without
 from perennial.store import Store, bulk, statements
-from perennial.store.numbered import among, without
 from perennial.store.schema import batches, labels_table, predictions_table, quarantine
 
 _LOCK_TIMEOUT_S = 600
