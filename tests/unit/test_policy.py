@@ -188,6 +188,7 @@ def test_scheduled_windows_take_their_place_whatever_became_of_them() -> None:
     """Windows 38 and 39 were halted, not measured, or served by another version."""
     assert decide(k_of_n(2, 3), facts(BAKED, signal(37), signal(40))).action == "stay"
     assert decide(k_of_n(2, 4), facts(BAKED, signal(37), signal(40))).action == "retrain"
+    assert decide(k_of_n(1, 2), facts(BAKED, signal(39))).action == "retrain", "what is missing is no pass"
     another = [signal(n, "ok", version="1") for n in (38, 39)]
     assert decide(k_of_n(2, 3), facts(BAKED, signal(37), *another, signal(40))).action == "stay"
 

@@ -67,6 +67,20 @@ def test_a_window_has_one_place_at_most_and_a_place_one_signal(
     assert [one and one.window for one in turned] == [one and one.window for one in found]
 
 
+def test_a_longer_run_by_hand_around_a_scheduled_window_does_not_take_its_place() -> None:
+    around = Window(start=day(3).start, end=day(3).end + timedelta(hours=9))
+    for measured in ([around, day(3)], [day(3), around]):
+        (found,) = in_places([day(3)], map(signal, measured))
+        assert found is not None
+        assert found.window == day(3)
+
+
+def test_windows_seen_by_cron_that_overlap_are_one_place() -> None:
+    half = Window(start=day(2).start, end=day(2).start + timedelta(hours=12))
+    late = Window(start=day(2).start + timedelta(hours=6), end=day(3).start + timedelta(hours=6))
+    assert last_windows(day(4), 4, every=None, seen=[day(1), half, day(2), late]) == (day(1), late, day(4))
+
+
 @given(sizes, every, several)
 def test_a_scheduled_window_is_counted_before_any_run_by_hand(n: int, length: timedelta, by_hand: list[Window]) -> None:
     places = last_windows(newest, n, every=length)
