@@ -281,6 +281,16 @@ def test_an_acknowledged_window_is_decided_anew_once() -> None:
     assert decide(BASE, facts(replace(BAKED, holds=(old,)), signal())).decision_id == ids[0], "it does not touch it"
 
 
+def test_an_old_window_is_recorded_and_never_acted_on() -> None:
+    for known in (facts(BAKED, signal()), facts(FAILED), facts(NEW, n_train=500, n_holdout=500)):
+        assert decide(BASE, known).action in ("retrain", "rollback")
+        assert decide(BASE, replace(known, newest_decided=NOW.end)).action in ("retrain", "rollback")
+        old = decide(BASE, replace(known, newest_decided=day(41).end))
+        assert old.action == "stay"
+        assert "a later window, up to 2024-02-12, was decided already" in old.reasons[0]
+    assert decide(BASE, facts(BAKED, halted="broken", newest_decided=day(41).end)).action == "halt"
+
+
 def test_a_cooldown_ends_when_it_is_over_to_the_second() -> None:
     asked = replace(BAKED, last_request_at=NOW.end - timedelta(days=2), request_times=(NOW.end - timedelta(days=2),))
     assert decide(policy(cooldown=timedelta(days=2)), facts(asked, signal())).action == "retrain"

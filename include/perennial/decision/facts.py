@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Window
 from perennial.decision.blindness import read_blind
@@ -21,6 +22,7 @@ class Facts:
     what is not measured for longer than labels are waited for. ``signals`` are those of the present champion's version,
     of the last windows, each as it was measured last. ``seen`` are the windows that anything was delivered for, oldest
     first, ``waiting`` those that wait for labels. ``rows`` counts the labelled rows that a retrain as of now would use.
+    ``newest_decided`` is the end of the latest window that was decided about.
     """
 
     window: Window
@@ -33,6 +35,7 @@ class Facts:
     seen: tuple[Window, ...] = ()
     waiting: tuple[Window, ...] = ()
     rows: TrainingRows = field(default_factory=TrainingRows)
+    newest_decided: datetime | None = None
 
     @property
     def newest(self) -> tuple[Signal, ...]:
@@ -89,6 +92,7 @@ def gather(
         seen=seen,
         waiting=waiting,
         rows=training_rows(config, window, state, store=store),
+        newest_decided=ledger.newest_decided(store, config.model),
     )
 
 

@@ -3,14 +3,15 @@
 The first rule that applies decides:
 
 1. data that was not published, or an alias moved by hand: **halt**. Nothing else is decided on such ground.
-2. the champion failed its bake: **rollback** to the version that was trusted last. Without one there is nothing to go
-   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 6), since it would
+2. a later window was decided already: **stay**. What an old window shows is recorded, and never acted on.
+3. the champion failed its bake: **rollback** to the version that was trusted last. Without one there is nothing to go
+   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 7), since it would
    otherwise serve for ever although it is known to disappoint.
-3. no champion yet: **retrain** for the first time once a training and its holdout have enough labelled rows.
-4. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
+4. no champion yet: **retrain** for the first time once a training and its holdout have enough labelled rows.
+5. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
    **blind**. Neither trust nor a rollback may rest on missing labels.
-5. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
-6. a retrain is wanted (k of n scheduled windows and the newest measured one, an aged champion, a failed bake with
+6. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
+7. a retrain is wanted (k of n scheduled windows and the newest measured one, an aged champion, a failed bake with
    nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget, too few new labels):
    **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced is **blind**, once the
    cooldown is over.
@@ -66,6 +67,11 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
 def _judge(config: ModelConfig, facts: Facts) -> Ruling:
     if halted := _grounds_to_halt(facts):
         return "halt", halted
+    if facts.newest_decided is not None and facts.newest_decided > facts.window.end:
+        return "stay", (
+            f"a later window, up to {day(facts.newest_decided)}, was decided already: this one is measured and "
+            "recorded, and not acted on",
+        )
     if facts.state.bake == "failed" and (target := facts.state.fallback):
         return "rollback", (
             f"version {facts.state.champion} failed its bake{_bake_figures(facts)}; version {target} passed its own",

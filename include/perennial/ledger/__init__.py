@@ -1,6 +1,17 @@
 """The ledger: append-only, and the truth about releases. What its entries say is folded in ``fold.py``."""
 
-from perennial.ledger.entries import append, entries, entry, read, release_state
+from perennial.ledger.entries import append, entries, entry, newest_decided, read, release_state
 from perennial.ledger.fold import RELEASE_KINDS, History, after, fold
 
-__all__ = ["RELEASE_KINDS", "History", "after", "append", "entries", "entry", "fold", "read", "release_state"]
+__all__ = [
+    "RELEASE_KINDS",
+    "History",
+    "after",
+    "append",
+    "entries",
+    "entry",
+    "fold",
+    "newest_decided",
+    "read",
+    "release_state",
+]

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
@@ -59,6 +60,16 @@ def entry(store: Store, entry_id: str) -> LedgerEntry | None:
     with store.begin() as connection:
         row = connection.execute(select(schema.ledger).where(schema.ledger.c.entry_id == entry_id)).first()
     return _entry(row) if row else None
+
+
+def newest_decided(store: Store, model: str) -> datetime | None:
+    """The end of the latest window that was decided about, or None before the first."""
+    query = select(func.max(schema.ledger.c.at)).where(
+        schema.ledger.c.model == model, schema.ledger.c.kind == "decision"
+    )
+    with store.begin() as connection:
+        found = connection.scalar(query)
+    return utc(found) if found else None
 
 
 def read(store: Store, model: str) -> History:

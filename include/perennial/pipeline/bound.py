@@ -44,8 +44,7 @@ class Bound:
 
     def last_monitored(self) -> datetime | None:
         """The end of the latest window that was decided about, or None before the first."""
-        decisions = ledger.entries(self.store, self.model, kinds=["decision"])
-        return max((entry.at for entry in decisions), default=None)
+        return ledger.newest_decided(self.store, self.model)
 
     def prepare(self) -> None:
         """Migrate the store and make the model's tables. Safe to repeat and to run at once."""
