@@ -15,6 +15,7 @@ from perennial.bake.settlement import settle
 from perennial.cli import app
 from perennial.config import ModelConfig
 from perennial.contracts import Hold, LedgerEntry, ReleaseState, Window, to_record
+from perennial.decision.blindness import newest_waited_for
 from perennial.decision.facts import gather
 from perennial.decision.policy import decide
 from perennial.errors import EvidenceMissing
@@ -176,3 +177,9 @@ def test_a_blind_window_is_red_on_the_command_line_and_decided_anew_once_labels_
     assert decided.action == "retrain"
     with pytest.raises(EvidenceMissing, match="blind since"):
         runtime.case(config).carry_out(replace(decided, action="blind", reasons=("blind since yesterday",)))
+
+
+def test_a_window_that_had_begun_before_the_champion_is_not_waited_for() -> None:
+    since = day(3).start + timedelta(hours=6)
+    assert newest_waited_for([day(2), day(3)], since=since, excluded=()) is None
+    assert newest_waited_for([day(3), day(4)], since=since, excluded=()) == day(4)
