@@ -153,7 +153,8 @@ def figure(
 
 def drift_read(store: Store, config: ModelConfig, n_rows: int, times: int) -> dict[str, Any]:
     """The sample for drift against the whole window through bare ADBC."""
-    from perennial.monitoring.rows import read_sample, served
+    from perennial.evidence.rows import served
+    from perennial.evidence.samples import read_sample
 
     table = schema.predictions_table(config)
     columns = [table.c[name] for name in (*config.features, "score", "model_version")]
@@ -164,23 +165,21 @@ def drift_read(store: Store, config: ModelConfig, n_rows: int, times: int) -> di
 
 def performance_read(store: Store, config: ModelConfig, n_rows: int, times: int) -> list[dict[str, Any]]:
     """The labelled rows for performance against the whole join through bare ADBC; what the coverage costs besides."""
-    from perennial.monitoring.labelled import labelled_query
-    from perennial.monitoring.maturity import read_coverage
-    from perennial.monitoring.rows import served
-    from perennial.monitoring.signals import Subject
+    from perennial.evidence.labelled import labelled_query
+    from perennial.evidence.maturity import read_coverage
+    from perennial.evidence.rows import served
 
     as_of = window(n_rows).end + timedelta(days=365)
-    subject = Subject(model=config.model, window=window(n_rows), as_of=as_of, version="1")
     start = time.perf_counter()
-    coverage = read_coverage(config, subject.window, as_of=as_of, champion="1", store=store)
+    coverage = read_coverage(config, window(n_rows), as_of=as_of, champion="1", store=store)
     coverage_s = time.perf_counter() - start
     table, known = schema.predictions_table(config), schema.labels_table(config)
     bare = (
         select(table.c.score, table.c.predicted, known.c.label)
         .join_from(table, known, table.c.prediction_id == known.c.prediction_id)
-        .where(served(table, subject.window))
+        .where(served(table, window(n_rows)))
     )
-    query = labelled_query(config, subject, coverage, with_features=False)
+    query = labelled_query(config, coverage, version="1", as_of=as_of, with_features=False)
     ours, theirs = race(lambda: bulk.read(store, query), lambda: bulk.read(store, bare), times)
     return [
         figure(f"read for performance, {n_rows:,} rows", ours, theirs, limit=1.2),
@@ -190,8 +189,7 @@ def performance_read(store: Store, config: ModelConfig, n_rows: int, times: int)
 
 def drift(config: ModelConfig, times: int) -> dict[str, Any]:
     """Our drift of one sample, from Arrow to signals and page, against bare ``ValueDrift`` on pandas frames."""
-    from perennial.monitoring.signals import subject_of
-
+    from perennial.contracts import Subject
     from perennial.monitoring.drift import drift_signals
     from perennial.monitoring.evidently_report import DataDefinition, Dataset, Report, ValueDrift
 
@@ -219,7 +217,7 @@ def drift(config: ModelConfig, times: int) -> dict[str, Any]:
         datasets = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
         Report(metrics).run(*datasets).dict()
 
-    subject = subject_of(config, window(config.signals.sample_rows), "1")
+    subject = Subject.of_run(config.model, window(config.signals.sample_rows), "1")
 
     def ours() -> None:
         drift_signals(config, subject, rows, reference=reference, importance=None)
@@ -238,7 +236,7 @@ def peak_mb(url: str, sample_rows: int, n_rows: int) -> float:
 
 def read_and_weigh(url: str, sample_rows: int, n_rows: int) -> None:
     """In a process of its own: read a sample, and print the peak memory in MB."""
-    from perennial.monitoring.rows import read_sample
+    from perennial.evidence.samples import read_sample
 
     read_sample(model(sample_rows), window(n_rows), store=open_store(url, "file:///nonexistent"))
     status = Path("/proc/self/status").read_text(encoding="utf-8")
