@@ -66,6 +66,16 @@ class Loop:
         conf = {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
         return self.run(MONITOR, f"{window.key}__{name}", conf, *states)
 
+    def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """What Airflow knows of every task of a run."""
+        answer = self.airflow.http.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100})
+        return answer.raise_for_status().json()["task_instances"]
+
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
+        """What Airflow knows of every try of a task, the first one first."""
+        answer = self.airflow.http.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/tries")
+        return sorted(answer.raise_for_status().json()["task_instances"], key=lambda item: item["try_number"])
+
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """What the first try of a task logged."""
         url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"

@@ -62,6 +62,10 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         # A chain of short tasks waits for the scheduler most of the time; a tenth of a second costs a third of a core.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__CATCHUP_BY_DEFAULT": "False",
+        # A task whose process is gone (it tells of itself every 5 s) is found in less than a minute, not in five; so is
+        # one that waited in the queue of a scheduler that is gone.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         **_NO_TELEMETRY,
     }

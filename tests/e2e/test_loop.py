@@ -1,12 +1,15 @@
 """The whole loop through a real scheduler, a real PostgreSQL and a real MLflow, on a stack of its own.
 
-One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; a first
-champion is trained and promoted; a broken delivery halts and is mended; the champion passes its bake; a second one
-waits for a human; and a human takes it back.
+One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; a task
+is killed; a first champion is trained and promoted; a broken delivery halts and is mended; the champion passes its
+bake; a second one waits for a human; and a human takes it back.
 """
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import psutil
 import pytest
 
 from demo.airflow import wait_for
@@ -39,6 +42,7 @@ def test_the_whole_loop(loop: Loop) -> None:
     every_process_listens_on_loopback_only(loop)
     windows_come_in_by_schedule(loop)
     a_backfill_over_published_windows_changes_nothing(loop)
+    a_killed_task_is_found_and_tried_again(loop)
     a_first_champion_is_trained_and_promoted(loop)
     a_broken_delivery_halts_red_and_says_why(loop)
     the_champion_passes_its_bake_on_mended_and_new_windows(loop)
@@ -90,6 +94,38 @@ def a_backfill_over_published_windows_changes_nothing(loop: Loop) -> None:
     assert (loop.entries(), loop.n_published()) == before
 
 
+def a_killed_task_is_found_and_tried_again(loop: Loop) -> None:
+    """Airflow alone would leave it running for five minutes after its process is gone."""
+    published = loop.n_published()
+    run_id = f"{day(1).key}__killed"
+    loop.airflow.trigger(
+        MONITOR, run_id, {"window_start": day(1).start.isoformat(), "window_end": day(1).end.isoformat()}
+    )
+    killed, at = kill_a_task(loop, MONITOR, run_id)
+    loop.await_run(MONITOR, run_id)
+    tries = loop.tries(MONITOR, run_id, killed)
+    assert [attempt["state"] for attempt in tries] == ["failed", "success"]
+    again_after = datetime.fromisoformat(tries[1]["start_date"]) - at
+    print(f"{killed} was tried again {again_after} after its process was killed")
+    assert again_after < timedelta(minutes=2)
+    assert loop.n_published() == published
+
+
+def kill_a_task(loop: Loop, dag_id: str, run_id: str) -> tuple[str, datetime]:
+    """Kill the worker of the run's first task at work, with all its children; which task it was, and when."""
+    end = time.monotonic() + RUN_WITHIN_S
+    while time.monotonic() < end:
+        instances = loop.instances(dag_id, run_id)
+        tasks = {item["id"]: item["task_id"] for item in instances if item["state"] == "running"}
+        for process in psutil.process_iter(["cmdline"]):
+            title = " ".join(process.info["cmdline"] or ())
+            if title.startswith("airflow worker") and (task := tasks.get(title.split()[-1])):
+                for member in (process, *process.children(recursive=True)):
+                    member.kill()
+                return task, datetime.now(UTC)
+    pytest.fail(f"{run_id} had no task at work")
+
+
 def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:
     for number in (2, 3):
         states = loop.monitor(day(number))
@@ -100,7 +136,7 @@ def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:
     assert decided["action"] == "retrain"
     loop.await_run(RETRAIN, decided["retrain_run_id"])
     assert loop.alias("champion") == "1"
-    assert loop.runtime.state(MODEL).champion == "1"
+    assert loop.runtime.case(MODEL).state().champion == "1"
     assert [entry.reason for entry in loop.entries("retrain_outcome")] == ["version 1 promoted"]
     if number == 2:
         loop.monitor(day(3))
@@ -131,7 +167,7 @@ def the_champion_passes_its_bake_on_mended_and_new_windows(loop: Loop) -> None:
 
 
 def a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop: Loop) -> None:
-    path = loop.runtime.models_dir / MODEL / "model.yaml"
+    path = loop.runtime.settings.models_dir / MODEL / "model.yaml"
     declared = path.read_text(encoding="utf-8")
     path.write_text(declared.replace("min_holdout_rows: 50", "min_holdout_rows: 100000"), encoding="utf-8")
     states = loop.run(RETRAIN, "too_strict", {"reason": "how strict are the gates?"})
@@ -176,4 +212,4 @@ def a_human_takes_it_back(loop: Loop) -> None:
     assert loop.alias("champion") == "1"
     taken_back = loop.entries("rollback")[-1]
     assert (taken_back.version, taken_back.actor, taken_back.reason) == ("1", "admin", "it tastes of cork")
-    assert loop.runtime.state(MODEL).rolled_back == {"3"}
+    assert loop.runtime.case(MODEL).state().rolled_back == {"3"}

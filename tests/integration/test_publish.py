@@ -21,9 +21,9 @@ from ingesting import DAY, landing, published, quarantined, rows_of, take, valid
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Window
 from perennial.evidence.quarantine import read_quarantine
-from perennial.ingest import publish as publishing
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
+from perennial.publishing import publish as publishing
 from perennial.publishing.publish import publish
 from perennial.store import Store, open_store
 from perennial.store.schema import predictions_table
@@ -198,7 +198,7 @@ _VICTIM = """
     from pathlib import Path
     sys.path[:0] = [{include!r}, {tests!r}]
     from perennial.config import load_model
-    from perennial.ingest import publish as publishing
+    from perennial.publishing import publish as publishing
     from perennial.ingest.stage import stage
     from perennial.store import open_store
     from perennial.validation.audit import audit

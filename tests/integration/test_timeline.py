@@ -5,9 +5,10 @@ from typing import Any
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import Decision, LedgerEntry, Window, to_record
+from perennial.contracts import Decision, LedgerEntry, SignalName, Subject, Window, to_record
 from perennial.pipeline.timeline import timeline
 from perennial.store import Store
+from perennial.store.signals import save
 
 
 def decided(
@@ -101,3 +102,14 @@ def test_a_word_given_long_after_belongs_to_no_window_before_it(store: Store, wi
     write(store, wine, "integrity", 60, "late")
     (row,) = timeline(wine, store=store)
     assert row.events == ()
+
+
+def test_the_metrics_of_every_window_stand_in_the_order_of_the_configuration(store: Store, wine: ModelConfig) -> None:
+    performance = {metric: wine.signals.performance["accuracy"] for metric in ("macro_f1", "accuracy", "log_loss")}
+    config = wine.model_copy(update={"signals": wine.signals.model_copy(update={"performance": performance})})
+    decided(store, config, 0, breached={})
+    subject = Subject(model=config.model, window=day(0), as_of=day(1).end, version="1")
+    for metric in sorted(performance):
+        save(store, [subject.above(SignalName.performance(metric), "watch", 0.5, 0.6)])
+    (row,) = timeline(config, store=store)
+    assert list(row.performance) == list(performance)

@@ -59,6 +59,15 @@ def test_mlflow_environment_is_the_one_of_the_local_stack(services: dict[str, An
     assert services["mlflow"]["environment"] == mlflow_environment(COMPOSE, REFERENCES)
 
 
+def test_what_sources_need_reaches_the_tasks_and_no_other_service(services: dict[str, Any]) -> None:
+    """``url_env`` variables and cloud credentials are the user's: no file of ours can name them."""
+    handed_on = [{"path": "sources.env", "required": False}]
+    for name, service in services.items():
+        assert service.get("env_file") == (handed_on if name.startswith("airflow-") else None)
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {".env", "sources.env"} <= set(ignored)
+
+
 def test_postgres_is_initialised_like_the_local_one(services: dict[str, Any]) -> None:
     assert tuple(services["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()) == INITDB_OPTIONS
 

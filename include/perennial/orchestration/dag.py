@@ -12,7 +12,7 @@ from perennial.config import ModelConfig
 from perennial.orchestration.docs import DESCRIPTIONS, describe
 
 RETRIES: dict[str, Any] = {
-    "retries": 4,
+    "retries": 5,
     "retry_delay": timedelta(seconds=5),
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": timedelta(minutes=10),
@@ -23,7 +23,7 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 @contextmanager
 def model_dag(config: ModelConfig, kind: str, *, params: dict[str, Param], **options: Any) -> Iterator[DAG]:
-    """The DAG ``<model>__<kind>``: one run at a time, transient errors tried again over some three minutes.
+    """The DAG ``<model>__<kind>``: one run at a time, transient errors tried again over some ten minutes.
 
     ``options`` are those of a DAG: its schedule, its start and whether it catches up.
     """

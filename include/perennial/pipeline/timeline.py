@@ -188,10 +188,10 @@ def _sum(found: Mapping[str, BatchAccount], batch_ids: Sequence[str]) -> dict[st
 
 
 def _performance(store: Store, config: ModelConfig) -> dict[str, dict[str, float]]:
-    names = {SignalName.performance(metric): metric for metric in config.signals.performance}
-    by_text = {str(name): metric for name, metric in names.items()}
+    """By window, in the order in which ``model.yaml`` names the metrics; the newest value of each."""
+    metrics = {str(SignalName.performance(metric)): metric for metric in config.signals.performance}
     found: dict[str, dict[str, float]] = {}
-    for signal in measured(store, config.model, names=list(names)):
+    for signal in measured(store, config.model, names=[SignalName.performance(m) for m in metrics.values()]):
         if signal.value is not None:
-            found.setdefault(signal.window.key, {})[by_text[signal.name]] = signal.value
-    return found
+            found.setdefault(signal.window.key, {})[metrics[signal.name]] = signal.value
+    return {key: {m: values[m] for m in metrics.values() if m in values} for key, values in found.items()}
