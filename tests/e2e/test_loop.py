@@ -105,9 +105,7 @@ def a_killed_task_is_found_and_tried_again(loop: Loop) -> None:
     loop.await_run(MONITOR, run_id)
     tries = loop.tries(MONITOR, run_id, killed)
     assert [attempt["state"] for attempt in tries] == ["failed", "success"]
-    again_after = datetime.fromisoformat(tries[1]["start_date"]) - at
-    print(f"{killed} was tried again {again_after} after its process was killed")
-    assert again_after < timedelta(minutes=2)
+    assert datetime.fromisoformat(tries[1]["start_date"]) - at < timedelta(minutes=2)
     assert loop.n_published() == published
 
 
