@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from perennial.config import load_model
-from perennial.contracts import Evaluation, Gate, LedgerEntry, LedgerKind, Signoff, Subject, Window, to_record
+from perennial.contracts import Evaluation, Gate, Interval, LedgerEntry, LedgerKind, Signoff, Subject, Window, to_record
 
 _FLIGHTS = Path(__file__).parent / "models" / "flight_delay"
 _ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)

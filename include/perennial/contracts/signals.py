@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial.contracts.intervals import Interval
 from perennial.contracts.windows import Window
 
 SignalRole = Literal["retrain", "alert", "watch"]
-SignalStatus = Literal["ok", "breached", "unknown"]
+SignalStatus = Literal["ok", "breached", "undecided", "unknown"]
+"""``undecided``: measured, and the bound lies inside the interval: the rows could not tell on which side it is."""
 MOST_DETAIL = 500
 Family = Literal[
-    "drift", "quality", "performance", "bake", "labels", "label_coverage", "served_by_champion", "reference"
+    "drift",
+    "quality",
+    "performance",
+    "gain",
+    "bake",
+    "flag",
+    "labels",
+    "label_coverage",
+    "served_by_champion",
+    "reference",
 ]
 
 
@@ -68,6 +79,33 @@ class SignalName:
         return cls("performance", f"{metric}_loss")
 
     @classmethod
+    def gain(cls, metric: str) -> "SignalName":
+        """What a model fitted just before the windows since the last retrain would have gained in them, added up.
+
+        >>> str(SignalName.gain("roc_auc"))
+        'gain/roc_auc'
+        """
+        return cls("gain", metric)
+
+    @classmethod
+    def gain_in_window(cls, metric: str) -> "SignalName":
+        """What it would have gained in this window.
+
+        >>> str(SignalName.gain_in_window("roc_auc"))
+        'gain/roc_auc_in_window'
+        """
+        return cls("gain", f"{metric}_in_window")
+
+    @classmethod
+    def flag(cls, finding: str, column: str = "") -> "SignalName":
+        """A finding in a window's data that takes automatic promotion away from what is made of it.
+
+        >>> str(SignalName.flag("below_chance")), str(SignalName.flag("lost_class", "carrier"))
+        ('flag/below_chance', 'flag/lost_class/carrier')
+        """
+        return cls("flag", f"{finding}/{column}" if column else finding)
+
+    @classmethod
     def bake(cls, metric: str) -> "SignalName":
         """The metric of a champion on probation against its bound.
 
@@ -100,9 +138,10 @@ class Signal:
     """One measured quantity of one window with its threshold.
 
     ``name`` is the text of a :class:`SignalName`. ``value`` is None exactly when ``status`` is ``unknown``, and then
-    ``detail`` says why: an unknown signal is never a pass. ``as_of`` is the end of the window whose run measured it:
-    performance of a window is measured by a later run, when its labels are in. ``version`` is the champion it speaks
-    about.
+    ``detail`` says why: an unknown signal is never a pass, and an ``undecided`` one neither. ``as_of`` is the end of the
+    window whose run measured it: performance of a window is measured by a later run, when its labels are in.
+    ``version`` is the champion it speaks about. ``interval`` is there where the value was estimated from rows whose
+    blocks say how far it can be trusted.
     """
 
     model: str
@@ -115,6 +154,7 @@ class Signal:
     threshold: float | None
     version: str | None
     detail: str = ""
+    interval: Interval | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.status == "unknown"):
@@ -182,6 +222,53 @@ class Subject:
         'ok'
         """
         return self.known(name, role, value, threshold=most, breached=value > most, detail=detail)
+
+    def estimated(
+        self,
+        name: SignalName,
+        role: SignalRole,
+        value: float,
+        interval: Interval | None,
+        *,
+        threshold: float,
+        more_is_better: bool,
+        detail: str = "",
+    ) -> Signal:
+        """An estimate against a bound: breached only when its whole interval lies on the bad side, ok on the good one.
+
+        Between the two it is ``undecided``, and so is an estimate without an interval: the rows could not tell. A NaN or
+        an infinite value makes it unknown.
+
+        >>> found = {"low": 0.61, "high": 0.69, "standard_error": 0.02, "n_rows": 900, "n_blocks": 14, "confidence": 0.95}
+        >>> def status(bound): return subject.estimated(SignalName.performance("roc_auc"), "watch", 0.65,
+        ...     Interval(**found), threshold=bound, more_is_better=True).status
+        >>> status(0.6), status(0.65), status(0.7)
+        ('ok', 'undecided', 'breached')
+        >>> subject.estimated(
+        ...     SignalName.performance("mae"), "watch", 3.0, None, threshold=9.0, more_is_better=False
+        ... ).status
+        'undecided'
+        """
+        if not math.isfinite(value):
+            return self.unknown(name, role, f"the result is {value}", threshold=threshold)
+        status: SignalStatus = "undecided"
+        if interval is not None:
+            worst, best = (interval.low, interval.high) if more_is_better else (-interval.high, -interval.low)
+            bound = threshold if more_is_better else -threshold
+            status = "ok" if worst >= bound else "breached" if best < bound else "undecided"
+        return Signal(
+            model=self.model,
+            window=self.window,
+            as_of=self.as_of,
+            name=str(name),
+            role=role,
+            status=status,
+            value=float(value),
+            threshold=threshold,
+            version=self.version,
+            detail=detail[:MOST_DETAIL],
+            interval=interval,
+        )
 
     def unknown(self, name: SignalName, role: SignalRole, why: str, *, threshold: float | None = None) -> Signal:
         """A signal that could not be measured, and why.
