@@ -13,7 +13,8 @@ from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule,
 from perennial.config.rules import Bake, Policy, Signals, SignoffPolicy, Training, Validation
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, digest_of
-from perennial.statistics.metrics import METRICS, Metric, Task
+from perennial.statistics.metrics import METRICS, Metric
+from perennial.statistics.rows import Task
 
 
 class ModelConfig(Strict):
