@@ -8,7 +8,7 @@ import pyarrow as pa
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, SignalRole, Subject, Window
 from perennial.errors import TransientError
-from perennial.evidence.answers import Answers, answers_in, rested_on
+from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import census, not_enough, read_judged
 from perennial.evidence.maturity import Coverage, is_over, measurable, read_labels_in
 from perennial.registry import Registry, load_model, score
@@ -58,8 +58,8 @@ def bake_signals(
 ) -> Iterator[Signal]:
     """``bake/<metric>`` and, once another version is stable, ``bake/<metric>_vs_stable``.
 
-    Windows of a bake are pooled: ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gave,
-    with features, of everything from the promotion to the end of the window. The order of the rows never matters.
+    Windows of a bake are pooled: ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged`
+    gave, with features, of everything from the promotion to the end of the window. The order of the rows never matters.
     Raises RegistryUnavailable.
     """
     bake, metric = config.bake, config.metric(config.bake.metric)
@@ -69,12 +69,8 @@ def bake_signals(
     found = own.estimate(config, metric.name) if own is not None else Estimate(problem=missing)
     name = SignalName.bake(metric.name)
     if found.value is None:
-        yield subject.unknown(name, ROLE, missing, threshold=bake.bound)
-    else:
-        yield subject.estimated(
-            name, ROLE, found.value, found.interval, threshold=bake.bound, more_is_better=metric.more_is_better,
-            detail=rested_on(found),
-        )  # fmt: skip
+        found = Estimate(problem=missing)
+    yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)
     if (stable := state.fallback) is None:
         return
     if found.value is None or rows is None or own is None:
@@ -123,8 +119,6 @@ def versus_stable(
     reached = theirs.metrics(config)[metric.name]
     detail = (
         f"{own.metrics(config)[metric.name]:.4f} against {reached:.4f} of stable version {stable} on the same rows; "
-        f"{rested_on(deficit)}"
+        f"{deficit.basis}"
     )
-    return subject.estimated(
-        name, ROLE, deficit.value, deficit.interval, threshold=most, more_is_better=False, detail=detail
-    )
+    return subject.estimated(name, ROLE, deficit, threshold=most, is_least=False, detail=detail)

@@ -31,16 +31,16 @@ def window_outcome(figures: Mapping[str, Signal], required: Iterable[SignalName]
     """Failed when anything measured is breached; passed when all that is required keeps its bound; else unknown.
 
     A figure that is ``undecided`` keeps its bound when it was estimated with an interval and lies on the good side
-    itself: the rows spoke for it, if not beyond doubt. One on the other side, or without an interval, prolongs the bake.
+    itself: the rows spoke for it, if not beyond doubt. One on the other side, or without an interval, prolongs the
+    bake.
 
     >>> own, paired = SignalName.bake("roc_auc"), SignalName.bake_vs_stable("roc_auc")
-    >>> found = {"standard_error": 0.02, "n_rows": 900, "n_blocks": 14, "confidence": 0.95}
-    >>> def auc(value, width): return subject.estimated(own, "alert", value, Interval(low=value - width,
-    ...     high=value + width, **found), threshold=0.55, more_is_better=True)
+    >>> def auc(value, error): return subject.estimated(own, "alert", Estimate(value=value, interval=around(value,
+    ...     error, 900, 14, 0.95)), threshold=0.55, is_least=True)
     >>> def told(signal): return window_outcome({str(own): signal}, [own], flights.metric("roc_auc"))
-    >>> told(auc(0.7, 0.1)), told(auc(0.6, 0.1)), told(auc(0.5, 0.1)), told(auc(0.3, 0.1))
+    >>> told(auc(0.7, 0.05)), told(auc(0.6, 0.05)), told(auc(0.5, 0.05)), told(auc(0.3, 0.05))
     ('passed', 'passed', 'unknown', 'failed')
-    >>> window_outcome({str(own): auc(0.7, 0.1)}, [own, paired], flights.metric("roc_auc"))
+    >>> window_outcome({str(own): auc(0.7, 0.05)}, [own, paired], flights.metric("roc_auc"))
     'unknown'
     """
     if any(signal.status == "breached" for signal in figures.values()):

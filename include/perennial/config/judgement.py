@@ -29,13 +29,14 @@ class Uncertainty(Strict):
 
 
 class GainSignal(Strict):
-    """What a retrain would gain, measured before it is paid for: a model fitted just before each window, beside the champion.
+    """What a retrain would gain, measured before it is paid for: a model fitted just before each window, beside the
+    champion.
 
     ``probe: small`` fits the recipe on ``rows`` labelled rows drawn over the whole length of ``training.train``, with
     ``params`` over those of ``training.params`` (fewer and quicker trees, say); ``full`` fits it on all of them as it
-    is, ``none`` measures nothing. Neither model has seen the window. The gains of the windows since the last retrain are
-    added up, from zero again when the sum is not positive; a retrain is wanted when the sum exceeds ``price``, in the
-    unit of ``metric`` (that of ``signoff.versus_champion`` unless given), and is above zero at ``confidence``
+    is, ``none`` measures nothing. Neither model has seen the window. The gains of the windows since the last retrain
+    are added up, from zero again when the sum is not positive; a retrain is wanted when the sum exceeds ``price``, in
+    the unit of ``metric`` (that of ``signoff.versus_champion`` unless given), and is above zero at ``confidence``
     (one-sided). The probe is a process of its own, ended after ``timeout`` and bounded to ``memory_mb`` of memory.
     """
 

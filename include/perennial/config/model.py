@@ -14,7 +14,8 @@ from perennial.config.judgement import UNIT_PRICE
 from perennial.config.rules import Bake, Policy, Signals, SignoffPolicy, Training, Validation
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, Window, digest_of
-from perennial.statistics.metrics import METRICS, Metric, Task
+from perennial.statistics.metrics import METRICS, Metric
+from perennial.statistics.rows import Task
 
 
 class ModelConfig(Strict):
@@ -66,7 +67,12 @@ class ModelConfig(Strict):
         >>> flights.gain_metric.name
         'roc_auc'
         """
-        return self.metric(self.signals.gain.metric or self.signoff.versus_champion.metric)
+        return self.metric(self.gain_metric_name)
+
+    @property
+    def gain_metric_name(self) -> str:
+        """Its name, which another task may lack."""
+        return self.signals.gain.metric or self.signoff.versus_champion.metric
 
     @property
     def price(self) -> float:

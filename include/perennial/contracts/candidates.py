@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from perennial.contracts.intervals import Estimate, Interval
+from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.windows import Window
 
 
@@ -45,8 +45,8 @@ class Evaluation:
     ``baseline_metrics`` on the ``n_paired_rows`` among them that the baseline was not fitted or judged on either. A
     metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair, and
     ``champion_lost`` that there will never be one: the champion can not be scored any more. ``intervals`` are those of
-    ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows, positive
-    for better, in the unit of each metric.
+    ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows,
+    positive for better, in the unit of each metric.
     """
 
     model: str

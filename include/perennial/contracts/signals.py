@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from perennial.contracts.intervals import Interval
+from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.windows import Window
 
 SignalRole = Literal["retrain", "alert", "watch"]
@@ -138,8 +138,8 @@ class Signal:
     """One measured quantity of one window with its threshold.
 
     ``name`` is the text of a :class:`SignalName`. ``value`` is None exactly when ``status`` is ``unknown``, and then
-    ``detail`` says why: an unknown signal is never a pass, and an ``undecided`` one neither. ``as_of`` is the end of the
-    window whose run measured it: performance of a window is measured by a later run, when its labels are in.
+    ``detail`` says why: an unknown signal is never a pass, and an ``undecided`` one neither. ``as_of`` is the end of
+    the window whose run measured it: performance of a window is measured by a later run, when its labels are in.
     ``version`` is the champion it speaks about. ``interval`` is there where the value was estimated from rows whose
     blocks say how far it can be trusted.
     """
@@ -227,47 +227,38 @@ class Subject:
         self,
         name: SignalName,
         role: SignalRole,
-        value: float,
-        interval: Interval | None,
+        found: Estimate,
         *,
         threshold: float,
-        more_is_better: bool,
+        is_least: bool,
         detail: str = "",
     ) -> Signal:
-        """An estimate against a bound: breached only when its whole interval lies on the bad side, ok on the good one.
+        """An estimate against a bound, as it stands to it; without a value it is unknown, with its problem.
 
-        Between the two it is ``undecided``, and so is an estimate without an interval: the rows could not tell. A NaN or
-        an infinite value makes it unknown.
+        Breached only when its whole interval lies beyond the bound, ok when it keeps it, ``undecided`` between the two.
 
-        >>> found = {"low": 0.61, "high": 0.69, "standard_error": 0.02, "n_rows": 900, "n_blocks": 14, "confidence": 0.95}
-        >>> def status(bound): return subject.estimated(SignalName.performance("roc_auc"), "watch", 0.65,
-        ...     Interval(**found), threshold=bound, more_is_better=True).status
-        >>> status(0.6), status(0.65), status(0.7)
-        ('ok', 'undecided', 'breached')
-        >>> subject.estimated(
-        ...     SignalName.performance("mae"), "watch", 3.0, None, threshold=9.0, more_is_better=False
-        ... ).status
-        'undecided'
+        >>> interval = Interval(low=0.61, high=0.69, standard_error=0.02, n_rows=900, n_blocks=14, confidence=0.95)
+        >>> found = Estimate(value=0.65, interval=interval)
+        >>> auc = SignalName.performance("roc_auc")
+        >>> [subject.estimated(auc, "watch", found, threshold=x, is_least=True).status for x in (0.6, 0.65, 0.7)]
+        ['ok', 'undecided', 'breached']
+        >>> subject.estimated(auc, "watch", Estimate(problem="no rows"), threshold=0.6, is_least=True).status
+        'unknown'
         """
-        if not math.isfinite(value):
-            return self.unknown(name, role, f"the result is {value}", threshold=threshold)
-        status: SignalStatus = "undecided"
-        if interval is not None:
-            worst, best = (interval.low, interval.high) if more_is_better else (-interval.high, -interval.low)
-            bound = threshold if more_is_better else -threshold
-            status = "ok" if worst >= bound else "breached" if best < bound else "undecided"
+        if found.value is None:
+            return self.unknown(name, role, found.problem, threshold=threshold)
         return Signal(
             model=self.model,
             window=self.window,
             as_of=self.as_of,
             name=str(name),
             role=role,
-            status=status,
-            value=float(value),
+            status=found.standing(threshold, is_least=is_least),
+            value=found.value,
             threshold=threshold,
             version=self.version,
-            detail=detail[:MOST_DETAIL],
-            interval=interval,
+            detail=(detail or found.basis)[:MOST_DETAIL],
+            interval=found.interval,
         )
 
     def unknown(self, name: SignalName, role: SignalRole, why: str, *, threshold: float | None = None) -> Signal:

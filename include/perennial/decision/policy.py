@@ -12,9 +12,9 @@ The first rule that applies decides:
    **blind**. Neither trust nor a rollback may rest on missing labels.
 6. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
 7. a retrain is wanted (it would gain more than its price, k of n scheduled windows and the newest measured one, an aged
-   champion, a failed bake with nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget, too few new labels):
-   **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced is **blind**, once the
-   cooldown is over.
+   champion, a failed bake with nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget,
+   too few new labels): **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced
+   is **blind**, once the cooldown is over.
 
 A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
 old version is as old as its data, whatever the day of its return.

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate
 from perennial.statistics.blocks import Codes, blocks_of_entities, blocks_of_times
-from perennial.statistics.estimates import estimate, estimate_gain
+from perennial.statistics.intervals import Demands, estimate, paired_difference
 from perennial.statistics.metrics import compute
+from perennial.statistics.rows import Rows, rows_of
+
+NO_BLOCKS = "it is not known which rows belong together: they carry no event time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +23,8 @@ class Answers:
     """Labels and answers of the same rows, in one order: arrays of shape (n,).
 
     ``predicted`` names the predicted classes of a multiclass task and is None for every other one. ``times``
-    (datetime64[us], UTC) is None where nobody asks when, ``blocks`` (intp, one number a block) where nobody asks how far
-    a figure can be trusted.
+    (datetime64[us], UTC) is None where nobody asks when, ``blocks`` (intp, one number a block) where nobody asks how
+    far a figure can be trusted.
     """
 
     labels: NDArray[Any]
@@ -71,23 +74,27 @@ class Answers:
             threshold=config.label.decision_threshold,
         )
 
-
     def estimate(self, config: ModelConfig, metric: str) -> Estimate:
         """A metric with its interval, by the blocks of ``signals.uncertainty``.
 
         >>> few = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]), blocks=np.array([0, 1]))
         >>> few.estimate(flights, "roc_auc").problem
-        '2 blocks, at least 10 are needed'
+        '2 blocks; an interval needs 10'
         """
-        return estimate(self._measured(config), config.metric(metric), self.blocks, **_limits(config))
+        rows, wanted = self._measured(config), config.metric(metric)
+        if self.blocks is None:
+            return Estimate(value=self.metrics(config).get(metric), problem=NO_BLOCKS)
+        return estimate(wanted, rows, self.blocks, rng=_rng(config), demands=_demands(config))
 
     def gain_over(self, other: "Answers", config: ModelConfig, metric: str) -> Estimate:
         """How much better these answers are than ``other`` ones for the same rows, in the unit of the metric.
 
-        Positive is better, whatever the direction of the metric. Rows that share a block or an answer cancel out.
+        Positive is better, whatever the direction of the metric. What makes a block hard for both cancels out.
         """
-        mine, theirs = self._measured(config), other._measured(config)
-        return estimate_gain(mine, theirs, config.metric(metric), self.blocks, **_limits(config))
+        mine, theirs, wanted = self._measured(config), other._measured(config), config.metric(metric)
+        if self.blocks is None:
+            return Estimate(problem=NO_BLOCKS)
+        return paired_difference(wanted, theirs, mine, self.blocks, rng=_rng(config), demands=_demands(config))
 
     def _measured(self, config: ModelConfig) -> Rows | None:
         return rows_of(
@@ -100,15 +107,13 @@ class Answers:
         )
 
 
-def rested_on(found: Estimate) -> str:
-    """What an estimate rests on, for a reader: rows and blocks, or why there is no interval.
+def _demands(config: ModelConfig) -> Demands:
+    asked = config.signals.uncertainty
+    return Demands(confidence=asked.confidence, min_blocks=asked.min_blocks, min_per_class=asked.min_class_rows)
 
-    >>> rested_on(Estimate(value=0.7, problem="2 blocks, at least 10 are needed"))
-    'no interval: 2 blocks, at least 10 are needed'
-    """
-    if found.interval is None:
-        return f"no interval: {found.problem}"
-    return f"{found.interval.n_rows} labelled rows in {found.interval.n_blocks} blocks"
+
+def _rng(config: ModelConfig) -> np.random.Generator:
+    return np.random.default_rng(config.signals.seed)
 
 
 def answers_in(config: ModelConfig, rows: pa.Table) -> Answers:

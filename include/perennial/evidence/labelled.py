@@ -61,7 +61,8 @@ def read_judged(
     since: datetime | None = None,
     store: Store,
 ) -> tuple[Coverage, pa.Table | None]:
-    """What a mature window is judged on: the labelled rows of a version, and their coverage; no rows if it never matured.
+    """What a mature window is judged on: the labelled rows of a version, and their coverage; no rows if it never
+    matured.
 
     They are those of :meth:`~perennial.config.ModelConfig.judged_over` the window, or of everything from ``since`` to
     its end, without ``excluded`` stretches. Columns: the features with their types in the store (if asked),
@@ -118,7 +119,7 @@ def sample_labelled(
     excluded: tuple[Window, ...] = (),
     store: Store,
 ) -> pa.Table:
-    """At most ``most`` rows of :func:`stream_labelled`, drawn over the whole stretch by the hash of their id; or all."""
+    """At most ``most`` rows of :func:`stream_labelled`, drawn over the whole stretch by the hash of their ids."""
     query = _stretch_query(config, stretch, as_of=as_of, excluded=excluded)
     if most is not None:
         query = query.order_by(sample_key(predictions_table(config), config.signals.seed)).limit(most)

@@ -81,7 +81,9 @@ class History:
         >>> History("m", (signoff,)).judged_against("3"), History("m", (signoff,)).judged_against("2")
         (frozenset({'4'}), frozenset())
         """
-        since = max((item.seq or 0 for item in self.of("promotion", "rollback") if item.version == champion), default=-1)
+        since = max(
+            (item.seq or 0 for item in self.of("promotion", "rollback") if item.version == champion), default=-1
+        )
         signed = (item for item in self.of("signoff") if (item.seq or 0) > since)
         seen = (from_record(Signoff, item.payload["signoff"]) for item in signed)
         return frozenset(found.version for found in seen if found.champion_seen == champion)

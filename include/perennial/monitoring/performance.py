@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
-from perennial.evidence.answers import Answers, answers_in, rested_on
+from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import census, not_enough, read_judged
 from perennial.evidence.maturity import (
     COVERAGE,
@@ -24,7 +24,7 @@ from perennial.evidence.maturity import (
 )
 from perennial.monitoring.reference import fetch_reference
 from perennial.registry import Registry
-from perennial.statistics.estimates import difference
+from perennial.statistics.intervals import difference
 from perennial.store import Store
 from perennial.store.signals import save
 
@@ -210,8 +210,8 @@ def performance_signals(
 ) -> Iterator[Signal]:
     """``performance/<metric>`` against its bound and ``performance/<metric>_loss`` against the champion's holdout.
 
-    ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gave; ``holdout`` is None when the
-    reference is gone. Pure; the order of the rows never matters.
+    ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gave; ``holdout`` is None when
+    the reference is gone. Pure; the order of the rows never matters.
 
     >>> coverage = Coverage(window=day(1), n_rows=8, n_labelled=2, n_by_champion=8, n_by_champion_labelled=2)
     >>> [signal.name for signal in performance_signals(flights, subject, coverage, None, holdout=None)]
@@ -225,12 +225,8 @@ def performance_signals(
         found = answers.estimate(config, name) if answers is not None else Estimate(problem=missing)
         signal = SignalName.performance(name)
         if found.value is None:
-            yield subject.unknown(signal, wanted.role, missing, threshold=wanted.bound)
-        else:
-            yield subject.estimated(
-                signal, wanted.role, found.value, found.interval, threshold=wanted.bound,
-                more_is_better=metric.more_is_better, detail=rested_on(found),
-            )  # fmt: skip
+            found = Estimate(problem=missing)
+        yield subject.estimated(signal, wanted.role, found, threshold=wanted.bound, is_least=metric.more_is_better)
         if wanted.max_loss is not None:
             yield _loss(config, subject, name, found, holdout, missing=missing)
 
@@ -246,10 +242,5 @@ def _loss(
         why = missing if now.value is None else f"the {name} of version {subject.version} on its holdout is gone"
         return subject.unknown(signal, wanted.role, why, threshold=most)
     loss = difference(before, now) if metric.more_is_better else difference(now, before)
-    detail = f"{now.value:.4f} now, {before.value:.4f} on its holdout"
-    if loss.interval is None:
-        detail += f"; no interval: {loss.problem}"
-    return subject.estimated(
-        signal, wanted.role, metric.loss(now.value, before.value), loss.interval, threshold=most,
-        more_is_better=False, detail=detail,
-    )  # fmt: skip
+    detail = f"{now.value:.4f} now, {before.value:.4f} on its holdout; {loss.basis}"
+    return subject.estimated(signal, wanted.role, loss, threshold=most, is_least=False, detail=detail)

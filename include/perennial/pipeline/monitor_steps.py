@@ -55,7 +55,7 @@ class MonitorSteps(Bound):
         return measure_performance(self.config, window, store=self.store, registry=self.registry, state=self.state())
 
     def measure_gain(self, window: Window) -> tuple[Signal, ...]:
-        """What a model fitted just before each mature window would have gained in it, and in all since the last retrain."""
+        """What models fitted just before each mature window would have gained, alone and since the last retrain."""
         from perennial.training.probe import measure_gain
 
         return measure_gain(

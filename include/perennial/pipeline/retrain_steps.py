@@ -120,9 +120,7 @@ class RetrainSteps(Bound):
             candidate,
             evaluation,
             snapshot,
-            judge(
-                self.config, evaluation, parity_gap=gap, parity_detail=detail, attempt=attempt, waived_by=waived_by
-            ),
+            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, attempt=attempt, waived_by=waived_by),
             state=self.state(),
             registry=self.registry,
             store=self.store,

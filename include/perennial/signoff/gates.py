@@ -1,7 +1,8 @@
 """The gates: every condition a candidate must meet. Pure; what is missing, NaN or infinite never passes.
 
 A gate's ``detail`` is a sentence for the reviewer. The relative gates judge the interval of a paired difference, by
-blocks: on 13,000 holdout rows of flights a gate on the estimate alone promoted 19 % of the candidates that were no better.
+blocks: on 13,000 holdout rows of flights a gate on the estimate alone promoted 19 % of the candidates that were no
+better.
 """
 
 import math
@@ -24,10 +25,10 @@ def judge(
     """All gates of the model, in the order in which a reviewer reads them.
 
     ``parity_gap`` is the largest absolute score difference between the run and a fresh process; None when it could not
-    be measured, and then ``parity_detail`` says why. ``attempt`` counts the candidates judged against this champion, this
-    one included: they share the error that one would be allowed. ``waived_by`` is the person, with a reason, who takes it upon
-    himself that there is no comparison where the champion can not be scored. Raises SignoffError when the evaluation is
-    another model's.
+    be measured, and then ``parity_detail`` says why. ``attempt`` counts the candidates judged against this champion,
+    this one included: they share the error that one would be allowed. ``waived_by`` is the person, with a reason, who
+    takes it upon himself that there is no comparison where the champion can not be scored. Raises SignoffError when the
+    evaluation is another model's.
 
     >>> gates = judge(flights, evaluation, parity_gap=None, parity_detail="the fresh process did not answer")
     >>> [gate.name for gate in gates if not gate.passed]

@@ -1,17 +1,16 @@
 """The gates that compare a candidate with the champion, on the same rows, by the interval of their difference. Pure.
 
-With G blocks the one-sided lower bound of a gain g of standard error s is g - t(1 - alpha, G - 1) s. Candidates against one champion share the error: the k-th is allowed alpha / k^2,
-which adds up to less than 1.65 alpha however many there are.
+With G blocks the one-sided lower bound of a gain g of standard error s is g - t(1 - alpha, G - 1) s. Candidates against
+one champion share the error: the k-th is allowed alpha / k^2, which adds up to less than 1.65 alpha however many there
+are.
 """
 
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Evaluation, Gate, Interval
-from perennial.statistics.estimates import lower_bound
+from perennial.statistics.intervals import lower_bound
 
 
-def versus_champion_gate(
-    config: ModelConfig, evaluation: Evaluation, *, attempt: int = 1, waived_by: str = ""
-) -> Gate:
+def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, attempt: int = 1, waived_by: str = "") -> Gate:
     """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better.
 
     A champion that can not be scored any more fails it, unless a person waived the comparison by name.
@@ -34,7 +33,9 @@ def versus_champion_gate(
     least = {"gain": 0.0, "superiority": wanted.min_gain, "non_inferiority": -(wanted.margin or 0.0)}[wanted.rule]
     enough = wanted.rule != "gain" or found.value >= wanted.min_gain
     passed = enough and low > least
-    asked = f"at least {wanted.min_gain:.4g}, and surely above 0" if wanted.rule == "gain" else f"surely above {least:.4g}"
+    asked = (
+        f"at least {wanted.min_gain:.4g}, and surely above 0" if wanted.rule == "gain" else f"surely above {least:.4g}"
+    )
     detail = (
         f"{_both(evaluation, wanted.metric)}: a gain of {found.value:.4g}, {_told(found.interval, low, confidence)}; "
         f"{'as' if passed else 'not'} asked: {asked}{_attempts(attempt)}"
@@ -91,7 +92,8 @@ def _gain(config: ModelConfig, evaluation: Evaluation, metric: str) -> Estimate:
         return Estimate(problem=f"{metric} of candidate and {rival} could not be compared{why}")
     if found.interval is None:
         return Estimate(
-            value=found.value, problem=f"a gain of {found.value:.4g} {metric} over {rival}, of unknown worth: {found.problem}"
+            value=found.value,
+            problem=f"a gain of {found.value:.4g} {metric} over {rival}, of unknown worth: {found.problem}",
         )
     return found
 

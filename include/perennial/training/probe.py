@@ -2,7 +2,7 @@
 
 For each mature window w a small model is fitted on rows spread over the whole ``training.train`` before w, and compared
 with the champion on w, paired, by blocks; neither has seen it. The gains of the windows since the last retrain add up
-(:mod:`perennial.statistics.gains`). The small model falls short of a full fit, which is a margin: slow drift is seen
+(:mod:`perennial.statistics.gain`). The small model falls short of a full fit, which is a margin: slow drift is seen
 late rather than noise taken for it.
 """
 
@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
+from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import not_enough, read_judged, sample_labelled
 from perennial.evidence.maturity import Coverage, maturity, measurable, read_labels_in
-from perennial.statistics.gains import Gains, accumulate
+from perennial.statistics.gain import Gain, accumulate
 from perennial.store import Store
 from perennial.store.signals import measured_since, save
 from perennial.training.process import run_probe
@@ -52,59 +52,61 @@ def measure_gain(
     labels = read_labels_in(config, window, champion=state.champion, since=oldest, ended=ended, store=store)
     found: list[Signal] = []
     for coverage in measurable(config, labels):
-        if maturity(config, coverage, run.as_of) != "mature" or coverage.window in ended:
+        if coverage.window in ended or maturity(config, coverage, run.as_of) != "mature":
             continue
         stretch = config.judged_over(coverage.window)
-        if any(stretch.overlaps(config.judged_over(signal.window)) for signal in (*before, *found)):
-            continue
-        found.append(_of_window(config, replace(run, window=coverage.window), coverage, state, store, models_dir))
+        if not any(stretch.overlaps(config.judged_over(signal.window)) for signal in (*before, *found)):
+            subject = replace(run, window=coverage.window)
+            found.append(_of_window(config, subject, coverage, state=state, store=store, models_dir=models_dir))
     if not found:
         return ()
     return save(store, [*found, summed(config, run, [*before, *found], state=state)])
 
 
 def _of_window(
-    config: ModelConfig, subject: Subject, coverage: Coverage, state: ReleaseState, store: Store, models_dir: Path
-) -> Signal:
-    """The signal of one window; unknown, with the reason, when the probe could not be fitted or compared."""
-    name = SignalName.gain_in_window(config.gain_metric.name)
-    judged, rows = read_judged(
-        config, coverage, version=subject.version, as_of=subject.as_of, excluded=state.excluded, with_features=True,
-        store=store,
-    )  # fmt: skip
-    if why := not_enough(config, judged, rows):
-        return subject.unknown(name, "watch", why)
-    assert rows is not None  # noqa: S101 - not_enough says why there are none
-    try:
-        answers, n_train = _probe(config, subject, judged.window, rows, state, store, models_dir)
-    except TrainingError as error:
-        return subject.unknown(name, "watch", f"the probe could not be fitted: {error}")
-    return gain_signal(config, subject, answers_in(config, rows), answers, n_train=n_train)
-
-
-def _probe(
     config: ModelConfig,
     subject: Subject,
-    judged: Window,
-    rows: pa.Table,
+    coverage: Coverage,
+    *,
     state: ReleaseState,
     store: Store,
     models_dir: Path,
-) -> tuple[Answers, int]:
-    """What a model fitted on what was known right before ``judged`` answers for ``rows``, and on how many it was."""
+) -> Signal:
+    """The signal of one window; unknown, with the reason, when the probe could not be fitted or compared."""
+    name, price = SignalName.gain_in_window(config.gain_metric.name), config.price
+    judged, rows = read_judged(
+        config,
+        coverage,
+        version=subject.version,
+        as_of=subject.as_of,
+        excluded=state.excluded,
+        with_features=True,
+        store=store,
+    )
+    why = not_enough(config, judged, rows)
+    if why or rows is None:
+        return subject.unknown(name, "watch", why or "no rows", threshold=price)
     gain = config.signals.gain
-    before = Window(start=judged.start - config.training.train, end=judged.start)
     train = sample_labelled(
         config,
-        before,
+        Window(start=judged.window.start - config.training.train, end=judged.window.start),
         as_of=subject.as_of,
         most=gain.rows if gain.probe == "small" else None,
         excluded=state.excluded,
         store=store,
     )
-    least = min(config.training.min_train_rows, gain.rows)
-    if train.num_rows < least:
-        raise TrainingError(f"{config.model}: {train.num_rows} labelled rows before {judged.key}, {least} needed")
+    if train.num_rows < (least := min(config.training.min_train_rows, gain.rows)):
+        few = f"{train.num_rows} labelled rows before {judged.window.key} to fit a probe on, {least} are needed"
+        return subject.unknown(name, "watch", few, threshold=price)
+    try:
+        answers = _answers_of_probe(config, train, rows, models_dir=models_dir)
+    except TrainingError as error:
+        return subject.unknown(name, "watch", f"the probe could not be fitted: {error}", threshold=price)
+    return gain_signal(config, subject, answers_in(config, rows), answers, n_train=train.num_rows)
+
+
+def _answers_of_probe(config: ModelConfig, train: pa.Table, rows: pa.Table, *, models_dir: Path) -> Answers:
+    """What a model fitted on ``train`` answers for ``rows``, which it has not seen. Raises TrainingError."""
     with tempfile.TemporaryDirectory(prefix=FIT_FOLDER, dir=work_folder()) as place:
         folder = Path(place)
         recipe = freeze_recipe(models_dir / config.model, folder)
@@ -114,7 +116,7 @@ def _probe(
         answered = pq.read_table(folder / ANSWERS_FILE, memory_map=False)
     for column in ("score", "predicted"):
         rows = rows.set_column(rows.column_names.index(column), column, answered[column])
-    return answers_in(config, rows), train.num_rows
+    return answers_in(config, rows)
 
 
 def gain_signal(config: ModelConfig, subject: Subject, champion: Answers, probe: Answers, *, n_train: int) -> Signal:
@@ -139,15 +141,13 @@ def summed(config: ModelConfig, run: Subject, measured: Iterable[Signal], *, sta
     told = sorted(measured, key=lambda signal: signal.window.end)
     subject = replace(run, window=told[-1].window)
     counted = [signal for signal in told if _counts(config, signal, state.last_answered_at, state.excluded)]
-    sums = accumulate((signal.value or 0.0, signal.interval) for signal in counted if signal.interval is not None)
-    if not counted or told[-1].value is None:
+    if told[-1].value is None:
         return subject.unknown(name, gain.role, told[-1].detail, threshold=config.price)
+    sums = accumulate(Estimate(value=signal.value, interval=signal.interval) for signal in counted)
     return _sum_signal(config, subject, name, sums)
 
 
-def _counts(
-    config: ModelConfig, signal: Signal, answered: datetime | None, excluded: tuple[Window, ...]
-) -> bool:
+def _counts(config: ModelConfig, signal: Signal, answered: datetime | None, excluded: tuple[Window, ...]) -> bool:
     stretch = config.judged_over(signal.window)
     return (
         signal.value is not None
@@ -156,21 +156,17 @@ def _counts(
     )
 
 
-def _sum_signal(config: ModelConfig, subject: Subject, name: SignalName, sums: Gains) -> Signal:
+def _sum_signal(config: ModelConfig, subject: Subject, name: SignalName, sums: Gain) -> Signal:
+    """Breached when it fires; ok when even the upper end of the sum is not worth the price; undecided between."""
     gain, price, metric = config.signals.gain, config.price, config.gain_metric
-    interval = sums.interval(config.signals.uncertainty.confidence)
+    reach = sums.reach(gain.confidence)
     detail = (
-        f"a model fitted just before would have gained {sums.total:.4g} {metric.name}"
-        f"{f' ({interval})' if interval else ''}, added up over the last {sums.n_windows} windows"
+        f"a model fitted just before would have gained {sums.total:.4g} {metric.name} "
+        f"({sums.total - reach:.4g} to {sums.total + reach:.4g}), added up over the last {sums.n_windows} windows"
+        if sums.n_windows
+        else f"a model fitted just before would have gained nothing in {metric.name}"
     )
-    signal = subject.known(
-        name,
-        gain.role,
-        sums.total,
-        threshold=price,
-        breached=sums.worth(price, confidence=gain.confidence),
-        detail=detail,
-    )
-    if signal.status == "ok" and (interval is None or interval.high > price):
-        signal = replace(signal, status="undecided")
-    return replace(signal, interval=interval)
+    fires = sums.fires(price=price, confidence=gain.confidence)
+    signal = subject.known(name, gain.role, sums.total, threshold=price, breached=fires, detail=detail)
+    is_open = not fires and sums.n_windows > 0 and sums.total + reach > price
+    return replace(signal, status="undecided") if is_open else signal

@@ -46,8 +46,8 @@ def main(folder: Path) -> None:
     config = ModelConfig.model_validate(job["config"])
     recipe, shown = Path(job["recipe"]), Path(job["shown"])
     try:
-        train = _probe if job["kind"] == "probe" else _train
-        result = train(config, recipe, folder, shown=shown)
+        probing = job["kind"] == "probe"
+        result = _probe(config, recipe, folder) if probing else _train(config, recipe, folder, shown=shown)
     except PerennialError as error:
         result = {"problem": str(error)}
     except ConvergenceWarning as error:
@@ -75,7 +75,7 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
     return {"cv": cv}
 
 
-def _probe(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
+def _probe(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
     """Fit on ``train.parquet`` and answer for ``judged.parquet``, in its order."""
     table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
     _refuse_one_class(config, table)
