@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+Standing = Literal["ok", "breached", "undecided"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +68,29 @@ class Estimate:
         if self.low is None or self.high is None:
             return f"{value} (no interval: {self.problem})"
         return f"{value} ({self.low:.4g} to {self.high:.4g})"
+
+    def standing(self, bound: float, *, is_least: bool) -> Standing:
+        """Where this stands to a bound: the least that is allowed (``is_least``), or the most.
+
+        ``ok`` when all of the interval keeps it, ``breached`` when none does; a figure at the bound keeps it. All
+        else is ``undecided``: these rows could not have shown it, which is no pass. So is what has no interval. Raises
+        ValueError for a bound that is no number.
+
+        >>> auc = Estimate(
+        ...     value=0.7, low=0.65, high=0.75, standard_error=0.02, n=900, n_blocks=14, df=13, confidence=0.95
+        ... )
+        >>> [auc.standing(bound, is_least=True) for bound in (0.6, 0.65, 0.7, 0.75, 0.76)]
+        ['ok', 'ok', 'undecided', 'undecided', 'breached']
+        >>> [auc.standing(bound, is_least=False) for bound in (0.6, 0.65, 0.7, 0.75, 0.76)]
+        ['breached', 'undecided', 'undecided', 'ok', 'ok']
+        >>> unseen = Estimate.without_interval("4 blocks; an interval needs 10", value=0.2)
+        >>> unseen.standing(0.6, is_least=True), unseen.standing(0.1, is_least=True)
+        ('undecided', 'undecided')
+        """
+        if math.isnan(bound):
+            raise ValueError("a bound that is no number can be kept by nothing")
+        if self.low is None or self.high is None:
+            return "undecided"
+        if self.low >= bound if is_least else self.high <= bound:
+            return "ok"
+        return "breached" if (self.high < bound if is_least else self.low > bound) else "undecided"
