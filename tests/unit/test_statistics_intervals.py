@@ -73,7 +73,7 @@ def test_with_a_row_a_block_the_auc_has_delongs_variance() -> None:
     _, psi = naive_auc(rows)
     m, n = int(rows.truth.sum()), int((1 - rows.truth).sum())
     s10, s01 = (np.var(psi[rows.truth == label] * size, ddof=1) for label, size in ((1, m), (0, n)))
-    ours = estimate(BINARY["roc_auc"], rows, np.arange(4000), rng=rng()).standard_error
+    ours = estimate(BINARY["roc_auc"], rows, np.arange(4000), rng=rng()).interval.standard_error
     assert ours == pytest.approx(np.sqrt(s10 / m + s01 / n), rel=3e-4)
 
 
@@ -87,14 +87,14 @@ def test_the_auc_of_hanley_and_mcneil_has_its_published_standard_error() -> None
     _, psi = naive_auc(rows)
     published = sum(np.var(psi[rows.truth == label] * size, ddof=1) / size for label, size in ((0, 58), (1, 51)))
     assert round(float(np.sqrt(published)), 4) == 0.0307
-    assert found.standard_error == pytest.approx(np.sqrt(published), rel=0.01)
+    assert found.interval.standard_error == pytest.approx(np.sqrt(published), rel=0.01)
 
 
 def test_accuracy_with_a_row_a_block_has_the_interval_of_the_t_test() -> None:
     rows = drawn("binary", 200)
     found = estimate(BINARY["accuracy"], rows, np.arange(200), rng=rng())
     expected = stats.ttest_1samp((rows.truth == rows.predicted).astype(float), 0).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_equal_blocks_have_the_interval_of_the_t_test_on_their_means() -> None:
@@ -103,8 +103,8 @@ def test_equal_blocks_have_the_interval_of_the_t_test_on_their_means() -> None:
     found = estimate(METRICS["regression"]["mae"], rows, blocks, rng=rng(), demands=Demands(confidence=0.9))
     means = np.abs(rows.truth - rows.scores).reshape(12, 20).mean(axis=1)
     expected = stats.ttest_1samp(means, 0).confidence_interval(0.9)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-    assert (found.n, found.n_blocks, found.df, found.confidence) == (240, 12, 11, 0.9)
+    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (found.interval.n_rows, found.interval.n_blocks, found.interval.confidence) == (240, 12, 0.9)
 
 
 def test_a_paired_difference_has_the_interval_of_the_paired_t_test() -> None:
@@ -112,7 +112,7 @@ def test_a_paired_difference_has_the_interval_of_the_paired_t_test() -> None:
     found = paired_difference(METRICS["regression"]["mae"], old, new, np.repeat(np.arange(12), 20), rng=rng())
     means = [np.abs(side.truth - side.scores).reshape(12, 20).mean(axis=1) for side in (old, new)]
     expected = stats.ttest_rel(*means).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", SMOOTH, ids=name_of)
@@ -137,7 +137,7 @@ def test_influences_and_resampled_blocks_agree(task: Task, name: str) -> None:
     by_influence = estimate(metric, rows, blocks, rng=rng(), demands=demands)
     by_resampling = estimate(replace(metric, influence=None), rows, blocks, rng=rng(), demands=demands)
     assert by_influence.value == by_resampling.value
-    assert by_influence.standard_error == pytest.approx(by_resampling.standard_error, rel=0.15)
+    assert by_influence.interval.standard_error == pytest.approx(by_resampling.interval.standard_error, rel=0.15)
 
 
 def test_resampled_blocks_have_the_same_factor_for_few_of_them() -> None:
@@ -159,11 +159,11 @@ def test_every_metric_has_an_interval_and_a_paired_difference(metric: Metric) ->
     assert one.value == metric.function(new)
     assert one.problem == ""
     better = paired_difference(metric, old, new, blocks, rng=rng(), demands=demands)
-    assert better.low is not None
-    assert better.low > 0, "more skill is better, whichever way the metric points"
+    assert better.interval.low is not None
+    assert better.interval.low > 0, "more skill is better, whichever way the metric points"
     worse = paired_difference(metric, new, old, blocks, rng=rng(), demands=demands)
-    assert (worse.value, worse.low, worse.high) == pytest.approx(
-        (-(better.value or 0), -(better.high or 0), -better.low), abs=1e-12
+    assert (worse.value, worse.interval.low, worse.interval.high) == pytest.approx(
+        (-(better.value or 0), -(better.interval.high or 0), -better.interval.low), abs=1e-12
     )
 
 
@@ -184,16 +184,16 @@ def test_rows_said_twice_in_their_block_tell_nothing_new(metric: Metric) -> None
     rows, blocks = drawn(metric.task, 400), np.arange(400) % 20
     once = estimate(metric, rows, blocks, rng=rng())
     twice = estimate(metric, rows.take(np.tile(np.arange(400), 2)), np.tile(blocks, 2), rng=rng())
-    assert twice.standard_error == pytest.approx(once.standard_error)
-    assert (twice.n, twice.n_blocks) == (800, 20)
+    assert twice.interval.standard_error == pytest.approx(once.interval.standard_error)
+    assert (twice.interval.n_rows, twice.interval.n_blocks) == (800, 20)
 
 
 @pytest.mark.parametrize("metric", SMOOTH, ids=name_of)
 def test_as_many_blocks_again_halve_the_variance(metric: Metric) -> None:
     rows, blocks = drawn(metric.task, 400), np.arange(400) % 20
-    once = estimate(metric, rows, blocks, rng=rng()).standard_error
+    once = estimate(metric, rows, blocks, rng=rng()).interval.standard_error
     again = np.concatenate([blocks, blocks + 20])
-    twice = estimate(metric, rows.take(np.tile(np.arange(400), 2)), again, rng=rng()).standard_error
+    twice = estimate(metric, rows.take(np.tile(np.arange(400), 2)), again, rng=rng()).interval.standard_error
     assert once is not None
     assert twice is not None
     assert (once / twice) ** 2 == pytest.approx(2 * (20 / 19) / (40 / 39))
@@ -210,7 +210,7 @@ def test_the_numbers_of_the_blocks_do_not_matter(n_blocks: int, seed: int) -> No
 def test_what_has_no_interval_says_why() -> None:
     rows, auc = drawn("binary", 200), BINARY["roc_auc"]
     few = estimate(auc, rows, np.arange(200) % 9, rng=rng())
-    assert (few.value, few.low, few.problem) == (auc.function(rows), None, "9 blocks; an interval needs 10")
+    assert (few.value, few.interval, few.problem) == (auc.function(rows), None, "9 blocks; an interval needs 10")
     rare = replace_truth(rows, np.arange(200) < 9)
     assert estimate(auc, rare, np.arange(200) % 20, rng=rng()).problem == "9 rows of class 1; an interval needs 10"
     bunched = replace_truth(rows, np.arange(200) < 30)
@@ -226,7 +226,7 @@ def test_what_has_no_interval_says_why() -> None:
 def test_two_that_answer_alike_have_no_spread(metric: Metric) -> None:
     rows = drawn(metric.task, 200)
     found = paired_difference(metric, rows, rows, np.arange(200) % 20, rng=rng(), demands=Demands(n_resamples=20))
-    assert (found.value, found.low) == (0, None)
+    assert (found.value, found.interval.low) == (0, None)
     assert "standard error is zero" in found.problem
 
 
@@ -242,7 +242,7 @@ def test_a_metric_that_is_missing_on_resamples_has_no_interval() -> None:
 def test_an_interval_ends_where_the_values_of_the_metric_end() -> None:
     rows = drawn("binary", 60, skill=5.0)
     found = estimate(BINARY["roc_auc"], rows, np.arange(60) % 10, rng=rng(), demands=Demands(confidence=0.9999))
-    assert found.high == 1.0
+    assert found.interval.high == 1.0
 
 
 def test_blocks_of_hours_and_of_entities() -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, SignalName, SignalRole, Subject, Window
+from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, SignalRole, Subject, Window
 from perennial.errors import TransientError
 from perennial.evidence.answers import Answers, answers_in
-from perennial.evidence.labelled import census, not_enough, read_labelled
+from perennial.evidence.labelled import census, not_enough, read_judged
 from perennial.evidence.maturity import Coverage, is_over, measurable, read_labels_in
 from perennial.registry import Registry, load_model, score
 from perennial.store import Store
@@ -38,9 +38,12 @@ def measure_bake(
     labels = read_labels_in(config, window, champion=state.champion, since=since, ended=ended, store=store)
     found: list[Signal] = []
     for coverage in measurable(config, labels):
-        rows = read_labelled(config, coverage, version=state.champion, as_of=run.as_of, with_features=True, store=store)
+        judged, rows = read_judged(
+            config, coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded, with_features=True,
+            since=since, store=store,
+        )  # fmt: skip
         subject = replace(run, window=coverage.window)
-        found += bake_signals(config, subject, coverage, rows, state=state, registry=registry)
+        found += bake_signals(config, subject, judged, rows, state=state, registry=registry)
     return save(store, found)
 
 
@@ -55,26 +58,25 @@ def bake_signals(
 ) -> Iterator[Signal]:
     """``bake/<metric>`` and, once another version is stable, ``bake/<metric>_vs_stable``.
 
-    ``rows`` has the columns of :func:`perennial.evidence.labelled.read_labelled`, with features, or is None for a
-    window that never matured. The order of the rows never matters. Raises RegistryUnavailable.
+    Windows of a bake are pooled: ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged`
+    gave, with features, of everything from the promotion to the end of the window. The order of the rows never matters.
+    Raises RegistryUnavailable.
     """
     bake, metric = config.bake, config.metric(config.bake.metric)
     why = not_enough(config, coverage, rows)
-    value = None if why or rows is None else answers_in(config, rows).metrics(config).get(metric.name)
     missing = why or f"{metric.name} can not be computed: {census(rows)}"
+    own = None if why or rows is None else answers_in(config, rows)
+    found = own.estimate(config, metric.name) if own is not None else Estimate(problem=missing)
     name = SignalName.bake(metric.name)
-    if value is None:
-        yield subject.unknown(name, ROLE, missing, threshold=bake.bound)
-    else:
-        detail = f"{coverage.n_by_champion_labelled} labelled rows"
-        breached = metric.loss(value, bake.bound) > 0
-        yield subject.known(name, ROLE, value, threshold=bake.bound, breached=breached, detail=detail)
+    if found.value is None:
+        found = Estimate(problem=missing)
+    yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)
     if (stable := state.fallback) is None:
         return
-    if value is None or rows is None:
+    if found.value is None or rows is None or own is None:
         yield subject.unknown(SignalName.bake_vs_stable(metric.name), ROLE, missing, threshold=bake.max_deficit)
     else:
-        yield versus_stable(config, subject, rows, value=value, stable=stable, state=state, registry=registry)
+        yield versus_stable(config, subject, rows, own=own, stable=stable, state=state, registry=registry)
 
 
 def versus_stable(
@@ -82,12 +84,12 @@ def versus_stable(
     subject: Subject,
     rows: pa.Table,
     *,
-    value: float,
+    own: Answers,
     stable: str,
     state: ReleaseState,
     registry: Registry,
 ) -> Signal:
-    """How much worse the champion's ``value`` is than what the ``stable`` version reaches on the same rows.
+    """How much worse the champion's ``own`` answers are than those of the ``stable`` version for the same rows, paired.
 
     ``rows`` holds the features with their types in the store and ``label`` (double, text for multiclass). A stable
     version that can not be loaded, has other files than it was promoted with or does not answer makes the signal
@@ -109,10 +111,14 @@ def versus_stable(
     except Exception as error:
         why = f"stable version {stable} could not score the rows: {type(error).__name__}: {error}"
         return subject.unknown(name, ROLE, why, threshold=most)
-    theirs = Answers(labels=rows["label"].to_numpy(), scores=scores, predicted=predicted).metrics(config)
-    if metric.name not in theirs:
+    theirs = replace(own, scores=scores, predicted=predicted)
+    deficit = theirs.gain_over(own, config, metric.name)
+    if deficit.value is None:
         why = f"{metric.name} of stable version {stable} can not be computed: {census(rows)}"
         return subject.unknown(name, ROLE, why, threshold=most)
-    reached = theirs[metric.name]
-    detail = f"{value:.4f} against {reached:.4f} of stable version {stable} on {rows.num_rows} rows"
-    return subject.above(name, ROLE, metric.loss(value, reached), most, detail=detail)
+    reached = theirs.metrics(config)[metric.name]
+    detail = (
+        f"{own.metrics(config)[metric.name]:.4f} against {reached:.4f} of stable version {stable} on the same rows; "
+        f"{deficit.basis}"
+    )
+    return subject.estimated(name, ROLE, deficit, threshold=most, is_least=False, detail=detail)

@@ -7,7 +7,7 @@ They are small enough for XCom: ids, windows, counts, digests and URIs, never ro
 from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
-from perennial.contracts.estimates import Estimate, Standing
+from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Subject
@@ -28,6 +28,7 @@ __all__ = [
     "FittedRun",
     "Gate",
     "Hold",
+    "Interval",
     "LedgerEntry",
     "LedgerKind",
     "Lineage",
@@ -43,7 +44,6 @@ __all__ = [
     "Signoff",
     "Snapshot",
     "SourceKind",
-    "Standing",
     "Subject",
     "Window",
     "digest_of",

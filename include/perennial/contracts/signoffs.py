@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial.contracts.estimates import Interval
 from perennial.contracts.records import digest_of
 from perennial.contracts.windows import Window
 
@@ -18,6 +19,7 @@ class Gate:
     bound: float | None
     detail: str
     waived: str = ""
+    interval: Interval | None = None
 
     def __post_init__(self) -> None:
         if self.passed and self.value is None and not self.waived:

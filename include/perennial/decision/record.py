@@ -145,4 +145,5 @@ def _compact(signal: Signal) -> dict[str, object]:
         "value": signal.value,
         "threshold": signal.threshold,
         "detail": signal.detail,
+        "interval": None if signal.interval is None else to_record(signal.interval),
     }

@@ -1,5 +1,6 @@
 """The two runs without Airflow, step for step as the DAGs have them (a test compares the order), for a debugger."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
         _say(progress, "quality", case.measure_quality(window))
     if not halted:
         _say(progress, "performance", case.measure_performance(window))
+        _say(progress, "gain", case.measure_gain(window))
         progress(f"bake: {case.settle_bake(window)}")
     decided = case.decide(window)
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
@@ -38,7 +40,8 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
 
 
 def _say(progress: Progress, what: str, found: tuple[Signal, ...]) -> None:
-    progress(f"{what}: {len(found)} signals, {sum(signal.status == 'breached' for signal in found)} breached")
+    n_seen = Counter(signal.status for signal in found)
+    progress(f"{what}: {len(found)} signals, {n_seen['breached']} breached, {n_seen['undecided']} undecided")
 
 
 def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) -> Publication:

@@ -109,7 +109,8 @@ class RetrainSteps(Bound):
         from perennial.signoff.parity import parity_gap
         from perennial.signoff.signing import sign_off
 
-        request = self.request(request_id)
+        request, history = self.request(request_id), ledger.read(self.store, self.model)
+        attempt = 1 + len(history.judged_against(history.state.champion) - {candidate.version})
         waived_by = f"{request.requested_by}: {request.cause}" if request.without_comparison else ""
         gap, detail = parity_gap(
             self.config, candidate, snapshot, registry_uri=self.registry.uri, models_dir=self.settings.models_dir
@@ -119,7 +120,7 @@ class RetrainSteps(Bound):
             candidate,
             evaluation,
             snapshot,
-            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, waived_by=waived_by),
+            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, attempt=attempt, waived_by=waived_by),
             state=self.state(),
             registry=self.registry,
             store=self.store,

@@ -30,7 +30,8 @@ def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: 
 def load_reference(registry: Registry, name: str, version: str) -> pa.Table | None:
     """A bounded sample of the rows a version was fitted and judged on; None when none was logged.
 
-    Columns: the features with their types in the store, ``label``, ``score`` (of this version; null for training rows),
+    Columns: the features with their types in the store, ``event_time`` (timestamp[us], UTC; absent from references of
+    before 0.3), ``label``, ``score`` (of this version; null for training rows),
     ``predicted`` (text, null but for multiclass holdout rows), ``part`` (``train`` or ``holdout``).
     """
     with tempfile.TemporaryDirectory(prefix="perennial-reference-") as folder:

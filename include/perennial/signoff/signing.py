@@ -174,7 +174,8 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     rows = "\n".join(
-        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_figure(gate.value)} | {_figure(gate.bound)} "
+        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_figure(gate.value)}{_interval(gate)} "
+        f"| {_figure(gate.bound)} "
         f"| {_in_a_cell(gate.detail)} |"
         for gate in signoff.gates
     )
@@ -210,6 +211,10 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
 
 def _dates(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _interval(gate: Gate) -> str:
+    return f" ({gate.interval})" if gate.interval else ""
 
 
 def _figure(value: float | None) -> str:

@@ -29,7 +29,7 @@ class Gain:
     def plus(self, gain: float, standard_error: float, n_blocks: int) -> "Gain":
         """This with one more window: its gain and standard error in the metric's unit, and its number of blocks.
 
-        Raises ValueError for figures that are not finite, a standard error that is not above zero, and fewer than two
+        Raises ValueError for figures that are not finite, a standard error below zero, and fewer than two
         blocks.
 
         >>> NOTHING.plus(0.02, 0.01, 14).plus(0.03, 0.01, 14).n_windows
@@ -37,7 +37,7 @@ class Gain:
         >>> NOTHING.plus(0.02, 0.01, 14).plus(-0.02, 0.01, 14) == NOTHING
         True
         """
-        if not (abs(gain) < float("inf") and 0 < standard_error < float("inf") and n_blocks >= 2):  # noqa: PLR2004
+        if not (abs(gain) < float("inf") and 0 <= standard_error < float("inf") and n_blocks >= 2):  # noqa: PLR2004
             raise ValueError(f"gain {gain} with standard error {standard_error} on {n_blocks} blocks is no measurement")
         total = self.total + gain
         if total <= 0:
@@ -80,12 +80,12 @@ def accumulate(windows: Iterable[Estimate], start: Gain = NOTHING) -> Gain:
 
     A window without an interval adds nothing and takes nothing away: that it could not be seen is for others to say.
 
-    >>> seen = Estimate(value=0.03, low=0, high=0.06, standard_error=0.015, n=9, n_blocks=14, df=13, confidence=0.95)
-    >>> accumulate([seen, Estimate.without_interval("4 blocks; an interval needs 10", value=-1.0)]).total
+    >>> seen = Estimate(value=0.03, interval=around(0.03, 0.015, 900, 14, 0.95))
+    >>> accumulate([seen, Estimate(value=-1.0, problem="4 blocks; an interval needs 10")]).total
     0.03
     """
     gain = start
     for window in windows:
-        if window.low is not None and window.value is not None and window.standard_error is not None:
-            gain = gain.plus(window.value, window.standard_error, window.n_blocks)
+        if window.interval is not None and window.value is not None:
+            gain = gain.plus(window.value, window.interval.standard_error, window.interval.n_blocks)
     return gain

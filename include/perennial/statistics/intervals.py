@@ -3,8 +3,9 @@
 Rows of one block (a day, a user) are not independent: taken for independent, nominal 95 % intervals of an AUC
 difference covered 28 % (``docs/statistics.md``). Influence functions are summed over blocks where the metric has one
 (:mod:`perennial.statistics.influence`); any other metric is computed anew on resampled blocks. Either way the interval
-is the value plus and minus t with G - 1 degrees of freedom times the standard error, G blocks. What has no interval
-says why, and is never taken for one that has.
+is the value plus and minus t with G - 1 degrees of freedom times the standard error, G blocks: of no width where every
+block shows the same (two models with the same answers, a constant score). What has no interval says why, and is never
+taken for one that has.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtrit
 
-from perennial.contracts import Estimate
+from perennial.contracts import Estimate, Interval
 from perennial.statistics.blocks import Codes, clustered_error, count_blocks, resamples
 from perennial.statistics.metrics import Influence, Metric
 from perennial.statistics.rows import Rows
@@ -66,9 +67,10 @@ def estimate(
     9.5 (no interval: 2 blocks; an interval needs 10)
     """
     found = _measured(metric, [rows], blocks, demands, rng)
-    if found.low is None or found.high is None:
+    if found.interval is None:
         return found
-    return replace(found, low=max(found.low, metric.values.lowest), high=min(found.high, metric.values.highest))
+    low, high = max(found.interval.low, metric.values.lowest), min(found.interval.high, metric.values.highest)
+    return replace(found, interval=replace(found.interval, low=low, high=high))
 
 
 def paired_difference(
@@ -105,9 +107,7 @@ def _measured(
     n_blocks = count_blocks(blocks)
 
     def without(problem: str, value: float | None = None) -> Estimate:
-        return Estimate.without_interval(
-            problem, value=value, n=len(blocks), n_blocks=n_blocks, confidence=demands.confidence
-        )
+        return Estimate(value=value, problem=problem)
 
     if len(known) < len(sides):
         return without(NO_ROWS)
@@ -124,16 +124,23 @@ def _measured(
         error = _by_influence(metric.influence, known, blocks)
     if isinstance(error, str):
         return without(error, value)
-    reach = float(stdtrit(n_blocks - 1, (1 + demands.confidence) / 2)) * error
-    return Estimate(
-        value=value,
+    return Estimate(value=value, interval=around(value, error, len(blocks), n_blocks, demands.confidence))
+
+
+def around(value: float, standard_error: float, n_rows: int, n_blocks: int, confidence: float) -> Interval:
+    """The interval of a figure: t with ``n_blocks - 1`` degrees of freedom times its standard error to either side.
+
+    >>> print(around(0.5, 0.1, 900, 14, 0.95))
+    0.284 to 0.716
+    """
+    reach = float(stdtrit(n_blocks - 1, (1 + confidence) / 2)) * standard_error
+    return Interval(
         low=value - reach,
         high=value + reach,
-        standard_error=error,
-        n=len(blocks),
+        standard_error=standard_error,
+        n_rows=n_rows,
         n_blocks=n_blocks,
-        df=n_blocks - 1,
-        confidence=demands.confidence,
+        confidence=confidence,
     )
 
 
@@ -161,8 +168,8 @@ def _lack(metric: Metric, rows: Rows, blocks: Codes, n_blocks: int, demands: Dem
     return ""
 
 
-def _by_influence(influence: Influence, sides: list[Rows], blocks: Codes) -> float | str:
-    """The standard error of the metric of one side, or of the difference of two; or why there is none."""
+def _by_influence(influence: Influence, sides: list[Rows], blocks: Codes) -> float:
+    """The standard error of the metric of one side, or of the difference of two."""
     each = [influence(side) for side in sides]
     error = clustered_error(each[-1] - each[0] if len(each) > 1 else each[0], blocks)
     return _spread(error, sum(float(np.abs(psi).sum()) for psi in each))
@@ -183,6 +190,39 @@ def _by_resampling(
     return _spread(float(np.sqrt(n_blocks / (n_blocks - 1)) * values.std(ddof=1)), float(np.abs(values).max()))
 
 
-def _spread(error: float, scale: float) -> float | str:
-    """The standard error itself, unless it is rounding: then why it is none."""
-    return error if error > ROUNDING * scale else "the standard error is zero: every block has the same figure"
+def _spread(error: float, scale: float) -> float:
+    """The standard error itself, and zero where it is rounding: every block has the same figure."""
+    return error if error > ROUNDING * scale else 0.0
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """``first`` less ``second``, of rows that have no block in common, in the unit of the metric.
+
+    The errors add in squares; the degrees of freedom are Welch's (B. L. Welch, Biometrika 34, 1947), rounded down, and
+    ``n_blocks`` is one more than they.
+
+    >>> once, again = (around(value, 0.03, 100, 11, 0.95) for value in (0.7, 0.6))
+    >>> print(difference(Estimate(value=0.7, interval=once), Estimate(value=0.6, interval=again)))
+    0.1 (0.0115 to 0.1885)
+    >>> difference(Estimate(problem="no rows"), Estimate(value=0.6, interval=again)).problem
+    'no rows'
+    """
+    value = None if first.value is None or second.value is None else first.value - second.value
+    if value is None or first.interval is None or second.interval is None:
+        return Estimate(value=value, problem=first.problem or second.problem)
+    one, other = first.interval, second.interval
+    squares = [one.standard_error**2, other.standard_error**2]
+    spread = sum(square**2 / (side.n_blocks - 1) for square, side in zip(squares, (one, other), strict=True))
+    df = int(sum(squares) ** 2 / spread) if spread else one.n_blocks + other.n_blocks - 2
+    n_rows = one.n_rows + other.n_rows
+    interval = around(value, sum(squares) ** 0.5, n_rows, df + 1, one.confidence)
+    return Estimate(value=value, interval=interval)
+
+
+def lower_bound(value: float, interval: Interval, confidence: float) -> float:
+    """The one-sided lower bound of an estimate at ``confidence``.
+
+    >>> round(lower_bound(0.5, around(0.5, 0.1, 900, 14, 0.95), 0.975), 3)
+    0.284
+    """
+    return value - float(stdtrit(interval.n_blocks - 1, confidence)) * interval.standard_error

@@ -1,6 +1,7 @@
 """Signals: written over those of an earlier attempt of the same run, and read as they were measured last."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.contracts import Signal, SignalName, Window
+from perennial.contracts import Interval, Signal, SignalName, Window
 from perennial.store.engine import Store
 from perennial.store.schema import signals
 
@@ -103,7 +104,14 @@ def _signal(row: Row[Any]) -> Signal:
         threshold=row.threshold,
         version=row.version,
         detail=row.detail,
+        interval=_interval(row),
     )
+
+
+def _interval(row: Row[Any]) -> Interval | None:
+    if row.low is None:
+        return None
+    return Interval(**{field.name: getattr(row, field.name) for field in fields(Interval)})
 
 
 def _row(signal: Signal) -> dict[str, object]:
@@ -119,4 +127,5 @@ def _row(signal: Signal) -> dict[str, object]:
         "value": signal.value,
         "threshold": signal.threshold,
         "detail": signal.detail,
+        **{field.name: getattr(signal.interval, field.name, None) for field in fields(Interval)},
     }

@@ -1,11 +1,11 @@
 """What a candidate has to beat: the champion, or, where there is none, the predictor that always says the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Snapshot
+from perennial.contracts import Estimate, ReleaseState, Snapshot
 from perennial.errors import PermanentError
 from perennial.evidence.answers import Answers
 from perennial.registry.client import Registry
@@ -26,6 +26,13 @@ class Comparison:
     metrics: dict[str, float]
     problem: str = ""
     champion_lost: bool = False
+    gains: dict[str, Estimate] = field(default_factory=dict)
+
+
+def gains_over(config: ModelConfig, mine: Answers, theirs: Answers) -> dict[str, Estimate]:
+    """How much better ``mine`` are than ``theirs`` for the same rows, in every metric that the gates ask for. Pure."""
+    wanted = config.signoff.versus_champion
+    return {name: mine.gain_over(theirs, config, name) for name in (wanted.metric, *wanted.no_worse)}
 
 
 def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:
@@ -39,11 +46,15 @@ def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot,
         value = counts.max() / counts.sum()
     else:
         value = labels.mean()
-    always = Answers(
-        times=candidate.times, labels=candidate.labels, scores=np.full(n_rows, float(value)), predicted=predicted
-    )
+    always = replace(candidate, scores=np.full(n_rows, float(value)), predicted=predicted)
     mine = candidate.metrics(config)
-    return Comparison(baseline=CONSTANT, n_rows=n_rows, candidate=mine, metrics=always.metrics(config))
+    return Comparison(
+        baseline=CONSTANT,
+        n_rows=n_rows,
+        candidate=mine,
+        metrics=always.metrics(config),
+        gains=gains_over(config, candidate, always),
+    )
 
 
 def versus_champion(
@@ -82,7 +93,11 @@ def versus_champion(
         return _none(champion, f"champion {champion} could not be scored: {error}", champion_lost=True)
     mine = candidate.rows(later)
     return Comparison(
-        baseline=champion, n_rows=len(mine.labels), candidate=mine.metrics(config), metrics=theirs.metrics(config)
+        baseline=champion,
+        n_rows=len(mine.labels),
+        candidate=mine.metrics(config),
+        metrics=theirs.metrics(config),
+        gains=gains_over(config, mine, theirs),
     )
 
 

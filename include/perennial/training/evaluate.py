@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.config import ModelConfig
-from perennial.contracts import Evaluation, FittedRun, ReleaseState, Snapshot
+from perennial.contracts import Evaluation, FittedRun, Interval, ReleaseState, Snapshot
 from perennial.contracts.tags import BASELINE_PROBLEM_TAG, BASELINE_TAG
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers
@@ -69,7 +69,15 @@ def _evaluation(
         candidate_paired=compared.candidate,
         baseline_problem=compared.problem,
         champion_lost=compared.champion_lost,
+        intervals=_intervals(config, candidate),
+        gains=compared.gains,
     )
+
+
+def _intervals(config: ModelConfig, candidate: Answers) -> dict[str, Interval]:
+    """Those of the metrics that a gate asks for."""
+    found = {name: candidate.estimate(config, name).interval for name in config.signoff.metrics}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _log_evaluation(
@@ -117,9 +125,9 @@ def sample_sizes(n_train: int, n_holdout: int, most: int) -> tuple[int, int]:
 
 
 def _reference_rows(config: ModelConfig, rows: pa.Table, model: object | None, part: str) -> pa.Table:
-    """The features and the label as in the store, with the score and the class that ``model`` answers, or null."""
+    """Features, time and label as in the store, with the score and the class that ``model`` answers, or null."""
     n_rows = rows.num_rows
-    kept = rows.select([*config.features, "label"])
+    kept = rows.select([*config.features, "event_time", "label"])
     scores, predicted = score(config, model, rows) if model is not None else (None, None)
     columns = {
         "score": pa.nulls(n_rows, pa.float64()) if scores is None else pa.array(np.asarray(scores, dtype=np.float64)),
