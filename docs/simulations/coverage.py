@@ -72,9 +72,9 @@ def plain(metric: Metric, rows: Rows) -> Metric:
 
 def holds(found: Estimate, truth: float) -> bool:
     """Whether the interval holds the truth; one that is missing is an error of the simulation."""
-    if found.low is None or found.high is None:
+    if found.interval is None:
         raise ValueError(found.problem)
-    return found.low <= truth <= found.high
+    return found.interval.low <= truth <= found.interval.high
 
 
 def truths(metric: Metric, n_blocks: int, rng: np.random.Generator) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from perennial.statistics.permutation import BlockCounts, permute_blocks
+from perennial.statistics.drift.permutation import BlockCounts, permute_blocks
 
 N_COLUMNS, N_REFERENCE, N_BINS = 20, 120, 10
 

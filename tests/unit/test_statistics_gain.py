@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from perennial.contracts import Estimate
+from perennial.contracts import Estimate, Interval
 from perennial.statistics.gain import NOTHING, Gain, accumulate
+from perennial.statistics.intervals import around
 
 GAINS = st.floats(-0.1, 0.1)
 ERRORS = st.floats(1e-4, 0.1)
@@ -72,15 +73,15 @@ def test_the_sum_is_held_against_t_of_all_windows() -> None:
 
 
 def test_a_window_without_an_interval_is_passed_over() -> None:
-    seen = Estimate(value=0.02, low=0.0, high=0.04, standard_error=0.01, n=900, n_blocks=14, df=13, confidence=0.95)
-    unseen = Estimate.without_interval("4 blocks; an interval needs 10", value=-5.0, n_blocks=4)
+    seen = Estimate(value=0.02, interval=around(0.02, 0.01, 900, 14, 0.95))
+    unseen = Estimate(value=-5.0, problem="4 blocks; an interval needs 10")
     assert accumulate([seen, unseen, seen]) == after([(0.02, 0.01, 14)] * 2)
     assert accumulate([seen], start=after([(0.02, 0.01, 14)])) == after([(0.02, 0.01, 14)] * 2)
 
 
 @pytest.mark.parametrize(
     "window",
-    [(float("nan"), 0.01, 14), (0.1, 0.0, 14), (0.1, float("nan"), 14), (0.1, 0.01, 1), (float("inf"), 0.01, 14)],
+    [(float("nan"), 0.01, 14), (0.1, -0.1, 14), (0.1, float("nan"), 14), (0.1, 0.01, 1), (float("inf"), 0.01, 14)],
 )
 def test_what_is_no_measurement_is_refused(window: tuple[float, float, int]) -> None:
     with pytest.raises(ValueError, match="no measurement"):
@@ -91,24 +92,21 @@ def test_what_is_no_measurement_is_refused(window: tuple[float, float, int]) -> 
 def test_an_interval_stands_on_one_side_of_a_bound_or_is_undecided(
     value: float, below: float, above: float, bound: float
 ) -> None:
-    found = Estimate(
-        value=value,
-        low=value - below,
-        high=value + above,
-        standard_error=0.1,
-        n=9,
-        n_blocks=3,
-        df=2,
-        confidence=0.95,
+    interval = Interval(
+        low=value - below, high=value + above, standard_error=0.1, n_rows=9, n_blocks=3, confidence=0.95
     )
+    found = Estimate(value=value, interval=interval)
     least, most = (found.standing(bound, is_least=is_least) for is_least in (True, False))
     assert {least, most} != {"ok"} or value - below == bound == value + above
     assert "breached" not in {least, most} or {least, most} == {"ok", "breached"}
-    assert ("undecided" in {least, most}) == (value - below < bound < value + above) or bound in (found.low, found.high)
-    vaguer = replace(found, low=value - below - 0.5, high=value + above + 0.5)
+    assert ("undecided" in {least, most}) == (value - below < bound < value + above) or bound in (
+        interval.low,
+        interval.high,
+    )
+    vaguer = replace(found, interval=replace(interval, low=interval.low - 0.5, high=interval.high + 0.5))
     assert vaguer.standing(bound, is_least=True) in (least, "undecided")
 
 
 def test_a_bound_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="no number"):
-        Estimate.without_interval("gone").standing(float("nan"), is_least=True)
+        Estimate(problem="gone").standing(float("nan"), is_least=True)

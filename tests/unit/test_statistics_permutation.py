@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial import distance as scipy_distance
 
-from perennial.statistics.distances import METHODS, distance
-from perennial.statistics.permutation import BlockCounts, DriftTest, permute_blocks
+from perennial.statistics.drift.distances import METHODS, distance
+from perennial.statistics.drift.permutation import BlockCounts, DriftTest, permute_blocks
 
 AT = np.array([-3.0, 0.0, 1.0, 2.5, 40.0])
 COUNTS = arrays(np.int64, 5, elements=st.integers(0, 50)).filter(lambda counts: bool(counts.sum()))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.statistics.distances import METHODS, Floats, Method, distance
+from perennial.statistics.drift.distances import METHODS, Floats, Method, distance
 
 SPREAD = 0.03
 """Added to the standard deviation of a log distance, so that columns that hardly move do not shout."""
