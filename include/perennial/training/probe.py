@@ -45,11 +45,10 @@ def measure_gain(
         return ()
     run = Subject.of_run(config.model, window, state.champion)
     name = SignalName.gain_in_window(config.gain_metric.name)
-    oldest = since - (window.end - window.start)
-    known = measured_since(store, config.model, version=state.champion, names=[name], start=oldest, by=run.as_of)
+    known = measured_since(store, config.model, version=state.champion, names=[name], start=since, by=run.as_of)
     before = [signal for signal in known if signal.as_of < run.as_of]
     ended = frozenset(signal.window for signal in before)
-    labels = read_labels_in(config, window, champion=state.champion, since=oldest, ended=ended, store=store)
+    labels = read_labels_in(config, window, champion=state.champion, since=since, ended=ended, store=store)
     found: list[Signal] = []
     for coverage in measurable(config, labels):
         if coverage.window in ended or maturity(config, coverage, run.as_of) != "mature":
