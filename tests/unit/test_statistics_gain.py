@@ -70,6 +70,9 @@ def test_the_sum_is_held_against_t_of_all_windows() -> None:
     assert gain.reach(0.95) == pytest.approx(stats.t.ppf(0.95, 17) * (0.01**2 + 0.02**2) ** 0.5)
     assert gain.fires(price=0.049, confidence=0.95)
     assert not gain.fires(price=0.05001, confidence=0.95)
+    vague = after([(0.03, 0.0175, 14)])
+    assert not vague.fires(price=0.02, confidence=0.95), "1.71 standard errors; t asks for 1.77, the normal for 1.64"
+    assert vague.fires(price=0.02, confidence=0.94)
 
 
 def test_a_window_without_an_interval_is_passed_over() -> None:

@@ -1,7 +1,7 @@
 """A metric, or the difference of two models in it, with the interval that the blocks of its rows allow.
 
 Rows of one block (a day, a user) are not independent: taken for independent, nominal 95 % intervals of an AUC
-difference covered 28 % (``docs/statistics.md``). Influence functions are summed over blocks where the metric has one
+covered 75 % (``docs/statistics.md``). Influence functions are summed over blocks where the metric has one
 (:mod:`perennial.statistics.influence`); any other metric is computed anew on resampled blocks. Either way the interval
 is the value plus and minus t with G - 1 degrees of freedom times the standard error, G blocks: of no width where every
 block shows the same (two models with the same answers, a constant score). What has no interval says why, and is never
