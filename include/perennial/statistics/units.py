@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Scale = tuple[float, float, tuple[str, ...]]
-"""``size``, ``zero`` and other names of a unit: a value x is ``(x - zero) * size`` in the first unit of its quantity."""
+"""``size``, ``zero`` and other names of a unit: ``(x - zero) * size`` is in the first unit of its quantity."""
 
 UNITS: tuple[dict[str, Scale], ...] = (
     {
