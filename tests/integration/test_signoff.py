@@ -20,6 +20,7 @@ from perennial import ledger
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import (
     Candidate,
+    Estimate,
     Evaluation,
     Hold,
     LedgerEntry,
@@ -41,6 +42,7 @@ from perennial.signoff.parity import compare, parity_gap
 from perennial.signoff.polling import read_tags
 from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
+from perennial.statistics.intervals import around
 from perennial.store import Store, signals
 
 NO_CHAMPION = ReleaseState(model="unused")
@@ -111,6 +113,7 @@ def frozen(config: ModelConfig) -> Snapshot:
 
 
 def evaluated(candidate: Candidate, *, accuracy: float = 0.95, baseline: str = "constant") -> Evaluation:
+    gain = accuracy - 0.4
     return Evaluation(
         model=candidate.model,
         mlflow_run_id=candidate.mlflow_run_id,
@@ -121,6 +124,7 @@ def evaluated(candidate: Candidate, *, accuracy: float = 0.95, baseline: str = "
         baseline=baseline,
         baseline_metrics={"accuracy": 0.4},
         n_paired_rows=N_ROWS,
+        gains={"accuracy": Estimate(value=gain, interval=around(gain, 0.02, N_ROWS, 12, 0.95))},
     )
 
 
