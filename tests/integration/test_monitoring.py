@@ -1,8 +1,10 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.dummy import DummyRegressor
 from sqlalchemy import func, select
@@ -30,7 +32,7 @@ from perennial.monitoring.quality import measure_quality
 from perennial.registry import Registry, features_frame
 from perennial.store import Store
 from perennial.store.schema import signals
-from perennial.store.signals import of_windows_after
+from perennial.store.signals import flagged, of_windows_after
 from perennial.store.tables import ensure_data_tables
 
 
@@ -40,7 +42,12 @@ def registry(mlflow_uri: str) -> Registry:
 
 
 def by_name(found: Iterable[Signal], window: Window | None = None) -> dict[str, Signal]:
-    return {signal.name: signal for signal in found if window is None or signal.window == window}
+    """The signals but flags, of one window if it is given."""
+    return {
+        signal.name: signal
+        for signal in found
+        if signal.family != "flag" and (window is None or signal.window == window)
+    }
 
 
 def n_signals(store: Store) -> int:
@@ -448,3 +455,61 @@ def test_the_hash_of_a_sample_does_not_favour_a_time_of_day(store: Store, wine: 
     publish_predictions(store, wine, day(0), frame)
     sampled = read_sample(wine, day(0), store=store)["hue"].to_numpy()
     assert np.mean(sampled) == pytest.approx(2000, abs=5 * 4000 / np.sqrt(12 * len(sampled)))
+
+
+def flags_in(found: Iterable[Signal], window: Window) -> dict[str, Signal]:
+    return {signal.name: signal for signal in found if signal.family == "flag" and signal.window == window}
+
+
+def timed(config: ModelConfig) -> pa.Table:
+    """The reference as it is made today: its rows carry the time of their event, over 16 hours."""
+    known = reference_of(config)
+    at = np.datetime64("2023-12-01T00:00:00", "us") + np.arange(known.num_rows) % 16 * np.timedelta64(1, "h")
+    return known.append_column("event_time", pa.array(at, pa.timestamp("us", "UTC")))
+
+
+def test_a_window_whose_labels_are_wrong_is_flagged_under_the_version_that_served(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    version = release(wine, registry, reference=timed(wine), importance=even_importance(wine))
+    state = serving(wine, version)
+    for number in range(3):
+        frame = log_of(wine, number, n_rows=900).assign(model_version=version)
+        if number == 2:
+            frame["label"] = "barbera"
+            frame["labelled_at"] = frame["event_time"] + pd.Timedelta(hours=20)
+        publish_predictions(store, wine, day(number), frame)
+        publish_labels(store, wine, day(number), frame)
+    first = performance_of(wine, 1, store=store, registry=registry, state=state)
+    assert {signal.name for signal in flags_in(first, day(1)).values() if signal.status == "breached"} == set()
+    assert flags_in(first, day(1))["flag/lateness"].status == "unknown", "one earlier window is not enough"
+    later = replace(state, champion="999", lineages={}, champion_since=day(2).end)
+    for run, known in (((3, state)), (4, later)):
+        measured = flags_in(performance_of(wine, run, store=store, registry=registry, state=known), day(2))
+        assert {signal.version for signal in measured.values()} == {version}
+        assert {signal.name for signal in measured.values() if signal.status == "breached"} == {
+            "flag/below_chance",
+            "flag/label_rate",
+            "flag/calibration",
+            "flag/lateness",
+            "flag/lost_class/cellar",
+            "flag/lost_class/organic",
+        }
+        assert measured["flag/lateness"].value == pytest.approx(10.0, rel=0.01)
+    kept = flagged(store, wine.model, ended_after=day(0).start)
+    assert {signal.window for signal in kept} == {day(2)}
+    assert flagged(store, wine.model, ended_after=day(2).end) == ()
+
+
+def test_a_window_in_another_unit_is_flagged_by_its_own_run(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    publish_predictions(store, wine, day(0), frame.assign(alcohol=frame["alcohol"] / 100))
+    found = flags_in(measure_drift(wine, day(0), store=store, registry=registry, state=state), day(0))
+    assert {name for name, signal in found.items() if signal.status != "ok"} == {"flag/unit/alcohol"}
+    assert "as from percent to fraction" in found["flag/unit/alcohol"].detail
+    gone = serving(wine, "999")
+    found = flags_in(measure_drift(wine, day(0), store=store, registry=registry, state=gone), day(0))
+    assert {signal.status for signal in found.values()} == {"unknown"}

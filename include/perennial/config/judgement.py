@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.values import Name, PositiveDuration, Strict
+from perennial.config.values import Name, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
 
 UNIT_PRICE = 0.02
@@ -49,3 +49,28 @@ class GainSignal(Strict):
     params: dict[str, str | int | float | bool] = Field(default={})
     timeout: PositiveDuration = timedelta(minutes=5)
     memory_mb: Annotated[int, Field(ge=256)] = 4096
+
+
+class FlagSignals(Strict):
+    """Findings in a window's data that take automatic promotion away from what is made of it: a person answers then.
+
+    Of a window whose labels are in: ``below_chance``, the champion is surely worse than chance (than the constant
+    predictor, where the task is not binary); ``lost_class``, a value of a category has one label only and had two in
+    the reference; ``label_rate``, the label rate (mean label) lies outside the range of the reference's blocks, widened
+    on either side by this share of it; ``calibration``, labels less scores are off by more than so many standard
+    deviations of the reference's labels; ``lateness``, the median or the 90 % quantile of the labels' lateness lies
+    outside the range of earlier windows by more than this factor. Of every window: ``null_rate``, the most that the
+    share of nulls of a feature may differ from the reference; ``unit``, the shift of a number (Kolmogorov-Smirnov) that
+    a known change of its unit explains, where the medians agree within ``unit_tolerance`` once converted. A value of a
+    category, and a feature, with fewer than ``min_rows`` rows says nothing. ``false`` and ``null`` switch a flag off.
+    """
+
+    below_chance: bool = True
+    lost_class: bool = True
+    label_rate: Annotated[float, Field(ge=0)] | None = 0.1
+    calibration: Annotated[float, Field(gt=0)] | None = 0.5
+    lateness: Annotated[float, Field(gt=1)] | None = 3.0
+    null_rate: Share | None = 0.2
+    unit: Share | None = 0.2
+    unit_tolerance: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    min_rows: Annotated[int, Field(ge=30)] = 300

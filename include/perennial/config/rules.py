@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.judgement import GainSignal, Uncertainty
+from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
 
@@ -110,6 +110,7 @@ class Signals(Strict):
     quality: QualitySignals
     performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
     gain: GainSignal = GainSignal()
+    flags: FlagSignals = FlagSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5

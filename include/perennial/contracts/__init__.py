@@ -11,7 +11,7 @@ from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Subject
-from perennial.contracts.signoffs import Gate, Review, Signoff, is_nobody
+from perennial.contracts.signoffs import Flag, Gate, Review, Signoff, is_nobody
 from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Evaluation",
     "ExpectationVerdict",
     "FittedRun",
+    "Flag",
     "Gate",
     "Hold",
     "Interval",

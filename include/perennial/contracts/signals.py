@@ -105,6 +105,17 @@ class SignalName:
         """
         return cls("flag", f"{finding}/{column}" if column else finding)
 
+    @staticmethod
+    def is_of_labels(name: str) -> bool:
+        """Whether a flag, by its name in the store, speaks of labels: of the stretch that its window is judged over.
+
+        The others speak of the features of the window alone.
+
+        >>> [SignalName.is_of_labels(name) for name in ("flag/below_chance", "flag/unit/temp_f")]
+        [True, False]
+        """
+        return not name.startswith(("flag/null_rate/", "flag/unit/"))
+
     @classmethod
     def bake(cls, metric: str) -> "SignalName":
         """The metric of a champion on probation against its bound.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate
 from perennial.statistics.blocks import Codes, blocks_of_entities, blocks_of_times
-from perennial.statistics.intervals import Demands, estimate, paired_difference
+from perennial.statistics.intervals import Demands, estimate, mean, paired_difference
 from perennial.statistics.metrics import compute
 from perennial.statistics.rows import Rows, rows_of
 
@@ -95,6 +95,27 @@ class Answers:
         if self.blocks is None:
             return Estimate(problem=NO_BLOCKS)
         return paired_difference(wanted, theirs, mine, self.blocks, rng=_rng(config), demands=_demands(config))
+
+    def mean(self, config: ModelConfig, values: NDArray[np.float64]) -> Estimate:
+        """The mean of something about these rows, shape (n,), with its interval by the same blocks.
+
+        >>> few = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]), blocks=np.array([0, 1]))
+        >>> print(few.mean(flights, few.outcomes - few.scores))
+        0.05 (no interval: 2 blocks; an interval needs 10)
+        """
+        if self.blocks is None:
+            return Estimate(problem=NO_BLOCKS)
+        return mean(values, self.blocks, demands=_demands(config))
+
+    @property
+    def outcomes(self) -> NDArray[np.float64]:
+        """What the scores foretell, shape (n,): the label, or, where classes are predicted, whether the class is right.
+
+        >>> Answers(labels=np.array(["a", "b"]), scores=np.ones(2), predicted=np.array(["a", "a"])).outcomes.tolist()
+        [1.0, 0.0]
+        """
+        right = self.labels if self.predicted is None else self.labels.astype(str) == self.predicted.astype(str)
+        return right.astype(np.float64)
 
     def _measured(self, config: ModelConfig) -> Rows | None:
         return rows_of(

@@ -10,6 +10,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import census, not_enough, read_judged
+from perennial.evidence.lateness import read_lateness
 from perennial.evidence.maturity import (
     COVERAGE,
     Coverage,
@@ -22,6 +23,7 @@ from perennial.evidence.maturity import (
     read_ended,
     read_labels_in,
 )
+from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.reference import fetch_reference
 from perennial.registry import Registry
 from perennial.statistics.intervals import difference
@@ -88,42 +90,56 @@ def measure_performance(
     if planned.served:
         found.append(served_signal(config, run, planned.served))
     found += [coverage_signal(config, replace(run, window=coverage.window), coverage) for coverage in planned.coverage]
-    holdout = _holdout_of_champion(config, registry, state) if planned.of_champion else None
+    known = fetch_reference(registry, config.model, str(state.champion)) if planned.of_champion else (None, "")
     for coverage in planned.of_champion:
-        judged, rows = read_judged(
-            config, coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded, store=store
-        )
-        found += performance_signals(config, replace(run, window=coverage.window), judged, rows, holdout=holdout)
+        found += _of_version(config, replace(run, window=coverage.window), coverage, known, state=state, store=store)
     for coverage in planned.of_others:
-        found += _of_the_version_that_served(
-            config, replace(run, window=coverage.window), store=store, registry=registry
-        )
+        subject = replace(run, window=coverage.window)
+        found += _of_the_version_that_served(config, subject, state=state, store=store, registry=registry)
     return save(store, found)
 
 
-def _holdout_of_champion(config: ModelConfig, registry: Registry, state: ReleaseState) -> Answers | None:
-    """What the champion reached on its own holdout, where a signal is measured against it."""
-    if all(wanted.max_loss is None for wanted in config.signals.performance.values()):
-        return None
-    return holdout_answers(config, fetch_reference(registry, config.model, str(state.champion))[0])
+def _of_version(
+    config: ModelConfig,
+    subject: Subject,
+    coverage: Coverage,
+    known: tuple[pa.Table | None, str],
+    *,
+    state: ReleaseState,
+    store: Store,
+) -> Iterator[Signal]:
+    """The performance of the version that the subject names, and the flags of labels; ``known`` is its reference."""
+    reference, gone = known
+    judged, rows = read_judged(
+        config,
+        coverage,
+        version=subject.version,
+        as_of=subject.as_of,
+        excluded=state.excluded,
+        with_features=config.signals.flags.lost_class,
+        store=store,
+    )
+    yield from performance_signals(config, subject, judged, rows, holdout=holdout_answers(config, reference))
+    lateness = None
+    if rows is not None and config.signals.flags.lateness is not None:
+        lateness = read_lateness(config, subject.window, as_of=subject.as_of, excluded=state.excluded, store=store)
+    beside = Beside(reference=reference, gone=gone, lateness=lateness)
+    yield from label_flags(config, subject, rows, beside=beside, why=not_enough(config, judged, rows))
 
 
 def _of_the_version_that_served(
-    config: ModelConfig, subject: Subject, *, store: Store, registry: Registry
+    config: ModelConfig, subject: Subject, *, state: ReleaseState, store: Store, registry: Registry
 ) -> tuple[Signal, ...]:
     """What a mature window that the champion did not serve says about the version that scored most of it.
 
-    What can not be known of a version from before the registry (its holdout) is left out.
+    What can not be known of a version from before the registry (its holdout) is left out, and so is a window that never
+    matured.
     """
     version = main_version(config, subject.window, store=store)
     coverage = read_coverage(config, subject.window, as_of=subject.as_of, champion=version, store=store)
-    judged, rows = read_judged(config, coverage, version=version, as_of=subject.as_of, store=store)
-    if rows is None:
-        return ()
-    reference = fetch_reference(registry, config.model, version)[0] if version.isdecimal() else None
-    measured = performance_signals(
-        config, replace(subject, version=version), judged, rows, holdout=holdout_answers(config, reference)
-    )
+    unregistered = (None, f"version {version} is none of the registry")
+    known = fetch_reference(registry, config.model, version) if version.isdecimal() else unregistered
+    measured = _of_version(config, replace(subject, version=version), coverage, known, state=state, store=store)
     return tuple(signal for signal in measured if signal.status != "unknown")
 
 

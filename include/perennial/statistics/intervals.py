@@ -11,6 +11,7 @@ taken for one that has.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from perennial.contracts import Estimate, Interval
@@ -110,6 +111,23 @@ def paired_difference(
     if old is not None and new is not None and not np.array_equal(old.truth, new.truth):
         raise ValueError("the two are not of the same rows: their truth differs")
     return _measured(metric, [old, new], blocks, demands, rng)
+
+
+def mean(values: NDArray[np.float64], blocks: Codes, *, demands: Demands = DEFAULT) -> Estimate:
+    """The mean of ``values``, shape (n,), with its interval; ``blocks`` as in :func:`estimate`.
+
+    >>> print(mean(np.arange(20.0), np.arange(20)))
+    9.5 (6.731 to 12.27)
+    >>> print(mean(np.zeros(0), np.zeros(0, np.intp)))
+    unknown (no interval: no finite values)
+    """
+    if not len(values) or not np.isfinite(values).all():
+        return Estimate(problem="no finite values")
+    value, n_blocks = float(values.mean()), count_blocks(blocks)
+    if n_blocks < demands.min_blocks:
+        return Estimate(value=value, problem=f"{n_blocks} blocks; an interval needs {demands.min_blocks}")
+    error = clustered_error((values - value) / len(values), blocks)
+    return Estimate(value=value, interval=around(value, error, len(values), n_blocks, demands.confidence))
 
 
 def _measured(

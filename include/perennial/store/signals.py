@@ -85,6 +85,21 @@ def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tup
         return tuple(_signal(row) for row in connection.execute(query))
 
 
+def flagged(store: Store, model: str, *, ended_after: datetime) -> tuple[Signal, ...]:
+    """The flags of windows that ended later than a moment, whatever version they speak about.
+
+    One that was measured anew counts as it was measured last; where that told nothing, as it was known before.
+    """
+    found = _newest(
+        store,
+        signals.c.model == model,
+        signals.c.name.startswith("flag/", autoescape=True),
+        signals.c.status.in_(["ok", "breached"]),
+        signals.c.window_end > ended_after,
+    )
+    return tuple(signal for signal in found if signal.status == "breached")
+
+
 def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:
     key = (signals.c.window_start, signals.c.window_end, signals.c.name)
     query = select(signals).where(*wanted).ext(distinct_on(*key)).order_by(*key, signals.c.as_of.desc())
