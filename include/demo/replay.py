@@ -145,7 +145,7 @@ class Replay:
         return outcomes[-1] if outcomes else None
 
     def approve_in_haste(self, run_id: str) -> None:
-        """Play the reviewer who reads "all gates passed" and not the flags, in MLflow as people do; wait for the run."""
+        """Play the reviewer who reads "all gates passed" and not the flags, as people do; wait for the run."""
         version = alias_version(self.case.registry, MODEL, CHALLENGER)
         if version is None:
             raise StackError(f"the run {run_id} of {RETRAIN} waits for a review, and no version is challenger")

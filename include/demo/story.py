@@ -1,4 +1,4 @@
-"""What is done to the input, window by window, and what a reviewer does. All else is decided by ``model.yaml`` alone."""
+"""What is done to the input, window by window, and by a reviewer. All else is decided by ``model.yaml`` alone."""
 
 from dataclasses import dataclass
 from typing import Literal
