@@ -1,52 +1,54 @@
 """The loop without Airflow while somebody, or something, works against it."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.engine import URL
 
 from conftest import unique_model
 from logs import day, deliver, delivery
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, RetrainRequest, Window, to_record
+from perennial.contracts import LedgerEntry, Window, to_record
 from perennial.errors import IntegrityError, TrainingError
 from perennial.pipeline import Case, Runtime, loops
 from perennial.pipeline.loops import Retrained
-from perennial.registry import Registry
-from perennial.registry.versions import alias_version, set_alias, set_version_tags, version_tags
-from perennial.settings import Settings
-from perennial.store import Store
+from perennial.registry.versions import set_alias, set_version_tags, version_tags
 from perennial.store.schema import predictions_table
+from releases import make_version
+from trained import Trained, asked, copied, play, train
+
+pytestmark = pytest.mark.xdist_group("trained")  # which is made once
 
 
-@pytest.fixture
-def runtime(database_url: str, mlflow_uri: str, home: Path, models_dir: Path, store: Store) -> Runtime:
-    settings = Settings(home=home, models_dir=models_dir, database_url=database_url, mlflow_uri=mlflow_uri)
-    return Runtime(store, Registry(mlflow_uri), settings)
-
-
-@pytest.fixture
-def served(models_dir: Path, runtime: Runtime) -> ModelConfig:
+@pytest.fixture(scope="module")
+def trained(
+    postgres_server: URL, migrated_template: str, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
     """A model with a first champion, promoted as of the end of day 2."""
-    config = unique_model(models_dir, "wine_cultivar")
-    for number in range(3):
-        play(config, number, runtime)
-    assert loops.retrain(runtime.case(config), asked(config, "first", 2)).ended == "promoted"
-    return config
+    return train(postgres_server, migrated_template, mlflow_uri, tmp_path_factory.mktemp("trained"))
 
 
-def play(config: ModelConfig, number: int, runtime: Runtime) -> str:
-    champion = alias_version(runtime.registry, config.model, "champion") or "legacy"
-    frame = delivery("wine_cultivar", day(number), seed=number).assign(model_version=champion)
-    deliver(runtime.settings.home, "wine_cultivar", day(number), frame)
-    return loops.monitor(runtime.case(config), day(number)).action
+@pytest.fixture
+def runtime(trained: Trained, postgres_server: URL, mlflow_uri: str, tmp_path: Path) -> Iterator[Runtime]:
+    """A copy of that model's world."""
+    runtime = copied(trained, postgres_server, mlflow_uri, tmp_path / "world")
+    yield runtime
+    runtime.close()
 
 
-def asked(config: ModelConfig, run_id: str, number: int) -> RetrainRequest:
-    return RetrainRequest(model=config.model, run_id=run_id, as_of=day(number).end, cause="test", requested_by="t")
+@pytest.fixture
+def models_dir(runtime: Runtime) -> Path:
+    return runtime.settings.models_dir
+
+
+@pytest.fixture
+def served(runtime: Runtime, trained: Trained) -> ModelConfig:
+    return runtime.config(trained.config.model)
 
 
 def n_rows(config: ModelConfig, runtime: Runtime) -> int:
@@ -232,6 +234,14 @@ def test_a_comparison_that_is_possible_is_not_waived(runtime: Runtime, served: M
     assert not [gate for gate in ended.signoff.gates if gate.waived and not gate.value]
 
 
+def test_a_hand_moved_alias_halts_the_monitor_and_fails_verification(runtime: Runtime, served: ModelConfig) -> None:
+    assert make_version(served, runtime.registry, "registered by hand") == "2"
+    set_alias(runtime.registry, served.model, "champion", "2")
+    with pytest.raises(IntegrityError, match="alias champion is on version 2, the ledger's champion is"):
+        runtime.case(served).verify()
+    assert play(served, 3, runtime) == "halt"
+
+
 def test_changed_files_of_the_champion_are_found_by_maintenance(
     runtime: Runtime, served: ModelConfig, tmp_path: Path
 ) -> None:
@@ -249,10 +259,14 @@ def test_a_recipe_sees_no_secret_of_its_environment(
     runtime: Runtime, served: ModelConfig, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    spy = "import os\n\ndef build(*, seed, **_):\n    raise ValueError(' '.join(sorted(os.environ)))\n"
+    spy = (
+        "import os, sys\n\ndef build(*, seed, **_):\n"
+        "    raise ValueError(' '.join(sorted(os.environ)), 'waited for MLflow:', 'mlflow' in sys.modules)\n"
+    )
     (models_dir / served.model / "recipe.py").write_text(spy)
     with pytest.raises(TrainingError) as caught:
         loops.retrain(runtime.case(served), asked(served, "spy", 2))
     for name in ("AWS_SECRET_ACCESS_KEY", "PERENNIAL_DATABASE_URL", "MLFLOW_TRACKING_URI"):
         assert name not in str(caught.value)
     assert "HOME" in str(caught.value)
+    assert "'waited for MLflow:', False" in str(caught.value)

@@ -18,12 +18,12 @@ from perennial import ledger
 from perennial.cli import app
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
-from perennial.errors import IntegrityError, RegistryUnavailable, StoreUnavailable
+from perennial.errors import RegistryUnavailable, StoreUnavailable
 from perennial.pipeline import Runtime, loops, open_runtime
 from perennial.pipeline.loops import Retrained
 from perennial.pipeline.timeline import timeline
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, set_alias
+from perennial.registry.versions import alias_version
 from perennial.settings import Settings
 from perennial.store import Store
 from perennial.store.schema import predictions_table, signals
@@ -169,20 +169,6 @@ def test_a_missing_delivery_is_a_halt_that_says_where_it_looked(runtime: Runtime
     decision = loops.monitor(runtime.case(config), day(3))
     assert decision.action == "halt"
     assert "2024-01-04" in decision.reasons[0]
-
-
-def test_a_hand_moved_alias_halts_the_monitor_and_fails_verification(runtime: Runtime, models_dir: Path) -> None:
-    config = unique_model(models_dir, "wine_cultivar")
-    for number in range(3):
-        decision = play(config, "wine_cultivar", number, runtime)
-    for run_id in ("first", "second"):
-        asked = RetrainRequest(model=config.model, run_id=run_id, as_of=day(number).end, cause="test", requested_by="t")
-        loops.retrain(runtime.case(config), asked)
-    assert decision.action == "retrain"
-    set_alias(runtime.registry, config.model, "champion", "2")
-    with pytest.raises(IntegrityError, match="alias champion is on version 2, the ledger's champion is"):
-        runtime.case(config).verify()
-    assert play(config, "wine_cultivar", number + 1, runtime).action == "halt"
 
 
 def test_unreachable_servers_are_transient_and_name_themselves(runtime: Runtime, models_dir: Path, home: Path) -> None:

@@ -27,7 +27,7 @@ from perennial.contracts.tags import (
 )
 from perennial.errors import PermanentError
 from perennial.registry.client import Registry
-from perennial.registry.models import MODEL_FILE, log_model, read_model
+from perennial.registry.models import log_model
 from perennial.registry.runs import (
     RunKey,
     fail_run,
@@ -39,6 +39,7 @@ from perennial.registry.runs import (
     start_run,
 )
 from perennial.registry.scoring import features_frame
+from perennial.registry.trust import MODEL_FILE, read_model
 from perennial.store import Store
 from perennial.training.process import run_worker
 from perennial.training.recipe import FrozenRecipe, freeze_recipe

@@ -27,8 +27,8 @@ from sklearn.model_selection import TimeSeriesSplit
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError, TrainingError
 from perennial.evidence.answers import Answers
-from perennial.registry.models import MODEL_FILE, check_types
 from perennial.registry.scoring import features_frame, score
+from perennial.registry.trust import MODEL_FILE, check_types
 from perennial.training.recipe import blame, build_estimator
 from perennial.training.rows import labels_of
 
