@@ -10,3 +10,4 @@ with upkeep_dag("perennial__maintenance", schedule=CronTriggerTimetable("17 * * 
     maintenance.list_again()
     maintenance.expire_reviews()
     maintenance.check_releases()
+    maintenance.prove_ledger()

@@ -145,6 +145,7 @@ def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Cr
     postgres.wait_until_ready(layout.ports.postgres, credentials.postgres_password, check=watch.check)
     owners = {name: getattr(credentials, f"{name}_db_password") for name in ("perennial", "mlflow", "airflow")}
     postgres.ensure_databases(layout.ports.postgres, credentials.postgres_password, owners)
+    postgres.prepare_ledger_owner(layout.ports.postgres, credentials.postgres_password)
     variables = perennial_environment(layout.site(), credentials)
     write_private(layout.env_file, "".join(f"{name}={value}\n" for name, value in variables.items()))
 

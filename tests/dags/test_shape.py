@@ -139,5 +139,5 @@ def filled_in(params, form):
 
 def test_the_upkeep_looks_after_files_reviews_and_releases(dags):
     upkeep = dags["maintenance"]
-    assert set(upkeep.task_dict) == {"sweep", "list_again", "expire_reviews", "check_releases"}
+    assert set(upkeep.task_dict) == {"sweep", "list_again", "expire_reviews", "check_releases", "prove_ledger"}
     assert all(not task.upstream_task_ids for task in upkeep.tasks), "what befalls one keeps none of the others"

@@ -1,7 +1,12 @@
 """The loop without Airflow while somebody, or something, works against it."""
 
+import os
+import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,14 +17,17 @@ from logs import day, deliver, delivery
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, RetrainRequest, Window, to_record
-from perennial.errors import IntegrityError, TrainingError
+from perennial.errors import IntegrityError, ParityTimeout, TrainingError
 from perennial.pipeline import Case, Runtime, loops
 from perennial.pipeline.loops import Retrained
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias, set_version_tags, version_tags
-from perennial.settings import Settings
+from perennial.settings import ROOT, Settings
+from perennial.signoff import parity
 from perennial.store import Store
 from perennial.store.schema import predictions_table
+
+INCLUDE = ROOT / "include"
 
 
 @pytest.fixture
@@ -170,6 +178,54 @@ def test_a_refused_or_failed_retrain_on_the_command_line_is_in_the_ledger(
     assert outcome.payload["ended"] == "failed"
     assert "recipe.py:2: ValueError: no" in outcome.reason
     assert "fails" not in {request.run_id for request in case.state().open_requests}
+
+
+def test_a_parity_check_that_ran_out_of_time_is_tried_again_and_judges_nothing(
+    runtime: Runtime, served: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(served, 3, runtime)
+    request, kinds = asked(served, "busy", 3), ("signoff", "retrain_outcome")
+    before = ledger.entries(runtime.store, served.model, kinds=kinds)
+    with monkeypatch.context() as busy:
+        busy.setattr(parity, "parity_gap", partial(parity.parity_gap, timeout_s=0.05))
+        with pytest.raises(ParityTimeout, match=r"version 2: .* not answer within 0.05 s; nothing was judged"):
+            loops.retrain(runtime.case(served), request)
+    assert ledger.entries(runtime.store, served.model, kinds=kinds) == before
+    again = loops.retrain(runtime.case(served), request)
+    assert again.signoff is not None
+    assert "parity" not in [gate.name for gate in again.signoff.failed]
+
+
+def test_what_a_killed_process_left_of_its_rows_is_removed_when_a_window_is_opened(
+    runtime: Runtime, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    hold = (
+        "import sys, time; from perennial.storage.work import temporary_folder\n"
+        "with temporary_folder('fit-') as folder:\n"
+        "    (folder / 'train.parquet').write_text('rows'); print(folder, flush=True); time.sleep(600)"
+    )
+    left = []
+    for killed in (True, False):
+        process = subprocess.Popen(
+            [sys.executable, "-c", hold],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(INCLUDE)},
+        )
+        assert process.stdout is not None
+        left.append(Path(process.stdout.readline().strip()) / "train.parquet")
+        if killed:
+            process.kill()
+            process.wait()
+    try:
+        assert [rows.is_file() for rows in left] == [True, True]
+        runtime.case(unique_model(models_dir, "wine_cultivar")).begin()
+        assert [rows.is_file() for rows in left] == [False, True]
+        assert not left[0].parents[1].exists()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_clearing_the_fit_after_the_recipe_was_edited_fits_the_new_one(

@@ -72,6 +72,21 @@ def check_releases() -> None:
     _for_every_model(one)
 
 
+@task(task_display_name="Prove the ledger")
+def prove_ledger() -> dict[str, str]:
+    """Every entry is what was written, and follows the one before; the digest of each model's newest, to be kept.
+
+    Airflow keeps these heads in a database of its own: who cuts entries off at the end leaves a chain that is whole.
+    """
+    with opened_runtime() as runtime:
+        proven, unprotected = runtime.prove_ledger(), runtime.why_unprotected()
+    if unprotected:
+        log.warning("%s", unprotected)
+    for chain in proven:
+        log.info("%s: %d entries, the newest has the digest %s", chain.model, chain.n_entries, chain.head)
+    return {chain.model: chain.head for chain in proven}
+
+
 def _for_every_model(work: Callable[[Case], None]) -> None:
     with opened_runtime() as runtime:
         problems: list[PerennialError] = []
