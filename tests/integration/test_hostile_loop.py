@@ -141,6 +141,42 @@ def test_a_request_that_waited_does_not_act_on_a_world_that_is_gone(runtime: Run
     assert case.request(queued).champion == "1"
 
 
+def test_of_two_candidates_that_wait_for_their_reviewers_the_second_approved_is_overtaken(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    """Two runs of one model go on at once: what the second was compared with serves no more when it is approved."""
+    play(served, 3, runtime)
+    case = runtime.case(served)
+    left, right = (replace(asked(served, name, 3), review="manual") for name in ("left", "right"))
+    waiting = [loops.retrain(case, request) for request in (left, right)]
+    assert [ended.ended for ended in waiting] == ["waiting", "waiting"]
+    for ended in waiting:
+        answer = {"signoff": "approved", "reviewer": "ada"}
+        set_version_tags(runtime.registry, served.model, str(ended.version), answer)
+    assert loops.retrain(case, right).ended == "promoted"
+    # recorded as approved before the other was: only the release itself stood between them
+    again = loops.retrain(case, left)
+    assert (again.ended, again.release) == ("overtaken", None)
+    assert f"version 1 was champion, and version {waiting[1].version} is champion now" in again.outcome
+    assert case.verify().champion == waiting[1].version
+
+
+def test_a_run_that_has_begun_outlives_the_end_of_its_champions_bake_and_no_other_champion(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    case = runtime.case(served)
+    request_id = case.ask(asked(served, "begun", 2))
+    passed = LedgerEntry(
+        entry_id="bake", model=served.model, kind="bake", at=day(3).end, actor="policy", reason="test", version="1",
+        payload={"outcome": "passed"},
+    )  # fmt: skip
+    ledger.append(runtime.store, passed)
+    assert case.overtaken(request_id, begun=True) is None
+    assert [item for item in ledger.entries(runtime.store, served.model) if item.kind == "retrain_outcome"][1:] == []
+    release_by_hand(case, "2")
+    assert "version 2 is champion now" in str(case.overtaken(request_id, begun=True))
+
+
 def release_by_hand(case: Case, version: str) -> None:
     """What the ledger and the registry hold after another run promoted a version."""
     client = case.registry.client
@@ -188,7 +224,7 @@ def test_a_parity_check_that_ran_out_of_time_is_tried_again_and_judges_nothing(
     before = ledger.entries(runtime.store, served.model, kinds=kinds)
     with monkeypatch.context() as busy:
         busy.setattr(parity, "parity_gap", partial(parity.parity_gap, timeout_s=0.05))
-        with pytest.raises(ParityTimeout, match=r"version 2: .* not answer within 0.05 s; nothing was judged"):
+        with pytest.raises(ParityTimeout, match=r"version 2: .* no answer in 0.05 s: nothing was judged"):
             loops.retrain(runtime.case(served), request)
     assert ledger.entries(runtime.store, served.model, kinds=kinds) == before
     again = loops.retrain(runtime.case(served), request)

@@ -94,7 +94,7 @@ def _ask(
         )
     except subprocess.TimeoutExpired:
         raise ParityTimeout(
-            f"{request['model']} version {request['version']}: the fresh process did not answer within {timeout_s:g} s; "
+            f"{request['model']} version {request['version']}: the fresh process gave no answer in {timeout_s:g} s: "
             "nothing was judged; try again"
         ) from None
     if done.returncode != 0:
