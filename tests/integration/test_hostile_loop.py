@@ -161,6 +161,22 @@ def test_of_two_candidates_that_wait_for_their_reviewers_the_second_approved_is_
     assert case.verify().champion == waiting[1].version
 
 
+@pytest.mark.parametrize(("once", "version"), [("candidate:", "2"), ("gate ", "3")])
+def test_a_champion_that_takes_office_while_a_candidate_is_made_overtakes_it(
+    runtime: Runtime, served: ModelConfig, once: str, version: str
+) -> None:
+    case = runtime.case(served)
+
+    def meanwhile(line: str) -> None:
+        if line.startswith(once) and case.state().champion == "1":
+            release_by_hand(case, version)
+
+    ended = loops.retrain(case, asked(served, "slow", 2), progress=meanwhile)
+    assert (ended.ended, ended.release) == ("overtaken", None)
+    assert f"version {version} is champion now" in ended.outcome
+    assert case.verify().champion == version
+
+
 def test_a_run_that_has_begun_outlives_the_end_of_its_champions_bake_and_no_other_champion(
     runtime: Runtime, served: ModelConfig
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -135,12 +136,8 @@ def test_the_maintenance_starts_what_has_no_run_and_ends_what_has_a_run_that_end
     assert maintenance.open_requests.function() == []
     assert outcomes(case) == []
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return written_at(case) + timedelta(minutes=1)
-
-    monkeypatch.setattr(maintenance, "datetime", Later)
+    later = written_at(case) + timedelta(minutes=1)
+    monkeypatch.setattr(maintenance, "datetime", SimpleNamespace(now=lambda _: later))
     arguments = maintenance.open_requests.function()
     assert arguments == [
         {
