@@ -198,9 +198,6 @@ def test_what_keeps_the_fresh_process_from_answering_is_told_and_is_no_gap(
     assert gap is None
     assert "digest" in detail
 
-    gap, detail = parity_gap(wine, candidate, frozen(wine), **given, timeout_s=0.05)
-    assert (gap, detail) == (None, "the fresh process did not answer within 0.05 s")
-
     (tmp_path / "broken" / "perennial").mkdir(parents=True)
     (tmp_path / "broken" / "perennial" / "__init__.py").touch()
     elsewhere = {"PYTHONPATH": str(tmp_path / "broken")}

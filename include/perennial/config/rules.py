@@ -151,7 +151,11 @@ class Policy(Strict):
 
 
 class Training(Strict):
-    """What a candidate is fitted and judged on: ``train`` right before ``holdout``, both before the request."""
+    """What a candidate is fitted and judged on: ``train`` right before ``holdout``, both before the request.
+
+    A retrain request without an outcome is taken for one that nobody runs, and started by the maintenance,
+    ``dispatch_after`` and ``timeout`` after it was written, by the clock.
+    """
 
     train: PositiveDuration
     holdout: PositiveDuration
@@ -159,6 +163,7 @@ class Training(Strict):
     cv_folds: Annotated[int, Field(ge=2, le=20)]
     seed: int
     timeout: PositiveDuration
+    dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])
 

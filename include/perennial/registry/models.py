@@ -4,7 +4,6 @@ import importlib
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow.artifacts
@@ -16,6 +15,7 @@ from mlflow.models import Model, ModelSignature
 from perennial.registry.client import Registry, asking
 from perennial.registry.trust import MODEL_FILE, TRUSTED_TYPES, read_model
 from perennial.registry.versions import downloaded_version, verify_digest
+from perennial.storage.work import temporary_folder
 
 
 def load_model(
@@ -51,7 +51,7 @@ def log_model(
     does, without its global state (the tracking URI, the active run), so that two threads may do it at once.
     """
     _import_generic_flavour()
-    with asking(registry, f"logging the model {name} of run {run_id}"), TemporaryDirectory() as folder:
+    with asking(registry, f"logging the model {name} of run {run_id}"), temporary_folder("model-") as folder:
         client = registry.client
         run = client.get_run(run_id)
         logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id)
@@ -81,9 +81,11 @@ def _import_generic_flavour() -> None:
 
 def load_logged_model(registry: Registry, model_uri: str, *, trusted_types: Iterable[str]) -> Any:
     """The fitted estimator behind ``models:/m-...``, which need not be registered. Raises as :func:`load_model`."""
-    with TemporaryDirectory(prefix="perennial-model-") as folder:
+    with temporary_folder("model-") as folder:
         with asking(registry, f"downloading {model_uri}"):
             # by its place: MLflow resolves a models: URI at its global tracking server
             place = registry.client.get_logged_model(model_uri.removeprefix("models:/")).artifact_location
-            local = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=registry.uri)
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=place, dst_path=str(folder), tracking_uri=registry.uri
+            )
         return read_model(Path(local) / MODEL_FILE, trusted_types=trusted_types, what=model_uri)

@@ -118,7 +118,7 @@ def parity_gate(gap: float | None, most: float, detail: str) -> Gate:
     '240 rows scored: largest score difference 0, at most 1e-09 allowed'
     >>> parity_gate(0.2, 1e-9, "240 rows scored").passed
     False
-    >>> parity_gate(None, 1e-9, "the fresh process did not answer within 120 s").passed
+    >>> parity_gate(None, 1e-9, "the fresh process ended with code 1: killed").passed
     False
     """
     known = finite(gap)

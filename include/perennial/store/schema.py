@@ -129,7 +129,10 @@ ledger = Table(
     Column("version", Text, doc="the model version it is about"),
     Column("payload", JSONB, nullable=False),
     Column("recorded_at", Moment, nullable=False, server_default=func.clock_timestamp(), doc="the database's clock"),
+    Column("previous_digest", Text, nullable=False, doc="digest of the model's entry before; empty for its first"),
+    Column("digest", Text, nullable=False, doc="SHA-256 of all the other columns; the database computes both"),
     UniqueConstraint("entry_id", name="ledger_entry_id_key"),
+    UniqueConstraint("model", "previous_digest", name="ledger_chain_key"),
     Index("ledger_by_model", "model", "seq"),
     info={"doc": "The append-only ledger; its kinds and their payloads have a page of their own, ledger.md."},
 )

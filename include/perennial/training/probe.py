@@ -6,7 +6,6 @@ with the champion on w, paired, by blocks; neither has seen it. The gains of the
 late rather than noise taken for it.
 """
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -22,11 +21,11 @@ from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import not_enough, read_judged, sample_labelled
 from perennial.evidence.maturity import Coverage, maturity, measurable, read_labels_in
 from perennial.statistics.gain import Gain, accumulate
+from perennial.storage.work import temporary_folder
 from perennial.store import Store
 from perennial.store.signals import measured_since, save
 from perennial.training.process import run_probe
 from perennial.training.recipe import freeze_recipe
-from perennial.training.work import FIT_FOLDER, work_folder
 from perennial.training.worker import ANSWERS_FILE, JUDGED_FILE, TRAIN_FILE
 
 
@@ -106,8 +105,7 @@ def _of_window(
 
 def _answers_of_probe(config: ModelConfig, train: pa.Table, rows: pa.Table, *, models_dir: Path) -> Answers:
     """What a model fitted on ``train`` answers for ``rows``, which it has not seen. Raises TrainingError."""
-    with tempfile.TemporaryDirectory(prefix=FIT_FOLDER, dir=work_folder()) as place:
-        folder = Path(place)
+    with temporary_folder("probe-") as folder:
         recipe = freeze_recipe(models_dir / config.model, folder)
         pq.write_table(train, folder / TRAIN_FILE)
         pq.write_table(rows, folder / JUDGED_FILE)
