@@ -36,7 +36,7 @@ def labelled_query(
     query = (
         select(*columns, labels.c.label)
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
-        .where(served(predictions, coverage.window), predictions.c.model_version == version)
+        .where(served(predictions, coverage.window, as_of=as_of), predictions.c.model_version == version)
     )
     if coverage.n_by_champion_labelled <= config.signals.sample_rows:
         return query
@@ -98,8 +98,8 @@ def stream_labelled(
     """The served rows of a stretch with their label, batch by batch, in the order of time, without ``excluded`` ones.
 
     Columns: ``prediction_id`` (text), ``event_time`` (timestamp[us], UTC), the features with their types in the store,
-    ``label`` (double, text for multiclass). A label counts when it had arrived before ``as_of``. Raises
-    StoreUnavailable.
+    ``label`` (double, text for multiclass). A label counts when it had arrived before ``as_of``, and every value is the
+    one known then. Raises StoreUnavailable.
     """
     predictions, labels = predictions_table(config), labels_table(config)
     query = (
@@ -110,7 +110,7 @@ def stream_labelled(
             labels.c.label,
         )
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
-        .where(served(predictions, stretch, excluded=excluded))
+        .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
         .order_by(predictions.c.event_time, predictions.c.prediction_id)
     )
     with stream(store, query) as reader:
