@@ -129,9 +129,9 @@ def test_corrected_value_is_the_newest_version_and_an_old_decision_reads_the_old
 
 
 def test_corrected_label_counts_from_when_it_was_known(
-    wine: ModelConfig, store: Store, home: Path, rows: list[dict[str, Any]]
+    wine: ModelConfig, store: Store, home: Path, labels: Path, rows: list[dict[str, Any]]
 ) -> None:
-    """It comes on the third day, with the time at which it was corrected."""
+    """It comes on the third day, with the time at which it was corrected, and then again otherwise with the first."""
     corrected = label_rows(rows)[0] | {"label": "barbera", "labelled_at": "2024-01-03T12:00:00Z"}
     decided(store, wine, day(1))
     path = home / "landing" / WINE / "labels" / f"{day(2).start:%Y-%m-%d}"
@@ -148,6 +148,11 @@ def test_corrected_label_counts_from_when_it_was_known(
     assert known(wine, store, noon)[rows[0]["prediction_id"]][1] == "barolo", "at that very moment it was not known"
     assert count_labelled(wine, DAY, as_of=day(2).end, store=store).n_labelled == 40
     assert count_unmatched(wine, DAY, store=store) == (40, 0)
+    first, *others = label_rows(rows)
+    write_lines(labels / "a.jsonl", [first | {"label": "grignolino"}, *others])
+    assert counts(take(wine, home, store, "labels")[2]) == (1, 1, 0, 39)
+    said = [known(wine, store, as_of)[rows[0]["prediction_id"]][1] for as_of in (DAY.end, noon, day(2).end)]
+    assert said == ["barolo", "barolo", "grignolino"]
 
 
 def test_corrected_label_with_the_same_time_counts_after_the_last_decision(

@@ -1,14 +1,17 @@
 """Rows that were held back are published once the rule that held them back is mended, and nothing else changes."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from logs import day
+from perennial.cli import app
 from perennial.config import ModelConfig
 from perennial.contracts import Window
 from perennial.ingest.sweep import sweep
@@ -153,3 +156,36 @@ def test_what_can_not_be_audited_says_why(wine: ModelConfig, store: Store, home:
     assert "staged rows are gone: the maintenance removes them after validation.keep_staging, 30 days" in done.outcome
     assert reprocess(config, Window(start=day(1).start, end=day(9).end), store=store) == ()
     assert len(published(wine, store)) == 39
+
+
+def test_the_command_says_what_was_published_and_what_to_run_next(
+    wine: ModelConfig,
+    store: Store,
+    home: Path,
+    folder: Path,
+    models_dir: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "PERENNIAL_DATABASE_URL": database_url,
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_MODELS_DIR": str(models_dir),
+    }.items():
+        monkeypatch.setenv(name, value)
+    rows = rows_of(WINE)
+    rows[3]["ash"] = 7.0
+    write_lines(folder / "a.jsonl", rows)
+    take(wine, home, store)
+    declared = models_dir / wine.model / "model.yaml"
+    rule = "ash: {type: float, min: 0, max: 5,"
+    assert rule in declared.read_text()
+    declared.write_text(declared.read_text().replace(rule, rule.replace("5", "8")))
+    words = ["reprocess", wine.model, "--from", "2024-01-01T00:00:00Z", "--to", "2024-01-08T00:00:00Z"]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0, shown.output
+    assert "predictions of 2024-01-01 to 2024-01-02: 1 rows published" in shown.stdout
+    assert f"perennial run monitor {wine.model}" in shown.stdout
+    assert "nothing is halted or in quarantine" in CliRunner().invoke(app, words).stdout
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout) == []
