@@ -85,7 +85,7 @@ def _batch(store: Store, config: ModelConfig, source: str, window: Window, audit
 
 
 def _insert(store: Store, table: object, frame: pd.DataFrame) -> None:
-    names = [column.name for column in table.columns]  # type: ignore[attr-defined]
+    names = [column.name for column in schema.delivered_columns(table)]  # type: ignore[arg-type]
     if len(frame):
         plain = frame[names].astype(object)
         records = plain.where(plain.notna(), None).to_dict("records")

@@ -43,7 +43,9 @@ def labelled_query(
     query = (
         select(*columns, labels.c.label)
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
-        .where(served(predictions, coverage.window, excluded=excluded), predictions.c.model_version == version)
+        .where(
+            served(predictions, coverage.window, as_of=as_of, excluded=excluded), predictions.c.model_version == version
+        )
     )
     if coverage.n_by_champion_labelled <= config.signals.sample_rows:
         return query
@@ -133,8 +135,8 @@ def stream_labelled(
     """The served rows of a stretch with their label, batch by batch, in the order of time, without ``excluded`` ones.
 
     Columns: ``prediction_id`` (text), ``event_time`` (timestamp[us], UTC), the features with their types in the store,
-    ``label`` (double, text for multiclass). A label counts when it had arrived before ``as_of``. Raises
-    StoreUnavailable.
+    ``label`` (double, text for multiclass). A label counts when it had arrived before ``as_of``, and every value is the
+    one known then. Raises StoreUnavailable.
     """
     predictions = predictions_table(config)
     query = _stretch_query(config, stretch, as_of=as_of, excluded=excluded)
@@ -150,5 +152,5 @@ def _stretch_query(
     return (
         select(*columns, labels.c.label)
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
-        .where(served(predictions, stretch, excluded=excluded))
+        .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
     )

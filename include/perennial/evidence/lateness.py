@@ -76,7 +76,7 @@ def _of_stretch(
             func.percentile_cont(0.9).within_group(hours),
         )
         .select_from(predictions.join(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, stretch, excluded=excluded))
+        .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
     )
     with store.begin() as connection:
         n_labels, median, q90 = connection.execute(query).one()

@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, Window
-from perennial.evidence.rows import arrived, served
+from perennial.evidence.rows import arrived, known, served
 from perennial.store import Store, signals
 from perennial.store.batches import published_windows
 from perennial.store.schema import batches, labels_table, predictions_table
@@ -205,19 +205,19 @@ def read_coverage(
             n_labelled.filter(by_champion).label("n_by_champion_labelled"),
         )
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, window))
+        .where(served(predictions, window, as_of=as_of))
     )
     with store.begin() as connection:
         return Coverage(window=window, **connection.execute(query).one()._mapping)
 
 
 def main_version(config: ModelConfig, window: Window, *, store: Store) -> str:
-    """The version that scored most of a window's served rows, of which there is one at least."""
+    """The version that scored most of a window's served rows, of which there is one at least, as known at its end."""
     predictions = predictions_table(config)
     version = predictions.c.model_version
     query = (
         select(version)
-        .where(served(predictions, window))
+        .where(served(predictions, window, as_of=window.end))
         .group_by(version)
         .order_by(func.count().desc(), version)
         .limit(1)
@@ -228,7 +228,7 @@ def main_version(config: ModelConfig, window: Window, *, store: Store) -> str:
 
 
 def count_unmatched(config: ModelConfig, window: Window, *, store: Store) -> tuple[int, int]:
-    """Number of labels that the window's own batches published, and of those for which there is no prediction."""
+    """As known at its end: the labels that the window's own batches published, and those without a prediction."""
     predictions, labels = predictions_table(config), labels_table(config)
     of_window = select(batches.c.seq).where(
         batches.c.model == config.model,
@@ -238,7 +238,9 @@ def count_unmatched(config: ModelConfig, window: Window, *, store: Store) -> tup
         batches.c.window_end == window.end,
     )
     matched = exists().where(predictions.c.prediction_id == labels.c.prediction_id)
-    query = select(func.count(), func.count().filter(~matched)).where(labels.c.batch_seq.in_(of_window))
+    query = select(func.count(), func.count().filter(~matched)).where(
+        labels.c.batch_seq.in_(of_window), known(labels, window.end)
+    )
     with store.begin() as connection:
         n_labels, n_unmatched = connection.execute(query).one()
     return int(n_labels), int(n_unmatched)

@@ -139,7 +139,7 @@ def count_labelled(
     query = (
         select(func.count(), func.count(labels.c.prediction_id))
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, stretch, excluded=excluded))
+        .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
     )
     with store.begin() as connection:
         n_rows, n_labelled = connection.execute(query).one()
@@ -163,7 +163,7 @@ def _count_each(
     query = (
         select(piece.label("piece"), func.count(), func.count(labels.c.prediction_id))
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, Window(start=bounds[0], end=bounds[-1]), excluded=excluded))
+        .where(served(predictions, Window(start=bounds[0], end=bounds[-1]), as_of=as_of, excluded=excluded))
         .group_by("piece")
     )
     with store.begin() as connection:

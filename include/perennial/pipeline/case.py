@@ -15,6 +15,7 @@ from perennial.pipeline.retrain_steps import RetrainSteps, promoted_by
 if TYPE_CHECKING:
     from perennial.evidence.quarantine import BatchQuarantine
     from perennial.ingest.relisting import ChangedDelivery
+    from perennial.pipeline.reprocessing import Reprocessed
 
 LOOK_AGAIN = timedelta(days=14)
 """For so long after a window was staged last, its files are watched for changes."""
@@ -82,6 +83,12 @@ class Case(MonitorSteps, RetrainSteps):
         from perennial.evidence.quarantine import read_quarantine
 
         return read_quarantine(self.config, store=self.store, window=window, n_examples=n_examples)
+
+    def reprocess(self, stretch: Window) -> tuple[Reprocessed, ...]:
+        """Audit and publish once more what of the windows within ``stretch`` is not published, after a mended rule."""
+        from perennial.pipeline.reprocessing import reprocess
+
+        return reprocess(self.config, stretch, store=self.store)
 
     def expire_reviews(self, *, now: datetime) -> tuple[Review, ...]:
         """Reject the reviews whose deadline passed or whose world changed; their versions are challengers no longer."""
