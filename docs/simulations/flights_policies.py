@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -100,12 +100,25 @@ def with_fits(config: ModelConfig, year: Year, do: Callable[[Log, tuple[Window, 
         return do(log, windows_of(config, log, since=None, until=None), fits)
 
 
+def others(config: ModelConfig) -> list[Tried]:
+    """The policy without its rule on age, which asks again at every window while the gates refuse."""
+    ageless = config.policy.model_copy(update={"max_age": timedelta(days=900)})
+    return [Tried(name="no max_age", config=config.model_copy(update={"policy": ageless}))]
+
+
 def compared(config: ModelConfig, year: Year) -> Comparison:
     """The policy beside the baselines."""
 
     def do(log: Log, windows: tuple[Window, ...], fits: Fits) -> Comparison:
         return compare(
-            config, log, windows, [], fits=fits, people=year.people, change=year.change, progress=lambda *_: None
+            config,
+            log,
+            windows,
+            others(config),
+            fits=fits,
+            people=year.people,
+            change=year.change,
+            progress=lambda *_: None,
         )
 
     found = with_fits(config, year, do)

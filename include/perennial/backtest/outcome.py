@@ -109,7 +109,9 @@ def judged_places(runs: Sequence[Replayed]) -> Places:
 
 def by_window(run: Replayed, places: Places) -> list[tuple[Window, Places]]:
     """The judged rows window by window, where there are any."""
-    parts = ((window, np.intersect1d(run.trial.log.within(window), places)) for window in run.trial.windows)
+    ends = [run.trial.log.bounds(window) for window in run.trial.windows]
+    cuts = np.searchsorted(places, ends)
+    parts = ((window, places[first:last]) for window, (first, last) in zip(run.trial.windows, cuts, strict=True))
     return [(window, inside) for window, inside in parts if len(inside)]
 
 

@@ -101,7 +101,7 @@ def _over_time(found: Comparison) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
-    axes = figure.subplots()
+    axes: Any = figure.subplots()
     for outcome in found.outcomes:
         if outcome.policy == UNGATED:
             continue

@@ -1,6 +1,7 @@
 """Thresholds for this model's noise: from the standard errors that were measured, each with its reason. Pure."""
 
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist, fmean, median
 
 import numpy as np
@@ -86,20 +87,26 @@ def _price(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
     error = median(noise.gain_errors)
     is_known = len(noise.fresh_gains) >= LEAST_FRESH
     mean = min(0.0, fmean(noise.fresh_gains)) if is_known else 0.0
-    told = {"error": error, "mean": mean, "n_blocks": noise.n_blocks, "seed": config.signals.seed}
-    n_windows = max(1, round(noise.windows_a_year))
+    asks = partial(
+        false_retrains,
+        error=error,
+        mean=mean,
+        n_blocks=noise.n_blocks,
+        n_windows=max(1, round(noise.windows_a_year)),
+        seed=config.signals.seed,
+    )
     step = error / 4
     for confidence in (level, *(other for other in (0.95, 0.975, 0.99, 0.995) if other > level)):
         for number in range(1, _STEPS):
             price = float(f"{number * step:.2g}")
-            found = false_retrains(price=price, confidence=confidence, n_windows=n_windows, **told)
+            found = asks(price=price, confidence=confidence)
             if found <= FALSE_A_YEAR:
                 shortfall = (
                     f"a probe falls {-mean:.4g} short of a fresh champion ({len(noise.fresh_gains)} windows)"
                     if is_known
                     else "how far a probe falls short of a fresh champion is not known, and taken for nothing"
                 )
-                here = false_retrains(price=now, confidence=level, n_windows=n_windows, **told)
+                here = asks(price=now, confidence=level)
                 why = (
                     f"the gain in one window has a standard error of {error:.4g} ({len(noise.gain_errors)} windows), "
                     f"and {shortfall}: where nothing changes this asks for {found:.2g} retrains a year, the present "

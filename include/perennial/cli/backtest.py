@@ -3,7 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,7 +13,6 @@ from perennial.cli import asking
 from perennial.cli.printing import AsJson, Model, err, out, print_json, speaks_plainly
 from perennial.config import load_model
 from perennial.contracts import Window, to_record
-from perennial.errors import ConfigError
 from perennial.settings import load_settings
 
 app = typer.Typer()
@@ -33,7 +32,9 @@ def backtest(
         Path | None, typer.Option(help="Predictions with labels, .parquet, .jsonl or .csv; else what was published.")
     ] = None,
     change: Annotated[str | None, typer.Option(help="When the world changed, to say how soon it was seen.")] = None,
-    people: Annotated[str, typer.Option(help="approve: answer reviews and holds; absent: never answer.")] = "approve",
+    people: Annotated[
+        Literal["approve", "absent"], typer.Option(help="approve: answer reviews and holds; absent: never answer.")
+    ] = "approve",
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Where backtest.html and backtest.json go, and the fits are kept.")
     ] = None,
@@ -46,8 +47,6 @@ def backtest(
     folder = settings.models_dir / model
     config = load_model(folder)
     place = out_folder or settings.home / "backtest" / model
-    if people not in ("approve", "absent"):
-        raise ConfigError(f"--people {people}: approve or absent")
     begin, end, moment = (asking.moment(text) if text else None for text in (since, until, change))
     store = None if history else asking.case(model).store
     log = command.read_log(config, history=history, until=end, store=store)

@@ -35,10 +35,14 @@ class Log:
     keys: NDArray[np.uint64]
     digest: str
 
+    def bounds(self, stretch: Window) -> tuple[int, int]:
+        """The place of the first row of a stretch, and that after its last."""
+        first, last = np.searchsorted(self.times, [moment(stretch.start), moment(stretch.end)])
+        return int(first), int(last)
+
     def within(self, stretch: Window, *, excluded: Iterable[Window] = ()) -> Places:
         """The places of the rows of a stretch, without those of the excluded ones; ascending."""
-        first, last = np.searchsorted(self.times, [moment(stretch.start), moment(stretch.end)])
-        places = np.arange(first, last)
+        places = np.arange(*self.bounds(stretch))
         for out in excluded:
             times = self.times[places]
             places = places[(times < moment(out.start)) | (times >= moment(out.end))]
@@ -152,7 +156,8 @@ def _flaw(table: pa.Table) -> str | None:
 
 def _keys(table: pa.Table, seed: int) -> NDArray[np.uint64]:
     ids = table["prediction_id"].to_numpy(zero_copy_only=False)
-    return pd.util.hash_array(ids.astype(object), hash_key=f"{seed:016d}"[-16:], categorize=False)
+    keys: NDArray[np.uint64] = pd.util.hash_array(ids.astype(object), hash_key=f"{seed:016d}"[-16:], categorize=False)
+    return keys
 
 
 def _digest(table: pa.Table) -> str:
