@@ -7,11 +7,14 @@ twelfth more of their days every week), ``faulty`` (the labels of three windows 
 """
 
 import argparse
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +33,7 @@ from perennial.trial.log import Log, log_of, windows_of
 from perennial.trial.releasing import People
 from perennial.trial.running import Replayed, Tried, replay
 
+Found = TypeVar("Found")
 MODEL = Path(__file__).parents[2] / "include" / "models" / "flight_delay"
 CHANGE = datetime(2013, 7, 2, tzinfo=UTC)  # where a window begins
 FAULT = (9, 12)  # the labels of windows 9, 10 and 11 are upside down
@@ -81,8 +85,7 @@ def faulty(frame: pd.DataFrame, config: ModelConfig) -> pd.DataFrame:
 
 def fault_of(config: ModelConfig) -> Window:
     """The stretch of the faulty labels."""
-    start, every = config.schedule.start, config.schedule.every
-    assert every is not None
+    start, every = config.schedule.start, config.schedule.length(config.schedule.start)
     return Window(start=start + FAULT[0] * every, end=start + FAULT[1] * every)
 
 
@@ -92,7 +95,18 @@ def log_in(config: ModelConfig, frame: pd.DataFrame) -> Log:
     return log_of(config, pa.Table.from_pandas(named, preserve_index=False))
 
 
-def with_fits(config: ModelConfig, year: Year, do: Callable[[Log, tuple[Window, ...], Fits], object]) -> object:
+def say(line: str) -> None:
+    """A line as soon as it is known."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def note(policy: str, window: Window) -> None:
+    """Where a comparison is, beside what it found."""
+    sys.stderr.write(f"{time.process_time():.0f} CPU s: {policy}, {window.start:%Y-%m-%d}\n")
+
+
+def with_fits(config: ModelConfig, year: Year, do: Callable[[Log, tuple[Window, ...], Fits], Found]) -> Found:
     """What is done with the log of a year, its windows and its fits."""
     log = log_in(config, year.frame)
     with tempfile.TemporaryDirectory() as scratch:
@@ -118,12 +132,10 @@ def compared(config: ModelConfig, year: Year) -> Comparison:
             fits=fits,
             people=year.people,
             change=year.change,
-            progress=lambda *_: None,
+            progress=note,
         )
 
-    found = with_fits(config, year, do)
-    assert isinstance(found, Comparison)
-    return found
+    return with_fits(config, year, do)
 
 
 def replayed(config: ModelConfig, year: Year) -> Replayed:
@@ -133,24 +145,22 @@ def replayed(config: ModelConfig, year: Year) -> Replayed:
         own = Tried(name=OWN, config=config)
         return replay(own, log, windows, fits=fits, people=year.people, progress=lambda *_: None)
 
-    found = with_fits(config, year, do)
-    assert isinstance(found, Replayed)
-    return found
+    return with_fits(config, year, do)
 
 
 def tell(found: Comparison, year: Year) -> None:
     """The table of a comparison as Markdown, and its page."""
-    print(f"\n### {year.name}: {found.judged_from:%Y-%m-%d} to {found.judged_to:%Y-%m-%d}, {found.n_rows} rows\n")
-    print(f"| {' | '.join(HEADINGS)} | seen after |\n|{'---|' * (len(HEADINGS) + 1)}")
+    say(f"\n### {year.name}: {found.judged_from:%Y-%m-%d} to {found.judged_to:%Y-%m-%d}, {found.n_rows} rows\n")
+    say(f"| {' | '.join(HEADINGS)} | seen after |\n|{'---|' * (len(HEADINGS) + 1)}")
     for outcome in found.outcomes:
         seen = "-" if outcome.detected_after_d is None else f"{outcome.detected_after_d:.0f} d"
-        print(f"| {' | '.join(row_of(outcome))} | {seen} |")
-    print()
+        say(f"| {' | '.join(row_of(outcome))} | {seen} |")
+    say("")
     for name, gain in found.outcomes[0].versus.items():
-        print(f"- own policy over {name}: {short(gain)}")
-    print(f"- retrained at {', '.join(f'{at:%m-%d}' for at in found.outcomes[0].retrained_at) or 'never'}")
+        say(f"- own policy over {name}: {short(gain)}")
+    say(f"- retrained at {', '.join(f'{at:%m-%d}' for at in found.outcomes[0].retrained_at) or 'never'}")
     for item in found.proposal:
-        print(f"- {item.key}: {item.now} -> {item.proposed}: {item.why}")
+        say(f"- {item.key}: {item.now} -> {item.proposed}: {item.why}")
     (year.folder / f"{year.name}.html").write_text(page(found), encoding="utf-8")
 
 
@@ -163,7 +173,7 @@ def tell_shuffled(config: ModelConfig, frame: pd.DataFrame, folder: Path, n_year
         causes = [decided.reasons[0] for decided in run.decided if decided.action == "retrain" and decided.champion]
         by_gain = sum("would have gained" in cause for cause in causes)
         counts.append((len(paid), by_gain, sum(item.ended == "promoted" for item in paid), len(run.undone)))
-        print(
+        say(
             f"shuffled {seed}: retrains {len(paid)}, by gain {by_gain}, promoted {counts[-1][2]}, "
             f"rolled back {counts[-1][3]}; {causes}",
             flush=True,
@@ -173,23 +183,23 @@ def tell_shuffled(config: ModelConfig, frame: pd.DataFrame, folder: Path, n_year
     for name, mean, one in zip(
         ("retrains", "by gain", "promoted", "rolled back"), told.mean(axis=0), error, strict=True
     ):
-        print(f"- {name} a year: {mean:.2f} (standard error {one:.2f}, {len(told)} years)")
+        say(f"- {name} a year: {mean:.2f} (standard error {one:.2f}, {len(told)} years)")
 
 
 def tell_faulty(config: ModelConfig, year: Year) -> None:
     """What was made of faulty labels, and by whom."""
     run, stretch = replayed(config, year), fault_of(config)
-    print(f"\n### {year.name}: labels upside down from {stretch.start:%Y-%m-%d} to {stretch.end:%Y-%m-%d}\n")
+    say(f"\n### {year.name}: labels upside down from {stretch.start:%Y-%m-%d} to {stretch.end:%Y-%m-%d}\n")
     for item in run.retrains:
         lineage = run.trial.state.lineages.get(item.version or "")
         touched = lineage is not None and lineage.stretch.overlaps(stretch)
-        print(
+        say(
             f"- {item.at:%Y-%m-%d} {item.ended}, version {item.version}, "
             f"{'automatic' if item.automatic else 'by a person'}{', made from faulty labels' if touched else ''}: "
             f"{item.reason[:160]}"
         )
     for undone in run.undone:
-        print(f"- {undone.at:%Y-%m-%d} rolled back {undone.gone} to {undone.back}")
+        say(f"- {undone.at:%Y-%m-%d} rolled back {undone.gone} to {undone.back}")
 
 
 def main() -> None:
