@@ -78,7 +78,10 @@ def _evaluation() -> Evaluation:
         baseline_metrics={"roc_auc": 0.65},
         n_paired_rows=6000,
         candidate_paired={"roc_auc": 0.7},
-        gains={"roc_auc": Estimate(value=0.05, interval=around(0.05, 0.02, 6000, 14, 0.95))},
+        gains={
+            "roc_auc": Estimate(value=0.05, interval=around(0.05, 0.02, 6000, 14, 0.95)),
+            "log_loss": Estimate(value=0.01, interval=around(0.01, 0.005, 6000, 14, 0.95)),
+        },
     )
 
 

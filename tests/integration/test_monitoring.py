@@ -195,7 +195,7 @@ def test_a_label_that_arrived_after_the_run_was_due_does_not_count(
     assert (found["label_coverage"].value, found["label_coverage"].status) == (0.75, "breached")
     found = by_name(performance_of(wine, 2, store=store, registry=registry, state=state), day(0))
     assert found["label_coverage"].value == 1.0
-    assert found["performance/accuracy"].detail == "200 labelled rows"
+    assert found["performance/accuracy"].detail == "200 labelled rows in 22 blocks"
 
 
 def test_a_mature_window_is_measured_without_the_labels_that_came_later(
@@ -208,7 +208,7 @@ def test_a_mature_window_is_measured_without_the_labels_that_came_later(
     publish_labels(store, wine, day(0), frame.iloc[:190])
     publish_labels(store, wine, day(1), frame.iloc[190:], at=day(0).end)
     found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
-    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (1.0, "190 labelled rows")
+    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (1.0, "190 labelled rows in 21 blocks")
 
 
 def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
@@ -243,7 +243,7 @@ def test_maturity_is_that_of_the_champions_own_rows(store: Store, wine: ModelCon
     publish_labels(store, wine, day(1), own.iloc[:40])
     found = by_name(performance_of(wine, 1, store=store, registry=registry, state=state), day(1))
     assert found["label_coverage"].detail == "40 of 40 predictions have a label"
-    assert found["performance/accuracy"].detail == "40 labelled rows"
+    assert found["performance/accuracy"].detail == "40 labelled rows in 5 blocks"
 
 
 def test_a_window_measured_on_its_fastest_labels_is_measured_once_more_when_it_was_waited_for(
@@ -258,7 +258,7 @@ def test_a_window_measured_on_its_fastest_labels_is_measured_once_more_when_it_w
         publish_labels(store, wine, day(number), frame.iloc[: 180 if number == 0 else None], at=day(number).start)
     publish_labels(store, wine, day(2), frames[0].iloc[180:], at=day(2).start)
     early = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
-    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (1.0, "180 labelled rows")
+    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (1.0, "180 labelled rows in 20 blocks")
     for number in (1, 2):
         again = performance_of(wine, number, store=store, registry=registry, state=state)
         assert not [signal for signal in again if signal.window == day(0) and signal.family == "performance"]
@@ -285,7 +285,7 @@ def test_a_bake_is_measured_once_more_too(store: Store, diabetes: ModelConfig, r
         [signal.detail for signal in bake_of(diabetes, number, store=store, registry=registry, state=state)]
         for number in range(5)
     ]
-    assert details == [["180 labelled rows"], [], [], ["200 labelled rows"], []]
+    assert details == [["180 labelled rows in 20 blocks"], [], [], ["200 labelled rows in 22 blocks"], []]
 
 
 def test_a_window_that_another_version_served_is_measured_under_that_versions_name(
@@ -301,7 +301,7 @@ def test_a_window_that_another_version_served_is_measured_under_that_versions_na
     by_another = by_name(found, day(0))
     assert set(by_another) == {"label_coverage", "performance/accuracy"}
     assert by_another["performance/accuracy"].version == "legacy"
-    assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows"
+    assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows in 12 blocks"
     assert by_name(found, day(1))["performance/accuracy"].status == "ok"
 
 
@@ -344,7 +344,7 @@ def test_performance_of_a_sample_is_that_of_its_window(store: Store, diabetes: M
     exact = float(np.sqrt(((frame["score"] - frame["label"]) ** 2).mean()))
     assert found["performance/rmse"].value == pytest.approx(exact, rel=0.05)
     assert found["performance/rmse"].value != pytest.approx(exact, rel=1e-9)
-    assert found["performance/rmse"].detail == "3000 labelled rows"
+    assert found["performance/rmse"].detail == "1000 labelled rows in 22 blocks"
 
 
 def bake_of(
@@ -375,7 +375,7 @@ def test_a_bake_compares_the_champion_with_the_last_stable_version_on_the_same_r
     assert baked["bake/rmse"].value == pytest.approx(ours)
     assert baked["bake/rmse_vs_stable"].value == pytest.approx(ours - theirs)
     assert baked["bake/rmse_vs_stable"].status == "ok"
-    assert f"of stable version {stable} on 200 rows" in baked["bake/rmse_vs_stable"].detail
+    assert f"of stable version {stable} on the same rows" in baked["bake/rmse_vs_stable"].detail
 
 
 def test_a_champion_worse_than_stable_breaches_its_bake(

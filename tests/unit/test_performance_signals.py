@@ -13,7 +13,7 @@ from monitored import log_of, reference_of, rows_of
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, SignalName, Subject
 from perennial.evidence.maturity import Coverage, maturity, newest_due
-from perennial.monitoring.performance import coverage_signal, holdout_metrics, performance_signals
+from perennial.monitoring.performance import coverage_signal, holdout_answers, performance_signals
 
 MODELS = Path(__file__).parents[1] / "models"
 WINE, DIABETES = load_model(MODELS / "wine_cultivar"), load_model(MODELS / "diabetes_progress")
@@ -37,7 +37,7 @@ def covered(n_rows: int = 200, n_labelled: int = 200, n_by_champion: int = 200) 
 def measured(
     config: ModelConfig, rows: pa.Table | None, *, coverage: Coverage | None = None, reference: bool = True
 ) -> dict[str, Signal]:
-    holdout = holdout_metrics(config, reference_of(config) if reference else None)
+    holdout = holdout_answers(config, reference_of(config) if reference else None)
     found = performance_signals(config, about(config), coverage or covered(), rows, holdout=holdout)
     return {signal.name: signal for signal in found}
 

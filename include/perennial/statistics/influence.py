@@ -80,8 +80,10 @@ def of_accuracy(rows: Rows) -> Psi:
 
 def of_balanced_accuracy(rows: Rows) -> Psi:
     """Of the mean recall of the classes that occur."""
-    right, classes = rows.truth == rows.predicted, _distinct(rows.truth)
-    return _mean_of(of_ratio(right & (rows.truth == name), rows.truth == name) for name in classes)
+    import numpy as np
+
+    right = rows.truth == rows.predicted
+    return _mean_of(of_ratio(right & (rows.truth == name), rows.truth == name) for name in np.unique(rows.truth))
 
 
 def of_precision(rows: Rows) -> Psi:
@@ -145,9 +147,3 @@ def _mean_of(each: Iterable[Psi]) -> Psi:
     import numpy as np
 
     return np.asarray(np.mean(np.stack(list(each)), axis=0))
-
-
-def _distinct(values: Values) -> Values:
-    import numpy as np
-
-    return np.unique(values)

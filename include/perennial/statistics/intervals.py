@@ -43,6 +43,8 @@ class Demands:
             raise ValueError(f"confidence {self.confidence} does not lie between 0 and 1")
         if self.min_blocks < 2:  # noqa: PLR2004 - one block shows no spread
             raise ValueError("fewer than two blocks show no spread")
+        if self.n_resamples < 2:  # noqa: PLR2004 - nor does one resample
+            raise ValueError("fewer than two resamples show no spread")
 
 
 DEFAULT = Demands()
@@ -57,6 +59,10 @@ def estimate(
     alone. ``rows`` may be None, as :func:`perennial.statistics.rows.rows_of` answers. Raises ValueError unless there is
     one block a row.
 
+    G blocks that all have the best value there is, or the worst, show no spread: their interval reaches as far as a
+    share of other blocks that G draws miss with probability (1 - confidence) / 2 (C. Clopper and E. Pearson, Biometrika
+    26, 1934).
+
     >>> from perennial.statistics.metrics import METRICS
     >>> from perennial.statistics.rows import rows_of
     >>> rows = rows_of("regression", labels=np.zeros(20), scores=np.arange(20.0))
@@ -65,11 +71,18 @@ def estimate(
     9.5 (6.731 to 12.27)
     >>> print(estimate(mae, rows, np.arange(20) // 10, rng=rng))
     9.5 (no interval: 2 blocks; an interval needs 10)
+    >>> right = rows_of("binary", labels=np.arange(20) % 2, scores=np.arange(20) % 2)
+    >>> print(estimate(METRICS["binary"]["accuracy"], right, np.arange(20), rng=rng))
+    1 (0.8316 to 1)
     """
     found = _measured(metric, [rows], blocks, demands, rng)
-    if found.interval is None:
+    if found.interval is None or found.value is None:
         return found
-    low, high = max(found.interval.low, metric.values.lowest), min(found.interval.high, metric.values.highest)
+    low, high = found.interval.low, found.interval.high
+    if low == high and metric.values.is_end(found.value):
+        unseen = metric.values.width * (1 - ((1 - demands.confidence) / 2) ** (1 / found.interval.n_blocks))
+        low, high = low - unseen, high + unseen
+    low, high = max(low, metric.values.lowest), min(high, metric.values.highest)
     return replace(found, interval=replace(found.interval, low=low, high=high))
 
 

@@ -1,4 +1,4 @@
-"""How far a signal can be trusted: its interval, and the rows and blocks it was estimated from."""
+"""How far a signal can be trusted: its interval, rows and blocks; and a status for what they could not tell."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,3 +13,6 @@ def upgrade() -> None:
         op.add_column("signals", sa.Column(name, sa.Double()), schema="perennial")
     for name in ("n_rows", "n_blocks"):
         op.add_column("signals", sa.Column(name, sa.BigInteger()), schema="perennial")
+    op.drop_constraint("signals_status_check", "signals", schema="perennial")
+    statuses = "status IN ('ok', 'breached', 'undecided', 'unknown')"
+    op.create_check_constraint("signals_status_check", "signals", statuses, schema="perennial")
