@@ -208,7 +208,10 @@ def test_a_mature_window_is_measured_without_the_labels_that_came_later(
     publish_labels(store, wine, day(0), frame.iloc[:190])
     publish_labels(store, wine, day(1), frame.iloc[190:], at=day(0).end)
     found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
-    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (1.0, "190 labelled rows in 21 blocks")
+    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (
+        1.0,
+        "190 labelled rows in 21 blocks",
+    )
 
 
 def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
@@ -258,7 +261,10 @@ def test_a_window_measured_on_its_fastest_labels_is_measured_once_more_when_it_w
         publish_labels(store, wine, day(number), frame.iloc[: 180 if number == 0 else None], at=day(number).start)
     publish_labels(store, wine, day(2), frames[0].iloc[180:], at=day(2).start)
     early = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
-    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (1.0, "180 labelled rows in 20 blocks")
+    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (
+        1.0,
+        "180 labelled rows in 20 blocks",
+    )
     for number in (1, 2):
         again = performance_of(wine, number, store=store, registry=registry, state=state)
         assert not [signal for signal in again if signal.window == day(0) and signal.family == "performance"]
