@@ -1,7 +1,8 @@
 """The windows of a bake: the champion against its bound, and against the last stable version on the same rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -15,6 +16,8 @@ from perennial.registry import Registry, load_model, score
 from perennial.store import Store
 from perennial.store.signals import measured_since, save
 
+Scores: TypeAlias = tuple[Any, Any]
+"""What a version answers for rows: scores and predicted classes, as :func:`perennial.registry.score`."""
 ROLE: SignalRole = "alert"
 """A bake is settled by its own rule, not by the retrain policy."""
 
@@ -36,6 +39,17 @@ def measure_bake(
     before = [signal for signal in known if signal.as_of < run.as_of]
     ended = frozenset(signal.window for signal in before if is_over(config, signal, run.as_of))
     labels = read_labels_in(config, window, champion=state.champion, since=since, ended=ended, store=store)
+
+    def answers_of(version: str, asked: pa.Table) -> Scores:
+        model = load_model(
+            registry,
+            config.model,
+            version,
+            trusted_types=config.training.trusted_types,
+            expected_digest=state.digest_of(version),
+        )
+        return score(config, model, asked)
+
     found: list[Signal] = []
     for coverage in measurable(config, labels):
         judged, rows = read_judged(
@@ -43,7 +57,7 @@ def measure_bake(
             since=since, store=store,
         )  # fmt: skip
         subject = replace(run, window=coverage.window)
-        found += bake_signals(config, subject, judged, rows, state=state, registry=registry)
+        found += bake_signals(config, subject, judged, rows, stable=state.fallback, answer=answers_of)
     return save(store, found)
 
 
@@ -53,14 +67,14 @@ def bake_signals(
     coverage: Coverage,
     rows: pa.Table | None,
     *,
-    state: ReleaseState,
-    registry: Registry,
+    stable: str | None,
+    answer: Callable[[str, pa.Table], Scores],
 ) -> Iterator[Signal]:
     """``bake/<metric>`` and, once another version is stable, ``bake/<metric>_vs_stable``.
 
     Windows of a bake are pooled: ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged`
-    gave, with features, of everything from the promotion to the end of the window. The order of the rows never matters.
-    Raises RegistryUnavailable.
+    gave, with features, of everything from the promotion to the end of the window. ``answer`` scores rows by the
+    ``stable`` version. The order of the rows never matters. Raises the TransientError of ``answer``.
     """
     bake, metric = config.bake, config.metric(config.bake.metric)
     why = not_enough(config, coverage, rows)
@@ -71,12 +85,12 @@ def bake_signals(
     if found.value is None:
         found = Estimate(problem=missing)
     yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)
-    if (stable := state.fallback) is None:
+    if stable is None:
         return
     if found.value is None or rows is None or own is None:
         yield subject.unknown(SignalName.bake_vs_stable(metric.name), ROLE, missing, threshold=bake.max_deficit)
     else:
-        yield versus_stable(config, subject, rows, own=own, stable=stable, state=state, registry=registry)
+        yield versus_stable(config, subject, rows, own=own, stable=stable, answer=answer)
 
 
 def versus_stable(
@@ -86,26 +100,18 @@ def versus_stable(
     *,
     own: Answers,
     stable: str,
-    state: ReleaseState,
-    registry: Registry,
+    answer: Callable[[str, pa.Table], Scores],
 ) -> Signal:
     """How much worse the champion's ``own`` answers are than those of the ``stable`` version for the same rows, paired.
 
     ``rows`` holds the features with their types in the store and ``label`` (double, text for multiclass). A stable
     version that can not be loaded, has other files than it was promoted with or does not answer makes the signal
-    unknown; only an outage is raised (RegistryUnavailable), for trying again helps there.
+    unknown; only an outage is raised (TransientError), for trying again helps there.
     """
     metric, most = config.metric(config.bake.metric), config.bake.max_deficit
     name = SignalName.bake_vs_stable(metric.name)
     try:
-        model = load_model(
-            registry,
-            config.model,
-            stable,
-            trusted_types=config.training.trusted_types,
-            expected_digest=state.digest_of(stable),
-        )
-        scores, predicted = score(config, model, rows)
+        scores, predicted = answer(stable, rows)
     except TransientError:
         raise
     except Exception as error:

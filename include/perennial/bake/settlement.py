@@ -94,17 +94,26 @@ def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
             return "failed"
         if not state.in_bake or state.champion is None or state.champion_since is None:
             return _reached_at(history, at)
-        found = bake_windows(config, state, _measured(config, state, at=at, store=store))
-        outcome = bake_outcome(
-            (window.outcome for window in found),
-            windows=config.bake.windows,
-            allowed_failures=config.bake.allowed_failures,
-        )
-        if outcome in ("passed", "failed"):
-            ledger.append(store, _entry(config, state, outcome, found, at))
-        elif at >= config.bake_ends_by(state.champion_since):
-            return "blind"
+        outcome, end = settled(config, state, _measured(config, state, at=at, store=store), at=at)
+        if end is not None:
+            ledger.append(store, end)
     return outcome
+
+
+def settled(
+    config: ModelConfig, state: ReleaseState, measured: Iterable[Signal], *, at: datetime
+) -> tuple[BakeState, LedgerEntry | None]:
+    """How far the running bake of the champion is on what was measured of it, and its entry where it ended. Pure."""
+    found = bake_windows(config, state, measured)
+    outcome = bake_outcome(
+        (window.outcome for window in found),
+        windows=config.bake.windows,
+        allowed_failures=config.bake.allowed_failures,
+    )
+    if outcome in ("passed", "failed"):
+        return outcome, _entry(config, state, outcome, found, at)
+    overdue = state.champion_since is not None and at >= config.bake_ends_by(state.champion_since)
+    return ("blind" if overdue else outcome), None
 
 
 def _measured(config: ModelConfig, state: ReleaseState, *, at: datetime, store: Store) -> tuple[Signal, ...]:

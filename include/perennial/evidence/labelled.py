@@ -71,16 +71,30 @@ def read_judged(
     ``event_time`` (timestamp[us], UTC), ``score`` (double), ``predicted`` (text, null but for multiclass), ``label``
     (double, text for multiclass).
     """
-    if maturity(config, coverage, as_of) != "mature":
+    stretch = judged_stretch(config, coverage, as_of=as_of, since=since)
+    if stretch is None:
         return coverage, None
-    window = coverage.window
-    stretch = config.judged_over(window) if since is None else Window(start=min(since, window.start), end=window.end)
-    if stretch != window:
+    if stretch != coverage.window:
         coverage = read_coverage(config, stretch, as_of=as_of, champion=version, store=store)
     query = labelled_query(
         config, coverage, version=version, as_of=as_of, with_features=with_features, excluded=excluded
     )
     return coverage, read(store, query)
+
+
+def judged_stretch(
+    config: ModelConfig, coverage: Coverage, *, as_of: datetime, since: datetime | None = None
+) -> Window | None:
+    """What a window is judged on: the stretch that holds enough blocks, or all since a moment; None: not mature.
+
+    >>> whole = Coverage(window=day(9), n_rows=9, n_labelled=9, n_by_champion=9, n_by_champion_labelled=9)
+    >>> judged_stretch(flights, whole, as_of=day(19).end) == Window(start=day(0).start, end=day(9).end)
+    True
+    """
+    if maturity(config, coverage, as_of) != "mature":
+        return None
+    window = coverage.window
+    return config.judged_over(window) if since is None else Window(start=min(since, window.start), end=window.end)
 
 
 def not_enough(config: ModelConfig, coverage: Coverage, rows: pa.Table | None) -> str | None:

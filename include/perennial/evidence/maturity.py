@@ -1,6 +1,6 @@
 """Which windows have their labels in, as was known at a moment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -141,17 +141,41 @@ def read_labels_in(
 
     Windows that began before ``since``, when it is given, are left out.
     """
-    as_of = window.end
-    oldest = as_of - config.label.max_wait - WINDOWS_BEYOND_WAIT * (window.end - window.start)
-    found = published_windows(store, config.model, ended_after=oldest, ended_by=as_of)
-    windows = tuple(past for past in found if since is None or past.start >= since)
-    due = newest_due(config, windows, as_of)
-    covered = tuple(
-        read_coverage(config, past, as_of=as_of, champion=champion, store=store)
-        for past in windows
-        if past not in ended or past == due
-    )
-    return LabelsIn(as_of=as_of, covered=covered, ended=ended, due=due, earlier=earlier or {})
+    found = published_windows(store, config.model, ended_after=looked_back_to(config, window), ended_by=window.end)
+
+    def coverage_of(past: Window) -> Coverage:
+        return read_coverage(config, past, as_of=window.end, champion=champion, store=store)
+
+    return labels_in(config, window, found, coverage_of, ended=ended, earlier=earlier, since=since)
+
+
+def looked_back_to(config: ModelConfig, window: Window) -> datetime:
+    """Windows that ended by then are looked at no more by the run of ``window``. Pure.
+
+    >>> (day(99).end - looked_back_to(flights, day(99))).days
+    50
+    """
+    return window.end - config.label.max_wait - WINDOWS_BEYOND_WAIT * (window.end - window.start)
+
+
+def labels_in(
+    config: ModelConfig,
+    window: Window,
+    published: Iterable[Window],
+    coverage_of: Callable[[Window], Coverage],
+    *,
+    ended: frozenset[Window],
+    earlier: Mapping[Window, float] | None = None,
+    since: datetime | None = None,
+) -> LabelsIn:
+    """What was known at the end of ``window`` of the ``published`` windows since :func:`looked_back_to`.
+
+    ``coverage_of`` counts one of them as of then.
+    """
+    windows = tuple(past for past in published if since is None or past.start >= since)
+    due = newest_due(config, windows, window.end)
+    covered = tuple(coverage_of(past) for past in windows if past not in ended or past == due)
+    return LabelsIn(as_of=window.end, covered=covered, ended=ended, due=due, earlier=earlier or {})
 
 
 def is_over(config: ModelConfig, measured: Signal, as_of: datetime) -> bool:

@@ -76,19 +76,14 @@ def sign_off(
     if state.champion == candidate.version and (standing := _released_on(candidate, store=store)):
         return standing
     flags = read_flags(config, snapshot, excluded=state.excluded, store=store)
-    made = Signoff(
-        model=config.model,
-        version=candidate.version,
-        artifact_digest=candidate.artifact_digest,
-        champion_seen=None if evaluation.baseline == "constant" else evaluation.baseline,
-        gates=gates,
-        passed=all(gate.passed for gate in gates),
+    made = verdict(
+        config,
+        candidate,
+        evaluation,
+        snapshot,
+        gates,
         review=review_mode(config, state, review_override, flags),
         as_of=as_of,
-        train=snapshot.train,
-        holdout=snapshot.holdout,
-        config_digest=config.digest,
-        evaluation_digest=_digest(evaluation, gates, flags),
         flags=flags,
     )
     signoff = _recorded(made, store=store)
@@ -98,10 +93,39 @@ def sign_off(
                 f"{config.model} version {made.version} was compared with champion {made.champion_seen}, but the "
                 f"champion is now {state.champion}: clear the task evaluate, so that they are compared"
             )
-        ledger.append(store, _entry(config, made, evaluation))
+        ledger.append(store, signoff_entry(config, made, evaluation))
         signoff = _recorded(made, store=store) or made
     _show(config, signoff, evaluation, registry=registry)
     return signoff
+
+
+def verdict(
+    config: ModelConfig,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    snapshot: Snapshot,
+    gates: tuple[Gate, ...],
+    *,
+    review: ReviewMode,
+    as_of: datetime,
+    flags: tuple[Flag, ...] = (),
+) -> Signoff:
+    """The verdict over the gates of one candidate. Pure."""
+    return Signoff(
+        model=config.model,
+        version=candidate.version,
+        artifact_digest=candidate.artifact_digest,
+        champion_seen=None if evaluation.baseline == "constant" else evaluation.baseline,
+        gates=gates,
+        passed=all(gate.passed for gate in gates),
+        review=review,
+        as_of=as_of,
+        train=snapshot.train,
+        holdout=snapshot.holdout,
+        config_digest=config.digest,
+        evaluation_digest=_digest(evaluation, gates, flags),
+        flags=flags,
+    )
 
 
 def _digest(evaluation: Evaluation, gates: tuple[Gate, ...], flags: tuple[Flag, ...]) -> str:
@@ -142,7 +166,8 @@ def _released_on(candidate: Candidate, *, store: Store) -> Signoff | None:
     return passed[-1] if passed else None
 
 
-def _entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:
+def signoff_entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:
+    """The ledger entry of a verdict. Pure."""
     failed = [f"{gate.name}: {gate.detail}" for gate in signoff.gates if not gate.passed]
     verdict = "; ".join(failed) or f"all {len(signoff.gates)} gates passed"
     flagged = f"; made from flagged data, so a person decides: {first_of(signoff.flags)}" if signoff.flags else ""

@@ -1,8 +1,10 @@
 """What a candidate has to beat: the champion, or, where there is none, the predictor that always says the same."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Snapshot
@@ -37,7 +39,17 @@ def gains_over(config: ModelConfig, mine: Answers, theirs: Answers) -> dict[str,
 
 def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:
     """Against the prior of the training rows: their share of positives, their most frequent class, or their mean."""
-    labels = labels_of(config, store.storage.read_table(snapshot.train_uri, columns=["label"]))
+    trained_on = store.storage.read_table(snapshot.train_uri, columns=["label"])
+    return against_constant(config, candidate, labels_of(config, trained_on))
+
+
+def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[Any]) -> Comparison:
+    """The same, of the ``labels`` of the training rows, shape (m,), as :func:`labels_of` gives them. Pure.
+
+    >>> answers = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]))
+    >>> against_constant(flights, answers, np.array([0, 0, 1, 0])).metrics["roc_auc"]
+    0.5
+    """
     n_rows = len(candidate.labels)
     predicted = None
     if config.task == "multiclass":
@@ -91,7 +103,16 @@ def versus_champion(
         theirs = answer(config, model, snapshot.holdout_uri, storage=store.storage).rows(later)
     except PermanentError as error:
         return _none(champion, f"champion {champion} could not be scored: {error}", champion_lost=True)
-    mine = candidate.rows(later)
+    return against_champion(config, champion, candidate.rows(later), theirs)
+
+
+def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: Answers) -> Comparison:
+    """A candidate's answers beside those of the champion for the same rows, which neither was fitted on. Pure.
+
+    >>> answers = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]))
+    >>> against_champion(flights, "3", answers, answers).candidate["roc_auc"]
+    1.0
+    """
     return Comparison(
         baseline=champion,
         n_rows=len(mine.labels),

@@ -47,16 +47,17 @@ def evaluate(
         )
     if compared.problem:
         _log.warning("%s: no comparison with the champion: %s", config.model, compared.problem)
-    evaluation = _evaluation(config, fitted, snapshot, candidate, compared)
+    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared)
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
     log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
     _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
     return evaluation
 
 
-def _evaluation(
+def evaluation_of(
     config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, candidate: Answers, compared: Comparison
 ) -> Evaluation:
+    """What the gates judge, from the candidate's answers for its holdout and what they were compared with. Pure."""
     return Evaluation(
         model=config.model,
         mlflow_run_id=fitted.mlflow_run_id,

@@ -19,7 +19,7 @@ from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subj
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import not_enough, read_judged, sample_labelled
-from perennial.evidence.maturity import Coverage, maturity, measurable, read_labels_in
+from perennial.evidence.maturity import Coverage, LabelsIn, maturity, measurable, read_labels_in
 from perennial.statistics.gain import Gain, accumulate
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
@@ -49,16 +49,60 @@ def measure_gain(
     ended = frozenset(signal.window for signal in before)
     labels = read_labels_in(config, window, champion=state.champion, since=since, ended=ended, store=store)
     found: list[Signal] = []
-    for coverage in measurable(config, labels):
-        if coverage.window in ended or maturity(config, coverage, run.as_of) != "mature":
-            continue
-        stretch = config.judged_over(coverage.window)
-        if not any(stretch.overlaps(config.judged_over(signal.window)) for signal in (*before, *found)):
-            subject = replace(run, window=coverage.window)
-            found.append(_of_window(config, subject, coverage, state=state, store=store, models_dir=models_dir))
+    for coverage in to_probe(config, labels, before):
+        subject = replace(run, window=coverage.window)
+        found.append(_of_window(config, subject, coverage, state=state, store=store, models_dir=models_dir))
     if not found:
         return ()
     return save(store, [*found, summed(config, run, [*before, *found], state=state)])
+
+
+def to_probe(config: ModelConfig, labels: LabelsIn, before: Iterable[Signal]) -> tuple[Coverage, ...]:
+    """The mature windows to measure a gain in, given the signals of earlier runs: no stretch is measured twice. Pure.
+
+    >>> own = Coverage(window=day(1), n_rows=8, n_labelled=8, n_by_champion=8, n_by_champion_labelled=8)
+    >>> labels = LabelsIn(as_of=day(9).end, covered=(own, replace(own, window=day(2))), ended=frozenset(), due=None)
+    >>> to_probe(flights, labels, []) == (own,)
+    True
+    """
+    taken = [config.judged_over(signal.window) for signal in before]
+    found = []
+    for coverage in measurable(config, labels):
+        stretch = config.judged_over(coverage.window)
+        is_known = coverage.window in labels.ended or any(stretch.overlaps(other) for other in taken)
+        if not is_known and maturity(config, coverage, labels.as_of) == "mature":
+            found.append(coverage)
+            taken.append(stretch)
+    return tuple(found)
+
+
+def probe_stretch(config: ModelConfig, judged: Window) -> Window:
+    """Where the rows of the probe lie: the length of ``training.train`` right before what it is judged on. Pure.
+
+    >>> probe_stretch(flights, day(42)) == Window(start=day(0).start, end=day(41).end)
+    True
+    """
+    return Window(start=judged.start - config.training.train, end=judged.start)
+
+
+def most_probe_rows(config: ModelConfig) -> int | None:
+    """How many rows the probe is fitted on at most; None for all. Pure.
+
+    >>> most_probe_rows(flights)
+    10000
+    """
+    return config.signals.gain.rows if config.signals.gain.probe == "small" else None
+
+
+def too_few_to_probe(config: ModelConfig, n_train: int, judged: Window) -> str | None:
+    """Why so few rows make no probe, or None. Pure.
+
+    >>> too_few_to_probe(flights, 10_000, day(42)) is None
+    True
+    """
+    if n_train >= (least := min(config.training.min_train_rows, config.signals.gain.rows)):
+        return None
+    return f"{n_train} labelled rows before {judged.key} to fit a probe on, {least} are needed"
 
 
 def _of_window(
@@ -84,17 +128,15 @@ def _of_window(
     why = not_enough(config, judged, rows)
     if why or rows is None:
         return subject.unknown(name, "watch", why or "no rows", threshold=price)
-    gain = config.signals.gain
     train = sample_labelled(
         config,
-        Window(start=judged.window.start - config.training.train, end=judged.window.start),
+        probe_stretch(config, judged.window),
         as_of=subject.as_of,
-        most=gain.rows if gain.probe == "small" else None,
+        most=most_probe_rows(config),
         excluded=state.excluded,
         store=store,
     )
-    if train.num_rows < (least := min(config.training.min_train_rows, gain.rows)):
-        few = f"{train.num_rows} labelled rows before {judged.window.key} to fit a probe on, {least} are needed"
+    if few := too_few_to_probe(config, train.num_rows, judged.window):
         return subject.unknown(name, "watch", few, threshold=price)
     try:
         answers = _answers_of_probe(config, train, rows, models_dir=models_dir)

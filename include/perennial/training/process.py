@@ -44,10 +44,19 @@ def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:
     TrainingError as :func:`run_worker`, of ``signals.gain.timeout`` and ``signals.gain.memory_mb``.
     """
     gain = config.signals.gain
-    params = {**config.training.params, **(gain.params if gain.probe == "small" else {})}
-    probing = config.model_copy(update={"training": config.training.model_copy(update={"params": params})})
     limit = ("signals.gain.timeout", gain.timeout)
-    _work(probing, recipe, folder, limit=limit, job={"kind": "probe", "memory_mb": gain.memory_mb})
+    _work(as_probe(config), recipe, folder, limit=limit, job={"kind": "probe", "memory_mb": gain.memory_mb})
+
+
+def as_probe(config: ModelConfig) -> ModelConfig:
+    """The configuration that the recipe is built with as a probe. Pure.
+
+    >>> as_probe(flights).training.params["max_iter"]
+    30
+    """
+    gain = config.signals.gain
+    params = {**config.training.params, **(gain.params if gain.probe == "small" else {})}
+    return config.model_copy(update={"training": config.training.model_copy(update={"params": params})})
 
 
 def _work(

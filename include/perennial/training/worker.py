@@ -77,13 +77,21 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
 
 def _probe(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
     """Fit on ``train.parquet`` and answer for ``judged.parquet``, in its order."""
-    table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
-    _refuse_one_class(config, table)
-    model = _fit(config, build_estimator(recipe, seed=config.training.seed, params=config.training.params), table)
+    model = fit_recipe(config, recipe, pq.read_table(folder / TRAIN_FILE, memory_map=False))
     scores, predicted = score(config, model, pq.read_table(folder / JUDGED_FILE, memory_map=False))
     classes = pa.nulls(len(scores), pa.string()) if predicted is None else pa.array(predicted.tolist(), pa.string())
     pq.write_table(pa.table({"score": scores, "predicted": classes}), folder / ANSWERS_FILE)
     return {"cv": {}}
+
+
+def fit_recipe(config: ModelConfig, recipe: Path, table: pa.Table) -> Any:
+    """The recipe's estimator fitted on ``table`` (features and ``label``), here and now.
+
+    Raises TrainingError for labels of one class only; whatever the recipe raises passes.
+    """
+    _refuse_one_class(config, table)
+    estimator = build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+    return _fit(config, estimator, table)
 
 
 def _fit(config: ModelConfig, model: Any, table: pa.Table) -> Any:
