@@ -49,19 +49,26 @@ def read_lateness(
     had not arrived by then are as unknown as those of this window that are still to come. One with fewer than
     ``signals.min_labelled_rows`` labels is left out. Raises StoreUnavailable.
     """
-    stretch = config.judged_over(window)
-    length = stretch.end - stretch.start
     each = [
-        _of_stretch(
-            config,
-            Window(start=stretch.start - n * length, end=stretch.end - n * length),
-            as_of=as_of - n * length,
-            excluded=excluded,
-            store=store,
-        )
-        for n in range(N_EARLIER + 1)
+        _of_stretch(config, stretch, as_of=moment, excluded=excluded, store=store)
+        for stretch, moment in looked_at(config, window, as_of=as_of)
     ]
     return LatenessSeen(now=each[0], earlier=tuple(found for found in each[1:] if found is not None))
+
+
+def looked_at(config: ModelConfig, window: Window, *, as_of: datetime) -> tuple[tuple[Window, datetime], ...]:
+    """The stretch that a window is judged over, and those before it, newest first; each with its moment. Pure.
+
+    >>> found = looked_at(flights, day(99), as_of=day(109).end)
+    >>> len(found), [(as_of - stretch.end).days for stretch, as_of in found[:2]]
+    (7, [10, 10])
+    """
+    stretch = config.judged_over(window)
+    length = stretch.end - stretch.start
+    return tuple(
+        (Window(start=stretch.start - n * length, end=stretch.end - n * length), as_of - n * length)
+        for n in range(N_EARLIER + 1)
+    )
 
 
 def _of_stretch(

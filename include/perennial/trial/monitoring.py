@@ -1,7 +1,7 @@
 """One monitor run of a trial: what the steps of the case measure and decide, on rows in memory.
 
-Drift and quality are not measured: no signal of theirs may retrain in a policy that is tried. Nothing is halted either,
-for what lies in the log was published.
+Drift, quality and the flags of features are not measured: no signal of theirs may retrain in a policy that is tried.
+Nothing is halted either, for what lies in the log was published.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,13 @@ from perennial.decision.blindness import newest_waited_for, tells, why_blind
 from perennial.decision.facts import Facts
 from perennial.decision.sequence import last_windows
 from perennial.errors import PermanentError
-from perennial.evidence.answers import Answers, answers_in
+from perennial.evidence.answers import answers_in
 from perennial.evidence.labelled import not_enough
+from perennial.evidence.lateness import Lateness, LatenessSeen, looked_at
 from perennial.evidence.maturity import COVERAGE, Coverage, ended_and_earlier, is_over, measurable
 from perennial.evidence.stretches import rows_of_a_retrain
-from perennial.monitoring.performance import coverage_signal, performance_signals, plan
+from perennial.monitoring.label_flags import Beside, label_flags
+from perennial.monitoring.performance import coverage_signal, holdout_answers, performance_signals, plan
 from perennial.training.evaluate import sample_sizes
 from perennial.training.probe import gain_signal, most_probe_rows, probe_stretch, summed, to_probe, too_few_to_probe
 from perennial.training.process import as_probe
@@ -54,20 +56,52 @@ def _performance(trial: Trial, window: Window) -> list[Signal]:
     found = [coverage_signal(config, replace(run, window=known.window), known) for known in planned.coverage]
     if state.champion is None:
         return found
-    holdout = _holdout_sample(trial, state.champion) if planned.of_champion else None
     for coverage in planned.of_champion:
-        judged, rows = trial.judged(coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded)
-        found += performance_signals(config, replace(run, window=coverage.window), judged, rows, holdout=holdout)
+        reference = _reference(trial, state.champion)
+        subject = replace(run, window=coverage.window)
+        judged, rows = trial.judged(
+            coverage,
+            version=state.champion,
+            as_of=run.as_of,
+            excluded=state.excluded,
+            features=config.categories if config.signals.flags.lost_class else (),
+        )
+        found += performance_signals(config, subject, judged, rows, holdout=holdout_answers(config, reference))
+        beside = Beside(reference=reference, lateness=_lateness(trial, subject))
+        found += label_flags(config, subject, rows, beside=beside, why=not_enough(config, judged, rows))
     return found
 
 
-def _holdout_sample(trial: Trial, version: str) -> Answers | None:
-    """What its reference holds of the version's holdout."""
-    config, made = trial.config, trial.versions[version]
-    if all(wanted.max_loss is None for wanted in config.signals.performance.values()):
+def _reference(trial: Trial, version: str) -> pa.Table:
+    """What is kept of what a version was fitted and judged on: a sample of both, with its scores for the latter."""
+    if version not in trial.references:
+        config, made = trial.config, trial.versions[version]
+        trained_on, holdout, seed = trial.trained_on[version], made.holdout, config.signals.seed
+        n_train, n_holdout = sample_sizes(len(trained_on), len(holdout), config.signals.sample_rows)
+        trained_on = trained_on[pick(len(trained_on), n_train, seed)]
+        holdout = holdout[pick(len(holdout), n_holdout, seed)]
+        scores, predicted = made.fit.at(holdout)
+        of_holdout = trial.answered(holdout, scores, predicted, features=config.categories)
+        of_train = trial.answered(trained_on, np.full(len(trained_on), np.nan), None, features=config.categories)
+        no_scores = pa.nulls(len(trained_on), pa.float64())
+        of_train = of_train.set_column(of_train.schema.get_field_index("score"), "score", no_scores)
+        parts = pa.array(["train"] * len(trained_on) + ["holdout"] * len(holdout))
+        trial.references[version] = pa.concat_tables([of_train, of_holdout]).append_column("part", parts)
+    return trial.references[version]
+
+
+def _lateness(trial: Trial, subject: Subject) -> LatenessSeen | None:
+    config, log, excluded = trial.config, trial.log, trial.state.excluded
+    if config.signals.flags.lateness is None:
         return None
-    _, most = sample_sizes(made.n_train, len(made.holdout), config.signals.sample_rows)
-    return trial.answers(version, made.holdout[pick(len(made.holdout), most, config.signals.seed)])
+    each = []
+    for stretch, as_of in looked_at(config, subject.window, as_of=subject.as_of):
+        known = log.known(log.within(stretch, excluded=excluded), as_of)
+        hours = (log.arrived[known] - log.times[known]) / np.timedelta64(1, "h")
+        few = len(known) < config.signals.min_labelled_rows
+        median, q90 = (0.0, 0.0) if few else np.quantile(hours, [0.5, 0.9])
+        each.append(None if few else Lateness(n_labels=len(known), median_h=float(median), q90_h=float(q90)))
+    return LatenessSeen(now=each[0], earlier=tuple(found for found in each[1:] if found is not None))
 
 
 def _gain(trial: Trial, window: Window) -> list[Signal]:
@@ -75,10 +109,9 @@ def _gain(trial: Trial, window: Window) -> list[Signal]:
     since = state.champion_since
     if config.signals.gain.probe == "none" or state.champion is None or since is None:
         return []
-    oldest = since - (window.end - window.start)
-    before = trial.measured_since(state.champion, [SignalName.gain_in_window(config.gain_metric.name)], oldest)
+    before = trial.measured_since(state.champion, [SignalName.gain_in_window(config.gain_metric.name)], since)
     ended = frozenset(signal.window for signal in before)
-    labels = trial.labels(window, version=state.champion, ended=ended, since=oldest)
+    labels = trial.labels(window, version=state.champion, ended=ended, since=since)
     found = [_gain_in(trial, run, coverage) for coverage in to_probe(config, labels, before)]
     return [*found, summed(config, run, [*before, *found], state=state)] if found else []
 

@@ -23,6 +23,7 @@ from perennial.evidence.stretches import Labelled, train_before
 from perennial.release.intent import completed, hold_of
 from perennial.release.promote import promotion_intent
 from perennial.release.rollback import rollback_intent
+from perennial.signoff.flagged import flags_on
 from perennial.signoff.gates import judge
 from perennial.signoff.signing import review_mode, signoff_entry, verdict
 from perennial.training.baseline import Comparison, against_champion, against_constant
@@ -135,8 +136,9 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
     evaluation = evaluation_of(config, fitted, snapshot, answers, _compared(trial, version))
     attempt = 1 + len(trial.history.judged_against(state.champion) - {version})
     gates = judge(config, evaluation, parity_gap=0.0, parity_detail="one process scores all", attempt=attempt)
-    review = review_mode(config, state, request.review)
-    signed = verdict(config, candidate, evaluation, snapshot, gates, review=review, as_of=request.as_of)
+    flags = flags_on(config, trial.flagged(), snapshot, excluded=state.excluded)
+    review = review_mode(config, state, request.review, flags)
+    signed = verdict(config, candidate, evaluation, snapshot, gates, review=review, as_of=request.as_of, flags=flags)
     trial.write(signoff_entry(config, signed, evaluation))
     return evaluation, signed
 

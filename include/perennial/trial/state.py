@@ -1,6 +1,6 @@
 """What one policy has made of a log so far: its ledger, its signals, and who served which row, all in memory."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,7 @@ class Trial:
     versions: dict[str, Version] = field(default_factory=dict)
     probes: list[float] = field(default_factory=list)
     trained_on: dict[str, Places] = field(default_factory=dict)
+    references: dict[str, pa.Table] = field(default_factory=dict)
     state: ReleaseState = field(init=False)
     served: NDArray[np.int64] = field(init=False)
     scores: NDArray[np.float64] = field(init=False)
@@ -97,6 +98,16 @@ class Trial:
         )
         return sorted(found, key=lambda signal: (signal.window.start, signal.window.end, signal.name))
 
+    def flagged(self) -> list[Signal]:
+        """The breached flags of all windows, each as it was measured last, whatever version it speaks about."""
+        found: dict[tuple[Window, str], Signal] = {}
+        for signal in self.signals.values():
+            if signal.family == "flag" and signal.status in ("ok", "breached"):
+                before = found.get((signal.window, signal.name))
+                if before is None or before.as_of <= signal.as_of:
+                    found[signal.window, signal.name] = signal
+        return [signal for signal in found.values() if signal.status == "breached"]
+
     def published(self, *, ended_by: datetime, ended_after: datetime | None = None) -> tuple[Window, ...]:
         """The windows that were delivered by a moment."""
         return tuple(
@@ -143,8 +154,9 @@ class Trial:
         as_of: datetime,
         excluded: tuple[Window, ...] = (),
         since: datetime | None = None,
+        features: Sequence[str] = (),
     ) -> tuple[Coverage, pa.Table | None]:
-        """What :func:`perennial.evidence.labelled.read_judged` gives, with the row's place instead of features."""
+        """What :func:`~perennial.evidence.labelled.read_judged` gives, with the place of each row and some features."""
         stretch = judged_stretch(self.config, coverage, as_of=as_of, since=since)
         if stretch is None:
             return coverage, None
@@ -152,12 +164,19 @@ class Trial:
             coverage = self.coverage(stretch, as_of=as_of, version=version)
         places = self.log.known(self.log.within(stretch, excluded=excluded), as_of)
         places = self.log.drawn(places[self.served[places] == int(version)], self.config.signals.sample_rows)
-        return coverage, self.answered(places, self.scores[places], self.predicted[places])
+        return coverage, self.answered(places, self.scores[places], self.predicted[places], features=features)
 
-    def answered(self, places: Places, scores: NDArray[np.float64], predicted: NDArray[Any] | None) -> pa.Table:
+    def answered(
+        self,
+        places: Places,
+        scores: NDArray[np.float64],
+        predicted: NDArray[Any] | None,
+        *,
+        features: Sequence[str] = (),
+    ) -> pa.Table:
         """Labelled rows with answers: what answers are made of, and their place in the log."""
         by = self.config.signals.uncertainty.block_by
-        table = self.log.table(places, ["event_time", "label", *([by] if by else [])])
+        table = self.log.table(places, ["event_time", "label", *sorted({*features, *([by] if by else [])})])
         classes = pa.nulls(len(places), pa.string()) if predicted is None else pa.array(predicted.tolist(), pa.string())
         table = table.append_column("score", pa.array(scores)).append_column("predicted", classes)
         return table.append_column(PLACE, pa.array(places))
