@@ -129,7 +129,7 @@ def _breaks_too(config: ModelConfig, theirs: Answers, stable: str) -> str | None
 def versus_stable(
     config: ModelConfig, subject: Subject, *, own: Answers, theirs: Answers, stable: str, missing: str
 ) -> Signal:
-    """How much worse the champion's ``own`` answers are than ``theirs``, of the stable version, for the same rows. Pure."""
+    """How much worse the ``own`` answers are than ``theirs``, those of the stable version for the same rows. Pure."""
     metric, most = config.metric(config.bake.metric), config.bake.max_deficit
     name = SignalName.bake_vs_stable(metric.name)
     deficit = theirs.gain_over(own, config, metric.name)
