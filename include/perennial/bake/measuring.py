@@ -54,7 +54,7 @@ def measure_bake(
     for coverage in measurable(config, labels):
         judged, rows = read_judged(
             config, coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded, with_features=True,
-            since=since, store=store,
+            store=store,
         )  # fmt: skip
         subject = replace(run, window=coverage.window)
         found += bake_signals(config, subject, judged, rows, stable=state.fallback, answer=answers_of)
@@ -72,59 +72,70 @@ def bake_signals(
 ) -> Iterator[Signal]:
     """``bake/<metric>`` and, once another version is stable, ``bake/<metric>_vs_stable``.
 
-    Windows of a bake are pooled: ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged`
-    gave, with features, of everything from the promotion to the end of the window. ``answer`` scores rows by the
-    ``stable`` version. The order of the rows never matters. Raises the TransientError of ``answer``.
+    ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gave, with features. ``answer``
+    scores rows by the ``stable`` version. Where that one surely breaks the bound on these rows too, the labels or the
+    world are to blame: the window is no evidence against the champion, and both signals are unknown. The order of the
+    rows never matters. Raises the TransientError of ``answer``.
     """
     bake, metric = config.bake, config.metric(config.bake.metric)
+    name, paired = SignalName.bake(metric.name), SignalName.bake_vs_stable(metric.name)
     why = not_enough(config, coverage, rows)
     missing = why or f"{metric.name} can not be computed: {census(rows)}"
     own = None if why or rows is None else answers_in(config, rows)
     found = own.estimate(config, metric.name) if own is not None else Estimate(problem=missing)
-    name = SignalName.bake(metric.name)
-    if found.value is None:
-        found = Estimate(problem=missing)
-    yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)
-    if stable is None:
-        return
+    theirs: Answers | str | None = None
     if found.value is None or rows is None or own is None:
-        yield subject.unknown(SignalName.bake_vs_stable(metric.name), ROLE, missing, threshold=bake.max_deficit)
-    else:
-        yield versus_stable(config, subject, rows, own=own, stable=stable, answer=answer)
+        found, theirs = Estimate(problem=missing), missing if stable is not None else None
+    elif stable is not None:
+        theirs = _answers_of_stable(own, rows, stable=stable, answer=answer)
+    if isinstance(theirs, Answers) and (blame := _breaks_too(config, theirs, str(stable))):
+        found, theirs = Estimate(problem=blame), blame
+    yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)
+    if isinstance(theirs, str):
+        yield subject.unknown(paired, ROLE, theirs, threshold=bake.max_deficit)
+    elif theirs is not None and own is not None:
+        yield versus_stable(config, subject, own=own, theirs=theirs, stable=str(stable), missing=census(rows))
 
 
-def versus_stable(
-    config: ModelConfig,
-    subject: Subject,
-    rows: pa.Table,
-    *,
-    own: Answers,
-    stable: str,
-    answer: Callable[[str, pa.Table], Scores],
-) -> Signal:
-    """How much worse the champion's ``own`` answers are than those of the ``stable`` version for the same rows, paired.
+def _answers_of_stable(
+    own: Answers, rows: pa.Table, *, stable: str, answer: Callable[[str, pa.Table], Scores]
+) -> Answers | str:
+    """What the stable version answers for the champion's rows, or why it does not.
 
-    ``rows`` holds the features with their types in the store and ``label`` (double, text for multiclass). A stable
-    version that can not be loaded, has other files than it was promoted with or does not answer makes the signal
-    unknown; only an outage is raised (TransientError), for trying again helps there.
+    One that can not be loaded, has other files than it was promoted with or does not answer is a reason; only an outage
+    is raised (TransientError), for trying again helps there.
     """
-    metric, most = config.metric(config.bake.metric), config.bake.max_deficit
-    name = SignalName.bake_vs_stable(metric.name)
     try:
         scores, predicted = answer(stable, rows)
     except TransientError:
         raise
     except Exception as error:
-        why = f"stable version {stable} could not score the rows: {type(error).__name__}: {error}"
-        return subject.unknown(name, ROLE, why, threshold=most)
-    theirs = replace(own, scores=scores, predicted=predicted)
+        return f"stable version {stable} could not score the rows: {type(error).__name__}: {error}"
+    return replace(own, scores=scores, predicted=predicted)
+
+
+def _breaks_too(config: ModelConfig, theirs: Answers, stable: str) -> str | None:
+    """Why rows say nothing about a champion: the version that is trusted surely breaks the bound on them as well."""
+    metric = config.metric(config.bake.metric)
+    reached = theirs.estimate(config, metric.name)
+    if reached.standing(config.bake.bound, is_least=metric.more_is_better) != "breached":
+        return None
+    return (
+        f"stable version {stable} breaks the bound {config.bake.bound:g} on these rows too, with {metric.name} "
+        f"{reached}: their labels or the world changed, which is no evidence against the champion"
+    )
+
+
+def versus_stable(
+    config: ModelConfig, subject: Subject, *, own: Answers, theirs: Answers, stable: str, missing: str
+) -> Signal:
+    """How much worse the ``own`` answers are than ``theirs``, those of the stable version for the same rows. Pure."""
+    metric, most = config.metric(config.bake.metric), config.bake.max_deficit
+    name = SignalName.bake_vs_stable(metric.name)
     deficit = theirs.gain_over(own, config, metric.name)
     if deficit.value is None:
-        why = f"{metric.name} of stable version {stable} can not be computed: {census(rows)}"
+        why = f"{metric.name} of stable version {stable} can not be computed: {missing}"
         return subject.unknown(name, ROLE, why, threshold=most)
-    reached = theirs.metrics(config)[metric.name]
-    detail = (
-        f"{own.metrics(config)[metric.name]:.4f} against {reached:.4f} of stable version {stable} on the same rows; "
-        f"{deficit.basis}"
-    )
+    mine, reached = (side.metrics(config)[metric.name] for side in (own, theirs))
+    detail = f"{mine:.4f} against {reached:.4f} of stable version {stable} on the same rows; {deficit.basis}"
     return subject.estimated(name, ROLE, deficit, threshold=most, is_least=False, detail=detail)

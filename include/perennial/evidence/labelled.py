@@ -60,18 +60,16 @@ def read_judged(
     as_of: datetime,
     excluded: tuple[Window, ...] = (),
     with_features: bool = False,
-    since: datetime | None = None,
     store: Store,
 ) -> tuple[Coverage, pa.Table | None]:
     """What a mature window is judged on: the labelled rows of a version, and their coverage; no rows if it never
     matured.
 
-    They are those of :meth:`~perennial.config.ModelConfig.judged_over` the window, or of everything from ``since`` to
-    its end, without ``excluded`` stretches. Columns: the features with their types in the store (if asked),
-    ``event_time`` (timestamp[us], UTC), ``score`` (double), ``predicted`` (text, null but for multiclass), ``label``
-    (double, text for multiclass).
+    They are those of :meth:`~perennial.config.ModelConfig.judged_over` the window, without ``excluded`` stretches.
+    Columns: the features with their types in the store (if asked), ``event_time`` (timestamp[us], UTC), ``score``
+    (double), ``predicted`` (text, null but for multiclass), ``label`` (double, text for multiclass).
     """
-    stretch = judged_stretch(config, coverage, as_of=as_of, since=since)
+    stretch = judged_stretch(config, coverage, as_of=as_of)
     if stretch is None:
         return coverage, None
     if stretch != coverage.window:
@@ -82,10 +80,8 @@ def read_judged(
     return coverage, read(store, query)
 
 
-def judged_stretch(
-    config: ModelConfig, coverage: Coverage, *, as_of: datetime, since: datetime | None = None
-) -> Window | None:
-    """What a window is judged on: the stretch that holds enough blocks, or all since a moment; None: not mature.
+def judged_stretch(config: ModelConfig, coverage: Coverage, *, as_of: datetime) -> Window | None:
+    """What a window is judged on: the stretch up to its end that holds enough blocks; None for one that is not mature.
 
     >>> whole = Coverage(window=day(9), n_rows=9, n_labelled=9, n_by_champion=9, n_by_champion_labelled=9)
     >>> judged_stretch(flights, whole, as_of=day(19).end) == Window(start=day(0).start, end=day(9).end)
@@ -93,8 +89,7 @@ def judged_stretch(
     """
     if maturity(config, coverage, as_of) != "mature":
         return None
-    window = coverage.window
-    return config.judged_over(window) if since is None else Window(start=min(since, window.start), end=window.end)
+    return config.judged_over(coverage.window)
 
 
 def not_enough(config: ModelConfig, coverage: Coverage, rows: pa.Table | None) -> str | None:

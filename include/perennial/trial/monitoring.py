@@ -151,9 +151,7 @@ def _bake(trial: Trial, window: Window) -> None:
         return trial.versions[version].fit.at(np.asarray(rows[PLACE]))
 
     for coverage in measurable(config, labels):
-        judged, rows = trial.judged(
-            coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded, since=since
-        )
+        judged, rows = trial.judged(coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded)
         subject = replace(run, window=coverage.window)
         trial.keep(bake_signals(config, subject, judged, rows, stable=state.fallback, answer=answer))
     _, end = settled(config, state, trial.measured_since(state.champion, names, since), at=run.as_of)

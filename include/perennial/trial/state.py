@@ -153,11 +153,10 @@ class Trial:
         version: str,
         as_of: datetime,
         excluded: tuple[Window, ...] = (),
-        since: datetime | None = None,
         features: Sequence[str] = (),
     ) -> tuple[Coverage, pa.Table | None]:
         """What :func:`~perennial.evidence.labelled.read_judged` gives, with the place of each row and some features."""
-        stretch = judged_stretch(self.config, coverage, as_of=as_of, since=since)
+        stretch = judged_stretch(self.config, coverage, as_of=as_of)
         if stretch is None:
             return coverage, None
         if stretch != coverage.window:
