@@ -60,24 +60,28 @@ class Layout:
         if self.n_refused_in_a_row >= _MOST_REFUSED and self.n_blocks % _TRIED_AGAIN:
             return None
         seen: set[str] = set()
+        kinds = dict(self.kinds)
         try:
             for line in lines.slice(0, _FIRST).to_pylist():
                 record = json.loads(line)
+                if not isinstance(record, dict):
+                    return None
                 seen.update(record)
-                self.kinds.update((key, self._kind(key, record[key])) for key in record if record[key] is not None)
-        except (ValueError, TypeError, LookupError, RecursionError):  # no record, or one with a value of no plain kind
+                kinds.update((key, self._kind(key, value, kinds)) for key, value in record.items() if value is not None)
+            declared = {name: self.numbers.get(name, pa.string()) for name in self.declared}
+            schema = pa.schema({**declared, **{key: pa.null() for key in seen.difference(declared)}, **kinds})
+        except (ValueError, LookupError, RecursionError):  # no JSON, or a value of no plain kind
             return None
-        if len(self.kinds) > _MOST_KEYS:
+        if len(schema) > _MOST_KEYS:
             return None
-        declared = {name: self.numbers.get(name, pa.string()) for name in self.declared}
-        empty = {key: pa.null() for key in seen.difference(declared)}
-        return Expected(pa.schema({**declared, **empty, **self.kinds}), frozenset(seen))
+        self.kinds = kinds
+        return Expected(schema, frozenset(seen))
 
-    def _kind(self, key: str, value: Any) -> pa.DataType:
+    def _kind(self, key: str, value: Any, kinds: Mapping[str, pa.DataType]) -> pa.DataType:
         """What to read a key as. Raises LookupError for a value that has to be read by another reader."""
         kind = _KINDS[type(value)]
         if key in self.numbers:
-            before = self.kinds.get(key)  # some fraction in a whole number: read as it is, and looked at afterwards
+            before = kinds.get(key)  # some fraction in a whole number: read as it is, and looked at afterwards
             kind = self.numbers[key] if kind == pa.int64() else kind
             return max(kind, before or kind, key=(pa.string(), pa.bool_(), pa.int64(), pa.float64()).index)
         if kind == pa.float64() and key in self.declared:
