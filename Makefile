@@ -30,7 +30,7 @@ down: setup ## stop them; the data stays
 	$(BIN)/perennial down
 
 test: setup ## run every test, in two processes that share one PostgreSQL and one MLflow server
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup ## lint, types, architecture, configuration
 	$(BIN)/ruff check .

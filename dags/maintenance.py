@@ -1,5 +1,6 @@
 """``perennial__maintenance``: the upkeep of all models, every hour."""
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import CronTriggerTimetable
 
 from perennial.orchestration import maintenance
@@ -10,3 +11,10 @@ with upkeep_dag("perennial__maintenance", schedule=CronTriggerTimetable("17 * * 
     maintenance.list_again()
     maintenance.expire_reviews()
     maintenance.check_releases()
+    maintenance.prove_ledger()
+    TriggerDagRunOperator.partial(
+        task_id="dispatch",
+        task_display_name="Start the requests that nobody ran",
+        logical_date=None,
+        skip_when_already_exists=True,
+    ).expand_kwargs(maintenance.open_requests())

@@ -35,12 +35,13 @@ for config in declared_models():
         published["predictions"] >> published["labels"]
 
         of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
-        performance = monitor.measure_performance(model, window)
+        of_labels = [monitor.measure_performance(model, window), monitor.measure_gain(model, window)]
         bake = monitor.settle_bake(model, window)
         decided = monitor.decide(model, window)
         published["predictions"] >> of_predictions  # which need no labels: halted ones do not stop them
-        list(published.values()) >> performance
-        [*of_predictions, performance] >> bake >> decided
+        for measured in of_labels:
+            list(published.values()) >> measured
+        [*of_predictions, *of_labels] >> bake >> decided
         [*of_predictions, published["labels"]] >> decided  # a halted delivery skips what lies between
 
         decided >> [

@@ -9,12 +9,15 @@ from perennial.orchestration.forms import retrain_form
 from perennial.orchestration.links import linked
 from perennial.orchestration.review import ReviewSensor
 
+fit_pool = retrain.fit_pool()
 for config in declared_models():
     model = config.model
-    with model_dag(config, "retrain", params=retrain_form()):
+    # a run that waits for its reviewer keeps no other one from making its candidate
+    with model_dag(config, "retrain", params=retrain_form(), max_active_runs=retrain.RUNS_AT_ONCE):
         request = retrain.open_request(model)
         frozen = retrain.snapshot(model, request)
-        fitted = retrain.fit.override(execution_timeout=retrain.fit_timeout(config))(model, request, frozen)
+        fit = retrain.fit.override(execution_timeout=retrain.fit_timeout(config), pool=fit_pool)
+        fitted = fit(model, request, frozen)
         evaluation = retrain.evaluate(model, fitted, frozen)
         candidate = linked(retrain.register(model, fitted, frozen))
         signoff = linked(retrain.sign_off(model, request, candidate, evaluation, frozen))

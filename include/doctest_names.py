@@ -2,7 +2,8 @@
 
 ``flights`` is the model flight_delay, ``day(0)`` the window of 1 January 2013, ``subject`` what a signal of ``day(1)``
 under version 3 speaks about. ``evaluation`` compares a candidate with champion 3, ``signed`` is a passed signoff of it
-as version 4, and ``entry(kind, ...)`` a line of the ledger.
+as version 4, and ``entry(kind, ...)`` a line of the ledger. ``around(value, error, n_rows, n_blocks, confidence)``
+makes an interval for an ``Estimate``.
 
 It is no ``conftest.py``: two of that name would be one module, and the tests import from theirs.
 """
@@ -14,7 +15,19 @@ from typing import Any
 import pytest
 
 from perennial.config import load_model
-from perennial.contracts import Evaluation, Gate, LedgerEntry, LedgerKind, Signoff, Subject, Window, to_record
+from perennial.contracts import (
+    Estimate,
+    Evaluation,
+    Gate,
+    Interval,
+    LedgerEntry,
+    LedgerKind,
+    Signoff,
+    Subject,
+    Window,
+    to_record,
+)
+from perennial.statistics.intervals import around
 
 _FLIGHTS = Path(__file__).parent / "models" / "flight_delay"
 _ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
@@ -65,6 +78,10 @@ def _evaluation() -> Evaluation:
         baseline_metrics={"roc_auc": 0.65},
         n_paired_rows=6000,
         candidate_paired={"roc_auc": 0.7},
+        gains={
+            "roc_auc": Estimate(value=0.05, interval=around(0.05, 0.02, 6000, 14, 0.95)),
+            "log_loss": Estimate(value=0.01, interval=around(0.01, 0.005, 6000, 14, 0.95)),
+        },
     )
 
 
@@ -78,4 +95,8 @@ def shared_names(doctest_namespace: dict[str, Any]) -> None:
         evaluation=_evaluation(),
         signed=_signed(),
         entry=_entry,
+        Estimate=Estimate,
+        Interval=Interval,
+        around=around,
+        to_record=to_record,
     )

@@ -51,6 +51,18 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
         os.environ[MLFLOW] = servers.enter_context(temporary_mlflow(make_url(os.environ[POSTGRES])))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: what waits for a scheduler or for servers of its own must not be what all wait for at last."""
+    first = ("airflow", "stack", "trained")
+
+    def rank(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("xdist_group")
+        group = marker.args[0] if marker else None
+        return first.index(group) if group in first else len(first)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
     """A running PostgreSQL whose user may create databases."""

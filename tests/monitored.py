@@ -40,8 +40,10 @@ def feature_table(config: ModelConfig, frame: pd.DataFrame) -> pa.Table:
 
 
 def rows_of(config: ModelConfig, frame: pd.DataFrame) -> pa.Table:
-    """What monitoring reads: features, score, predicted, model version and label."""
+    """What monitoring reads: features, time, score, predicted, model version and label."""
     table = feature_table(config, frame)
+    times = pa.Array.from_pandas(frame["event_time"], type=pa.timestamp("us", "UTC"))
+    table = table.append_column("event_time", times)
     table = table.append_column("score", pa.Array.from_pandas(frame["score"], type=pa.float64()))
     table = table.append_column("predicted", pa.Array.from_pandas(frame["predicted"], type=pa.string()))
     table = table.append_column("model_version", pa.Array.from_pandas(frame["model_version"], type=pa.string()))
@@ -83,7 +85,7 @@ def _batch(store: Store, config: ModelConfig, source: str, window: Window, audit
 
 
 def _insert(store: Store, table: object, frame: pd.DataFrame) -> None:
-    names = [column.name for column in table.columns]  # type: ignore[attr-defined]
+    names = [column.name for column in schema.delivered_columns(table)]  # type: ignore[arg-type]
     if len(frame):
         plain = frame[names].astype(object)
         records = plain.where(plain.notna(), None).to_dict("records")

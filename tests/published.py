@@ -48,15 +48,16 @@ def publish(store: Store, config: ModelConfig, frame: pd.DataFrame, *, role: str
 
 
 def _copy(store: Store, table: object, frame: pd.DataFrame) -> None:
-    names = [column.name for column in table.columns]  # type: ignore[attr-defined]
+    columns = schema.delivered_columns(table)  # type: ignore[arg-type]
     with bulk.bulk_transaction(store) as cursor:
         arrow_types = {"DOUBLE PRECISION": pa.float64(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}
         arrow_types |= {"BOOLEAN": pa.bool_(), "TEXT": pa.string()}
         fields = [
-            pa.field(column.name, arrow_types.get(str(column.type), pa.timestamp("us", "UTC")))
-            for column in table.columns  # type: ignore[attr-defined]
+            pa.field(column.name, arrow_types.get(str(column.type), pa.timestamp("us", "UTC"))) for column in columns
         ]
-        rows = pa.Table.from_pandas(frame[names], schema=pa.schema(fields), preserve_index=False)
+        rows = pa.Table.from_pandas(
+            frame[[column.name for column in columns]], schema=pa.schema(fields), preserve_index=False
+        )
         bulk.copy_in(cursor, table, rows.to_reader())  # type: ignore[arg-type]
 
 

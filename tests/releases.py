@@ -1,6 +1,7 @@
 """Small registered versions with their signoffs, and releases in a process of their own that is killed on the way.
 
-``python -m releases <json>`` runs one release and kills itself with SIGKILL at the checkpoint named ``die_at``.
+``python -m releases`` runs one release for each line of JSON, in a fork that kills itself with SIGKILL at the
+checkpoint named ``die_at``, and answers how it ended.
 """
 
 import json
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +127,27 @@ def made_stable(
     set_alias(registry, config.model, "stable", version)
 
 
-def run_and_die(folder: Path, store: Store, home: Path, registry: Registry, *, die_at: str, **call: Any) -> None:
+@contextmanager
+def forking() -> Iterator[subprocess.Popen[str]]:
+    """A process that has imported everything, and forks one for each order to :func:`run_and_die`."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'include'}{os.pathsep}{ROOT / 'tests'}"}
+    command = [sys.executable, "-m", "releases"]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+def run_and_die(
+    process: "subprocess.Popen[str]",
+    folder: Path,
+    store: Store,
+    home: Path,
+    registry: Registry,
+    *,
+    die_at: str,
+    **call: Any,
+) -> None:
     """Run a release in a process of its own and see it die by SIGKILL at a checkpoint."""
     order = {
         "folder": str(folder),
@@ -134,13 +157,25 @@ def run_and_die(folder: Path, store: Store, home: Path, registry: Registry, *, d
         "die_at": die_at,
         **call,
     }
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'include'}{os.pathsep}{ROOT / 'tests'}"}
-    command = [sys.executable, "-m", "releases", json.dumps(order)]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{json.dumps(order)}\n")
+    process.stdin.flush()
+    assert int(process.stdout.readline()) == -signal.SIGKILL, "it says on standard error why it did not die"
 
 
-def _main(order: dict[str, Any]) -> None:
+def _serve() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _release(json.loads(line))
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _release(order: dict[str, Any]) -> None:
     def die_at(reached: str) -> None:
         if reached == order["die_at"]:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -164,4 +199,4 @@ def as_order(signoff: Signoff) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _main(json.loads(sys.argv[1]))
+    _serve()

@@ -1,8 +1,8 @@
-"""A stack of its own with one small model on it: PostgreSQL, MLflow and Airflow with its scheduler."""
+"""A stack of its own with small models on it: PostgreSQL, MLflow and Airflow with its scheduler."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from demo.airflow import Airflow, wait_for
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Window
-from perennial.pipeline import Runtime, open_runtime
+from perennial.pipeline import Case, Runtime, open_runtime
 from perennial.settings import load_settings
 from perennial.store.schema import predictions_table
 from stack import StackLayout
@@ -29,12 +29,17 @@ RUN_WITHIN_S = 240
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A running stack with one model on it."""
+    """A running stack, and the model on it that is looked at."""
 
     layout: StackLayout
     airflow: Airflow
     mlflow: httpx.Client
     runtime: Runtime
+    model: str = MODEL
+
+    def of(self, model: str) -> "Loop":
+        """The same stack, looking at another model."""
+        return replace(self, model=model)
 
     @property
     def home(self) -> Path:
@@ -42,7 +47,11 @@ class Loop:
 
     @property
     def config(self) -> ModelConfig:
-        return self.runtime.config(MODEL)
+        return self.runtime.config(self.model)
+
+    @property
+    def case(self) -> Case:
+        return self.runtime.case(self.model)
 
     def await_run(self, dag_id: str, run_id: str, *states: str) -> str:
         """Wait until the run is over; returns how it ended, having checked that it is one of ``states``."""
@@ -63,8 +72,15 @@ class Loop:
 
     def monitor(self, window: Window, name: str = "by_hand", *states: str) -> dict[str, str | None]:
         """A monitor run of one window, by hand."""
+        run_id = self.trigger_monitor(window, name)
+        self.await_run(f"{self.model}__monitor", run_id, *states)
+        return self.airflow.task_states(f"{self.model}__monitor", run_id)
+
+    def trigger_monitor(self, window: Window, name: str = "by_hand") -> str:
+        """Start a monitor run of one window; the id of the run."""
         conf = {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()}
-        return self.run(MONITOR, f"{window.key}__{name}", conf, *states)
+        self.airflow.trigger(f"{self.model}__monitor", run_id := f"{window.key}__{name}", conf)
+        return run_id
 
     def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """What Airflow knows of every task of a run."""
@@ -81,8 +97,20 @@ class Loop:
         url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
         return self.airflow.http.get(url, params={"full_content": True}).raise_for_status().text
 
+    def mark_success(self, dag_id: str, run_id: str, task_id: str, returned: object) -> None:
+        """What whoever may edit runs can do in Airflow: say that a task succeeded, and what it returned."""
+        instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.airflow.http.patch(instance, json={"new_state": "success"}).raise_for_status()
+        entry = {"key": "return_value", "value": returned}
+        self.airflow.http.post(f"{instance}/xcomEntries", json=entry).raise_for_status()
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Have tasks of a run that is over run again."""
+        order = {"dag_run_id": run_id, "task_ids": task_ids, "dry_run": False, "only_failed": False}
+        self.airflow.http.post(f"/dags/{dag_id}/clearTaskInstances", json=order).raise_for_status()
+
     def entries(self, *kinds: str) -> tuple[LedgerEntry, ...]:
-        return ledger.entries(self.runtime.store, MODEL, kinds=kinds)
+        return ledger.entries(self.runtime.store, self.model, kinds=kinds)
 
     def n_published(self) -> int:
         with self.runtime.store.begin() as connection:
@@ -90,12 +118,12 @@ class Loop:
 
     def alias(self, name: str) -> str | None:
         """The version that MLflow itself says the alias is on."""
-        answer = self.mlflow.get("registered-models/alias", params={"name": MODEL, "alias": name})
+        answer = self.mlflow.get("registered-models/alias", params={"name": self.model, "alias": name})
         return answer.json()["model_version"]["version"] if answer.is_success else None
 
     def set_tag(self, version: str, key: str, value: str) -> None:
         """What a reviewer does in MLflow's UI."""
-        tag = {"name": MODEL, "version": version, "key": key, "value": value}
+        tag = {"name": self.model, "version": version, "key": key, "value": value}
         self.mlflow.post("model-versions/set-tag", json=tag).raise_for_status()
 
 

@@ -17,10 +17,11 @@ from perennial import ledger
 from perennial.cli.printing import COLOURS, timeline_table
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, RetrainRequest, Window, from_record
+from perennial.contracts.tags import CHALLENGER, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import PerennialError, StackError
 from perennial.pipeline import Case, open_runtime
 from perennial.pipeline.timeline import timeline
-from perennial.registry.versions import alias_version
+from perennial.registry.versions import alias_version, set_version_tags
 from perennial.settings import load_settings
 from stack.credentials import load as load_credentials
 from stack.layout import StackLayout
@@ -72,7 +73,9 @@ class Replay:
                 self.deliver(window, "part-0-again")
         decision = self.monitor(window, "whole")
         if decision.retrain_run_id is not None:
-            self.await_retrain(decision.retrain_run_id)
+            waits = self.await_retrain(decision.retrain_run_id)
+            if waits and story.is_approved_in_haste(number):
+                self.approve_in_haste(decision.retrain_run_id)
 
     def deliver(self, window: Window, name: str, *, broken: bool = False) -> None:
         """Write the prediction log of a window, once."""
@@ -114,8 +117,8 @@ class Replay:
         self.say(f"  [{colour}]{decision.action}[/{colour}]: {escape('; '.join(decision.reasons))}")
         return decision
 
-    def await_retrain(self, run_id: str) -> None:
-        """Wait until the retrain run is over or waits for its reviewer, and say what came of it."""
+    def await_retrain(self, run_id: str) -> bool:
+        """Wait until the retrain run is over or waits for its reviewer, say what came of it; whether it waits."""
 
         def over_or_waiting() -> bool:
             if self.airflow.run_state(RETRAIN, run_id) in FINISHED:
@@ -128,12 +131,32 @@ class Replay:
         wait_for(over_or_waiting, f"the run {run_id} of {RETRAIN}", deadline_s=RUN_DEADLINE_S)
         if self.airflow.run_state(RETRAIN, run_id) == "failed":
             raise StackError(f"the run {run_id} of {RETRAIN} failed; see its red task in Airflow")
+        outcome = self.outcome(run_id)
+        self.say(f"  {escape(outcome or 'the candidate waits for its review in MLflow')}")
+        return outcome is None
+
+    def outcome(self, run_id: str) -> str | None:
+        """What became of a retrain run, as the ledger has it; None while it waits for its reviewer."""
         outcomes = [
             entry.reason
             for entry in ledger.entries(self.case.store, MODEL, kinds=["retrain_outcome"])
             if from_record(RetrainRequest, entry.payload).run_id == run_id
         ]
-        self.say(f"  {escape(outcomes[-1]) if outcomes else 'the candidate waits for its review in MLflow'}")
+        return outcomes[-1] if outcomes else None
+
+    def approve_in_haste(self, run_id: str) -> None:
+        """Play the reviewer who reads "all gates passed" and not the flags, as people do; wait for the run."""
+        version = alias_version(self.case.registry, MODEL, CHALLENGER)
+        if version is None:
+            raise StackError(f"the run {run_id} of {RETRAIN} waits for a review, and no version is challenger")
+        self.say(f"[cyan]reviewer[/cyan]: approves version {version} in spite of its flags")
+        set_version_tags(self.case.registry, MODEL, version, {REVIEWER_TAG: "reviewer", SIGNOFF_TAG: "approved"})
+        wait_for(
+            lambda: self.airflow.run_state(RETRAIN, run_id) in FINISHED,
+            f"the run {run_id} of {RETRAIN} to go on after its review",
+            deadline_s=RUN_DEADLINE_S,
+        )
+        self.say(f"  {escape(str(self.outcome(run_id)))}")
 
     def acknowledge(self, window: Window) -> None:
         """Play the operator who found the cause: the held stretch is left out of training from here on."""
@@ -195,7 +218,7 @@ def closing(replay: Replay) -> tuple[str, ...]:
         f"Airflow: {settings.airflow_url}   MLflow: {settings.mlflow_uri}   logins: "
         f"{StackLayout(home=settings.home).credentials_file}"
     ]
-    if challenger := alias_version(replay.case.registry, MODEL, "challenger"):
+    if challenger := alias_version(replay.case.registry, MODEL, CHALLENGER):
         lines.append(
             f"Version {challenger} awaits your review at {settings.mlflow_uri}/#/models/{MODEL}/versions/{challenger}: "
             "set its tag signoff to approved or rejected, and see the retrain run in Airflow go on."

@@ -5,7 +5,8 @@
     │   ├── StoreUnavailable      PostgreSQL did not answer
     │   ├── RegistryUnavailable   MLflow did not answer
     │   ├── StorageUnavailable    the file storage did not answer
-    │   └── LockTimeout           another run holds the model's lock
+    │   ├── LockTimeout           another run holds the model's lock
+    │   └── ParityTimeout         the fresh process that scores a candidate did not answer in time
     └── PermanentError            fail now: trying again cannot help
         ├── ConfigError           model.yaml or the settings are wrong
         ├── StackError            a process of the local stack did not come up
@@ -46,6 +47,10 @@ class StorageUnavailable(TransientError):
 
 class LockTimeout(TransientError):
     """The model's lock was not free within the time allowed."""
+
+
+class ParityTimeout(TransientError):
+    """The fresh process that scores a candidate anew did not answer within the time allowed: a busy machine."""
 
 
 class PermanentError(PerennialError):

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         default=None, validation_alias="MLFLOW_TRACKING_URI", description="Address of the MLflow server"
     )
     airflow_url: str | None = Field(default=None, description="Address of Airflow's API; the demo asks it for runs")
+    fit_pool: str = Field(
+        default="default_pool", min_length=1, description="Airflow's pool of the fits; one that is not there stops them"
+    )
     code: str | None = Field(default=None, description="The commit of this code, where there is no repository to ask")
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="Port of the local stack's Airflow")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the local stack's MLflow")

@@ -16,3 +16,7 @@ REVOKE ALL ON DATABASE mlflow FROM PUBLIC;
 CREATE ROLE airflow LOGIN PASSWORD :'airflow_password';
 CREATE DATABASE airflow OWNER airflow;
 REVOKE ALL ON DATABASE airflow FROM PUBLIC;
+
+-- The ledger's owner, and how the ledger comes to it.
+\connect perennial
+\i /ledger_owner.sql

@@ -6,6 +6,7 @@ from stack.credentials import Credentials
 
 ADMIN = "admin"
 VIEWER = "viewer"
+FIT_POOL = "fit"
 
 # Nothing here reports home, and Great Expectations must hear it before it is imported.
 _NO_TELEMETRY = {"GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
@@ -42,7 +43,8 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "PYTHONPATH": f"{site.project}/include",
         "PERENNIAL_HOME": site.state,
         **perennial_environment(site, credentials),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "PERENNIAL_FIT_POOL": FIT_POOL,
+        "AIRFLOW__CORE__EXECUTOR": "perennial.orchestration.executor.RevokingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Tasks inherit the libraries that the scheduler has already imported (perennial.orchestration.preload).
         "AIRFLOW__CORE__MP_START_METHOD": "fork",
@@ -66,6 +68,9 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         # one that waited in the queue of a scheduler that is gone.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        # One whose worker died before it ran is found by its time in the queue, where it belongs for seconds.
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "120",
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "20",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         **_NO_TELEMETRY,
     }

@@ -1,16 +1,31 @@
-"""Prepares Airflow before its processes start: the passwords of its users, then ``airflow db migrate``."""
+"""Prepares Airflow before its processes start: the passwords of its users, its database, the pool of the fits."""
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 from stack.credentials import write_private
-from stack.environment import ADMIN, VIEWER
+from stack.environment import ADMIN, FIT_POOL, VIEWER
 
-if __name__ == "__main__":
+FIT_SLOTS = 1
+
+
+def prepare_airflow() -> None:
+    """Safe to repeat: a pool that is there keeps the slots that somebody gave it."""
     file = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     passwords = {user: os.environ[f"PERENNIAL_AIRFLOW_{user.upper()}_PASSWORD"] for user in (ADMIN, VIEWER)}
     write_private(file, json.dumps(passwords))
-    os.execv(sys.executable, [sys.executable, "-m", "airflow", "db", "migrate"])  # noqa: S606  # our own command, no shell wanted
+    _airflow("db", "migrate", check=True)
+    if _airflow("pools", "get", FIT_POOL).returncode != 0:
+        _airflow("pools", "set", FIT_POOL, str(FIT_SLOTS), "Fits of candidates, so many at once", check=True)
+
+
+def _airflow(*words: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "airflow", *words], check=check)  # noqa: S603  # our own command
+
+
+if __name__ == "__main__":
+    prepare_airflow()

@@ -13,11 +13,13 @@ import psycopg2
 from psycopg2 import extensions, sql
 
 from perennial.errors import StackError
+from perennial.settings import ROOT
 from stack.accounts import Place, run
 from stack.commands import INITDB_OPTIONS, postgres_command
 from stack.layout import LOOPBACK
 
 SUPERUSER = "postgres"
+LEDGER_OWNER = ROOT / "include" / "perennial" / "store" / "ledger_owner.sql"
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
 
@@ -105,9 +107,15 @@ def ensure_databases(port: int, password: str, owners: dict[str, str]) -> None:
                     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))
 
 
-def _connect(port: int, password: str) -> extensions.connection:
+def prepare_ledger_owner(port: int, password: str, database: str = "perennial") -> None:
+    """Let the role that migrates a database give its ledger to one that nobody can log in as (ledger_owner.sql)."""
+    with closing(_connect(port, password, database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(LEDGER_OWNER.read_text(encoding="utf-8"))
+
+
+def _connect(port: int, password: str, database: str = "postgres") -> extensions.connection:
     return psycopg2.connect(
-        host=LOOPBACK, port=port, user=SUPERUSER, password=password, dbname="postgres", connect_timeout=5
+        host=LOOPBACK, port=port, user=SUPERUSER, password=password, dbname=database, connect_timeout=5
     )
 
 

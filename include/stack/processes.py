@@ -19,7 +19,13 @@ from stack import postgres
 from stack.accounts import Place, data_of, find_place
 from stack.commands import AIRFLOW_COMPONENTS, commands
 from stack.credentials import Credentials, load, load_or_create, write_private
-from stack.environment import airflow_environment, migrate_environment, mlflow_environment, perennial_environment
+from stack.environment import (
+    FIT_POOL,
+    airflow_environment,
+    migrate_environment,
+    mlflow_environment,
+    perennial_environment,
+)
 from stack.health import Watch, mlflow_is_healthy, unhealthy_airflow
 from stack.layout import Ports, StackLayout, require_free_ports
 from stack.leftovers import end_leftovers
@@ -145,6 +151,7 @@ def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Cr
     postgres.wait_until_ready(layout.ports.postgres, credentials.postgres_password, check=watch.check)
     owners = {name: getattr(credentials, f"{name}_db_password") for name in ("perennial", "mlflow", "airflow")}
     postgres.ensure_databases(layout.ports.postgres, credentials.postgres_password, owners)
+    postgres.prepare_ledger_owner(layout.ports.postgres, credentials.postgres_password)
     variables = perennial_environment(layout.site(), credentials)
     write_private(layout.env_file, "".join(f"{name}={value}\n" for name, value in variables.items()))
 
@@ -152,7 +159,7 @@ def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Cr
 def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: Credentials, progress: Progress) -> None:
     """Bring Airflow's database to this version of Airflow; skipped when that was done for this state folder."""
     stamp = layout.airflow / "migrated"
-    wanted = f"{version('apache-airflow')} {credentials.state_id}\n"
+    wanted = f"{version('apache-airflow')} {credentials.state_id} {FIT_POOL}\n"
     if stamp.exists() and stamp.read_text() == wanted:
         return
     progress("preparing Airflow's database")

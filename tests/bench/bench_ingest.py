@@ -137,7 +137,7 @@ def bare_ingest(home: Path, url: str, n_rows: int) -> Spent:
     from sqlalchemy import create_engine
     from sqlalchemy.schema import CreateTable
 
-    from perennial.store.schema import predictions_table
+    from perennial.store.schema import delivered_columns, predictions_table
 
     table = predictions_table(model(home / "models"))
     bare = table.to_metadata(table.metadata, schema="public", name=f"bare_{uuid4().hex[:8]}")
@@ -148,7 +148,7 @@ def bare_ingest(home: Path, url: str, n_rows: int) -> Spent:
     ones = pa.repeat(1, n_rows).cast(pa.int64())
     rows = rows.append_column("predicted", pa.nulls(n_rows, pa.string()))
     rows = rows.append_column("role", pa.repeat("champion", n_rows)).append_column("batch_seq", ones)
-    rows = rows.select(bare.columns.keys())
+    rows = rows.select([column.name for column in delivered_columns(bare)])
     begun = now()
     with adbc.connect(url) as connection, connection.cursor() as cursor:
         cursor.adbc_ingest(bare.name, rows.to_reader(65_536), mode="append")

@@ -159,7 +159,7 @@ def drift_read(store: Store, config: ModelConfig, n_rows: int, times: int) -> di
 
     table = schema.predictions_table(config)
     columns = [table.c[name] for name in (*config.features, "score", "model_version")]
-    bare = select(*columns).where(served(table, window(n_rows)))
+    bare = select(*columns).where(served(table, window(n_rows), as_of=window(n_rows).end))
     ours, theirs = race(lambda: read_sample(config, window(n_rows), store=store), lambda: bulk.read(store, bare), times)
     return figure(f"read for drift, {n_rows:,} rows", ours, theirs, limit=1.2)
 
@@ -178,7 +178,7 @@ def performance_read(store: Store, config: ModelConfig, n_rows: int, times: int)
     bare = (
         select(table.c.score, table.c.predicted, known.c.label)
         .join_from(table, known, table.c.prediction_id == known.c.prediction_id)
-        .where(served(table, window(n_rows)))
+        .where(served(table, window(n_rows), as_of=window(n_rows).end))
     )
     query = labelled_query(config, coverage, version="1", as_of=as_of, with_features=False)
     ours, theirs = race(lambda: bulk.read(store, query), lambda: bulk.read(store, bare), times)

@@ -15,7 +15,7 @@ HEAVY = {
     *("scipy", "skops", "shap", "optuna", "matplotlib", "adbc_driver_manager", "adbc_driver_postgresql", "alembic"),
 }
 FILES_THAT_READ_MODELS = 4
-N_UPKEEP_TASKS = 4  # of perennial__maintenance, however many models there are
+N_UPKEEP_TASKS = 7  # of perennial__maintenance, however many models there are
 
 WITNESS = """
 import collections, json, os, sys

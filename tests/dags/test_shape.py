@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from itertools import chain, pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,9 +88,46 @@ def test_a_retrain_request_is_triggered_once_and_not_waited_for(dags):
     assert trigger.logical_date is None
 
 
-def test_every_dag_says_what_it_is_and_never_overlaps_itself(dags):
-    for dag in dags.values():
-        assert dag.max_active_runs == 1
+def test_a_run_that_waits_for_its_reviewer_keeps_no_other_from_its_steps(dags):
+    retrain = dags["retrain"]
+    assert retrain.max_active_runs > 1
+    assert {task.max_active_tis_per_dag for task in retrain.tasks} == {1}
+
+
+def test_fits_share_the_pool_that_the_settings_name(models_dir, parse, monkeypatch):
+    declare(models_dir, "wine_cultivar")
+    pools = {task.task_id: task.pool for task in parse().dags["wine_cultivar__retrain"].tasks}
+    assert set(pools.values()) == {"default_pool"}
+    monkeypatch.setenv("PERENNIAL_FIT_POOL", "fit")
+    changed = {task.task_id: task.pool for task in parse().dags["wine_cultivar__retrain"].tasks}
+    assert changed == {**pools, "fit": "fit"}
+
+
+def test_what_nobody_ran_is_started_under_its_own_id_and_not_twice(dags):
+    dispatch = dags["maintenance"].get_task("dispatch")
+    assert dispatch.partial_kwargs["skip_when_already_exists"]
+    assert dispatch.partial_kwargs["logical_date"] is None
+    assert "wait_for_completion" not in dispatch.partial_kwargs
+
+
+def test_a_task_that_is_stuck_in_the_queue_can_be_queued_again():
+    from airflow.models.taskinstancekey import TaskInstanceKey
+
+    from perennial.orchestration.executor import RevokingLocalExecutor
+
+    key, other = (TaskInstanceKey("m__retrain", task, "r1", 1, -1) for task in ("fit", "evaluate"))
+    executor = RevokingLocalExecutor(parallelism=2)
+    executor.running |= {key, other}
+    executor.queued_tasks[key] = object()
+    for _ in range(2):  # it may be asked again, and must not raise
+        executor.revoke_task(ti=SimpleNamespace(key=key))
+    assert (executor.running, dict(executor.queued_tasks)) == ({other}, {})
+    assert executor.slots_available == 1
+
+
+def test_every_dag_says_what_it_is_and_only_retrains_overlap(dags):
+    for kind, dag in dags.items():
+        assert (dag.max_active_runs == 1) == (kind != "retrain")
         assert dag.tags
         assert dag.description
         assert dag.doc_md
@@ -139,5 +177,7 @@ def filled_in(params, form):
 
 def test_the_upkeep_looks_after_files_reviews_and_releases(dags):
     upkeep = dags["maintenance"]
-    assert set(upkeep.task_dict) == {"sweep", "list_again", "expire_reviews", "check_releases"}
-    assert all(not task.upstream_task_ids for task in upkeep.tasks), "what befalls one keeps none of the others"
+    alone = {"sweep", "list_again", "expire_reviews", "check_releases", "prove_ledger", "open_requests"}
+    assert set(upkeep.task_dict) == alone | {"dispatch"}
+    assert all(not upkeep.task_dict[name].upstream_task_ids for name in alone), "what befalls one keeps no other back"
+    assert upkeep.task_dict["dispatch"].upstream_task_ids == {"open_requests"}

@@ -1,8 +1,10 @@
 """The whole loop through a real scheduler, a real PostgreSQL and a real MLflow, on a stack of its own.
 
 One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; a task
-is killed; a first champion is trained and promoted; a broken delivery halts and is mended; the champion passes its
-bake; a second one waits for a human; and a human takes it back.
+is killed, and while nobody has noticed yet, labels of a second model stop and the champion of a third is deleted; a
+first champion is trained and promoted; a broken delivery halts and is mended; the champion passes its bake; a refused
+candidate gets a forged approval; a second one waits for a human, and a request waits behind it; and a human takes the
+second champion back.
 """
 
 import time
@@ -12,12 +14,23 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
+from dag_files import declare
 from demo.airflow import wait_for
 from logs import day, deliver, delivery
+from perennial.contracts import RetrainRequest
+from perennial.pipeline import loops
+from published import publish
+from releases import made_stable, make_version
 from running_loop import MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
 from servers import listeners, temporary_stack
 
 N_ROWS = 120
+SILENT, ORPHANED = "diabetes_progress", "orphaned_wine"  # models whose labels stop, and whose champion is deleted
+SIGNOFF = (
+    "{metrics: {accuracy: {min: 0.7}}, versus_champion: {metric: accuracy, min_gain: -0.2}, "
+    "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
+    "review: {mode: auto, deadline: 1h, poll_s: 0.5}}"
+)
 
 pytestmark = pytest.mark.xdist_group("airflow")  # one whole Airflow at a time is enough for two cores
 
@@ -28,12 +41,13 @@ def loop() -> Iterator[Loop]:
         layout.prepare()
         for number in range(4):
             deliver(layout.home, MODEL, day(number))
+        models = layout.home.with_name("models")
+        declare(models, SILENT, template=SILENT, label="{delay: 6h, mature_share: 0.9, max_wait: 1d}")
+        declare(models, ORPHANED, signoff=SIGNOFF)  # it reads the logs of the first model
         with running_loop(
             layout,
             schedule="{every: 1d, start: 2024-01-01T00:00:00Z, end: 2024-01-03T00:00:00Z, catchup: true}",
-            signoff="{metrics: {accuracy: {min: 0.7}}, versus_champion: {metric: accuracy, min_gain: -0.2}, "
-            "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
-            "review: {mode: auto, deadline: 1h, poll_s: 0.5}}",
+            signoff=SIGNOFF,
         ) as running:
             yield running
 
@@ -42,13 +56,20 @@ def test_the_whole_loop(loop: Loop) -> None:
     every_process_listens_on_loopback_only(loop)
     windows_come_in_by_schedule(loop)
     a_backfill_over_published_windows_changes_nothing(loop)
-    a_killed_task_is_found_and_tried_again(loop)
+    silent, orphaned = loop.of(SILENT), loop.of(ORPHANED)
+    killed = a_task_is_killed(loop)
+    in_the_dark, without_champion = labels_stop(silent), the_champion_is_deleted(orphaned)
+    labels_that_stop_are_blind_red_and_no_stay(silent, in_the_dark)
+    a_deleted_champion_halts_red_and_says_the_way_out(orphaned, without_champion)
+    a_persons_promotion_is_the_way_out(orphaned)
+    the_killed_task_was_found_and_tried_again(loop, *killed)
     a_first_champion_is_trained_and_promoted(loop)
     a_broken_delivery_halts_red_and_says_why(loop)
     the_champion_passes_its_bake_on_mended_and_new_windows(loop)
     a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop)
+    a_forged_approval_promotes_nothing(loop)
     a_retrain_that_can_not_be_made_is_red_and_says_why(loop)
-    a_second_champion_waits_for_a_human(loop)
+    a_second_champion_waits_for_a_human_and_overtakes_what_was_queued(loop)
     a_human_takes_it_back(loop)
 
 
@@ -94,19 +115,35 @@ def a_backfill_over_published_windows_changes_nothing(loop: Loop) -> None:
     assert (loop.entries(), loop.n_published()) == before
 
 
-def a_killed_task_is_found_and_tried_again(loop: Loop) -> None:
-    """Airflow alone would leave it running for five minutes after its process is gone."""
-    published = loop.n_published()
-    run_id = f"{day(1).key}__killed"
-    loop.airflow.trigger(
-        MONITOR, run_id, {"window_start": day(1).start.isoformat(), "window_end": day(1).end.isoformat()}
-    )
-    killed, at = kill_a_task(loop, MONITOR, run_id)
-    loop.await_run(MONITOR, run_id)
-    tries = loop.tries(MONITOR, run_id, killed)
-    assert [attempt["state"] for attempt in tries] == ["failed", "success"]
-    assert datetime.fromisoformat(tries[1]["start_date"]) - at < timedelta(minutes=2)
-    assert loop.n_published() == published
+def labels_stop(loop: Loop) -> str:
+    """Two days of logs came in as far as the case goes, the second without labels; a third one starts in Airflow."""
+    for number in range(3):
+        frame = delivery(SILENT, day(number))
+        deliver(loop.home, SILENT, day(number), frame if number == 0 else frame.drop(columns="label"))
+        if number < 2:
+            assert loops.monitor(loop.case, day(number)).action == "stay"
+    loop.airflow.unpause(f"{SILENT}__monitor")
+    return loop.trigger_monitor(day(2))
+
+
+def the_champion_is_deleted(loop: Loop) -> str:
+    """The only version, stable for days, goes in MLflow; the next window starts in Airflow."""
+    config, store, registry = loop.config, loop.runtime.store, loop.runtime.registry
+    loop.case.prepare()
+    version = make_version(config, registry, "stable for days")
+    made_stable(config, version, None, -3, store=store, registry=registry)
+    for number in range(3):
+        publish(store, config, delivery(MODEL, day(number)))
+    loop.case.verify()
+    registry.client.delete_model_version(ORPHANED, version)
+    loop.airflow.unpause(f"{ORPHANED}__monitor")
+    return loop.trigger_monitor(day(3))
+
+
+def a_task_is_killed(loop: Loop) -> tuple[str, str, datetime]:
+    """The run, which of its tasks was killed, and when."""
+    run_id = loop.trigger_monitor(day(1), "killed")
+    return run_id, *kill_a_task(loop, MONITOR, run_id)
 
 
 def kill_a_task(loop: Loop, dag_id: str, run_id: str) -> tuple[str, datetime]:
@@ -122,6 +159,73 @@ def kill_a_task(loop: Loop, dag_id: str, run_id: str) -> tuple[str, datetime]:
                     member.kill()
                 return task, datetime.now(UTC)
     pytest.fail(f"{run_id} had no task at work")
+
+
+def labels_that_stop_are_blind_red_and_no_stay(loop: Loop, run_id: str) -> None:
+    dag_id = f"{SILENT}__monitor"
+    loop.await_run(dag_id, run_id, "failed")
+    states = loop.airflow.task_states(dag_id, run_id)
+    assert (states["decide"], states["blind"], states["stay"], states["retrain"]) == (
+        *("success", "failed", "skipped", "skipped"),
+    )
+    told = (
+        "blind since 2024-01-02: nothing is measured of that window or a later one, after 1d (label.max_wait): "
+        "0 of 120 predictions of 2024-01-02 to 2024-01-03 have a label; find out why labels do not come, and have them "
+        "delivered, then run this window again"
+    )
+    assert loop.entries("decision")[-1].reason.startswith(f"blind: {told}")
+    assert f"EvidenceMissing: {told}" in loop.log(dag_id, run_id, "blind")
+    assert len(loop.tries(dag_id, run_id, "blind")) == 1
+
+
+def a_deleted_champion_halts_red_and_says_the_way_out(loop: Loop, run_id: str) -> None:
+    dag_id = f"{ORPHANED}__monitor"
+    loop.await_run(dag_id, run_id, "failed")
+    states = loop.airflow.task_states(dag_id, run_id)
+    assert (states["publish_labels"], states["halt"], states["stay"]) == ("success", "failed", "skipped")
+    assert "version 1, which serves, was deleted in MLflow" in loop.log(dag_id, run_id, "open_window")
+    told = (
+        "version 1, the champion, was deleted in MLflow and can not be set back: let a person promote a new one "
+        f"without a comparison (perennial run retrain {ORPHANED} --without-comparison --reason ...)"
+    )
+    assert told in loop.log(dag_id, run_id, "halt")
+    assert told in loop.entries("decision")[-1].reason
+
+
+def a_persons_promotion_is_the_way_out(loop: Loop) -> None:
+    dag_id, run_id = f"{ORPHANED}__retrain", "out_of_the_dead_end"
+    asked = {"reason": "version 1 was deleted", "without_comparison": True}
+    loop.airflow.trigger(dag_id, run_id, asked)
+    version = answered_in_review(loop, dag_id, run_id, "the cellar master")
+    loop.await_run(dag_id, run_id)
+    assert loop.alias("champion") == loop.case.verify().champion == version != "1"
+    waived = [gate["waived"] for gate in loop.entries("signoff")[-1].payload["signoff"]["gates"] if gate["waived"]]
+    assert waived == ["admin: version 1 was deleted"]
+    assert loop.entries("promotion")[-1].actor == "the cellar master"
+
+
+def answered_in_review(loop: Loop, dag_id: str, run_id: str, reviewer: str) -> str:
+    """Wait until a version is under review, approve it as a person does in MLflow, and return it."""
+    wait_for(
+        lambda: loop.airflow.task_states(dag_id, run_id).get("review") == "deferred",
+        f"the review of {dag_id} {run_id}",
+        deadline_s=RUN_WITHIN_S,
+    )
+    version = str(loop.entries("signoff")[-1].version)
+    assert loop.alias("challenger") == version
+    assert loop.alias("champion") != version
+    loop.set_tag(version, "reviewer", reviewer)
+    loop.set_tag(version, "signoff", "approved")
+    return version
+
+
+def the_killed_task_was_found_and_tried_again(loop: Loop, run_id: str, killed: str, at: datetime) -> None:
+    """Airflow alone would leave it running for five minutes after its process is gone."""
+    loop.await_run(MONITOR, run_id)
+    tries = loop.tries(MONITOR, run_id, killed)
+    assert [attempt["state"] for attempt in tries] == ["failed", "success"]
+    assert datetime.fromisoformat(tries[1]["start_date"]) - at < timedelta(minutes=2)
+    assert loop.n_published() == 2 * N_ROWS
 
 
 def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:
@@ -180,6 +284,26 @@ def a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop: Loop) -> None:
     assert loop.alias("champion") == "1"
 
 
+def a_forged_approval_promotes_nothing(loop: Loop) -> None:
+    """Someone who may edit tags and DAG runs says that the refused version was reviewed, and has it promoted."""
+    before = loop.case.state()
+    forged = {"model": MODEL, "version": "2", "verdict": "approved", "reviewer": "mallory", "reason": "looks good"}
+    for key, value in (("reviewer", "mallory"), ("signoff", "approved")):
+        loop.set_tag("2", key, value)
+    loop.mark_success(RETRAIN, "too_strict", "review", forged)
+    loop.clear(RETRAIN, "too_strict", "promote", "conclude")
+    loop.await_run(RETRAIN, "too_strict")
+    states = loop.airflow.task_states(RETRAIN, "too_strict")
+    assert (states["review"], states["promote"], states["conclude"]) == ("success", "skipped", "success")
+    said = loop.log(RETRAIN, "too_strict", "promote")
+    assert "version 2 rejected by policy: gates failed: " in said
+    assert "min_holdout_rows" in said
+    (answer,) = [entry for entry in loop.entries("review") if entry.version == "2"]
+    assert (answer.actor, answer.payload["review"]["verdict"]) == ("policy", "rejected")
+    assert loop.case.state() == before
+    assert loop.alias("champion") == "1"
+
+
 def a_retrain_that_can_not_be_made_is_red_and_says_why(loop: Loop) -> None:
     asked = {"reason": "before there was any data", "as_of": day(0).start.isoformat()}
     states = loop.run(RETRAIN, "too_early", asked, "failed")
@@ -187,21 +311,25 @@ def a_retrain_that_can_not_be_made_is_red_and_says_why(loop: Loop) -> None:
     assert "snapshot failed: TrainingError" in loop.entries("retrain_outcome")[-1].reason
 
 
-def a_second_champion_waits_for_a_human(loop: Loop) -> None:
-    run_id = "asked_for_by_the_cellar"
+def a_second_champion_waits_for_a_human_and_overtakes_what_was_queued(loop: Loop) -> None:
+    run_id, queued = "asked_for_by_the_cellar", "decided_under_version_1"
     loop.airflow.trigger(RETRAIN, run_id, {"reason": "a new vintage", "review": "manual"})
-    wait_for(
-        lambda: loop.airflow.task_states(RETRAIN, run_id).get("review") == "deferred",
-        f"the review of {run_id}",
-        deadline_s=RUN_WITHIN_S,
-    )
-    assert loop.alias("champion") == "1"
-    assert loop.alias("challenger") == "3"
-    loop.set_tag("3", "reviewer", "the cellar master")
-    loop.set_tag("3", "signoff", "approved")
+    as_of = day(5).end  # what a decision of that day writes, and hands to the run that it triggers
+    decided = RetrainRequest(model=MODEL, run_id=queued, as_of=as_of, cause="accuracy fell", requested_by="policy")
+    loop.airflow.trigger(RETRAIN, queued, {"request": loop.case.ask(decided)})
+    version = answered_in_review(loop, RETRAIN, run_id, "the cellar master")
+    assert version == "3"
+    assert loop.airflow.run_state(RETRAIN, queued) == "queued"
     loop.await_run(RETRAIN, run_id)
-    assert loop.alias("champion") == "3"
     assert loop.entries("review")[-1].actor == loop.entries("promotion")[-1].actor == "the cellar master"
+
+    loop.await_run(RETRAIN, queued)
+    assert set(loop.airflow.task_states(RETRAIN, queued).values()) == {"skipped"}
+    told = "overtaken: requested while version 1 was champion, and version 3 is champion now"
+    assert told in loop.log(RETRAIN, queued, "open_request")
+    outcome = loop.entries("retrain_outcome")[-1]
+    assert (outcome.payload["run_id"], outcome.payload["ended"], outcome.reason) == (queued, "overtaken", told)
+    assert loop.alias("champion") == "3"
 
 
 def a_human_takes_it_back(loop: Loop) -> None:

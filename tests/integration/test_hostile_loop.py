@@ -1,52 +1,63 @@
 """The loop without Airflow while somebody, or something, works against it."""
 
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.engine import URL
 
 from conftest import unique_model
 from logs import day, deliver, delivery
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, RetrainRequest, Window, to_record
-from perennial.errors import IntegrityError, TrainingError
+from perennial.contracts import LedgerEntry, Window, to_record
+from perennial.errors import IntegrityError, ParityTimeout, TrainingError
 from perennial.pipeline import Case, Runtime, loops
 from perennial.pipeline.loops import Retrained
-from perennial.registry import Registry
-from perennial.registry.versions import alias_version, set_alias, set_version_tags, version_tags
-from perennial.settings import Settings
-from perennial.store import Store
+from perennial.registry.versions import set_alias, set_version_tags, version_tags
+from perennial.settings import ROOT
+from perennial.signoff import parity
 from perennial.store.schema import predictions_table
+from releases import make_version
+from trained import Trained, asked, copied, play, train
+
+pytestmark = pytest.mark.xdist_group("trained")  # which is made once
+
+INCLUDE = ROOT / "include"
 
 
-@pytest.fixture
-def runtime(database_url: str, mlflow_uri: str, home: Path, models_dir: Path, store: Store) -> Runtime:
-    settings = Settings(home=home, models_dir=models_dir, database_url=database_url, mlflow_uri=mlflow_uri)
-    return Runtime(store, Registry(mlflow_uri), settings)
-
-
-@pytest.fixture
-def served(models_dir: Path, runtime: Runtime) -> ModelConfig:
+@pytest.fixture(scope="module")
+def trained(
+    postgres_server: URL, migrated_template: str, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
     """A model with a first champion, promoted as of the end of day 2."""
-    config = unique_model(models_dir, "wine_cultivar")
-    for number in range(3):
-        play(config, number, runtime)
-    assert loops.retrain(runtime.case(config), asked(config, "first", 2)).ended == "promoted"
-    return config
+    return train(postgres_server, migrated_template, mlflow_uri, tmp_path_factory.mktemp("trained"))
 
 
-def play(config: ModelConfig, number: int, runtime: Runtime) -> str:
-    champion = alias_version(runtime.registry, config.model, "champion") or "legacy"
-    frame = delivery("wine_cultivar", day(number), seed=number).assign(model_version=champion)
-    deliver(runtime.settings.home, "wine_cultivar", day(number), frame)
-    return loops.monitor(runtime.case(config), day(number)).action
+@pytest.fixture
+def runtime(trained: Trained, postgres_server: URL, mlflow_uri: str, tmp_path: Path) -> Iterator[Runtime]:
+    """A copy of that model's world."""
+    runtime = copied(trained, postgres_server, mlflow_uri, tmp_path / "world")
+    yield runtime
+    runtime.close()
 
 
-def asked(config: ModelConfig, run_id: str, number: int) -> RetrainRequest:
-    return RetrainRequest(model=config.model, run_id=run_id, as_of=day(number).end, cause="test", requested_by="t")
+@pytest.fixture
+def models_dir(runtime: Runtime) -> Path:
+    return runtime.settings.models_dir
+
+
+@pytest.fixture
+def served(runtime: Runtime, trained: Trained) -> ModelConfig:
+    return runtime.config(trained.config.model)
 
 
 def n_rows(config: ModelConfig, runtime: Runtime) -> int:
@@ -133,6 +144,58 @@ def test_a_request_that_waited_does_not_act_on_a_world_that_is_gone(runtime: Run
     assert case.request(queued).champion == "1"
 
 
+def test_of_two_candidates_that_wait_for_their_reviewers_the_second_approved_is_overtaken(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    """Two runs of one model go on at once: what the second was compared with serves no more when it is approved."""
+    play(served, 3, runtime)
+    case = runtime.case(served)
+    left, right = (replace(asked(served, name, 3), review="manual") for name in ("left", "right"))
+    waiting = [loops.retrain(case, request) for request in (left, right)]
+    assert [ended.ended for ended in waiting] == ["waiting", "waiting"]
+    for ended in waiting:
+        answer = {"signoff": "approved", "reviewer": "ada"}
+        set_version_tags(runtime.registry, served.model, str(ended.version), answer)
+    assert loops.retrain(case, right).ended == "promoted"
+    # recorded as approved before the other was: only the release itself stood between them
+    again = loops.retrain(case, left)
+    assert (again.ended, again.release) == ("overtaken", None)
+    assert f"version 1 was champion, and version {waiting[1].version} is champion now" in again.outcome
+    assert case.verify().champion == waiting[1].version
+
+
+@pytest.mark.parametrize(("once", "version"), [("candidate:", "2"), ("gate ", "3")])
+def test_a_champion_that_takes_office_while_a_candidate_is_made_overtakes_it(
+    runtime: Runtime, served: ModelConfig, once: str, version: str
+) -> None:
+    case = runtime.case(served)
+
+    def meanwhile(line: str) -> None:
+        if line.startswith(once) and case.state().champion == "1":
+            release_by_hand(case, version)
+
+    ended = loops.retrain(case, asked(served, "slow", 2), progress=meanwhile)
+    assert (ended.ended, ended.release) == ("overtaken", None)
+    assert f"version {version} is champion now" in ended.outcome
+    assert case.verify().champion == version
+
+
+def test_a_run_that_has_begun_outlives_the_end_of_its_champions_bake_and_no_other_champion(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    case = runtime.case(served)
+    request_id = case.ask(asked(served, "begun", 2))
+    passed = LedgerEntry(
+        entry_id="bake", model=served.model, kind="bake", at=day(3).end, actor="policy", reason="test", version="1",
+        payload={"outcome": "passed"},
+    )  # fmt: skip
+    ledger.append(runtime.store, passed)
+    assert case.overtaken(request_id, begun=True) is None
+    assert [item for item in ledger.entries(runtime.store, served.model) if item.kind == "retrain_outcome"][1:] == []
+    release_by_hand(case, "2")
+    assert "version 2 is champion now" in str(case.overtaken(request_id, begun=True))
+
+
 def release_by_hand(case: Case, version: str) -> None:
     """What the ledger and the registry hold after another run promoted a version."""
     client = case.registry.client
@@ -170,6 +233,54 @@ def test_a_refused_or_failed_retrain_on_the_command_line_is_in_the_ledger(
     assert outcome.payload["ended"] == "failed"
     assert "recipe.py:2: ValueError: no" in outcome.reason
     assert "fails" not in {request.run_id for request in case.state().open_requests}
+
+
+def test_a_parity_check_that_ran_out_of_time_is_tried_again_and_judges_nothing(
+    runtime: Runtime, served: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(served, 3, runtime)
+    request, kinds = asked(served, "busy", 3), ("signoff", "retrain_outcome")
+    before = ledger.entries(runtime.store, served.model, kinds=kinds)
+    with monkeypatch.context() as busy:
+        busy.setattr(parity, "parity_gap", partial(parity.parity_gap, timeout_s=0.05))
+        with pytest.raises(ParityTimeout, match=r"version 2: .* no answer in 0.05 s: nothing was judged"):
+            loops.retrain(runtime.case(served), request)
+    assert ledger.entries(runtime.store, served.model, kinds=kinds) == before
+    again = loops.retrain(runtime.case(served), request)
+    assert again.signoff is not None
+    assert "parity" not in [gate.name for gate in again.signoff.failed]
+
+
+def test_what_a_killed_process_left_of_its_rows_is_removed_when_a_window_is_opened(
+    runtime: Runtime, models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    hold = (
+        "import sys, time; from perennial.storage.work import temporary_folder\n"
+        "with temporary_folder('fit-') as folder:\n"
+        "    (folder / 'train.parquet').write_text('rows'); print(folder, flush=True); time.sleep(600)"
+    )
+    left = []
+    for killed in (True, False):
+        process = subprocess.Popen(
+            [sys.executable, "-c", hold],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(INCLUDE)},
+        )
+        assert process.stdout is not None
+        left.append(Path(process.stdout.readline().strip()) / "train.parquet")
+        if killed:
+            process.kill()
+            process.wait()
+    try:
+        assert [rows.is_file() for rows in left] == [True, True]
+        runtime.case(unique_model(models_dir, "wine_cultivar")).begin()
+        assert [rows.is_file() for rows in left] == [False, True]
+        assert not left[0].parents[1].exists()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_clearing_the_fit_after_the_recipe_was_edited_fits_the_new_one(
@@ -232,6 +343,14 @@ def test_a_comparison_that_is_possible_is_not_waived(runtime: Runtime, served: M
     assert not [gate for gate in ended.signoff.gates if gate.waived and not gate.value]
 
 
+def test_a_hand_moved_alias_halts_the_monitor_and_fails_verification(runtime: Runtime, served: ModelConfig) -> None:
+    assert make_version(served, runtime.registry, "registered by hand") == "2"
+    set_alias(runtime.registry, served.model, "champion", "2")
+    with pytest.raises(IntegrityError, match="alias champion is on version 2, the ledger's champion is"):
+        runtime.case(served).verify()
+    assert play(served, 3, runtime) == "halt"
+
+
 def test_changed_files_of_the_champion_are_found_by_maintenance(
     runtime: Runtime, served: ModelConfig, tmp_path: Path
 ) -> None:
@@ -249,10 +368,14 @@ def test_a_recipe_sees_no_secret_of_its_environment(
     runtime: Runtime, served: ModelConfig, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    spy = "import os\n\ndef build(*, seed, **_):\n    raise ValueError(' '.join(sorted(os.environ)))\n"
+    spy = (
+        "import os, sys\n\ndef build(*, seed, **_):\n"
+        "    raise ValueError(' '.join(sorted(os.environ)), 'waited for MLflow:', 'mlflow' in sys.modules)\n"
+    )
     (models_dir / served.model / "recipe.py").write_text(spy)
     with pytest.raises(TrainingError) as caught:
         loops.retrain(runtime.case(served), asked(served, "spy", 2))
     for name in ("AWS_SECRET_ACCESS_KEY", "PERENNIAL_DATABASE_URL", "MLFLOW_TRACKING_URI"):
         assert name not in str(caught.value)
     assert "HOME" in str(caught.value)
+    assert "'waited for MLflow:', False" in str(caught.value)

@@ -1,8 +1,10 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.dummy import DummyRegressor
 from sqlalchemy import func, select
@@ -30,7 +32,7 @@ from perennial.monitoring.quality import measure_quality
 from perennial.registry import Registry, features_frame
 from perennial.store import Store
 from perennial.store.schema import signals
-from perennial.store.signals import of_windows_after
+from perennial.store.signals import flagged, of_windows_after
 from perennial.store.tables import ensure_data_tables
 
 
@@ -40,7 +42,12 @@ def registry(mlflow_uri: str) -> Registry:
 
 
 def by_name(found: Iterable[Signal], window: Window | None = None) -> dict[str, Signal]:
-    return {signal.name: signal for signal in found if window is None or signal.window == window}
+    """The signals but flags, of one window if it is given."""
+    return {
+        signal.name: signal
+        for signal in found
+        if signal.family != "flag" and (window is None or signal.window == window)
+    }
 
 
 def n_signals(store: Store) -> int:
@@ -195,7 +202,7 @@ def test_a_label_that_arrived_after_the_run_was_due_does_not_count(
     assert (found["label_coverage"].value, found["label_coverage"].status) == (0.75, "breached")
     found = by_name(performance_of(wine, 2, store=store, registry=registry, state=state), day(0))
     assert found["label_coverage"].value == 1.0
-    assert found["performance/accuracy"].detail == "200 labelled rows"
+    assert found["performance/accuracy"].detail == "200 labelled rows in 22 blocks"
 
 
 def test_a_mature_window_is_measured_without_the_labels_that_came_later(
@@ -208,7 +215,10 @@ def test_a_mature_window_is_measured_without_the_labels_that_came_later(
     publish_labels(store, wine, day(0), frame.iloc[:190])
     publish_labels(store, wine, day(1), frame.iloc[190:], at=day(0).end)
     found = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
-    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (1.0, "190 labelled rows")
+    assert (found["performance/accuracy"].value, found["performance/accuracy"].detail) == (
+        1.0,
+        "190 labelled rows in 21 blocks",
+    )
 
 
 def test_a_window_that_never_matures_is_given_up_once_and_never_a_pass(
@@ -243,7 +253,7 @@ def test_maturity_is_that_of_the_champions_own_rows(store: Store, wine: ModelCon
     publish_labels(store, wine, day(1), own.iloc[:40])
     found = by_name(performance_of(wine, 1, store=store, registry=registry, state=state), day(1))
     assert found["label_coverage"].detail == "40 of 40 predictions have a label"
-    assert found["performance/accuracy"].detail == "40 labelled rows"
+    assert found["performance/accuracy"].detail == "40 labelled rows in 5 blocks"
 
 
 def test_a_window_measured_on_its_fastest_labels_is_measured_once_more_when_it_was_waited_for(
@@ -258,7 +268,10 @@ def test_a_window_measured_on_its_fastest_labels_is_measured_once_more_when_it_w
         publish_labels(store, wine, day(number), frame.iloc[: 180 if number == 0 else None], at=day(number).start)
     publish_labels(store, wine, day(2), frames[0].iloc[180:], at=day(2).start)
     early = by_name(performance_of(wine, 0, store=store, registry=registry, state=state), day(0))
-    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (1.0, "180 labelled rows")
+    assert (early["performance/accuracy"].value, early["performance/accuracy"].detail) == (
+        1.0,
+        "180 labelled rows in 20 blocks",
+    )
     for number in (1, 2):
         again = performance_of(wine, number, store=store, registry=registry, state=state)
         assert not [signal for signal in again if signal.window == day(0) and signal.family == "performance"]
@@ -285,7 +298,7 @@ def test_a_bake_is_measured_once_more_too(store: Store, diabetes: ModelConfig, r
         [signal.detail for signal in bake_of(diabetes, number, store=store, registry=registry, state=state)]
         for number in range(5)
     ]
-    assert details == [["180 labelled rows"], [], [], ["200 labelled rows"], []]
+    assert details == [["180 labelled rows in 20 blocks"], [], [], ["200 labelled rows in 22 blocks"], []]
 
 
 def test_a_window_that_another_version_served_is_measured_under_that_versions_name(
@@ -301,7 +314,7 @@ def test_a_window_that_another_version_served_is_measured_under_that_versions_na
     by_another = by_name(found, day(0))
     assert set(by_another) == {"label_coverage", "performance/accuracy"}
     assert by_another["performance/accuracy"].version == "legacy"
-    assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows"
+    assert by_name(found, day(1))["performance/accuracy"].detail == "100 labelled rows in 12 blocks"
     assert by_name(found, day(1))["performance/accuracy"].status == "ok"
 
 
@@ -344,7 +357,7 @@ def test_performance_of_a_sample_is_that_of_its_window(store: Store, diabetes: M
     exact = float(np.sqrt(((frame["score"] - frame["label"]) ** 2).mean()))
     assert found["performance/rmse"].value == pytest.approx(exact, rel=0.05)
     assert found["performance/rmse"].value != pytest.approx(exact, rel=1e-9)
-    assert found["performance/rmse"].detail == "3000 labelled rows"
+    assert found["performance/rmse"].detail == "1000 labelled rows in 22 blocks"
 
 
 def bake_of(
@@ -375,7 +388,7 @@ def test_a_bake_compares_the_champion_with_the_last_stable_version_on_the_same_r
     assert baked["bake/rmse"].value == pytest.approx(ours)
     assert baked["bake/rmse_vs_stable"].value == pytest.approx(ours - theirs)
     assert baked["bake/rmse_vs_stable"].status == "ok"
-    assert f"of stable version {stable} on 200 rows" in baked["bake/rmse_vs_stable"].detail
+    assert f"of stable version {stable} on the same rows" in baked["bake/rmse_vs_stable"].detail
 
 
 def test_a_champion_worse_than_stable_breaches_its_bake(
@@ -442,3 +455,61 @@ def test_the_hash_of_a_sample_does_not_favour_a_time_of_day(store: Store, wine: 
     publish_predictions(store, wine, day(0), frame)
     sampled = read_sample(wine, day(0), store=store)["hue"].to_numpy()
     assert np.mean(sampled) == pytest.approx(2000, abs=5 * 4000 / np.sqrt(12 * len(sampled)))
+
+
+def flags_in(found: Iterable[Signal], window: Window) -> dict[str, Signal]:
+    return {signal.name: signal for signal in found if signal.family == "flag" and signal.window == window}
+
+
+def timed(config: ModelConfig) -> pa.Table:
+    """The reference as it is made today: its rows carry the time of their event, over 16 hours."""
+    known = reference_of(config)
+    at = np.datetime64("2023-12-01T00:00:00", "us") + np.arange(known.num_rows) % 16 * np.timedelta64(1, "h")
+    return known.append_column("event_time", pa.array(at, pa.timestamp("us", "UTC")))
+
+
+def test_a_window_whose_labels_are_wrong_is_flagged_under_the_version_that_served(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    version = release(wine, registry, reference=timed(wine), importance=even_importance(wine))
+    state = serving(wine, version)
+    for number in range(3):
+        frame = log_of(wine, number, n_rows=900).assign(model_version=version)
+        if number == 2:
+            frame["label"] = "barbera"
+            frame["labelled_at"] = frame["event_time"] + pd.Timedelta(hours=20)
+        publish_predictions(store, wine, day(number), frame)
+        publish_labels(store, wine, day(number), frame)
+    first = performance_of(wine, 1, store=store, registry=registry, state=state)
+    assert {signal.name for signal in flags_in(first, day(1)).values() if signal.status == "breached"} == set()
+    assert flags_in(first, day(1))["flag/lateness"].status == "unknown", "one earlier window is not enough"
+    later = replace(state, champion="999", lineages={}, champion_since=day(2).end)
+    for run, known in (((3, state)), (4, later)):
+        measured = flags_in(performance_of(wine, run, store=store, registry=registry, state=known), day(2))
+        assert {signal.version for signal in measured.values()} == {version}
+        assert {signal.name for signal in measured.values() if signal.status == "breached"} == {
+            "flag/below_chance",
+            "flag/label_rate",
+            "flag/calibration",
+            "flag/lateness",
+            "flag/lost_class/cellar",
+            "flag/lost_class/organic",
+        }
+        assert measured["flag/lateness"].value == pytest.approx(10.0, rel=0.01)
+    kept = flagged(store, wine.model, ended_after=day(0).start)
+    assert {signal.window for signal in kept} == {day(2)}
+    assert flagged(store, wine.model, ended_after=day(2).end) == ()
+
+
+def test_a_window_in_another_unit_is_flagged_by_its_own_run(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    publish_predictions(store, wine, day(0), frame.assign(alcohol=frame["alcohol"] / 100))
+    found = flags_in(measure_drift(wine, day(0), store=store, registry=registry, state=state), day(0))
+    assert {name for name, signal in found.items() if signal.status != "ok"} == {"flag/unit/alcohol"}
+    assert "as from percent to fraction" in found["flag/unit/alcohol"].detail
+    gone = serving(wine, "999")
+    found = flags_in(measure_drift(wine, day(0), store=store, registry=registry, state=gone), day(0))
+    assert {signal.status for signal in found.values()} == {"unknown"}

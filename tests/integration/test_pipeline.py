@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from typer.testing import CliRunner
 
 from conftest import unique_model
@@ -17,13 +17,13 @@ from logs import day, deliver, delivery
 from perennial import ledger
 from perennial.cli import app
 from perennial.config import ModelConfig
-from perennial.contracts import Decision, RetrainRequest, Window, from_record
-from perennial.errors import IntegrityError, RegistryUnavailable, StoreUnavailable
+from perennial.contracts import Decision, LedgerEntry, RetrainRequest, Window, from_record
+from perennial.errors import RegistryUnavailable, StoreUnavailable
 from perennial.pipeline import Runtime, loops, open_runtime
 from perennial.pipeline.loops import Retrained
 from perennial.pipeline.timeline import timeline
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, set_alias
+from perennial.registry.versions import alias_version
 from perennial.settings import Settings
 from perennial.store import Store
 from perennial.store.schema import predictions_table, signals
@@ -171,20 +171,6 @@ def test_a_missing_delivery_is_a_halt_that_says_where_it_looked(runtime: Runtime
     assert "2024-01-04" in decision.reasons[0]
 
 
-def test_a_hand_moved_alias_halts_the_monitor_and_fails_verification(runtime: Runtime, models_dir: Path) -> None:
-    config = unique_model(models_dir, "wine_cultivar")
-    for number in range(3):
-        decision = play(config, "wine_cultivar", number, runtime)
-    for run_id in ("first", "second"):
-        asked = RetrainRequest(model=config.model, run_id=run_id, as_of=day(number).end, cause="test", requested_by="t")
-        loops.retrain(runtime.case(config), asked)
-    assert decision.action == "retrain"
-    set_alias(runtime.registry, config.model, "champion", "2")
-    with pytest.raises(IntegrityError, match="alias champion is on version 2, the ledger's champion is"):
-        runtime.case(config).verify()
-    assert play(config, "wine_cultivar", number + 1, runtime).action == "halt"
-
-
 def test_unreachable_servers_are_transient_and_name_themselves(runtime: Runtime, models_dir: Path, home: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     settings = runtime.settings.model_copy(update={"database_url": None, "mlflow_uri": "http://127.0.0.1:9"})
@@ -226,9 +212,31 @@ def test_the_command_line_tells_the_same_story(runtime: Runtime, models_dir: Pat
     entries = json.loads(runner.invoke(app, ["ledger", config.model, "--json"]).stdout)
     assert [entry["kind"] for entry in entries] == ["decision"]
     assert [item["model"] for item in json.loads(runner.invoke(app, ["check", "--json"]).stdout)] == [config.model]
-    for command in (["timeline", config.model], ["status"], ["ledger"], ["check"]):
+    for command in (["timeline", config.model], ["status"], ["ledger"], ["ledger", "--verify"], ["check"]):
         shown = runner.invoke(app, command)
         assert shown.exit_code == 0, shown.output
+
+
+def test_the_command_line_proves_the_ledger_or_names_the_entry_that_was_changed(
+    runtime: Runtime, environment: dict[str, str]
+) -> None:
+    for number in range(2):
+        entry = LedgerEntry(
+            entry_id=f"e{number}", model="m", kind="integrity", at=day(0).end, actor="test", reason="because"
+        )
+        ledger.append(runtime.store, entry)
+    runner = CliRunner()
+    proven = json.loads(runner.invoke(app, ["ledger", "m", "--verify", "--json"]).stdout)
+    assert (proven["proven"][0]["n_entries"], "superuser" in proven["unprotected"]) == (2, True)
+    head = proven["proven"][0]["head"]
+    assert runner.invoke(app, ["ledger", "m", "--head", head]).exit_code == 0
+    unknown = runner.invoke(app, ["ledger", "m", "--head", "0" * 64])
+    assert (unknown.exit_code, "holds no entry with the digest" in unknown.stderr) == (1, True)
+    with runtime.store.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE perennial.ledger SET actor = 'anna' WHERE entry_id = 'e1'"))
+    broken = runner.invoke(app, ["ledger", "--verify"])
+    assert (broken.exit_code, "ledger entry 2 (integrity, e1) is not what was written" in broken.stderr) == (1, True)
 
 
 def test_the_command_line_refuses_plainly(runtime: Runtime, models_dir: Path, environment: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ from perennial.contracts import Audit, Batch, Window
 from perennial.evidence.quarantine import read_quarantine
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
-from perennial.publishing import publish as publishing
+from perennial.publishing import moving
 from perennial.publishing.publish import publish
 from perennial.store import Store, open_store
 from perennial.store.schema import predictions_table
@@ -103,7 +103,7 @@ def test_time_for_duplicates_grows_with_their_number_and_not_with_its_square(win
             for i in range(0, n_rows, 65_536)
         ]
         started = time.process_time()
-        assert sum(one.num_rows for one in publishing._new(iter(batches), target, 1, numbers)) == 0
+        assert sum(one.num_rows for one in moving._new(iter(batches), target, 1, numbers)) == 0
         return time.process_time() - started
 
     small, large = (min(seconds(65_536 * n) for _ in range(3)) for n in (4, 32))
@@ -128,29 +128,16 @@ def test_conflicting_labels_in_one_delivery_are_all_quarantined(
     assert "p000" not in set(published(wine, store, "labels")["prediction_id"])
 
 
-def test_label_that_contradicts_the_published_one_is_quarantined(
-    wine: ModelConfig, store: Store, home: Path, labels: Path
-) -> None:
-    rows = label_rows()
-    write_lines(labels / "a.jsonl", rows)
-    take(wine, home, store, "labels")
-    write_lines(labels / "a.jsonl", [*rows[1:], rows[0] | {"label": "barbera"}])
-    assert counts(take(wine, home, store, "labels")[2]) == (0, 1, 29)
-    assert list(quarantined(store)["reason"]) == ["label: published barolo, delivered again as barbera"]
-    assert published(wine, store, "labels").iloc[0]["label"] == "barolo"
-
-
 def test_contradictions_over_the_limit_halt_the_batch(
     wine: ModelConfig, store: Store, home: Path, labels: Path
 ) -> None:
     rows = label_rows()
-    write_lines(labels / "a.jsonl", rows)
-    take(wine, home, store, "labels")
-    write_lines(labels / "a.jsonl", [row | {"label": "barbera"} for row in rows])
+    write_lines(labels / "a.jsonl", [*rows, *(row | {"label": "barbera"} for row in rows)])
     _, _, account = take(wine, home, store, "labels")
     assert account.status == "halted"
-    assert "30 of them contradict" in account.reason
+    assert "60 of them contradict" in account.reason
     assert quarantined(store).empty
+    assert published(wine, store, "labels").empty
 
 
 @pytest.mark.parametrize(
@@ -198,7 +185,8 @@ _VICTIM = """
     from pathlib import Path
     sys.path[:0] = [{include!r}, {tests!r}]
     from perennial.config import load_model
-    from perennial.publishing import publish as publishing
+    from perennial.publishing import moving
+    from perennial.publishing.publish import publish
     from perennial.ingest.stage import stage
     from perennial.store import open_store
     from perennial.validation.audit import audit
@@ -209,7 +197,7 @@ _VICTIM = """
     batch = stage(config, DAY, "predictions", store=store, home=Path({home!r}))
     verdict = audit(config, batch, store=store)
     if {die}:
-        new = publishing._new
+        new = moving._new
 
         def dying(*given):
             for n, rows in enumerate(new(*given)):
@@ -217,8 +205,8 @@ _VICTIM = """
                     os.kill(os.getpid(), signal.SIGKILL)
                 yield rows
 
-        publishing._new = dying
-    print(publishing.publish(config, batch, verdict, store=store).n_published, flush=True)
+        moving._new = dying
+    print(publish(config, batch, verdict, store=store).n_published, flush=True)
 """
 
 
@@ -390,15 +378,13 @@ def test_contradictions_that_halt_are_named_with_the_other_causes(
     wine: ModelConfig, store: Store, home: Path, labels: Path
 ) -> None:
     rows = label_rows()
-    write_lines(labels / "a.jsonl", rows)
-    take(wine, home, store, "labels")
     changed = [row | {"label": "barbera"} for row in rows]
     changed[0]["label"] = None
-    write_lines(labels / "a.jsonl", changed)
+    write_lines(labels / "a.jsonl", [*rows, *changed])
     _, _, account = take(wine, home, store, "labels")
     assert account.status == "halted"
     assert account.reason.endswith(
-        "in quarantine: label: delivered again with another value (29 rows), label: missing (1 row)"
+        "in quarantine: label: conflicting values for one id in one delivery (58 rows), label: missing (1 row)"
     )
 
 

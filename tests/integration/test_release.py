@@ -1,6 +1,6 @@
 """Releases against the real registry and the real ledger: once, exactly what was approved, and whole after a crash."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from perennial.release.promote import challenge, promote, withdraw
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
 from perennial.store import Store, schema
-from releases import approval, as_order, in_ledger, make_version, released, run_and_die, signed
+from releases import approval, as_order, forking, in_ledger, make_version, released, run_and_die, signed
 
 
 @pytest.fixture
@@ -101,10 +101,18 @@ def second(wine: ModelConfig, store: Store, registry: Registry, first: str) -> s
     return version
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Any]:
+    with forking() as process:
+        yield process
+
+
 @pytest.fixture
-def killed(wine: ModelConfig, store: Store, registry: Registry, models_dir: Path, home: Path) -> Callable[..., None]:
+def killed(
+    forks: Any, wine: ModelConfig, store: Store, registry: Registry, models_dir: Path, home: Path
+) -> Callable[..., None]:
     """Runs a release in a process of its own that kills itself at ``die_at``."""
-    return partial(run_and_die, models_dir / wine.model, store, home, registry)
+    return partial(run_and_die, forks, models_dir / wine.model, store, home, registry)
 
 
 def failed_bake(config: ModelConfig, store: Store, registry: Registry, version: str) -> str:

@@ -8,19 +8,27 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Column, Connection, Index, MetaData, Table, inspect, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.schema import CreateIndex, DropIndex
+from sqlalchemy.schema import CreateIndex, CreateSchema, DropIndex
 
 from ingesting import DAY, landing, published, rows_of, take, write_lines
 from perennial.config import ModelConfig, NumberFeature
 from perennial.errors import LockTimeout
+from perennial.evidence.stretches import count_labelled
 from perennial.ingest.relisting import list_again
 from perennial.ingest.sweep import sweep
 from perennial.store import Store, open_store
 from perennial.store.batches import completeness
 from perennial.store.migrate import migrate
-from perennial.store.schema import DATA_SCHEMA, batches, labels_table, predictions_table
+from perennial.store.schema import (
+    DATA_SCHEMA,
+    added_columns,
+    batches,
+    delivered_columns,
+    labels_table,
+    predictions_table,
+)
 from perennial.store.tables import ensure_data_tables
 from servers import create_database
 
@@ -116,6 +124,60 @@ def test_a_busy_index_waits_for_the_next_run(store: Store, wine: ModelConfig, ca
     assert by_batch.name in options(store, wine)
 
 
+def of_one_version(table: Table) -> Table:
+    """A model's table as it was made when a row had one version."""
+    columns = [
+        Column(column.name, column.type, primary_key=column.primary_key, nullable=column.nullable)
+        for column in delivered_columns(table)
+    ]
+    old = Table(table.name, MetaData(schema=DATA_SCHEMA), *columns)
+    for index in table.indexes:
+        Index(
+            index.name,
+            *(old.c[column.name] for column in index.columns),
+            **{f"postgresql_{key}": value for key, value in index.dialect_options["postgresql"].items() if value},
+        )
+    return old
+
+
+def test_tables_of_one_version_a_row_keep_their_rows_and_take_corrections(
+    postgres_server: URL, wine: ModelConfig, home: Path
+) -> None:
+    earlier = open_store(create_database(postgres_server, f"test_{uuid4().hex[:12]}"), (home / "storage").as_uri())
+    migrate(earlier, "0004")
+    rows = rows_of("wine_cultivar")
+    predictions, labels = of_one_version(predictions_table(wine)), of_one_version(labels_table(wine))
+    label = {"label": "barolo", "labelled_at": DAY.start, "batch_seq": 1}
+    with earlier.begin() as connection:
+        connection.execute(CreateSchema(DATA_SCHEMA))
+        predictions.metadata.create_all(connection)
+        labels.metadata.create_all(connection)
+        connection.execute(predictions.insert(), [row | {"batch_seq": 1} for row in rows])
+        connection.execute(labels.insert(), [label | {"prediction_id": row["prediction_id"]} for row in rows])
+    migrate(earlier)
+    with ThreadPoolExecutor(2) as both:
+        for made in [both.submit(ensure_data_tables, earlier, wine, timeout_s=SOON_S) for _ in range(2)]:
+            made.result(timeout=2 * SOON_S)
+    ensure_data_tables(earlier, grown(wine))
+    with earlier.begin() as connection:
+        found = inspect(connection)
+        for table in (predictions_table(wine), labels_table(wine)):
+            key = found.get_pk_constraint(table.name, schema=DATA_SCHEMA)["constrained_columns"]
+            assert key == [column.name for column in table.primary_key]
+            indexes = {index["name"] for index in found.get_indexes(table.name, schema=DATA_SCHEMA)}
+            assert indexes == {index.name for index in table.indexes}, "the old key is gone"
+        added = connection.execute(select(added_columns.c.column_name, added_columns.c.after_seq)).all()
+    assert [tuple(one) for one in added] == [("ph", 0)], "the versions are no features"
+    assert count_labelled(wine, DAY, as_of=DAY.end, store=earlier).n_labelled == 40
+    with earlier.begin() as connection:  # the batches of then are numbered before those of now
+        connection.execute(text("ALTER TABLE perennial.batches ALTER COLUMN seq RESTART WITH 2"))
+    write_lines(landing(home, "wine_cultivar") / "a.jsonl", [rows[0] | {"ash": 4.5}, *rows[1:]])
+    _, _, account = take(wine, home, earlier)
+    assert (account.n_corrected, account.n_duplicate, account.n_quarantined) == (1, 39, 0)
+    assert count_labelled(wine, DAY, as_of=DAY.end, store=earlier).n_labelled == 40
+    earlier.close()
+
+
 @pytest.fixture
 def earlier(postgres_server: URL, home: Path) -> Iterator[Store]:
     """A store as the release before left it."""
@@ -133,9 +195,10 @@ def test_what_was_staged_before_the_migration_is_still_swept_once(
     take(wine, home, store)
     with store.begin() as connection:
         known = [dict(row) for row in connection.execute(select(batches)).mappings()]
-    older = [{k: v for k, v in row.items() if k not in ("seq", "swept_at", "listing")} for row in known]
+    older = [{k: v for k, v in row.items() if k not in ("seq", "swept_at", "listing", "n_corrected")} for row in known]
+    of_then = Table("batches", MetaData(), schema="perennial", autoload_with=earlier.engine)
     with earlier.begin() as connection:
-        connection.execute(batches.insert(), older)
+        connection.execute(of_then.insert(), older)
     migrate(earlier)
     later = datetime.now(UTC) + timedelta(hours=1)
     assert sweep(wine, store=earlier, before=later) == 3

@@ -218,14 +218,14 @@ def test_a_fit_that_does_not_converge_is_no_candidate(
 
 
 ENDLESS = """
-import subprocess, sys
+import subprocess, sys, time
 from sklearn.base import BaseEstimator
 
 class Endless(BaseEstimator):
     def fit(self, X, y):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "{mark}"])
         while True:
-            pass
+            time.sleep(0.1)
 
 def build(*, seed, max_iter):
     return Endless()

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Evaluation, Gate
+from perennial.contracts import Estimate, Evaluation, Gate
 from perennial.errors import SignoffError
 from perennial.signoff.gates import judge
+from perennial.statistics.intervals import around
 from perennial.statistics.metrics import METRICS
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -20,6 +21,10 @@ DIABETES = load_model(MODELS / "diabetes_progress")
 
 scores = st.floats(0, 1)
 broken = st.sampled_from([None, math.nan, math.inf, -math.inf])
+
+
+def gain(value: float, error: float = 0.01) -> Estimate:
+    return Estimate(value=value, interval=around(value, error, 200, 14, 0.95))
 
 
 def evaluation(config: ModelConfig, candidate: float = 0.9, baseline: float = 0.8, **other: object) -> Evaluation:
@@ -34,6 +39,7 @@ def evaluation(config: ModelConfig, candidate: float = 0.9, baseline: float = 0.
         baseline="1",
         baseline_metrics=dict.fromkeys(names, baseline),
         n_paired_rows=200,
+        gains={name: gain(metric.loss(baseline, candidate)) for name, metric in names.items()},
     )
     return replace(made, **other)  # type: ignore[arg-type]
 
@@ -60,7 +66,72 @@ def test_less_is_better_for_an_error_metric() -> None:
     assert gates["versus_champion/rmse"].passed
     worse = gates_of(DIABETES, evaluation(DIABETES, candidate=55.0, baseline=50.0))
     assert not worse["versus_champion/rmse"].passed
-    assert "a gain of -5, less than the 0 asked for" in worse["versus_champion/rmse"].detail
+    assert "a gain of -5, at least -5.018 at 95.000% by 14 blocks; not asked: at least 0, and surely above 0" in (
+        worse["versus_champion/rmse"].detail
+    )
+
+
+def test_a_gain_has_to_be_large_enough_and_sure() -> None:
+    """At fourteen blocks t(0.95) is 1.771: a gain of 0.02 with an error of 0.012 could be none."""
+    config = with_gate(WINE, min_gain=0.01)
+    assert versus(config, gain(0.02, 0.011)).passed
+    unsure = versus(config, gain(0.02, 0.012))
+    assert not unsure.passed
+    assert "these rows could not tell" in unsure.detail
+    assert not versus(config, gain(0.009, 0.001)).passed, "sure, and too small to be worth it"
+
+
+def test_superiority_asks_that_the_gain_is_surely_large_enough() -> None:
+    config = with_gate(WINE, min_gain=0.01, rule="superiority")
+    assert versus(config, gain(0.02, 0.005)).passed
+    assert not versus(config, gain(0.02, 0.006)).passed
+
+
+def test_non_inferiority_allows_a_loss_up_to_its_margin() -> None:
+    config = with_gate(WINE, min_gain=0.0, rule="non_inferiority", margin=0.01)
+    assert versus(config, gain(-0.001, 0.005)).passed
+    assert not versus(config, gain(-0.002, 0.005)).passed
+
+
+def test_every_further_candidate_against_one_champion_has_less_error_to_spend() -> None:
+    judged = replace(evaluation(WINE), gains={"accuracy": gain(0.02, 0.0105)})
+    passed = [
+        {gate.name: gate.passed for gate in judge(WINE, judged, parity_gap=0.0, parity_detail="", attempt=attempt)}[
+            "versus_champion/accuracy"
+        ]
+        for attempt in (1, 2, 3, 4)
+    ]
+    assert passed == [True, False, False, False]
+
+
+def test_a_second_metric_may_not_be_lost_for_the_first() -> None:
+    config = with_gate(WINE, min_gain=0.0, no_worse={"balanced_accuracy": 0.01})
+    good, bad = gain(-0.001, 0.005), gain(-0.002, 0.005)
+    for found, passes in ((good, True), (bad, False), (Estimate(problem="no rows"), False)):
+        judged = replace(evaluation(config), gains={"accuracy": gain(0.1), "balanced_accuracy": found})
+        assert gates_of(config, judged)["no_worse/balanced_accuracy"].passed is passes
+
+
+def test_a_whole_interval_may_have_to_keep_an_absolute_bound() -> None:
+    declared = WINE.model_dump()
+    declared["signoff"]["metrics"] = {"accuracy": {"min": 0.7, "of": "interval"}}
+    config = ModelConfig.model_validate(declared)
+    judged = replace(evaluation(config, 0.75), intervals={"accuracy": around(0.75, 0.03, 200, 14, 0.95)})
+    assert not gates_of(config, judged)["metric/accuracy"].passed
+    assert gates_of(WINE, judged)["metric/accuracy"].passed
+    narrow = replace(judged, intervals={"accuracy": around(0.75, 0.02, 200, 14, 0.95)})
+    assert gates_of(config, narrow)["metric/accuracy"].passed
+    assert not gates_of(config, replace(judged, intervals={}))["metric/accuracy"].passed
+
+
+def with_gate(config: ModelConfig, **gate: object) -> ModelConfig:
+    declared = config.model_dump()
+    declared["signoff"]["versus_champion"] = {"metric": "accuracy", **gate}
+    return ModelConfig.model_validate(declared)
+
+
+def versus(config: ModelConfig, found: Estimate) -> Gate:
+    return gates_of(config, replace(evaluation(config), gains={"accuracy": found}))["versus_champion/accuracy"]
 
 
 def test_too_few_paired_rows_fail_and_say_how_many_there_were() -> None:
@@ -124,14 +195,21 @@ def _without(values: dict[str, float], name: str, value: float | None) -> dict[s
     return rest if value is None else {**rest, name: value}
 
 
-@given(value=broken, field=st.sampled_from(["candidate", "candidate_paired", "baseline_metrics"]))
-def test_a_metric_missing_nan_or_infinite_never_passes(value: float | None, field: str) -> None:
+@given(value=broken)
+def test_a_metric_missing_nan_or_infinite_never_passes(value: float | None) -> None:
     judged = evaluation(WINE)
-    gates = gates_of(WINE, replace(judged, **{field: _without(getattr(judged, field), "accuracy", value)}))
-    gate = gates["metric/accuracy" if field == "candidate" else "versus_champion/accuracy"]
+    gate = gates_of(WINE, replace(judged, candidate=_without(judged.candidate, "accuracy", value)))["metric/accuracy"]
     assert not gate.passed
     assert gate.value is None
     assert "could not be computed" in gate.detail
+
+
+@pytest.mark.parametrize("found", [None, Estimate(problem="no rows"), Estimate(value=0.1, problem="4 blocks")])
+def test_a_gain_that_could_not_be_estimated_never_passes(found: Estimate | None) -> None:
+    gains = {} if found is None else {"accuracy": found}
+    gate = gates_of(WINE, replace(evaluation(WINE), gains=gains))["versus_champion/accuracy"]
+    assert not gate.passed
+    assert gate.detail
 
 
 @given(value=broken)

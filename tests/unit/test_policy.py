@@ -32,6 +32,7 @@ from perennial.evidence.stretches import TrainingRows
 
 BASE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
 NOW = day(40)
+GAIN = "gain/accuracy"
 
 
 def policy(**settings: Any) -> ModelConfig:
@@ -75,7 +76,7 @@ def signal(
     role: SignalRole = "retrain",
     version: str = "2",
 ) -> Signal:
-    value = {"breached": 0.61, "ok": 0.9, "unknown": None}[status]
+    value = {"breached": 0.61, "ok": 0.9, "undecided": 0.69, "unknown": None}[status]
     return Signal(
         model=BASE.model,
         window=day(number),
@@ -100,6 +101,11 @@ def facts(state: ReleaseState = BAKED, *signals: Signal, **other: Any) -> Facts:
 
 def reasons(config: ModelConfig, known: Facts) -> str:
     return "; ".join(decide(config, known).reasons)
+
+
+def gain(number: int = 40, status: SignalStatus = "breached") -> Signal:
+    found = signal(number, status, name=GAIN)
+    return replace(found, threshold=0.02, detail="a model fitted just before would have gained 0.61 accuracy")
 
 
 # --- each rule ---------------------------------------------------------------------------------------------------
@@ -131,6 +137,33 @@ def test_a_failed_bake_rolls_back_to_the_version_trusted_last() -> None:
     assert made.reasons == (
         "version 2 failed its bake (bake/accuracy 0.61 against 0.7 from 2024-02-10); version 1 passed its own",
     )
+
+
+def test_a_retrain_that_is_worth_its_price_is_asked_for_whatever_k_of_n_says() -> None:
+    made = decide(k_of_n(3, 3), facts(BAKED, gain()))
+    assert made.action == "retrain"
+    assert made.reasons == ("a model fitted just before would have gained 0.61 accuracy; price 0.02",)
+
+
+@pytest.mark.parametrize("newest", ["ok", "undecided"])
+def test_only_the_newest_sum_of_gains_counts(newest: SignalStatus) -> None:
+    assert decide(k_of_n(1, 3), facts(BAKED, gain(39), gain(40, newest))).action == "stay"
+    assert decide(k_of_n(1, 3), facts(BAKED, gain(39), gain(40, "unknown"))).action == "retrain"
+
+
+def test_a_gain_that_a_retrain_was_asked_for_is_not_asked_for_again() -> None:
+    asked = replace(BAKED, last_request_at=day(39).end, request_times=(day(39).end,))
+    known = facts(asked, gain(39), n_new=500)
+    config = policy(cooldown=timedelta(0), breaches=k_of_n(1, 3).policy.breaches)
+    assert decide(config, known).action == "stay"
+    assert decide(config, replace(known, signals=(gain(39), gain(40)))).action == "retrain"
+    failed = replace(asked, request_times=())
+    assert decide(config, replace(known, state=failed)).action == "retrain", "a request that failed was no answer"
+
+
+def test_an_undecided_signal_is_named_and_counts_for_nothing() -> None:
+    made = decide(k_of_n(1, 1), facts(BAKED, signal(status="undecided")))
+    assert (made.action, made.undecided, made.breached, made.unknown) == ("stay", ("performance/accuracy",), (), ())
 
 
 def test_a_first_champion_that_fails_its_bake_is_not_stuck() -> None:
@@ -393,7 +426,7 @@ def states(draw: st.DrawFn) -> ReleaseState:
 @st.composite
 def histories(draw: st.DrawFn, choices: st.SearchStrategy[SignalStatus] = statuses) -> list[Signal]:
     found = []
-    for name in draw(st.lists(st.sampled_from(["performance/accuracy", "drift/weighted_share"]), unique=True)):
+    for name in draw(st.lists(st.sampled_from(["performance/accuracy", "drift/weighted_share", GAIN]), unique=True)):
         numbers = draw(st.lists(st.integers(30, 40), unique=True, max_size=6))
         found += [
             signal(
@@ -509,7 +542,7 @@ def test_unknown_signals_alone_never_retrain(situation: tuple[ModelConfig, Facts
     assert decide(young, replace(known, signals=(*blind, *unknown))).action == "stay"
 
 
-@given(retrains(), st.sampled_from(["performance/accuracy", "drift/weighted_share", "performance/log_loss"]))
+@given(retrains(), st.sampled_from(["performance/accuracy", "drift/weighted_share", "performance/log_loss", GAIN]))
 def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(
     situation: tuple[ModelConfig, Facts], name: str
 ) -> None:

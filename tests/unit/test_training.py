@@ -12,8 +12,8 @@ from perennial.config import ModelConfig, load_model
 from perennial.errors import IntegrityError, TrainingError
 from perennial.evidence.answers import Answers
 from perennial.evidence.stretches import MOST_STRIDES, holdout_ends
-from perennial.registry.models import check_types
 from perennial.registry.scoring import features_frame, score
+from perennial.registry.trust import check_types
 from perennial.registry.versions import folder_digest
 from perennial.training.fit import signature
 from perennial.training.importance import feature_importance

@@ -8,12 +8,19 @@ from sklearn.preprocessing import OrdinalEncoder
 CATEGORIES = ["carrier", "origin", "dest"]
 
 
-def build(*, seed: int, max_iter: int = 60, max_leaf_nodes: int = 15, min_samples_leaf: int = 200) -> Pipeline:
+def build(
+    *,
+    seed: int,
+    max_iter: int = 60,
+    learning_rate: float = 0.1,
+    max_leaf_nodes: int = 15,
+    min_samples_leaf: int = 200,
+) -> Pipeline:
     """An unfitted classifier; a category that training has not seen counts as missing."""
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=float("nan"))
     boost = HistGradientBoostingClassifier(
         max_iter=max_iter,
-        learning_rate=0.1,
+        learning_rate=learning_rate,
         max_leaf_nodes=max_leaf_nodes,
         min_samples_leaf=min_samples_leaf,
         l2_regularization=10.0,

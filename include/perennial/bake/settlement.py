@@ -10,6 +10,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import BakeState, LedgerEntry, ReleaseState, Signal, SignalName, Window, digest_of
 from perennial.ledger import History
+from perennial.statistics.metrics import Metric
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 from perennial.store.signals import measured_since
@@ -26,20 +27,35 @@ class BakeWindow:
     detail: str
 
 
-def window_outcome(statuses: Mapping[str, str], required: Iterable[SignalName]) -> WindowOutcome:
-    """Failed when anything measured is breached; passed when all that is required was measured; else unknown.
+def window_outcome(figures: Mapping[str, Signal], required: Iterable[SignalName], metric: Metric) -> WindowOutcome:
+    """Failed when anything measured is breached; passed when all that is required keeps its bound; else unknown.
+
+    A figure that is ``undecided`` keeps its bound when it was estimated with an interval and lies on the good side
+    itself: the rows spoke for it, if not beyond doubt. One on the other side, or without an interval, prolongs the
+    bake.
 
     >>> own, paired = SignalName.bake("roc_auc"), SignalName.bake_vs_stable("roc_auc")
-    >>> window_outcome({str(own): "ok", str(paired): "ok"}, [own, paired])
-    'passed'
-    >>> window_outcome({str(own): "ok", str(paired): "breached"}, [own])
-    'failed'
-    >>> window_outcome({str(own): "ok"}, [own, paired])
+    >>> def auc(value, error): return subject.estimated(own, "alert", Estimate(value=value, interval=around(value,
+    ...     error, 900, 14, 0.95)), threshold=0.55, is_least=True)
+    >>> def told(signal): return window_outcome({str(own): signal}, [own], flights.metric("roc_auc"))
+    >>> told(auc(0.7, 0.05)), told(auc(0.6, 0.05)), told(auc(0.5, 0.05)), told(auc(0.3, 0.05))
+    ('passed', 'passed', 'unknown', 'failed')
+    >>> window_outcome({str(own): auc(0.7, 0.05)}, [own, paired], flights.metric("roc_auc"))
     'unknown'
     """
-    if "breached" in statuses.values():
+    if any(signal.status == "breached" for signal in figures.values()):
         return "failed"
-    return "passed" if all(statuses.get(str(name)) == "ok" for name in required) else "unknown"
+    return "passed" if all(_keeps_bound(figures.get(str(name)), metric) for name in required) else "unknown"
+
+
+def _keeps_bound(signal: Signal | None, metric: Metric) -> bool:
+    if signal is None or signal.value is None or signal.threshold is None:
+        return False
+    if signal.status == "undecided" and signal.interval is not None:
+        is_deficit = signal.name == str(SignalName.bake_vs_stable(metric.name))
+        loss = signal.value - signal.threshold if is_deficit else metric.loss(signal.value, signal.threshold)
+        return loss <= 0
+    return signal.status == "ok"
 
 
 def bake_outcome(outcomes: Iterable[WindowOutcome], *, windows: int, allowed_failures: int) -> BakeState:
@@ -78,17 +94,26 @@ def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
             return "failed"
         if not state.in_bake or state.champion is None or state.champion_since is None:
             return _reached_at(history, at)
-        found = bake_windows(config, state, _measured(config, state, at=at, store=store))
-        outcome = bake_outcome(
-            (window.outcome for window in found),
-            windows=config.bake.windows,
-            allowed_failures=config.bake.allowed_failures,
-        )
-        if outcome in ("passed", "failed"):
-            ledger.append(store, _entry(config, state, outcome, found, at))
-        elif at >= config.bake_ends_by(state.champion_since):
-            return "blind"
+        outcome, end = settled(config, state, _measured(config, state, at=at, store=store), at=at)
+        if end is not None:
+            ledger.append(store, end)
     return outcome
+
+
+def settled(
+    config: ModelConfig, state: ReleaseState, measured: Iterable[Signal], *, at: datetime
+) -> tuple[BakeState, LedgerEntry | None]:
+    """How far the running bake of the champion is on what was measured of it, and its entry where it ended. Pure."""
+    found = bake_windows(config, state, measured)
+    outcome = bake_outcome(
+        (window.outcome for window in found),
+        windows=config.bake.windows,
+        allowed_failures=config.bake.allowed_failures,
+    )
+    if outcome in ("passed", "failed"):
+        return outcome, _entry(config, state, outcome, found, at)
+    overdue = state.champion_since is not None and at >= config.bake_ends_by(state.champion_since)
+    return ("blind" if overdue else outcome), None
 
 
 def _measured(config: ModelConfig, state: ReleaseState, *, at: datetime, store: Store) -> tuple[Signal, ...]:
@@ -107,15 +132,20 @@ def bake_windows(config: ModelConfig, state: ReleaseState, measured: Iterable[Si
     """
     metric = config.bake.metric
     required = [SignalName.bake(metric), *([SignalName.bake_vs_stable(metric)] if state.fallback else [])]
-    windows: dict[Window, dict[str, str]] = {}
+    windows: dict[Window, dict[str, Signal]] = {}
     details: dict[Window, list[str]] = {}
     for signal in measured:
-        windows.setdefault(signal.window, {})[signal.name] = signal.status
-        figure = "unknown" if signal.value is None else f"{signal.value:.4g} against {signal.threshold:.4g}"
+        windows.setdefault(signal.window, {})[signal.name] = signal
+        interval = f" ({signal.interval})" if signal.interval else ""
+        figure = "unknown" if signal.value is None else f"{signal.value:.4g}{interval} against {signal.threshold:.4g}"
         details.setdefault(signal.window, []).append(f"{signal.name} {figure} {signal.detail}".rstrip())
     return apart(
-        BakeWindow(window=window, outcome=window_outcome(statuses, required), detail="; ".join(details[window]))
-        for window, statuses in windows.items()
+        BakeWindow(
+            window=window,
+            outcome=window_outcome(figures, required, config.metric(metric)),
+            detail="; ".join(details[window]),
+        )
+        for window, figures in windows.items()
     )
 
 

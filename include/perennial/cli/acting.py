@@ -7,7 +7,8 @@ import typer
 from rich.table import Table
 
 from perennial.cli import asking
-from perennial.cli.printing import Model, out, speaks_plainly
+from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, out, print_json, speaks_plainly
+from perennial.contracts import to_record
 from perennial.errors import ConfigError
 from perennial.settings import load_settings
 
@@ -57,6 +58,38 @@ def acknowledge(
         at=asking.moment(at) if at else asking.now(),
     )
     out.print(f"{model}: hold {chosen} acknowledged, its rows are {'left out of' if exclude else 'kept for'} training")
+
+
+@app.command()
+@speaks_plainly
+def reprocess(
+    model: Model,
+    start: Annotated[str, typer.Option("--from", help="Start of the first window, like 2013-01-01T00:00:00Z.")],
+    end: Annotated[str, typer.Option("--to", help="End of the last window.")],
+    as_json: AsJson = False,
+) -> None:
+    """After a rule was mended: audit what is halted or in quarantine once more, and publish what passes now."""
+    case = asking.case(model)
+    case.prepare()
+    found = case.reprocess(asking.window(start, end))
+    if as_json:
+        print_json([to_record(one) for one in found])
+        return
+    if not found:
+        out.print("nothing is halted or in quarantine")
+    for one in found:
+        span = f"{one.window.start:{SHOWN}} to {one.window.end:{SHOWN}}"
+        corrected = f", {one.n_corrected:,} of them corrections" if one.n_corrected else ""
+        out.print(f"[bold]{one.source} of {span}[/bold]: {one.n_published:,} rows published{corrected}")
+        out.print(f"  {as_logged(one.outcome)}", highlight=False, soft_wrap=True)
+    if changed := sorted({one.window for one in found if one.n_published}, key=lambda window: window.start):
+        first, last = changed[0], changed[-1]
+        out.print(
+            f"{len(changed)} windows have other rows now; measure each again with perennial run monitor {model} "
+            f"--start ... --end ..., from {first.start:%Y-%m-%dT%H:%M:%SZ} to {last.end:%Y-%m-%dT%H:%M:%SZ}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _ask_for_hold(model: str, open_holds: list[str]) -> NoReturn:

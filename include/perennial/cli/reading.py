@@ -22,6 +22,8 @@ from perennial.cli.printing import (
 )
 from perennial.config import load_models
 from perennial.contracts import to_record
+from perennial.errors import ConfigError
+from perennial.pipeline import Runtime
 from perennial.pipeline.checking import check_models
 from perennial.pipeline.timeline import status as status_of
 from perennial.pipeline.timeline import timeline as timeline_of
@@ -118,10 +120,18 @@ def quarantine(
 def show_ledger(
     model: Annotated[str | None, typer.Argument(help="One model; all unless given.")] = None,
     last: Annotated[int | None, typer.Option(help="Only the newest so many entries.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Prove that nothing was changed or taken out.")] = False,
+    head: Annotated[
+        str | None, typer.Option(help="With --verify: a digest that it said before, whose entry has to stand still.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The ledger: who, when, why, on what evidence."""
-    found = ledger.entries(runtime().store, model, last=last)
+    """The ledger: who, when, why, on what evidence; or the proof that it is what was written."""
+    there = runtime()
+    if verify or head:
+        _prove(there, model, head, as_json=as_json)
+        return
+    found = ledger.entries(there.store, model, last=last)
     if as_json:
         print_json([to_record(entry) for entry in found])
         return
@@ -131,3 +141,16 @@ def show_ledger(
         what = f"{entry.model}: [bold]{entry.kind}[/bold]{version} by {escape(entry.actor)}"
         table.add_row(str(entry.seq), f"{entry.at:%Y-%m-%d %H:%M}", f"{what}\n{escape(entry.reason)}")
     out.print(table)
+
+
+def _prove(there: Runtime, model: str | None, head: str | None, *, as_json: bool) -> None:
+    if head and not model:
+        raise ConfigError("--head is the digest of one model's entry: name the model")
+    proven, unprotected = there.prove_ledger(model, known=head), there.why_unprotected()
+    if as_json:
+        print_json({"proven": [to_record(one) for one in proven], "unprotected": unprotected})
+        return
+    for one in proven:
+        out.print(f"[green]whole[/green] {one.model}: {one.n_entries} entries, head {one.head or '-'}", soft_wrap=True)
+    if unprotected:
+        out.print(f"[yellow]but[/yellow] {escape(unprotected)}", soft_wrap=True)

@@ -38,6 +38,7 @@ def contradictions(config: ModelConfig) -> Iterator[str]:
         known = first_of(METRICS[config.task], most=9)
         yield f"metrics {first_of(wrong)}: a {config.task} task has {known}"
     else:
+        yield from _judgement(config)
         yield from _bounds(config)
         yield from _distances(config)
     yield from _grace(config)
@@ -77,7 +78,23 @@ def _task(config: ModelConfig) -> Iterator[str]:
 def _foreign_metrics(config: ModelConfig) -> list[str]:
     signoff = config.signoff
     used = {*config.signals.performance, *signoff.metrics, signoff.versus_champion.metric, config.bake.metric}
+    used |= set(signoff.versus_champion.no_worse)
+    used |= {config.gain_metric_name}
     return sorted(used - set(METRICS[config.task]))
+
+
+def _judgement(config: ModelConfig) -> Iterator[str]:
+    gain, by = config.signals.gain, config.signals.uncertainty.block_by
+    metric = config.gain_metric
+    if gain.probe != "none" and gain.price is None and metric.values.width > 1:
+        yield (
+            f"signals.gain.price: {metric.name} has a unit of its own: say how much of it a retrain has to gain, or "
+            "probe: none"
+        )
+    if gain.price is not None and gain.price >= metric.values.width:
+        yield f"signals.gain.price = {gain.price:g}: no two values of {metric.name} lie further apart"
+    if by is not None and by not in config.features:
+        yield f"signals.uncertainty.block_by = {by}: no such feature"
 
 
 def _bounds(config: ModelConfig) -> Iterator[str]:

@@ -10,10 +10,12 @@ from pydantic import (
 
 from perennial.config.consistency import contradictions
 from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule, Sources
+from perennial.config.judgement import UNIT_PRICE
 from perennial.config.rules import Bake, Policy, Signals, SignoffPolicy, Training, Validation
 from perennial.config.values import Name, Strict
-from perennial.contracts import SourceKind, digest_of
-from perennial.statistics.metrics import METRICS, Metric, Task
+from perennial.contracts import SourceKind, Window, digest_of
+from perennial.statistics.metrics import METRICS, Metric
+from perennial.statistics.rows import Task
 
 
 class ModelConfig(Strict):
@@ -57,6 +59,40 @@ class ModelConfig(Strict):
         True
         """
         return METRICS[self.task][name]
+
+    @property
+    def gain_metric(self) -> Metric:
+        """The metric in which the gain of a retrain is measured.
+
+        >>> flights.gain_metric.name
+        'roc_auc'
+        """
+        return self.metric(self.gain_metric_name)
+
+    @property
+    def gain_metric_name(self) -> str:
+        """Its name, which another task may lack."""
+        return self.signals.gain.metric or self.signoff.versus_champion.metric
+
+    @property
+    def price(self) -> float:
+        """What a retrain has to gain, in the unit of ``gain_metric``.
+
+        >>> flights.price
+        0.02
+        """
+        return self.signals.gain.price or UNIT_PRICE
+
+    def judged_over(self, window: Window) -> Window:
+        """The stretch that figures of a window are estimated over: it ends with the window, and holds enough blocks.
+
+        >>> judged = flights.judged_over(day(9))
+        >>> judged.end == day(9).end, (judged.end - judged.start).days
+        (True, 10)
+        """
+        uncertainty = self.signals.uncertainty
+        needed = timedelta(0) if uncertainty.block_by else uncertainty.min_blocks * uncertainty.block
+        return Window(start=min(window.start, window.end - needed), end=window.end)
 
     def serves_by(self, since: datetime) -> datetime:
         """When a version released as of ``since`` serves at the latest: its review may have taken that long."""

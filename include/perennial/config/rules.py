@@ -9,6 +9,7 @@ from pydantic import (
     model_validator,
 )
 
+from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
 
@@ -83,6 +84,9 @@ class QualitySignals(Strict):
 class PerformanceSignal(Strict):
     """A bound on one metric of mature labels: an absolute one, and the loss against the champion's own holdout.
 
+    Either is breached only when the whole interval of the figure lies beyond it. A loss against the holdout follows the
+    season as well as decay: ``signals.gain`` tells them apart.
+
     ``bound`` is a minimum where more is better (AUC, accuracy, R2) and a maximum where less is (log loss, RMSE, MAE).
     """
 
@@ -101,9 +105,12 @@ class Signals(Strict):
 
     sample_rows: Annotated[int, Field(ge=500, le=200_000)]
     seed: int
+    uncertainty: Uncertainty = Uncertainty()
     drift: DriftSignals
     quality: QualitySignals
     performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
+    gain: GainSignal = GainSignal()
+    flags: FlagSignals = FlagSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5
@@ -144,7 +151,11 @@ class Policy(Strict):
 
 
 class Training(Strict):
-    """What a candidate is fitted and judged on: ``train`` right before ``holdout``, both before the request."""
+    """What a candidate is fitted and judged on: ``train`` right before ``holdout``, both before the request.
+
+    A retrain request without an outcome is taken for one that nobody runs, and started by the maintenance,
+    ``dispatch_after`` and ``timeout`` after it was written, by the clock.
+    """
 
     train: PositiveDuration
     holdout: PositiveDuration
@@ -152,15 +163,17 @@ class Training(Strict):
     cv_folds: Annotated[int, Field(ge=2, le=20)]
     seed: int
     timeout: PositiveDuration
+    dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])
 
 
 class MetricGate(Strict):
-    """Absolute bounds on the holdout; at least one."""
+    """Absolute bounds on the holdout; at least one. With ``of: interval`` the whole interval has to keep them."""
 
     min: float | None = None
     max: float | None = None
+    of: Literal["estimate", "interval"] = "estimate"
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -172,10 +185,27 @@ class MetricGate(Strict):
 
 
 class RelativeGate(Strict):
-    """The candidate must be better than the champion (or the constant predictor) by ``min_gain`` on the same rows."""
+    """The candidate against the champion (or the constant predictor) on the same rows, in the unit of ``metric``.
+
+    ``rule: gain`` asks for ``min_gain``, and that the lower bound of the gain lies above zero; ``superiority`` that the
+    lower bound lies above ``min_gain``; ``non_inferiority`` that it lies above minus ``margin``, for refreshes by age.
+    Bounds are one-sided at ``confidence``, by the blocks of ``signals.uncertainty``; the second candidate against one
+    champion is allowed a quarter of the error of the first, the third a ninth, and so on. ``no_worse`` names further
+    metrics and how much worse the candidate may be in them.
+    """
 
     metric: str
     min_gain: float
+    rule: Literal["gain", "superiority", "non_inferiority"] = "gain"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    no_worse: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _with_margin(self) -> Self:
+        if (self.rule == "non_inferiority") != (self.margin is not None):
+            raise ValueError("margin belongs to rule: non_inferiority, which needs it")
+        return self
 
 
 class ReviewPolicy(Strict):
@@ -202,10 +232,12 @@ class SignoffPolicy(Strict):
 class Bake(Strict):
     """The probation of a new champion over ``windows`` mature windows.
 
-    A window fails when ``metric`` crosses ``bound``, or when it is worse than the last stable version's on the same
-    rows by more than ``max_deficit``. More than ``allowed_failures`` failed windows end the bake with a rollback. One
-    that has not ended by ``deadline`` after the promotion is blind: red, until labels come or someone decides. Unless
-    it is given, that is ``signoff.review.deadline``, the length of ``windows`` windows and ``label.max_wait`` together.
+    A window fails when the whole interval of ``metric`` lies beyond ``bound``, or that of its difference to the last
+    stable version on the same rows beyond ``max_deficit``; it passes when both figures keep their bounds, and prolongs
+    the bake otherwise. Where the stable version surely breaks ``bound`` on the same rows too, they say nothing. More
+    than ``allowed_failures`` failed windows end the bake with a rollback. One that has not ended by ``deadline`` after
+    the promotion is blind: red, until labels come or someone decides. Unless it is given, that is
+    ``signoff.review.deadline``, the length of ``windows`` windows and ``label.max_wait`` together.
     """
 
     windows: Annotated[int, Field(ge=1)]

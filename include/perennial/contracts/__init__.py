@@ -7,10 +7,11 @@ They are small enough for XCom: ids, windows, counts, digests and URIs, never ro
 from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind, number_of
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
+from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Subject
-from perennial.contracts.signoffs import Gate, Review, Signoff, is_nobody
+from perennial.contracts.signoffs import Flag, Gate, Review, Signoff, is_nobody
 from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
@@ -21,11 +22,14 @@ __all__ = [
     "Candidate",
     "Decision",
     "Ending",
+    "Estimate",
     "Evaluation",
     "ExpectationVerdict",
     "FittedRun",
+    "Flag",
     "Gate",
     "Hold",
+    "Interval",
     "LedgerEntry",
     "LedgerKind",
     "Lineage",

@@ -73,7 +73,10 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """The account of one batch: ``n_staged == n_published + n_quarantined + n_duplicate`` unless it was halted."""
+    """The account of one batch: ``n_staged == n_published + n_quarantined + n_duplicate`` unless it was halted.
+
+    ``n_corrected`` of the published rows had been published before, with other values or without a new column.
+    """
 
     batch_id: str
     status: Literal["published", "halted"]
@@ -82,3 +85,4 @@ class Publication:
     n_published: int
     n_quarantined: int
     n_duplicate: int
+    n_corrected: int = 0

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.windows import Window
 
 
@@ -43,7 +44,9 @@ class Evaluation:
     answers the training prior (or mean). ``candidate`` is judged on all ``n_rows``; ``candidate_paired`` and
     ``baseline_metrics`` on the ``n_paired_rows`` among them that the baseline was not fitted or judged on either. A
     metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair, and
-    ``champion_lost`` that there will never be one: the champion can not be scored any more.
+    ``champion_lost`` that there will never be one: the champion can not be scored any more. ``intervals`` are those of
+    ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows,
+    positive for better, in the unit of each metric.
     """
 
     model: str
@@ -57,6 +60,8 @@ class Evaluation:
     candidate_paired: dict[str, float] = field(default_factory=dict)
     baseline_problem: str = ""
     champion_lost: bool = False
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    gains: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ class Decision:
     bake: BakeState
     breached: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
     retrain_run_id: str | None = None
 
 

@@ -128,6 +128,15 @@ class ReleaseState:
         return "running" if self.in_bake else "passed"
 
     @property
+    def last_answered_at(self) -> datetime | None:
+        """When the last retrain was requested that did not fail or was overtaken; None before the first.
+
+        >>> ReleaseState(model="m", request_times=(day(0).end, day(1).end)).last_answered_at == day(1).end
+        True
+        """
+        return max(self.request_times, default=None)
+
+    @property
     def trusted(self) -> tuple[str, ...]:
         """The versions that a rollback may go to, the one trusted last at the end.
 

@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial.contracts.estimates import Estimate, Interval
 from perennial.contracts.windows import Window
 
 SignalRole = Literal["retrain", "alert", "watch"]
-SignalStatus = Literal["ok", "breached", "unknown"]
+SignalStatus = Literal["ok", "breached", "undecided", "unknown"]
+"""``undecided``: measured, and the bound lies inside the interval: the rows could not tell on which side it is."""
 MOST_DETAIL = 500
 Family = Literal[
-    "drift", "quality", "performance", "bake", "labels", "label_coverage", "served_by_champion", "reference"
+    "drift",
+    "quality",
+    "performance",
+    "gain",
+    "bake",
+    "flag",
+    "labels",
+    "label_coverage",
+    "served_by_champion",
+    "reference",
 ]
 
 
@@ -68,6 +79,44 @@ class SignalName:
         return cls("performance", f"{metric}_loss")
 
     @classmethod
+    def gain(cls, metric: str) -> "SignalName":
+        """What a model fitted just before the windows since the last retrain would have gained in them, added up.
+
+        >>> str(SignalName.gain("roc_auc"))
+        'gain/roc_auc'
+        """
+        return cls("gain", metric)
+
+    @classmethod
+    def gain_in_window(cls, metric: str) -> "SignalName":
+        """What it would have gained in this window.
+
+        >>> str(SignalName.gain_in_window("roc_auc"))
+        'gain/roc_auc_in_window'
+        """
+        return cls("gain", f"{metric}_in_window")
+
+    @classmethod
+    def flag(cls, finding: str, column: str = "") -> "SignalName":
+        """A finding in a window's data that takes automatic promotion away from what is made of it.
+
+        >>> str(SignalName.flag("below_chance")), str(SignalName.flag("lost_class", "carrier"))
+        ('flag/below_chance', 'flag/lost_class/carrier')
+        """
+        return cls("flag", f"{finding}/{column}" if column else finding)
+
+    @staticmethod
+    def is_of_labels(name: str) -> bool:
+        """Whether a flag, by its name in the store, speaks of labels: of the stretch that its window is judged over.
+
+        The others speak of the features of the window alone.
+
+        >>> [SignalName.is_of_labels(name) for name in ("flag/below_chance", "flag/unit/temp_f")]
+        [True, False]
+        """
+        return not name.startswith(("flag/null_rate/", "flag/unit/"))
+
+    @classmethod
     def bake(cls, metric: str) -> "SignalName":
         """The metric of a champion on probation against its bound.
 
@@ -100,9 +149,10 @@ class Signal:
     """One measured quantity of one window with its threshold.
 
     ``name`` is the text of a :class:`SignalName`. ``value`` is None exactly when ``status`` is ``unknown``, and then
-    ``detail`` says why: an unknown signal is never a pass. ``as_of`` is the end of the window whose run measured it:
-    performance of a window is measured by a later run, when its labels are in. ``version`` is the champion it speaks
-    about.
+    ``detail`` says why: an unknown signal is never a pass, and an ``undecided`` one neither. ``as_of`` is the end of
+    the window whose run measured it: performance of a window is measured by a later run, when its labels are in.
+    ``version`` is the champion it speaks about. ``interval`` is there where the value was estimated from rows whose
+    blocks say how far it can be trusted.
     """
 
     model: str
@@ -115,6 +165,7 @@ class Signal:
     threshold: float | None
     version: str | None
     detail: str = ""
+    interval: Interval | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.status == "unknown"):
@@ -182,6 +233,44 @@ class Subject:
         'ok'
         """
         return self.known(name, role, value, threshold=most, breached=value > most, detail=detail)
+
+    def estimated(
+        self,
+        name: SignalName,
+        role: SignalRole,
+        found: Estimate,
+        *,
+        threshold: float,
+        is_least: bool,
+        detail: str = "",
+    ) -> Signal:
+        """An estimate against a bound, as it stands to it; without a value it is unknown, with its problem.
+
+        Breached only when its whole interval lies beyond the bound, ok when it keeps it, ``undecided`` between the two.
+
+        >>> interval = Interval(low=0.61, high=0.69, standard_error=0.02, n_rows=900, n_blocks=14, confidence=0.95)
+        >>> found = Estimate(value=0.65, interval=interval)
+        >>> auc = SignalName.performance("roc_auc")
+        >>> [subject.estimated(auc, "watch", found, threshold=x, is_least=True).status for x in (0.6, 0.65, 0.7)]
+        ['ok', 'undecided', 'breached']
+        >>> subject.estimated(auc, "watch", Estimate(problem="no rows"), threshold=0.6, is_least=True).status
+        'unknown'
+        """
+        if found.value is None:
+            return self.unknown(name, role, found.problem, threshold=threshold)
+        return Signal(
+            model=self.model,
+            window=self.window,
+            as_of=self.as_of,
+            name=str(name),
+            role=role,
+            status=found.standing(threshold, is_least=is_least),
+            value=found.value,
+            threshold=threshold,
+            version=self.version,
+            detail=(detail or found.basis)[:MOST_DETAIL],
+            interval=found.interval,
+        )
 
     def unknown(self, name: SignalName, role: SignalRole, why: str, *, threshold: float | None = None) -> Signal:
         """A signal that could not be measured, and why.

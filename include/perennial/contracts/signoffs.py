@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from perennial.contracts.estimates import Interval
 from perennial.contracts.records import digest_of
 from perennial.contracts.windows import Window
 
@@ -18,6 +19,7 @@ class Gate:
     bound: float | None
     detail: str
     waived: str = ""
+    interval: Interval | None = None
 
     def __post_init__(self) -> None:
         if self.passed and self.value is None and not self.waived:
@@ -25,8 +27,30 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A finding in the data of a window that a candidate was fitted or judged on, as it was measured last."""
+
+    name: str
+    window: Window
+    detail: str
+
+    def __str__(self) -> str:
+        """As people read it.
+
+        >>> from perennial.contracts import parse_moment
+        >>> june = Window(start=parse_moment("2013-06-04T00:00:00Z"), end=parse_moment("2013-06-18T00:00:00Z"))
+        >>> print(Flag(name="flag/label_rate", window=june, detail="label rate 0.73"))
+        flag/label_rate of 2013-06-04 to 2013-06-18: label rate 0.73
+        """
+        return f"{self.name} of {self.window.start:%Y-%m-%d} to {self.window.end:%Y-%m-%d}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signoff:
-    """The verdict over all gates for one exact artifact, against the champion that was seen."""
+    """The verdict over all gates for one exact artifact, against the champion that was seen.
+
+    With ``flags`` on the data it was made from it is never answered by the policy.
+    """
 
     model: str
     version: str
@@ -40,6 +64,7 @@ class Signoff:
     holdout: Window
     config_digest: str = ""
     evaluation_digest: str = ""
+    flags: tuple[Flag, ...] = ()
 
     @property
     def signoff_id(self) -> str:
@@ -63,6 +88,8 @@ class Signoff:
     def __post_init__(self) -> None:
         if self.passed and (not self.gates or not all(gate.passed for gate in self.gates)):
             raise ValueError(f"signoff of {self.model} version {self.version} passes over a failed or missing gate")
+        if self.flags and self.review == "auto":
+            raise ValueError(f"signoff of {self.model} version {self.version} leaves flagged data to the policy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Event time: moments in UTC, and half-open intervals of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -62,3 +63,20 @@ class Window:
         False
         """
         return self.start < other.end and other.start < self.end
+
+    def without(self, others: Iterable["Window"]) -> tuple["Window", ...]:
+        """What is left of it outside ``others``, in the order of time.
+
+        >>> days = [Window(start=datetime(2013, 1, n, tzinfo=UTC), end=datetime(2013, 1, n + 1, tzinfo=UTC)) for n in
+        ...     range(1, 5)]
+        >>> whole = Window(start=days[0].start, end=days[2].end)
+        >>> whole.without([days[1], days[3]]) == (days[0], days[2]), whole.without([whole])
+        (True, ())
+        """
+        left, start = [], self.start
+        for other in sorted(others, key=lambda window: window.start):
+            if other.start > start:
+                left.append((start, min(other.start, self.end)))
+            start = max(start, other.end)
+        left.append((start, self.end))
+        return tuple(Window(start=start, end=end) for start, end in left if start < end)

@@ -57,9 +57,14 @@ def newest_waited_for(
 
 
 def tells(signals: Iterable[Signal], *, excluded: tuple[Window, ...]) -> bool:
-    """Whether one of the signals is evidence: of performance a measured one, of the labels that they are in. Pure."""
+    """Whether one of the signals is evidence: of performance a measured one, of the labels that they are in. Pure.
+
+    An estimate without an interval is none: for ever without one, nothing would ever be decided.
+    """
     return any(
-        signal.status == "ok" or (signal.status == "breached" and signal.name != str(COVERAGE))
+        signal.status == "ok"
+        or (signal.status == "breached" and signal.name != str(COVERAGE))
+        or (signal.status == "undecided" and signal.interval is not None)
         for signal in signals
         if not any(signal.window.overlaps(stretch) for stretch in excluded)
     )
@@ -70,7 +75,7 @@ def why_blind(
 ) -> str:
     """What is missing since when, and what to do, given what is known of the window that was waited for. Pure."""
     of = f"{day(coverage.window.start)} to {day(coverage.window.end)}"
-    unknown = [signal.detail for signal in signals if signal.status == "unknown"]
+    unknown = [signal.detail for signal in signals if signal.status in ("unknown", "undecided")]
     if champion is not None and not coverage.n_by_champion:
         found = f"version {champion} scored none of the {coverage.n_rows} predictions of {of}"
         do = "see that the serving system runs the champion and reports its version"

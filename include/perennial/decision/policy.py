@@ -11,19 +11,20 @@ The first rule that applies decides:
 5. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
    **blind**. Neither trust nor a rollback may rest on missing labels.
 6. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
-7. a retrain is wanted (k of n scheduled windows and the newest measured one, an aged champion, a failed bake with
-   nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget, too few new labels):
-   **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced is **blind**, once the
-   cooldown is over.
+7. a retrain is wanted (it would gain more than its price, k of n scheduled windows and the newest measured one, an aged
+   champion, a failed bake with nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget,
+   too few new labels): **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced
+   is **blind**, once the cooldown is over.
 
 A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
 old version is as old as its data, whatever the day of its return.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from perennial.config import ModelConfig, Policy
-from perennial.contracts import Action, Decision, Signal, Window, digest_of
+from perennial.contracts import Action, Decision, Signal, SignalName, Window, digest_of
 from perennial.decision.facts import Facts
 from perennial.decision.sequence import breached_often, by_name, in_places, last_windows, status_of
 from perennial.decision.wording import day, figures, span
@@ -60,6 +61,7 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
         bake="blind" if _is_bake_overdue(config, facts) else facts.state.bake,
         breached=tuple(signal.name for signal in measured if signal.status == "breached"),
         unknown=tuple(signal.name for signal in measured if signal.status == "unknown"),
+        undecided=tuple(signal.name for signal in measured if signal.status == "undecided"),
         retrain_run_id=f"retrain__{decision_id}" if action == "retrain" else None,
     )
 
@@ -111,7 +113,7 @@ def _baking(config: ModelConfig, facts: Facts) -> Ruling:
     unknown = [
         f"{found.name} of {day(found.window.start)}: {found.detail}"
         for found in facts.signals
-        if found.family == "bake" and found.status == "unknown"
+        if found.family == "bake" and found.status in ("unknown", "undecided")
     ]
     missing = f"not known: {first_of(unknown, most=2)}" if unknown else "no more windows of it have their labels"
     return "blind", (
@@ -158,7 +160,10 @@ def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     reasons = [] if facts.state.bake != "failed" else [_stranded(facts)]
     k, n = config.policy.breaches.k, config.policy.breaches.n
     for name, history in _histories(config, facts).items():
-        if breached_often([status_of(signal) for signal in history], k=k, n=n):
+        if SignalName.family_of(name) == "gain":
+            if _worth_it(history):
+                reasons.append(_gain(history))
+        elif breached_often([status_of(signal) for signal in history], k=k, n=n):
             measured = next(signal for signal in reversed(history) if signal is not None and signal.value is not None)
             n_breached = sum(status_of(signal) == "breached" for signal in history)
             reasons.append(
@@ -174,6 +179,16 @@ def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def _worth_it(history: Sequence[Signal | None]) -> bool:
+    """Gains are added up over windows: the newest sum says it all, and no other has to agree."""
+    return breached_often([status_of(signal) for signal in history], k=1, n=len(history))
+
+
+def _gain(history: Sequence[Signal | None]) -> str:
+    newest = next(signal for signal in reversed(history) if signal is not None and signal.value is not None)
+    return f"{newest.detail}; price {newest.threshold:.4g}"
+
+
 def _stranded(facts: Facts) -> str:
     return (
         f"version {facts.state.champion} fell below its bound in its bake{_bake_figures(facts)}, but there is no "
@@ -184,20 +199,26 @@ def _stranded(facts: Facts) -> str:
 def _histories(config: ModelConfig, facts: Facts) -> dict[str, tuple[Signal | None, ...]]:
     """The retrain signals of the present champion in their last ``n`` scheduled windows. A bake has a rule of its own.
 
+    A gain that was measured by the last retrain request has had its answer.
+
     A window takes its place whatever became of it: halted, not measured, or served by another version. What waits for
     its labels has none yet, where the signal is one of performance.
     """
+    answered = facts.state.last_answered_at
     asking = [
         signal
         for signal in facts.signals
-        if signal.role == "retrain" and signal.version == facts.state.champion and signal.family != "bake"
+        if signal.role == "retrain"
+        and signal.version == facts.state.champion
+        and signal.family != "bake"
+        and not (signal.family == "gain" and answered is not None and signal.as_of <= answered)
     ]
     return {name: in_places(_places(config, facts, found), found) for name, found in by_name(asking).items()}
 
 
 def _places(config: ModelConfig, facts: Facts, found: list[Signal]) -> tuple[Window, ...]:
     measured = {signal.window for signal in found}
-    needs_labels = found[0].family == "performance"
+    needs_labels = found[0].family in ("performance", "gain")
     return last_windows(
         facts.window,
         config.policy.breaches.n,

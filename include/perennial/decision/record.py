@@ -94,7 +94,12 @@ def request_of(decision: Decision) -> RetrainRequest | None:
 
 def record_request(request: RetrainRequest, *, store: Store) -> bool:
     """Write a retrain request, whoever made it; False when it stands there already. Counts for cooldown and budget."""
-    entry = LedgerEntry(
+    return ledger.append(store, request_entry(request))
+
+
+def request_entry(request: RetrainRequest) -> LedgerEntry:
+    """The ledger entry of a retrain request. Pure."""
+    return LedgerEntry(
         entry_id=request.request_id,
         model=request.model,
         kind="retrain_request",
@@ -103,12 +108,16 @@ def record_request(request: RetrainRequest, *, store: Store) -> bool:
         reason=request.cause,
         payload=to_record(request),
     )
-    return ledger.append(store, entry)
 
 
 def record_outcome(request: RetrainRequest, ended: Ending, outcome: str, *, store: Store) -> None:
     """Write what became of a retrain request, in one sentence, once."""
-    entry = LedgerEntry(
+    ledger.append(store, outcome_entry(request, ended, outcome))
+
+
+def outcome_entry(request: RetrainRequest, ended: Ending, outcome: str) -> LedgerEntry:
+    """The ledger entry of what became of a retrain request. Pure."""
+    return LedgerEntry(
         entry_id=digest_of("retrain_outcome", request.model, request.run_id, outcome),
         model=request.model,
         kind="retrain_outcome",
@@ -117,7 +126,6 @@ def record_outcome(request: RetrainRequest, ended: Ending, outcome: str, *, stor
         reason=outcome,
         payload={**to_record(request), "ended": ended},
     )
-    ledger.append(store, entry)
 
 
 def _evidence(facts: Facts) -> dict[str, object]:
@@ -145,4 +153,5 @@ def _compact(signal: Signal) -> dict[str, object]:
         "value": signal.value,
         "threshold": signal.threshold,
         "detail": signal.detail,
+        "interval": None if signal.interval is None else to_record(signal.interval),
     }

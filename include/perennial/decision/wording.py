@@ -8,6 +8,7 @@ from perennial.contracts import Signal
 def figures(signal: Signal) -> str:
     """A signal with its value, its bound and the window it speaks of."""
     value = "unknown" if signal.value is None else f"{signal.value:.4g}"
+    value += f" ({signal.interval})" if signal.interval else ""
     bound = "" if signal.threshold is None else f" against {signal.threshold:.4g}"
     return f"{signal.name} {value}{bound} from {day(signal.window.start)}"
 

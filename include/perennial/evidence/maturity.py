@@ -1,6 +1,6 @@
 """Which windows have their labels in, as was known at a moment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, Window
-from perennial.evidence.rows import arrived, served
+from perennial.evidence.rows import arrived, known, served
 from perennial.store import Store, signals
 from perennial.store.batches import published_windows
 from perennial.store.schema import batches, labels_table, predictions_table
@@ -141,17 +141,41 @@ def read_labels_in(
 
     Windows that began before ``since``, when it is given, are left out.
     """
-    as_of = window.end
-    oldest = as_of - config.label.max_wait - WINDOWS_BEYOND_WAIT * (window.end - window.start)
-    found = published_windows(store, config.model, ended_after=oldest, ended_by=as_of)
-    windows = tuple(past for past in found if since is None or past.start >= since)
-    due = newest_due(config, windows, as_of)
-    covered = tuple(
-        read_coverage(config, past, as_of=as_of, champion=champion, store=store)
-        for past in windows
-        if past not in ended or past == due
-    )
-    return LabelsIn(as_of=as_of, covered=covered, ended=ended, due=due, earlier=earlier or {})
+    found = published_windows(store, config.model, ended_after=looked_back_to(config, window), ended_by=window.end)
+
+    def coverage_of(past: Window) -> Coverage:
+        return read_coverage(config, past, as_of=window.end, champion=champion, store=store)
+
+    return labels_in(config, window, found, coverage_of, ended=ended, earlier=earlier, since=since)
+
+
+def looked_back_to(config: ModelConfig, window: Window) -> datetime:
+    """Windows that ended by then are looked at no more by the run of ``window``. Pure.
+
+    >>> (day(99).end - looked_back_to(flights, day(99))).days
+    50
+    """
+    return window.end - config.label.max_wait - WINDOWS_BEYOND_WAIT * (window.end - window.start)
+
+
+def labels_in(
+    config: ModelConfig,
+    window: Window,
+    published: Iterable[Window],
+    coverage_of: Callable[[Window], Coverage],
+    *,
+    ended: frozenset[Window],
+    earlier: Mapping[Window, float] | None = None,
+    since: datetime | None = None,
+) -> LabelsIn:
+    """What was known at the end of ``window`` of the ``published`` windows since :func:`looked_back_to`.
+
+    ``coverage_of`` counts one of them as of then.
+    """
+    windows = tuple(past for past in published if since is None or past.start >= since)
+    due = newest_due(config, windows, window.end)
+    covered = tuple(coverage_of(past) for past in windows if past not in ended or past == due)
+    return LabelsIn(as_of=window.end, covered=covered, ended=ended, due=due, earlier=earlier or {})
 
 
 def is_over(config: ModelConfig, measured: Signal, as_of: datetime) -> bool:
@@ -205,19 +229,19 @@ def read_coverage(
             n_labelled.filter(by_champion).label("n_by_champion_labelled"),
         )
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, window))
+        .where(served(predictions, window, as_of=as_of))
     )
     with store.begin() as connection:
         return Coverage(window=window, **connection.execute(query).one()._mapping)
 
 
 def main_version(config: ModelConfig, window: Window, *, store: Store) -> str:
-    """The version that scored most of a window's served rows, of which there is one at least."""
+    """The version that scored most of a window's served rows, of which there is one at least, as known at its end."""
     predictions = predictions_table(config)
     version = predictions.c.model_version
     query = (
         select(version)
-        .where(served(predictions, window))
+        .where(served(predictions, window, as_of=window.end))
         .group_by(version)
         .order_by(func.count().desc(), version)
         .limit(1)
@@ -228,7 +252,7 @@ def main_version(config: ModelConfig, window: Window, *, store: Store) -> str:
 
 
 def count_unmatched(config: ModelConfig, window: Window, *, store: Store) -> tuple[int, int]:
-    """Number of labels that the window's own batches published, and of those for which there is no prediction."""
+    """As known at its end: the labels that the window's own batches published, and those without a prediction."""
     predictions, labels = predictions_table(config), labels_table(config)
     of_window = select(batches.c.seq).where(
         batches.c.model == config.model,
@@ -238,7 +262,9 @@ def count_unmatched(config: ModelConfig, window: Window, *, store: Store) -> tup
         batches.c.window_end == window.end,
     )
     matched = exists().where(predictions.c.prediction_id == labels.c.prediction_id)
-    query = select(func.count(), func.count().filter(~matched)).where(labels.c.batch_seq.in_(of_window))
+    query = select(func.count(), func.count().filter(~matched)).where(
+        labels.c.batch_seq.in_(of_window), known(labels, window.end)
+    )
     with store.begin() as connection:
         n_labels, n_unmatched = connection.execute(query).one()
     return int(n_labels), int(n_unmatched)

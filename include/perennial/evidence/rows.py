@@ -3,21 +3,37 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, and_, not_
+from sqlalchemy import ColumnElement, Table, and_, not_, or_
 
 from perennial.contracts import Window
+from perennial.store.schema import KNOWN_AT, SUPERSEDED_AT
 
 
-def served(predictions: Table, stretch: Window, *, excluded: Iterable[Window] = ()) -> ColumnElement[bool]:
-    """The rows of a stretch that a champion scored, without those of the ``excluded`` stretches.
+def known(rows: Table, as_of: datetime) -> ColumnElement[bool]:
+    """Of each row the version that was the newest truth known before ``as_of``; of one never corrected, the first.
+
+    >>> from perennial.store.schema import labels_table
+    >>> print(str(known(labels_table(flights).alias("l"), day(0).end)).replace(" AND ", "\\n"))
+    (l._known_at IS NULL OR l._known_at < :known_at_1)
+    (l._superseded_at IS NULL OR l._superseded_at >= :superseded_at_1)
+    """
+    since, until = rows.c[KNOWN_AT], rows.c[SUPERSEDED_AT]
+    return and_(or_(since.is_(None), since < as_of), or_(until.is_(None), until >= as_of))
+
+
+def served(
+    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = ()
+) -> ColumnElement[bool]:
+    """The rows of a stretch that a champion scored, as they were known at ``as_of``, without ``excluded`` stretches.
 
     >>> from perennial.store.schema import predictions_table
-    >>> "role =" in str(served(predictions_table(flights), day(0)))
+    >>> "role =" in str(served(predictions_table(flights), day(0), as_of=day(0).end))
     True
     """
     time = predictions.c.event_time
     left_out = [not_(and_(time >= window.start, time < window.end)) for window in excluded]
-    return and_(time >= stretch.start, time < stretch.end, predictions.c.role == "champion", *left_out)
+    inside = (time >= stretch.start, time < stretch.end)
+    return and_(*inside, predictions.c.role == "champion", known(predictions, as_of), *left_out)
 
 
 def arrived(predictions: Table, labels: Table, as_of: datetime) -> ColumnElement[bool]:
@@ -27,4 +43,5 @@ def arrived(predictions: Table, labels: Table, as_of: datetime) -> ColumnElement
     >>> "labelled_at <" in str(arrived(predictions_table(flights), labels_table(flights), day(0).end))
     True
     """
-    return and_(labels.c.prediction_id == predictions.c.prediction_id, labels.c.labelled_at < as_of)
+    same = labels.c.prediction_id == predictions.c.prediction_id
+    return and_(same, labels.c.labelled_at < as_of, known(labels, as_of))

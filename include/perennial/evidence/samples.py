@@ -1,5 +1,7 @@
 """Served rows of one window: a bounded sample that is the same one every time, and counts over all of them.
 
+Both are of the window as it was known at its end.
+
 A sample is the ``sample_rows`` rows with the smallest keyed hash of their prediction id: which rows those are depends
 on the ids and the seed alone, neither on the order of the rows nor on how they were delivered.
 """
@@ -49,7 +51,7 @@ def sample_query(config: ModelConfig, window: Window, columns: Sequence[str]) ->
     """
     predictions = predictions_table(config)
     key = sample_key(predictions, config.signals.seed)
-    inside = served(predictions, window)
+    inside = served(predictions, window, as_of=window.end)
     smallest = select(key.label("key")).where(inside).order_by("key").limit(config.signals.sample_rows).subquery()
     bound = select(func.max(smallest.c.key)).scalar_subquery()
     return select(*(predictions.c[name] for name in columns)).where(inside, key <= bound)
@@ -63,7 +65,7 @@ def read_sample(config: ModelConfig, window: Window, *, store: Store) -> pa.Tabl
     """
     columns = [*config.features, "score", "model_version"]
     predictions, most = predictions_table(config), config.signals.sample_rows
-    query = select(*(predictions.c[name] for name in columns)).where(served(predictions, window))
+    query = select(*(predictions.c[name] for name in columns)).where(served(predictions, window, as_of=window.end))
     rows = read(store, query.limit(most + 1))
     return rows if rows.num_rows <= most else read(store, sample_query(config, window, columns))
 
@@ -75,7 +77,7 @@ def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequen
     columns += [
         func.count().filter(table.c[name].not_in(values)).label(_UNSEEN + name) for name, values in known.items()
     ]
-    query = select(func.count().label("n_rows"), *columns).where(served(table, window))
+    query = select(func.count().label("n_rows"), *columns).where(served(table, window, as_of=window.end))
     with store.begin() as connection:
         found = connection.execute(query).one()._mapping
     return Counts(

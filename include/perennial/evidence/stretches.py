@@ -1,6 +1,6 @@
 """Which stretch a candidate may be judged on, which it is fitted on, and how many labelled rows they hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,20 +57,34 @@ class TrainingRows:
 
 def training_rows(config: ModelConfig, window: Window, state: ReleaseState, *, store: Store) -> TrainingRows:
     """What a decision about ``window`` has to know of the rows that a retrain would use."""
-    as_of = window.end
+    as_of, excluded = window.end, state.excluded
+    return rows_of_a_retrain(
+        config,
+        as_of,
+        state,
+        count=lambda stretch: count_labelled(config, stretch, as_of=as_of, excluded=excluded, store=store),
+        choice=lambda: choose_holdout(config, as_of, excluded=excluded, store=store),
+    )
+
+
+def rows_of_a_retrain(
+    config: ModelConfig,
+    as_of: datetime,
+    state: ReleaseState,
+    *,
+    count: Callable[[Window], Labelled],
+    choice: Callable[[], Choice],
+) -> TrainingRows:
+    """The same, of rows that ``count`` counts in a stretch and a holdout that ``choice`` chooses, as of a moment."""
     if state.champion is not None:
         judged = state.lineage
         if judged is None or as_of <= judged.holdout.end:
             return TrainingRows()
-        news = Window(start=judged.holdout.end, end=as_of)
-        counted = count_labelled(config, news, as_of=as_of, excluded=state.excluded, store=store)
-        return TrainingRows(n_new=counted.n_labelled)
-    chosen = choose_holdout(config, as_of, excluded=state.excluded, store=store).holdout
+        return TrainingRows(n_new=count(Window(start=judged.holdout.end, end=as_of)).n_labelled)
+    chosen = choice().holdout
     if chosen is None:
         return TrainingRows()
-    train = train_before(config, chosen.stretch)
-    n_train = count_labelled(config, train, as_of=as_of, excluded=state.excluded, store=store).n_labelled
-    return TrainingRows(n_train=n_train, n_holdout=chosen.n_labelled)
+    return TrainingRows(n_train=count(train_before(config, chosen.stretch)).n_labelled, n_holdout=chosen.n_labelled)
 
 
 def train_before(config: ModelConfig, holdout: Window) -> Window:
@@ -98,14 +112,23 @@ def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = t
         yield as_of - config.label.delay - number * stride
 
 
+def holdouts(config: ModelConfig, as_of: datetime, *, excluded: Iterable[Window] = ()) -> list[Window]:
+    """The stretches to choose a holdout from, newest first. Pure.
+
+    >>> holdouts(flights, day(30).end)[0] == Window(start=day(13).start, end=day(26).end)
+    True
+    """
+    further = sum((stretch.end - stretch.start for stretch in excluded), timedelta(0))
+    length = config.training.holdout
+    return [Window(start=end - length, end=end) for end in holdout_ends(config, as_of, further=further)]
+
+
 def choose_holdout(config: ModelConfig, as_of: datetime, *, excluded: tuple[Window, ...] = (), store: Store) -> Choice:
     """The newest stretch whose labels are in, as ``label.mature_share`` asks.
 
     The newest candidate is looked at alone, since it is the answer as a rule; all others in one scan.
     """
-    further = sum((stretch.end - stretch.start for stretch in excluded), timedelta(0))
-    length = config.training.holdout
-    stretches = [Window(start=end - length, end=end) for end in holdout_ends(config, as_of, further=further)]
+    stretches = holdouts(config, as_of, excluded=excluded)
     newest = count_labelled(config, stretches[0], as_of=as_of, excluded=excluded, store=store)
     if _is_mature(config, newest):
         return Choice(holdout=newest, best=newest)
@@ -139,7 +162,7 @@ def count_labelled(
     query = (
         select(func.count(), func.count(labels.c.prediction_id))
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, stretch, excluded=excluded))
+        .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
     )
     with store.begin() as connection:
         n_rows, n_labelled = connection.execute(query).one()
@@ -163,7 +186,7 @@ def _count_each(
     query = (
         select(piece.label("piece"), func.count(), func.count(labels.c.prediction_id))
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, Window(start=bounds[0], end=bounds[-1]), excluded=excluded))
+        .where(served(predictions, Window(start=bounds[0], end=bounds[-1]), as_of=as_of, excluded=excluded))
         .group_by("piece")
     )
     with store.begin() as connection:

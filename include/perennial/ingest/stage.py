@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.config import FileSource, ModelConfig, TableSource
-from perennial.contracts import Batch, SourceKind, Window, digest_of, from_record, to_record
+from perennial.contracts import Batch, SourceKind, Window, from_record, to_record
 from perennial.errors import first_of, redacted
+from perennial.ingest.again import identity
 from perennial.ingest.columnar import read_parquet
 from perennial.ingest.completeness import Awaited, changed, look, shortfall
 from perennial.ingest.delimited import read_csv
@@ -43,10 +44,10 @@ def stage(
 ) -> Batch:
     """Stream what the source delivered for ``window`` to staging and record it.
 
-    A delivery that can not be used comes back with ``problem`` set. The same content again is the same batch; a
-    published one is left as it was recorded. ``table_urls`` holds the values of the environment variables that
-    ``url_env`` names. Raises ConfigError, and a TransientError when the source, the storage or the store can not be
-    reached.
+    A delivery that can not be used comes back with ``problem`` set. The same content again is the same batch, unless
+    another one was published since; a published one is left as it was recorded. ``table_urls`` holds the values of the
+    environment variables that ``url_env`` names. Raises ConfigError, and a TransientError when the source, the storage
+    or the store can not be reached.
     """
     origin = config.sources.predictions if source == "predictions" else config.sources.labels
     declared = declared_columns(config, source)
@@ -66,7 +67,7 @@ def stage(
             n_rows, problem = _write(rows, incoming, staged_schema(declared, numbers), store)
         incomplete = changed(files) if problem else shortfall(awaited, files, n_rows)
     digest = _digest(files, findings, problem, incomplete)
-    batch_id = digest_of(config.model, source, window.key, digest)
+    batch_id = identity(config.model, source, window, digest, store=store)
     missing, extra = findings.difference(declared)
     problem = incomplete or problem
     batch = Batch(

@@ -1,7 +1,7 @@
 """The entries of the ledger in PostgreSQL: appended, never changed."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
 from perennial.ledger.fold import RELEASE_KINDS, History, fold
 from perennial.store import Store, schema
+
+# all but the digests, which ledger/chain.py speaks of
+_COLUMNS = [schema.ledger.c[one.name] for one in fields(LedgerEntry)]
 
 
 def append(store: Store, entry: LedgerEntry) -> bool:
@@ -45,7 +48,7 @@ def entries(
 ) -> tuple[LedgerEntry, ...]:
     """Entries in the order they were written, of one model or all; ``last`` keeps the newest so many."""
     table = schema.ledger
-    query = select(table).order_by(table.c.seq.desc())
+    query = select(*_COLUMNS).order_by(table.c.seq.desc())
     if model is not None:
         query = query.where(table.c.model == model)
     if kinds is not None:
@@ -58,7 +61,7 @@ def entries(
 def entry(store: Store, entry_id: str) -> LedgerEntry | None:
     """The entry with this id, or None."""
     with store.begin() as connection:
-        row = connection.execute(select(schema.ledger).where(schema.ledger.c.entry_id == entry_id)).first()
+        row = connection.execute(select(*_COLUMNS).where(schema.ledger.c.entry_id == entry_id)).first()
     return _entry(row) if row else None
 
 

@@ -74,6 +74,20 @@ class History:
         found = self.entry(request_id)
         return from_record(RetrainRequest, found.payload) if found and found.kind == "retrain_request" else None
 
+    def judged_against(self, champion: str | None) -> frozenset[str]:
+        """The versions that were signed off, or refused, beside this champion since it took office.
+
+        >>> signoff = entry("signoff", "4", signoff={**to_record(signed)})
+        >>> History("m", (signoff,)).judged_against("3"), History("m", (signoff,)).judged_against("2")
+        (frozenset({'4'}), frozenset())
+        """
+        since = max(
+            (item.seq or 0 for item in self.of("promotion", "rollback") if item.version == champion), default=-1
+        )
+        signed = (item for item in self.of("signoff") if (item.seq or 0) > since)
+        seen = (from_record(Signoff, item.payload["signoff"]) for item in signed)
+        return frozenset(found.version for found in seen if found.champion_seen == champion)
+
     def released_after(self, entry: LedgerEntry) -> LedgerEntry | None:
         """The newest promotion or rollback that was written after an entry, or None.
 

@@ -88,6 +88,7 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "signoff": "entry id of the signoff",
             "artifact_digest": "digest of the files that were judged",
             "champion_seen": "the champion they were compared with; null for none",
+            "flags": "the flags on the data that it was given in spite of, or for; absent from answers of before 0.3",
         },
     ),
     "promotion_intent": KindOfEntry(

@@ -8,6 +8,7 @@ from perennial.contracts import ReleaseState, Signal, SignalName, SignalRole, Su
 from perennial.errors import first_of
 from perennial.evidence.samples import read_sample
 from perennial.monitoring.evidently_report import Distances, measure
+from perennial.monitoring.feature_flags import feature_flags
 from perennial.monitoring.reference import fetch_importance, fetch_reference, without_champion
 from perennial.monitoring.screening import Column, Constant, Pair, Refusal, quantile_psi, screen
 from perennial.registry import Registry
@@ -20,7 +21,8 @@ SCORE, SHARE = "score", "weighted_share"
 def measure_drift(
     config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
 ) -> tuple[Signal, ...]:
-    """The drift of every feature, of the score, and of what the champion uses; kept, with Evidently's page.
+    """The drift of every feature, of the score, and of what the champion uses, and the flags of features; kept, with
+    Evidently's page.
 
     The page goes to ``reports/<model>/<window.key>.html``. Raises StoreUnavailable, StorageUnavailable and
     RegistryUnavailable; everything about the data itself becomes a signal.
@@ -30,14 +32,15 @@ def measure_drift(
         return save(store, [without_champion(subject)])
     reference, gone = fetch_reference(registry, config.model, state.champion)
     if reference is None:
-        return save(store, without_reference(config, subject, gone))
+        unknown = feature_flags(config, subject, None, reference=None, gone=gone)
+        return save(store, [*without_reference(config, subject, gone), *unknown])
     importance = fetch_importance(registry, config.model, state.champion)
     rows = read_sample(config, window, store=store)
     found, html = drift_signals(config, subject, rows, reference=reference, importance=importance)
     if html is not None:
         with store.storage.write(report_path(config, window)) as stream:
             stream.write(html.encode())
-    return save(store, found)
+    return save(store, [*found, *feature_flags(config, subject, rows, reference=reference)])
 
 
 def report_path(config: ModelConfig, window: Window) -> str:

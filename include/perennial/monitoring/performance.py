@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
-from perennial.evidence.answers import answers_in
-from perennial.evidence.labelled import census, not_enough, read_labelled
+from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
+from perennial.evidence.answers import Answers, answers_in
+from perennial.evidence.labelled import census, not_enough, read_judged
+from perennial.evidence.lateness import read_lateness
 from perennial.evidence.maturity import (
     COVERAGE,
     Coverage,
@@ -22,8 +23,10 @@ from perennial.evidence.maturity import (
     read_ended,
     read_labels_in,
 )
+from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.reference import fetch_reference
 from perennial.registry import Registry
+from perennial.statistics.intervals import difference
 from perennial.store import Store
 from perennial.store.signals import save
 
@@ -87,41 +90,56 @@ def measure_performance(
     if planned.served:
         found.append(served_signal(config, run, planned.served))
     found += [coverage_signal(config, replace(run, window=coverage.window), coverage) for coverage in planned.coverage]
-    holdout = _holdout_of_champion(config, registry, state) if planned.of_champion else None
+    known = fetch_reference(registry, config.model, str(state.champion)) if planned.of_champion else (None, "")
     for coverage in planned.of_champion:
-        subject = replace(run, window=coverage.window)
-        rows = read_labelled(config, coverage, version=state.champion, as_of=run.as_of, store=store)
-        found += performance_signals(config, subject, coverage, rows, holdout=holdout)
+        found += _of_version(config, replace(run, window=coverage.window), coverage, known, state=state, store=store)
     for coverage in planned.of_others:
-        found += _of_the_version_that_served(
-            config, replace(run, window=coverage.window), store=store, registry=registry
-        )
+        subject = replace(run, window=coverage.window)
+        found += _of_the_version_that_served(config, subject, state=state, store=store, registry=registry)
     return save(store, found)
 
 
-def _holdout_of_champion(config: ModelConfig, registry: Registry, state: ReleaseState) -> dict[str, float] | None:
-    """What the champion reached on its own holdout, where a signal is measured against it."""
-    if all(wanted.max_loss is None for wanted in config.signals.performance.values()):
-        return None
-    return holdout_metrics(config, fetch_reference(registry, config.model, str(state.champion))[0])
+def _of_version(
+    config: ModelConfig,
+    subject: Subject,
+    coverage: Coverage,
+    known: tuple[pa.Table | None, str],
+    *,
+    state: ReleaseState,
+    store: Store,
+) -> Iterator[Signal]:
+    """The performance of the version that the subject names, and the flags of labels; ``known`` is its reference."""
+    reference, gone = known
+    judged, rows = read_judged(
+        config,
+        coverage,
+        version=subject.version,
+        as_of=subject.as_of,
+        excluded=state.excluded,
+        with_features=config.signals.flags.lost_class,
+        store=store,
+    )
+    yield from performance_signals(config, subject, judged, rows, holdout=holdout_answers(config, reference))
+    lateness = None
+    if rows is not None and config.signals.flags.lateness is not None:
+        lateness = read_lateness(config, subject.window, as_of=subject.as_of, excluded=state.excluded, store=store)
+    beside = Beside(reference=reference, gone=gone, lateness=lateness)
+    yield from label_flags(config, subject, rows, beside=beside, why=not_enough(config, judged, rows))
 
 
 def _of_the_version_that_served(
-    config: ModelConfig, subject: Subject, *, store: Store, registry: Registry
+    config: ModelConfig, subject: Subject, *, state: ReleaseState, store: Store, registry: Registry
 ) -> tuple[Signal, ...]:
     """What a mature window that the champion did not serve says about the version that scored most of it.
 
-    What can not be known of a version from before the registry (its holdout) is left out.
+    What can not be known of a version from before the registry (its holdout) is left out, and so is a window that never
+    matured.
     """
     version = main_version(config, subject.window, store=store)
     coverage = read_coverage(config, subject.window, as_of=subject.as_of, champion=version, store=store)
-    if maturity(config, coverage, subject.as_of) != "mature":
-        return ()
-    rows = read_labelled(config, coverage, version=version, as_of=subject.as_of, store=store)
-    reference = fetch_reference(registry, config.model, version)[0] if version.isdecimal() else None
-    measured = performance_signals(
-        config, replace(subject, version=version), coverage, rows, holdout=holdout_metrics(config, reference)
-    )
+    unregistered = (None, f"version {version} is none of the registry")
+    known = fetch_reference(registry, config.model, version) if version.isdecimal() else unregistered
+    measured = _of_version(config, replace(subject, version=version), coverage, known, state=state, store=store)
     return tuple(signal for signal in measured if signal.status != "unknown")
 
 
@@ -184,18 +202,18 @@ def unmatched_signal(config: ModelConfig, subject: Subject, n_labels: int, n_unm
     return subject.above(UNMATCHED, "watch", n_unmatched / n_labels, most, detail=detail)
 
 
-def holdout_metrics(config: ModelConfig, reference: pa.Table | None) -> dict[str, float] | None:
-    """What a version reached on its own holdout; None when its reference is gone.
+def holdout_answers(config: ModelConfig, reference: pa.Table | None) -> Answers | None:
+    """What a version answered for its own holdout; None when its reference is gone.
 
     ``reference`` has the columns of :func:`perennial.registry.reference.load_reference`.
 
     >>> rows = pa.table({"label": [0.0, 1.0], "score": [0.2, 0.7], "part": ["holdout", "holdout"]})
-    >>> holdout_metrics(flights, rows)["roc_auc"]
+    >>> holdout_answers(flights, rows).metrics(flights)["roc_auc"]
     1.0
     """
     if reference is None:
         return None
-    return answers_in(config, reference.filter(pc.equal(reference["part"], "holdout"))).metrics(config)
+    return answers_in(config, reference.filter(pc.equal(reference["part"], "holdout")))
 
 
 def performance_signals(
@@ -204,35 +222,41 @@ def performance_signals(
     coverage: Coverage,
     rows: pa.Table | None,
     *,
-    holdout: dict[str, float] | None,
+    holdout: Answers | None,
 ) -> Iterator[Signal]:
     """``performance/<metric>`` against its bound and ``performance/<metric>_loss`` against the champion's holdout.
 
-    ``rows`` has the columns of :func:`perennial.evidence.labelled.read_labelled`, or is None for a window that never
-    matured; ``holdout`` is None when the reference is gone. Pure; the order of the rows never matters.
+    ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gave; ``holdout`` is None when
+    the reference is gone. Pure; the order of the rows never matters.
 
     >>> coverage = Coverage(window=day(1), n_rows=8, n_labelled=2, n_by_champion=8, n_by_champion_labelled=2)
     >>> [signal.name for signal in performance_signals(flights, subject, coverage, None, holdout=None)]
     ['performance/roc_auc', 'performance/roc_auc_loss', 'performance/accuracy']
     """
     why = not_enough(config, coverage, rows)
-    measured = {} if why or rows is None else answers_in(config, rows).metrics(config)
+    answers = None if why or rows is None else answers_in(config, rows)
     for name, wanted in config.signals.performance.items():
-        metric, value = config.metric(name), measured.get(name)
+        metric = config.metric(name)
         missing = why or f"{name} can not be computed: {census(rows)}"
+        found = answers.estimate(config, name) if answers is not None else Estimate(problem=missing)
         signal = SignalName.performance(name)
-        if value is None:
-            yield subject.unknown(signal, wanted.role, missing, threshold=wanted.bound)
-        else:
-            breached = metric.loss(value, wanted.bound) > 0
-            detail = f"{coverage.n_by_champion_labelled} labelled rows"
-            yield subject.known(signal, wanted.role, value, threshold=wanted.bound, breached=breached, detail=detail)
-        if wanted.max_loss is None:
-            continue
-        before, signal = (holdout or {}).get(name), SignalName.performance_loss(name)
-        if value is None or before is None:
-            missing = missing if value is None else f"the {name} of version {subject.version} on its holdout is gone"
-            yield subject.unknown(signal, wanted.role, missing, threshold=wanted.max_loss)
-        else:
-            detail = f"{value:.4f} now, {before:.4f} on its holdout"
-            yield subject.above(signal, wanted.role, metric.loss(value, before), wanted.max_loss, detail=detail)
+        if found.value is None:
+            found = Estimate(problem=missing)
+        yield subject.estimated(signal, wanted.role, found, threshold=wanted.bound, is_least=metric.more_is_better)
+        if wanted.max_loss is not None:
+            yield _loss(config, subject, name, found, holdout, missing=missing)
+
+
+def _loss(
+    config: ModelConfig, subject: Subject, name: str, now: Estimate, holdout: Answers | None, *, missing: str
+) -> Signal:
+    """How much worse the champion does than on its own holdout, which lies in another season."""
+    wanted, metric = config.signals.performance[name], config.metric(name)
+    most, signal = wanted.max_loss or 0.0, SignalName.performance_loss(name)
+    before = holdout.estimate(config, name) if holdout is not None else Estimate(problem="gone")
+    if now.value is None or before.value is None:
+        why = missing if now.value is None else f"the {name} of version {subject.version} on its holdout is gone"
+        return subject.unknown(signal, wanted.role, why, threshold=most)
+    loss = difference(before, now) if metric.more_is_better else difference(now, before)
+    detail = f"{now.value:.4f} now, {before.value:.4f} on its holdout; {loss.basis}"
+    return subject.estimated(signal, wanted.role, loss, threshold=most, is_least=False, detail=detail)

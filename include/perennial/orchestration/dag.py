@@ -23,18 +23,25 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 @contextmanager
 def model_dag(config: ModelConfig, kind: str, *, params: dict[str, Param], **options: Any) -> Iterator[DAG]:
-    """The DAG ``<model>__<kind>``: one run at a time, transient errors tried again over some ten minutes.
+    """The DAG ``<model>__<kind>``: each of its tasks runs once at a time, transient errors are tried again over some
+    ten minutes.
 
-    ``options`` are those of a DAG: its schedule, its start and whether it catches up.
+    ``options`` are those of a DAG: its schedule, its start, whether it catches up, and how many runs may go on at once,
+    which is one unless given.
     """
     with DAG(
         f"{config.model}__{kind}",
         description=f"{DESCRIPTIONS[kind]}: {config.title}",
         doc_md=describe(config, kind),
         tags={config.model, kind, config.task, *config.tags},
-        default_args={"owner": config.owner, **RETRIES},
-        max_active_runs=1,
-        **{"schedule": None, "start_date": config.schedule.start, "catchup": False, **options},
+        default_args={"owner": config.owner, "max_active_tis_per_dag": 1, **RETRIES},
+        **{
+            "schedule": None,
+            "start_date": config.schedule.start,
+            "catchup": False,
+            "max_active_runs": 1,
+            **options,
+        },
     ) as dag:
         yield dag
     # Given last: Airflow copies a DAG's params deeply, several times for every task, which all read them from the DAG.

@@ -7,7 +7,8 @@ DESCRIPTIONS = {
     "retrain": "Trains a candidate, judges it, and promotes it if it is better",
     "rollback": "Takes the champion back to a version that passed its bake",
     "maintenance": (
-        "Removes old staged files, rejects reviews whose deadline has passed, and checks that ledger and registry agree"
+        "Removes old staged files, rejects reviews whose deadline has passed, starts retrains that nobody ran, and "
+        "checks that the ledger is whole and agrees with the registry"
     ),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow.sdk import task
+from airflow.sdk import get_current_context, task
 
 from perennial.errors import IntegrityError, PerennialError, TransientError
 from perennial.orchestration.declared import sound_models
@@ -59,6 +59,31 @@ def expire_reviews() -> None:
     _for_every_model(one)
 
 
+@task(task_display_name="Find requests that nobody ran")
+def open_requests() -> list[dict[str, object]]:
+    """What to start: the retrain requests without an outcome and without a run, as arguments of ``dispatch``.
+
+    A run has the request's own id, so that starting it twice makes one. A request whose run has ended without writing
+    an outcome gets its outcome here.
+    """
+    now, ti = datetime.now(UTC), get_current_context()["ti"]
+    found: list[dict[str, object]] = []
+
+    def one(case: Case) -> None:
+        dag_id = f"{case.model}__retrain"
+        for request in case.unattended(now=now):
+            if ti.get_dr_count(dag_id, run_ids=[request.run_id]) == 0:
+                log.warning("%s: nobody ran the request %s: %s", case.model, request.run_id, request.cause)
+                conf = {"request": request.request_id}
+                found.append({"trigger_dag_id": dag_id, "trigger_run_id": request.run_id, "conf": conf})
+            elif ti.get_dr_count(dag_id, run_ids=[request.run_id], states=["success", "failed"]):
+                outcome = case.conclude_unattended(request.request_id)
+                log.warning("%s: the request %s: %s", case.model, request.run_id, outcome)
+
+    _for_every_model(one)
+    return found
+
+
 @task(task_display_name="Check releases")
 def check_releases() -> None:
     """Finish what a crash cut off, then hold the ledger against the registry: aliases and files."""
@@ -70,6 +95,21 @@ def check_releases() -> None:
         case.verify_files()
 
     _for_every_model(one)
+
+
+@task(task_display_name="Prove the ledger")
+def prove_ledger() -> dict[str, str]:
+    """Every entry is what was written, and follows the one before; the digest of each model's newest, to be kept.
+
+    Airflow keeps these heads in a database of its own: who cuts entries off at the end leaves a chain that is whole.
+    """
+    with opened_runtime() as runtime:
+        proven, unprotected = runtime.prove_ledger(), runtime.why_unprotected()
+    if unprotected:
+        log.warning("%s", unprotected)
+    for chain in proven:
+        log.info("%s: %d entries, the newest has the digest %s", chain.model, chain.n_entries, chain.head)
+    return {chain.model: chain.head for chain in proven}
 
 
 def _for_every_model(work: Callable[[Case], None]) -> None:

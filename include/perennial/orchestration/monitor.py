@@ -74,12 +74,16 @@ def _summary(signals: tuple[Signal, ...]) -> dict[str, Any]:
     for signal in signals:
         if signal.status != "ok":
             log.warning(
-                "%s %s: %s against %s; %s", signal.name, signal.status, signal.value, signal.threshold, signal.detail
-            )
+                "%s %s: %s (%s) against %s; %s",
+                signal.name, signal.status, signal.value, signal.interval, signal.threshold, signal.detail,
+            )  # fmt: skip
     breached = [signal.name for signal in signals if signal.status == "breached"]
     unknown = [signal.name for signal in signals if signal.status == "unknown"]
-    log.info("%d signals, %d breached, %d unknown", len(signals), len(breached), len(unknown))
-    return {"n_signals": len(signals), "breached": breached, "unknown": unknown}
+    undecided = [signal.name for signal in signals if signal.status == "undecided"]
+    log.info(
+        "%d signals, %d breached, %d undecided, %d unknown", len(signals), len(breached), len(undecided), len(unknown)
+    )
+    return {"n_signals": len(signals), "breached": breached, "undecided": undecided, "unknown": unknown}
 
 
 @step("Measure drift")
@@ -98,6 +102,12 @@ def measure_quality(case: Case, window: Window) -> dict[str, Any]:
 def measure_performance(case: Case, window: Window) -> dict[str, Any]:
     """The champion against the labels that are in."""
     return _summary(case.measure_performance(window))
+
+
+@step("Measure the gain")
+def measure_gain(case: Case, window: Window) -> dict[str, Any]:
+    """What a model fitted today would gain, beside the champion on the labels that are in."""
+    return _summary(case.measure_gain(window))
 
 
 @step("Settle the bake")

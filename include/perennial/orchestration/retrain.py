@@ -23,11 +23,15 @@ from perennial.errors import ConfigError
 from perennial.orchestration.errors import FAILURE
 from perennial.orchestration.links import leave_link
 from perennial.orchestration.step import step
+from perennial.settings import load_settings
 
 if TYPE_CHECKING:
     from perennial.pipeline import Case
 
 log = logging.getLogger(__name__)
+OVERTAKEN = "overtaken"
+RUNS_AT_ONCE = 16
+"""Most of them wait for a reviewer. Each step runs once at a time; releases are fenced by the ledger."""
 STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "sign_off", "review", "promote")
 
 
@@ -53,9 +57,15 @@ def open_request(case: Case) -> str:
         request_id = case.ask(request)
     request = case.request(request_id)
     log.info("as of %s, asked by %s: %s", request.as_of.isoformat(), request.requested_by, request.cause)
-    if why := case.overtaken(request_id):
-        raise AirflowSkipException(f"overtaken: {why}")
+    _skip_if(case.overtaken(request_id))
     return request_id
+
+
+def _skip_if(overtaken: str | None) -> None:
+    """End skipped when the request acts on a world that is gone; ``conclude`` is told by XCom."""
+    if overtaken:
+        get_current_context()["ti"].xcom_push(OVERTAKEN, overtaken)
+        raise AirflowSkipException(f"overtaken: {overtaken}")
 
 
 def _named(model: str, given: Any) -> str | None:
@@ -96,9 +106,15 @@ def fit_timeout(config: ModelConfig) -> timedelta:
     return config.training.timeout + timedelta(minutes=10)
 
 
+def fit_pool() -> str:
+    """The pool whose slots the fits of all models share, as the settings name it."""
+    return load_settings().fit_pool
+
+
 @step("Fit the candidate")
 def fit(case: Case, request_id: str, frozen: Snapshot) -> FittedRun:
-    """The recipe on the training rows, in an MLflow run."""
+    """The recipe on the training rows, in an MLflow run. Ends skipped when the request was overtaken."""
+    _skip_if(case.overtaken(request_id, begun=True))
     fitted = case.fit(request_id, frozen)
     log.info("MLflow run %s: %d rows, cross-validated %s", fitted.mlflow_run_id, fitted.n_train, fitted.cv)
     return fitted
@@ -123,7 +139,11 @@ def register(case: Case, fitted: FittedRun, frozen: Snapshot) -> Candidate:
 
 @step("Sign off")
 def sign_off(case: Case, request_id: str, candidate: Candidate, evaluation: Evaluation, frozen: Snapshot) -> str:
-    """The id of the verdict over all gates. Failed ones are a result, not an error: what follows ends skipped."""
+    """The id of the verdict over all gates. Failed ones are a result, not an error: what follows ends skipped.
+
+    Ends skipped itself when the request was overtaken.
+    """
+    _skip_if(case.overtaken(request_id, begun=True))
     signed = case.sign_off(request_id, candidate, evaluation, frozen)
     for gate in signed.gates:
         log.log(
@@ -135,10 +155,11 @@ def sign_off(case: Case, request_id: str, candidate: Candidate, evaluation: Eval
 
 @step("Promote")
 def promote(case: Case, request_id: str, signoff_id: str) -> Release:
-    """The approved version becomes champion. Ends skipped, saying why, when it was rejected."""
+    """The approved version becomes champion. Ends skipped, saying why, when it was rejected or overtaken."""
     answer = case.review(signoff_id)
     if answer is not None and answer.verdict == "rejected":
         raise AirflowSkipException(f"version {answer.version} rejected by {answer.reviewer}: {answer.reason}")
+    _skip_if(case.overtaken(request_id, begun=True))
     release = case.promote(signoff_id, request_id=request_id)
     leave_link(get_current_context()["ti"], case.model, release.version)
     log.info("version %s serves instead of %s", release.version, release.previous)
@@ -149,10 +170,10 @@ def promote(case: Case, request_id: str, signoff_id: str) -> Release:
 def conclude(case: Case, request_id: str | None) -> str:
     """What became of the request, into the ledger. Red when a step failed, so that the run is."""
     context = get_current_context()
-    ti, (failure, skipped) = context["ti"], _ending(context)
+    ti, (failure, overtaken) = context["ti"], _ending(context)
+    if overtaken:
+        raise AirflowSkipException("the request was overtaken, which is its outcome in the ledger")
     if request_id is None:
-        if failure is None and skipped:
-            raise AirflowSkipException("the request was overtaken, which is its outcome in the ledger")
         raise AirflowFailException(f"there was no request: {failure}")
     outcome = case.conclude(request_id, signoff_id=ti.xcom_pull("sign_off"), failure=failure)
     if failure:
@@ -162,10 +183,11 @@ def conclude(case: Case, request_id: str | None) -> str:
 
 
 def _ending(context: Any) -> tuple[str | None, bool]:
-    """What failed first and how, and whether the request was never opened because it was overtaken."""
+    """What failed first and how, and whether a step ended skipped because the request was overtaken."""
     ti, run_id = context["ti"], context["dag_run"].run_id
     states = ti.get_task_states(ti.dag_id, task_ids=list(STEPS), run_ids=[run_id])[run_id]
     for task_id in STEPS:
         if states.get(task_id) == "failed":
             return f"{task_id} failed: {ti.xcom_pull(task_id, key=FAILURE) or 'see its log'}", False
-    return None, states.get("open_request") == "skipped"
+    skipped = [task_id for task_id in STEPS if states.get(task_id) == "skipped"]
+    return None, bool(skipped and ti.xcom_pull(skipped[0], key=OVERTAKEN))

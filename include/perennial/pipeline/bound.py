@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,12 +11,16 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState
 from perennial.contracts.tags import CHAMPION
-from perennial.errors import IntegrityError
+from perennial.errors import IntegrityError, first_of
 from perennial.settings import Settings
+from perennial.storage.work import clear_dead
 from perennial.store import Store
 
 if TYPE_CHECKING:
     from perennial.registry import Registry
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +60,14 @@ class Bound:
         ensure_data_tables(self.store, self.config)
 
     def begin(self) -> tuple[str, ...]:
-        """Tables made, and what a crash had cut off finished; one sentence for each thing that was done or found."""
+        """Tables made, and what a crash had cut off finished; one sentence for each thing that was done or found.
+
+        What processes that were killed left of rows and models on this machine is removed.
+        """
         from perennial.release.reconcile import reconcile
 
+        if left := clear_dead():
+            _log.warning("removed what killed processes had left in their folders: %s", first_of(left))
         self.prepare()
         return reconcile(self.config, store=self.store, registry=self.registry)
 

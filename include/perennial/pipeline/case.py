@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from perennial import ledger
 from perennial.contracts import Release, RetrainRequest, Review, Window
 from perennial.errors import BatchHalted, EvidenceMissing, ReleaseError
 from perennial.pipeline.monitor_steps import MonitorSteps
-from perennial.pipeline.retrain_steps import RetrainSteps
+from perennial.pipeline.retrain_steps import RetrainSteps, promoted_by
 
 if TYPE_CHECKING:
     from perennial.evidence.quarantine import BatchQuarantine
     from perennial.ingest.relisting import ChangedDelivery
+    from perennial.pipeline.reprocessing import Reprocessed
 
 LOOK_AGAIN = timedelta(days=14)
 """For so long after a window was staged last, its files are watched for changes."""
@@ -82,6 +84,12 @@ class Case(MonitorSteps, RetrainSteps):
 
         return read_quarantine(self.config, store=self.store, window=window, n_examples=n_examples)
 
+    def reprocess(self, stretch: Window) -> tuple[Reprocessed, ...]:
+        """Audit and publish once more what of the windows within ``stretch`` is not published, after a mended rule."""
+        from perennial.pipeline.reprocessing import reprocess
+
+        return reprocess(self.config, stretch, store=self.store)
+
     def expire_reviews(self, *, now: datetime) -> tuple[Review, ...]:
         """Reject the reviews whose deadline passed or whose world changed; their versions are challengers no longer."""
         from perennial.release.promote import withdraw
@@ -91,6 +99,30 @@ class Case(MonitorSteps, RetrainSteps):
         for review in expired:
             withdraw(self.config, review.version, store=self.store, registry=self.registry)
         return expired
+
+    def unattended(self, *, now: datetime) -> tuple[RetrainRequest, ...]:
+        """Requests without an outcome that were written so long ago that nobody seems to run them, the newest first.
+
+        Those from before a request said under which champion it was made are left alone.
+        """
+        history = ledger.read(self.store, self.model)
+        open_since = {item.entry_id: item.recorded_at for item in history.of("retrain_request")}
+        latest = now - self.config.training.timeout - self.config.training.dispatch_after
+        waiting = [
+            request
+            for request in history.state.open_requests
+            if request.bake is not None and (open_since[request.request_id] or now) <= latest
+        ]
+        return tuple(reversed(waiting))
+
+    def conclude_unattended(self, request_id: str) -> str | None:
+        """The outcome of a request whose run has ended without writing one; None when it has one by now."""
+        history = ledger.read(self.store, self.model)
+        if request_id not in {request.request_id for request in history.state.open_requests}:
+            return None
+        if promotion := promoted_by(history, request_id):
+            return self._record(request_id, "promoted", f"version {promotion.version} promoted")
+        return self._record(request_id, "failed", "its run ended without an outcome: it was stopped, or cut off")
 
     def sweep(self, *, now: datetime) -> int:
         """Delete staged files that have served their time; returns how many went."""

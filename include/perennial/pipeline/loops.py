@@ -1,5 +1,6 @@
 """The two runs without Airflow, step for step as the DAGs have them (a test compares the order), for a debugger."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
         _say(progress, "quality", case.measure_quality(window))
     if not halted:
         _say(progress, "performance", case.measure_performance(window))
+        _say(progress, "gain", case.measure_gain(window))
         progress(f"bake: {case.settle_bake(window)}")
     decided = case.decide(window)
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
@@ -38,7 +40,8 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
 
 
 def _say(progress: Progress, what: str, found: tuple[Signal, ...]) -> None:
-    progress(f"{what}: {len(found)} signals, {sum(signal.status == 'breached' for signal in found)} breached")
+    n_seen = Counter(signal.status for signal in found)
+    progress(f"{what}: {len(found)} signals, {n_seen['breached']} breached, {n_seen['undecided']} undecided")
 
 
 def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) -> Publication:
@@ -73,23 +76,36 @@ def retrain(case: Case, request: RetrainRequest, *, progress: Progress = silent)
     for repaired in case.begin():
         progress(repaired)
     request_id = case.ask(request)
-    if why := case.overtaken(request_id):
-        return Retrained(ended="overtaken", outcome=f"overtaken: {why}", request=case.request(request_id))
     try:
+        if why := case.overtaken(request_id):
+            raise _Overtaken(why)
         return _retrain(case, request_id, progress)
+    except _Overtaken as found:
+        return Retrained(ended="overtaken", outcome=f"overtaken: {found}", request=case.request(request_id))
     except PermanentError as error:
         case.conclude(request_id, failure=f"{type(error).__name__}: {error}")
         raise
 
 
+class _Overtaken(Exception):
+    """Another champion took office while a candidate for its predecessor's place was made."""
+
+
+def _go_on(case: Case, request_id: str) -> None:
+    if why := case.overtaken(request_id, begun=True):
+        raise _Overtaken(why)
+
+
 def _retrain(case: Case, request_id: str, progress: Progress) -> Retrained:
     snapshot = case.snapshot(request_id)
     progress(f"snapshot {snapshot.snapshot_id}: {snapshot.n_train} training rows, {snapshot.n_holdout} holdout rows")
+    _go_on(case, request_id)
     fitted = case.fit(request_id, snapshot)
     evaluation = case.evaluate(fitted, snapshot)
     progress(f"candidate: {_figures(evaluation.candidate)}")
     progress(f"{evaluation.baseline}: {_figures(evaluation.baseline_metrics)}")
     candidate = case.register(fitted, snapshot)
+    _go_on(case, request_id)
     signed = case.sign_off(request_id, candidate, evaluation, snapshot)
     for gate in signed.gates:
         progress(f"gate {gate.name}: {'passed' if gate.passed else 'FAILED'}: {gate.detail}")
@@ -102,6 +118,8 @@ def _retrain(case: Case, request_id: str, progress: Progress) -> Retrained:
         )
         return Retrained(ended="waiting", version=signed.version, outcome=waits, request=request, signoff=signed)
     approved = answer is not None and answer.verdict == "approved"
+    if approved:
+        _go_on(case, request_id)
     release = case.promote(signed.signoff_id, request_id=request_id) if approved else None
     return Retrained(
         ended="promoted" if release else "rejected" if answer else "refused",

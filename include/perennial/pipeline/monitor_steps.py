@@ -54,6 +54,14 @@ class MonitorSteps(Bound):
 
         return measure_performance(self.config, window, store=self.store, registry=self.registry, state=self.state())
 
+    def measure_gain(self, window: Window) -> tuple[Signal, ...]:
+        """What models fitted just before each mature window would have gained, alone and since the last retrain."""
+        from perennial.training.probe import measure_gain
+
+        return measure_gain(
+            self.config, window, store=self.store, state=self.state(), models_dir=self.settings.models_dir
+        )
+
     def settle_bake(self, window: Window) -> BakeState:
         """Whether a champion on probation passed, failed, or goes on baking, on what is measured of its windows."""
         from perennial.bake.measuring import measure_bake

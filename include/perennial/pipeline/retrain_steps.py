@@ -15,6 +15,7 @@ from perennial.contracts import (
     Ending,
     Evaluation,
     FittedRun,
+    LedgerEntry,
     Release,
     RetrainRequest,
     Review,
@@ -22,6 +23,7 @@ from perennial.contracts import (
     Snapshot,
 )
 from perennial.errors import ReleaseError, SignoffError, TrainingError
+from perennial.ledger import History
 from perennial.pipeline.bound import Bound
 
 
@@ -57,14 +59,16 @@ class RetrainSteps(Bound):
         found = [request for request in self.state().open_requests if request.as_of == moment]
         return found[-1] if found else None
 
-    def overtaken(self, request_id: str) -> str | None:
-        """Why a request acts on a world that is gone, recorded as its outcome; None when it may run.
+    def overtaken(self, request_id: str, *, begun: bool = False) -> str | None:
+        """Why a request acts on a world that is gone, recorded as its outcome; None when it may run, or go on.
 
-        A request that made the present champion is not overtaken by it: its run may be run again.
+        A request that made the present champion is not overtaken by it: its run may be run again. One whose run has
+        begun is overtaken by another champion only: that a bake ended meanwhile makes no comparison with its champion
+        wrong.
         """
-        history = ledger.read(self.store, self.model)
-        own = [item for item in history.of("promotion") if item.payload.get("request") == request_id]
-        why = None if own else history.state.overtakes(self.request(request_id))
+        history, request = ledger.read(self.store, self.model), self.request(request_id)
+        same = begun and history.state.champion == request.champion
+        why = None if same or promoted_by(history, request_id) else history.state.overtakes(request)
         if why is not None:
             self._record(request_id, "overtaken", f"overtaken: {why}")
         return why
@@ -109,7 +113,8 @@ class RetrainSteps(Bound):
         from perennial.signoff.parity import parity_gap
         from perennial.signoff.signing import sign_off
 
-        request = self.request(request_id)
+        request, history = self.request(request_id), ledger.read(self.store, self.model)
+        attempt = 1 + len(history.judged_against(history.state.champion) - {candidate.version})
         waived_by = f"{request.requested_by}: {request.cause}" if request.without_comparison else ""
         gap, detail = parity_gap(
             self.config, candidate, snapshot, registry_uri=self.registry.uri, models_dir=self.settings.models_dir
@@ -119,7 +124,7 @@ class RetrainSteps(Bound):
             candidate,
             evaluation,
             snapshot,
-            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, waived_by=waived_by),
+            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, attempt=attempt, waived_by=waived_by),
             state=self.state(),
             registry=self.registry,
             store=self.store,
@@ -169,6 +174,12 @@ class RetrainSteps(Bound):
 
         record_outcome(self.request(request_id), ended, outcome, store=self.store)
         return outcome
+
+
+def promoted_by(history: History, request_id: str) -> LedgerEntry | None:
+    """The promotion that a request led to, or None. Pure."""
+    own = [item for item in history.of("promotion") if item.payload.get("request") == request_id]
+    return own[-1] if own else None
 
 
 def outcome_of(signed: Signoff | None, answer: Review | None) -> tuple[Ending, str]:

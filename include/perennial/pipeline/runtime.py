@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.config import ModelConfig, load_model
+from perennial.errors import IntegrityError
+from perennial.ledger import chain
+from perennial.ledger.chain import Chain
 from perennial.pipeline.case import Case
 from perennial.settings import Settings
 from perennial.store import Store, open_store
+from perennial.store.ownership import why_unprotected
 
 if TYPE_CHECKING:
     from perennial.registry import Registry
@@ -30,6 +34,29 @@ class Runtime:
         """The case of one model. Raises ConfigError when it is not declared."""
         config = self.config(model) if isinstance(model, str) else model
         return Case(config=config, store=self.store, registry=self.registry, settings=self.settings)
+
+    def prove_ledger(self, model: str | None = None, *, known: str | None = None) -> tuple[Chain, ...]:
+        """The proven chain of one model, or of every model that has entries, declared or not.
+
+        ``known`` is a head of the model that was noted before. Raises IntegrityError that names the first broken entry
+        of each model that has one.
+        """
+        from perennial.store.migrate import migrate
+
+        migrate(self.store)
+        proven, broken = [], []
+        for one in [model] if model else chain.models(self.store):
+            try:
+                proven.append(chain.verify(self.store, one, known=known))
+            except IntegrityError as error:
+                broken.append(str(error))
+        if broken:
+            raise IntegrityError("; ".join(broken))
+        return tuple(proven)
+
+    def why_unprotected(self) -> str | None:
+        """Why the role that Perennial connects as could change the ledger; None when it can not."""
+        return why_unprotected(self.store)
 
     def close(self) -> None:
         """Give back the connections."""

@@ -1,43 +1,21 @@
-"""Loading a model without running code of its author: skops with our own list of trusted types, never a pickle."""
+"""Models in MLflow: logged as skops files, and loaded from them without running code of their author."""
 
 import importlib
 import warnings
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow.artifacts
 import mlflow.sklearn
 import pandas as pd
-import skops.io as sio
 from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 
-from perennial.errors import IntegrityError, first_of
 from perennial.registry.client import Registry, asking
+from perennial.registry.trust import MODEL_FILE, TRUSTED_TYPES, read_model
 from perennial.registry.versions import downloaded_version, verify_digest
-
-MODEL_FILE = "model.skops"
-
-TRUSTED_TYPES = (
-    # plain numbers in Cython records: the trees of scikit-learn, which skops leaves to us
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    # chooses columns by their type
-    "sklearn.compose._column_transformer.make_column_selector",
-    # the type of an array, as encoders and imputers keep it
-    "numpy.dtype",
-    # a partial runs nothing when it is made, and the function inside it must be trusted by its own name: histogram
-    # gradient boosting keeps check_array in one when it is told of categories
-    "functools.partial",
-    "sklearn.utils.validation.check_array",
-)
-"""What scikit-learn's common estimators hold beyond skops' own list, and what is harmless to make.
-
-A model that needs more names it under ``training.trusted_types`` in its ``model.yaml``.
-"""
+from perennial.storage.work import temporary_folder
 
 
 def load_model(
@@ -53,31 +31,6 @@ def load_model(
         if expected_digest is not None:
             verify_digest(folder, expected_digest, name=name, version=version)
         return read_model(folder / MODEL_FILE, trusted_types=trusted_types, what=f"{name} version {version}")
-
-
-def read_model(path: Path, *, trusted_types: Iterable[str], what: str) -> Any:
-    """The estimator in a skops file. Raises IntegrityError naming the types that are not trusted."""
-    if not path.is_file():
-        raise IntegrityError(
-            f"{what} holds no {MODEL_FILE}; other formats run code when they are loaded, and are never loaded. "
-            "Register it through a retrain"
-        )
-    trusted = [*TRUSTED_TYPES, *trusted_types]
-    try:
-        check_types(sio.get_untrusted_types(file=path), trusted, what=what)
-        return sio.load(path, trusted=trusted)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, ModuleNotFoundError, AttributeError) as error:
-        raise IntegrityError(f"{what}: {MODEL_FILE} is not readable: {type(error).__name__}: {error}"[:500]) from error
-
-
-def check_types(found: Iterable[str], trusted: Iterable[str], *, what: str) -> None:
-    """Raises IntegrityError when a type of a model is neither known to be harmless nor listed by its owner."""
-    foreign = sorted(set(found) - set(trusted) - set(TRUSTED_TYPES))
-    if foreign:
-        raise IntegrityError(
-            f"{what} holds types that are not trusted: {first_of(foreign)}. If they are harmless, list them under "
-            "training.trusted_types in model.yaml; if you do not know them, do not load this model"
-        )
 
 
 def log_model(
@@ -98,7 +51,7 @@ def log_model(
     does, without its global state (the tracking URI, the active run), so that two threads may do it at once.
     """
     _import_generic_flavour()
-    with asking(registry, f"logging the model {name} of run {run_id}"), TemporaryDirectory() as folder:
+    with asking(registry, f"logging the model {name} of run {run_id}"), temporary_folder("model-") as folder:
         client = registry.client
         run = client.get_run(run_id)
         logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id)
@@ -128,9 +81,11 @@ def _import_generic_flavour() -> None:
 
 def load_logged_model(registry: Registry, model_uri: str, *, trusted_types: Iterable[str]) -> Any:
     """The fitted estimator behind ``models:/m-...``, which need not be registered. Raises as :func:`load_model`."""
-    with TemporaryDirectory(prefix="perennial-model-") as folder:
+    with temporary_folder("model-") as folder:
         with asking(registry, f"downloading {model_uri}"):
             # by its place: MLflow resolves a models: URI at its global tracking server
             place = registry.client.get_logged_model(model_uri.removeprefix("models:/")).artifact_location
-            local = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=registry.uri)
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=place, dst_path=str(folder), tracking_uri=registry.uri
+            )
         return read_model(Path(local) / MODEL_FILE, trusted_types=trusted_types, what=model_uri)

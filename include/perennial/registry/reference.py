@@ -1,7 +1,6 @@
 """What a version was fitted and judged on: the reference of every drift, and the importance of its features."""
 
 import json
-import tempfile
 from pathlib import Path
 
 import mlflow.artifacts
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from perennial.registry.client import Registry, asking
 from perennial.registry.versions import source_run
+from perennial.storage.work import temporary_folder
 
 REFERENCE = "reference/reference.parquet"
 IMPORTANCE = "reference/importance.json"
@@ -17,8 +17,8 @@ IMPORTANCE = "reference/importance.json"
 
 def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: dict[str, float] | None) -> None:
     """Log the reference rows and the importance of the features (when it is known) to a run; again changes nothing."""
-    with tempfile.TemporaryDirectory(prefix="perennial-reference-") as folder:
-        parquet, weights = Path(folder) / "reference.parquet", Path(folder) / "importance.json"
+    with temporary_folder("reference-") as folder:
+        parquet, weights = folder / "reference.parquet", folder / "importance.json"
         pq.write_table(rows, parquet, compression="zstd")
         with asking(registry, f"logging the reference of run {run_id}"):
             registry.client.log_artifact(run_id, str(parquet), "reference")
@@ -30,30 +30,31 @@ def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: 
 def load_reference(registry: Registry, name: str, version: str) -> pa.Table | None:
     """A bounded sample of the rows a version was fitted and judged on; None when none was logged.
 
-    Columns: the features with their types in the store, ``label``, ``score`` (of this version; null for training rows),
+    Columns: the features with their types in the store, ``event_time`` (timestamp[us], UTC; absent from references of
+    before 0.3), ``label``, ``score`` (of this version; null for training rows),
     ``predicted`` (text, null but for multiclass holdout rows), ``part`` (``train`` or ``holdout``).
     """
-    with tempfile.TemporaryDirectory(prefix="perennial-reference-") as folder:
+    with temporary_folder("reference-") as folder:
         path = _download(registry, name, version, REFERENCE, folder)
         return None if path is None else pq.read_table(path, memory_map=False)
 
 
 def load_importance(registry: Registry, name: str, version: str) -> dict[str, float] | None:
     """Permutation importance of each feature on the holdout, not negative, summing to 1; None when none was logged."""
-    with tempfile.TemporaryDirectory(prefix="perennial-reference-") as folder:
+    with temporary_folder("reference-") as folder:
         path = _download(registry, name, version, IMPORTANCE, folder)
         if path is None:
             return None
         return {str(key): float(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def _download(registry: Registry, name: str, version: str, artifact: str, folder: str) -> Path | None:
+def _download(registry: Registry, name: str, version: str, artifact: str, folder: Path) -> Path | None:
     """The artifact of the version's run on disk; None when the run has no such artifact."""
     run_id = source_run(registry, name, version)
     with asking(registry, f"downloading {artifact} of {name} version {version}"):
         if artifact not in {item.path for item in registry.client.list_artifacts(run_id, artifact.partition("/")[0])}:
             return None
         local = mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path=artifact, dst_path=folder, tracking_uri=registry.uri
+            run_id=run_id, artifact_path=artifact, dst_path=str(folder), tracking_uri=registry.uri
         )
     return Path(local)

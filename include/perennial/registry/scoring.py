@@ -53,7 +53,14 @@ def score(config: ModelConfig, model: Any, table: pa.Table) -> tuple[NDArray[np.
     infinity, that needs a feature ``model.yaml`` no longer has, or that raises. A model fitted before a feature was
     added is asked without it.
     """
-    frame = _as_fitted(config, model, features_frame(config, table))
+    return score_frame(config, model, features_frame(config, table))
+
+
+def score_frame(
+    config: ModelConfig, model: Any, features: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.str_] | None]:
+    """The same for rows as :func:`features_frame` gives them."""
+    frame = _as_fitted(config, model, features)
     if config.task == "regression":
         return _finite(config, _answers(config, model.predict, frame)), None
     classes = [str(known) for known in model.classes_]

@@ -1,7 +1,6 @@
 """Model versions: registered once, named by aliases, described by tags, known by the digest of their files."""
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from perennial.errors import IntegrityError, PermanentError, RegistryUnavailable
 from perennial.registry.client import Registry, asking
+from perennial.storage.work import temporary_folder
 
 _ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 _SET_ALIAS_ATTEMPTS = 3
@@ -131,10 +131,12 @@ def describe_version(registry: Registry, name: str, version: str, description: s
 @contextmanager
 def downloaded_version(registry: Registry, name: str, version: str) -> Iterator[Path]:
     """The files of a version in a temporary folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
+    with temporary_folder("model-") as folder:
         with asking(registry, f"downloading {name} version {version}"):
             uri = registry.client.get_model_version_download_uri(name, version)
-            local = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=registry.uri)
+            local = mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=str(folder), tracking_uri=registry.uri
+            )
         yield Path(local)
 
 

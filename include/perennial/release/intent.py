@@ -93,19 +93,49 @@ def finish(
     else:
         _settle_rollback(intent, store, registry)
     checkpoint("after_tags")
-    completion = LedgerEntry(
+    completion = completed(intent)
+    ledger.append(store, completion)
+    checkpoint("after_completion")
+    return released(completion)
+
+
+def completed(intent: LedgerEntry) -> LedgerEntry:
+    """The entry that completes an intent. Pure.
+
+    >>> completed(entry("rollback_intent", "1", previous="2")).kind
+    'rollback'
+    """
+    return LedgerEntry(
         entry_id=completion_of(intent.entry_id),
-        model=name,
+        model=intent.model,
         kind="promotion" if intent.kind == "promotion_intent" else "rollback",
         at=intent.at,
         actor=intent.actor,
         reason=intent.reason,
-        version=version,
+        version=str(intent.version),
         payload={**intent.payload, "intent": intent.entry_id},
     )
-    ledger.append(store, completion)
-    checkpoint("after_completion")
-    return released(completion)
+
+
+def hold_of(intent: LedgerEntry) -> LedgerEntry | None:
+    """The hold over what the rolled-back version was made from; None for a rollback that no decision asked for. Pure.
+
+    >>> hold_of(entry("rollback_intent", "1", previous="2", hold=day(0))).kind
+    'hold'
+    """
+    gone, stretch = str(intent.payload["previous"]), intent.payload.get("hold")
+    if not stretch:
+        return None
+    return LedgerEntry(
+        entry_id=digest_of("hold", intent.entry_id),
+        model=intent.model,
+        kind="hold",
+        at=intent.at,
+        actor=intent.actor,
+        reason=f"version {gone}, made from this stretch, was rolled back: {intent.reason}",
+        version=gone,
+        payload={"stretch": stretch, "version": gone},
+    )
 
 
 def _refuse_overtaken(intent: LedgerEntry, *, store: Store, registry: Registry | None = None) -> None:
@@ -137,17 +167,7 @@ def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> N
         set_version_tags(registry, intent.model, gone, {RELEASE_TAG: "rolled back"})
     except PermanentError as error:  # deleted, which may be why it is rolled back; the ledger knows of it all the same
         _log.warning("%s version %s was not tagged as rolled back: %s", intent.model, gone, error)
-    if stretch := intent.payload.get("hold"):
-        hold = LedgerEntry(
-            entry_id=digest_of("hold", intent.entry_id),
-            model=intent.model,
-            kind="hold",
-            at=intent.at,
-            actor=intent.actor,
-            reason=f"version {gone}, made from this stretch, was rolled back: {intent.reason}",
-            version=gone,
-            payload={"stretch": stretch, "version": gone},
-        )
+    if hold := hold_of(intent):
         ledger.append(store, hold)
 
 

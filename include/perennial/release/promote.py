@@ -35,7 +35,7 @@ def promote(
         if signoff is None or signoff.model != config.model:
             raise ReleaseError(f"{config.model}: the ledger holds no signoff {signoff_id}; nothing was promoted")
         gone = _replaces_the_gone(signoff, history.state)
-        intent = _intent(signoff, history.review_of(signoff), request_id, nothing_serves=gone)
+        intent = promotion_intent(signoff, history.review_of(signoff), request_id, nothing_serves=gone)
         done = history.entry(completion_of(intent.entry_id))
         if done and signoff.version not in history.state.rolled_back:
             return released(done)
@@ -74,7 +74,9 @@ def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Regis
             delete_alias(registry, config.model, CHALLENGER)
 
 
-def _intent(signoff: Signoff, review: Review | None, request_id: str | None, *, nothing_serves: bool) -> LedgerEntry:
+def promotion_intent(
+    signoff: Signoff, review: Review | None, request_id: str | None, *, nothing_serves: bool
+) -> LedgerEntry:
     """Its id is that of the approval, whoever executes it and when. Pure."""
     approval = (signoff.version, signoff.artifact_digest, signoff.champion_seen, signoff.as_of.isoformat())
     judged = (signoff.signoff_id,) if signoff.config_digest else ()  # signoffs from before that have the old id

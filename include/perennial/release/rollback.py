@@ -49,19 +49,33 @@ def roll_back(
         target = _target(state, version)
         _refuse_moved(state, target, registry)
         _refuse_other_files(state, target, registry)
-        intent = LedgerEntry(
-            entry_id=digest_of("rollback_intent", config.model, state.champion, *call),
-            model=config.model,
-            kind="rollback_intent",
-            at=at,
-            actor=actor,
-            reason=reason,
-            version=target,
-            payload={**_payload(state, target, decision_id), "call": digest_of(*call)},
-        )
+        intent = rollback_intent(state, target, call, actor=actor, reason=reason, at=at, decision_id=decision_id)
         open_intent(store, intent)
         checkpoint("after_intent")
         return finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
+
+
+def rollback_intent(
+    state: ReleaseState,
+    target: str,
+    call: tuple[object, ...],
+    *,
+    actor: str,
+    reason: str,
+    at: datetime,
+    decision_id: str | None,
+) -> LedgerEntry:
+    """The intent to go back to ``target``; its id is that of the ``call`` and of the champion that goes. Pure."""
+    return LedgerEntry(
+        entry_id=digest_of("rollback_intent", state.model, state.champion, *call),
+        model=state.model,
+        kind="rollback_intent",
+        at=at,
+        actor=actor,
+        reason=reason,
+        version=target,
+        payload={**_payload(state, target, decision_id), "call": digest_of(*call)},
+    )
 
 
 def _done(history: History, call: tuple[object, ...]) -> LedgerEntry | None:

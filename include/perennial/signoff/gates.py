@@ -1,14 +1,16 @@
 """The gates: every condition a candidate must meet. Pure; what is missing, NaN or infinite never passes.
 
-A gate's ``detail`` is a sentence for the reviewer. The relative gate compares point estimates on the same rows, as
-TFX's Evaluator does with its change thresholds (https://www.tensorflow.org/tfx/guide/evaluator).
+A gate's ``detail`` is a sentence for the reviewer. The relative gates judge the interval of a paired difference, by
+blocks: on 13,000 holdout rows of flights a gate on the estimate alone promoted 19 % of the candidates that were no
+better.
 """
 
 import math
 
 from perennial.config import MetricGate, ModelConfig
-from perennial.contracts import Evaluation, Gate
+from perennial.contracts import Evaluation, Gate, Interval
 from perennial.errors import SignoffError
+from perennial.signoff.versus import no_worse_gate, versus_champion_gate
 
 
 def judge(
@@ -17,14 +19,16 @@ def judge(
     *,
     parity_gap: float | None,
     parity_detail: str,
+    attempt: int = 1,
     waived_by: str = "",
 ) -> tuple[Gate, ...]:
     """All gates of the model, in the order in which a reviewer reads them.
 
     ``parity_gap`` is the largest absolute score difference between the run and a fresh process; None when it could not
-    be measured, and then ``parity_detail`` says why. ``waived_by`` is the person, with a reason, who takes it upon
-    himself that there is no comparison where the champion can not be scored. Raises SignoffError when the evaluation is
-    another model's.
+    be measured, and then ``parity_detail`` says why. ``attempt`` counts the candidates judged against this champion,
+    this one included: they share the error that one would be allowed. ``waived_by`` is the person, with a reason, who
+    takes it upon himself that there is no comparison where the champion can not be scored. Raises SignoffError when the
+    evaluation is another model's.
 
     >>> gates = judge(flights, evaluation, parity_gap=None, parity_detail="the fresh process did not answer")
     >>> [gate.name for gate in gates if not gate.passed]
@@ -34,8 +38,15 @@ def judge(
         raise SignoffError(f"evaluation of {evaluation.model} handed to the gates of {config.model}")
     policy = config.signoff
     return (
-        *(metric_gate(f"metric/{name}", evaluation.candidate.get(name), gate) for name, gate in policy.metrics.items()),
-        versus_champion_gate(config, evaluation, waived_by=waived_by),
+        *(
+            metric_gate(f"metric/{name}", evaluation.candidate.get(name), gate, evaluation.intervals.get(name))
+            for name, gate in policy.metrics.items()
+        ),
+        versus_champion_gate(config, evaluation, attempt=attempt, waived_by=waived_by),
+        *(
+            no_worse_gate(config, evaluation, name, margin, waived_by=waived_by)
+            for name, margin in policy.versus_champion.no_worse.items()
+        ),
         minimum_gate("min_holdout_rows", evaluation.n_rows, policy.min_holdout_rows, "labelled holdout rows"),
         minimum_gate(
             "min_label_coverage", evaluation.label_coverage, policy.min_label_coverage, "share of holdout rows labelled"
@@ -44,8 +55,8 @@ def judge(
     )
 
 
-def metric_gate(name: str, value: float | None, bounds: MetricGate) -> Gate:
-    """An absolute bound, or two, on one metric of the candidate.
+def metric_gate(name: str, value: float | None, bounds: MetricGate, interval: Interval | None = None) -> Gate:
+    """An absolute bound, or two, on one metric of the candidate, or on its whole interval.
 
     >>> metric_gate("metric/roc_auc", 0.71, MetricGate(min=0.65)).passed
     True
@@ -55,59 +66,32 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate) -> Gate:
     'roc_auc could not be computed on the holdout'
     >>> metric_gate("metric/rmse", float("nan"), MetricGate(max=65.0)).passed
     False
+    >>> metric_gate("metric/roc_auc", 0.71, MetricGate(min=0.65, of="interval")).detail
+    'roc_auc 0.71 has no interval, and the whole interval has to keep its bound'
     """
     metric = name.removeprefix("metric/")
     bound = bounds.min if bounds.min is not None else bounds.max
     known = finite(value)
+
+    def gate(passed: bool, detail: str, bound: float | None = bound) -> Gate:
+        return Gate(name=name, passed=passed, value=known, bound=bound, detail=detail, interval=interval)
+
     if known is None:
-        return Gate(
-            name=name, passed=False, value=None, bound=bound, detail=f"{metric} could not be computed on the holdout"
-        )
-    if bounds.min is not None and known < bounds.min:
-        detail = f"{metric} {shown(known)} is below the minimum {shown(bounds.min)}"
-        return Gate(name=name, passed=False, value=known, bound=bounds.min, detail=detail)
-    if bounds.max is not None and known > bounds.max:
-        detail = f"{metric} {shown(known)} is above the maximum {shown(bounds.max)}"
-        return Gate(name=name, passed=False, value=known, bound=bounds.max, detail=detail)
+        return gate(False, f"{metric} could not be computed on the holdout")
+    if bounds.of == "interval" and interval is None:
+        return gate(False, f"{metric} {shown(known)} has no interval, and the whole interval has to keep its bound")
+    whole = interval if bounds.of == "interval" else None
+    lowest, highest = (whole.low, whole.high) if whole else (known, known)
+    told = f"{metric} {shown(known)}" + (f" ({interval})" if interval else "")
+    if bounds.min is not None and lowest < bounds.min:
+        reaches = "reaches" if whole and known >= bounds.min else "is"
+        return gate(False, f"{told} {reaches} below the minimum {shown(bounds.min)}", bounds.min)
+    if bounds.max is not None and highest > bounds.max:
+        reaches = "reaches" if whole and known <= bounds.max else "is"
+        return gate(False, f"{told} {reaches} above the maximum {shown(bounds.max)}", bounds.max)
     limits = [("minimum", bounds.min), ("maximum", bounds.max)]
     asked = " and ".join(f"the {word} {shown(limit)}" for word, limit in limits if limit is not None)
-    return Gate(name=name, passed=True, value=known, bound=bound, detail=f"{metric} {shown(known)} keeps {asked}")
-
-
-def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, waived_by: str = "") -> Gate:
-    """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better.
-
-    A champion that can not be scored any more fails it, unless a person waived the comparison by name.
-
-    >>> gate = versus_champion_gate(flights, evaluation)
-    >>> gate.passed, round(gate.value, 3)
-    (True, 0.05)
-    """
-    gate = config.signoff.versus_champion
-    if waived_by and evaluation.champion_lost:
-        detail = f"not compared: {evaluation.baseline_problem}; waived by {waived_by}"
-        name = f"versus_champion/{gate.metric}"
-        return Gate(name=name, passed=True, value=None, bound=gate.min_gain, detail=detail, waived=waived_by)
-    name, needed = f"versus_champion/{gate.metric}", config.signoff.min_holdout_rows
-    why = f" ({evaluation.baseline_problem})" if evaluation.baseline_problem else ""
-    rival = "the constant predictor" if evaluation.baseline == "constant" else f"champion {evaluation.baseline}"
-    if evaluation.n_paired_rows < needed:
-        detail = f"only {evaluation.n_paired_rows} rows new to both candidate and {rival}; {needed} are needed{why}"
-        return Gate(name=name, passed=False, value=None, bound=gate.min_gain, detail=detail)
-    mine = finite(evaluation.candidate_paired.get(gate.metric))
-    theirs = finite(evaluation.baseline_metrics.get(gate.metric))
-    if mine is None or theirs is None:
-        missing = "the candidate" if mine is None else rival
-        detail = f"{gate.metric} of {missing} could not be computed on {evaluation.n_paired_rows} paired rows{why}"
-        return Gate(name=name, passed=False, value=None, bound=gate.min_gain, detail=detail)
-    gain = config.metric(gate.metric).loss(theirs, mine)
-    passed = gain >= gate.min_gain
-    relation = "at least" if passed else "less than"
-    detail = (
-        f"{gate.metric} {shown(mine)} against {shown(theirs)} of {rival} on the same {evaluation.n_paired_rows} rows: "
-        f"a gain of {shown(gain)}, {relation} the {shown(gate.min_gain)} asked for"
-    )
-    return Gate(name=name, passed=passed, value=gain, bound=gate.min_gain, detail=detail)
+    return gate(True, f"{told} keeps {asked}")
 
 
 def minimum_gate(name: str, value: float, minimum: float, what: str) -> Gate:
@@ -134,7 +118,7 @@ def parity_gate(gap: float | None, most: float, detail: str) -> Gate:
     '240 rows scored: largest score difference 0, at most 1e-09 allowed'
     >>> parity_gate(0.2, 1e-9, "240 rows scored").passed
     False
-    >>> parity_gate(None, 1e-9, "the fresh process did not answer within 120 s").passed
+    >>> parity_gate(None, 1e-9, "the fresh process ended with code 1: killed").passed
     False
     """
     known = finite(gap)

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig
 from perennial.contracts import Candidate, Snapshot
-from perennial.errors import RegistryUnavailable, SignoffError
+from perennial.errors import ParityTimeout, RegistryUnavailable, SignoffError
 from perennial.registry import Registry, load_reference
+from perennial.storage.work import temporary_folder
 
 _INCLUDE = Path(__file__).resolve().parents[2]
 _STDERR_SHOWN = 300
@@ -43,9 +43,10 @@ def parity_gap(
 
     Up to ``signoff.parity_rows`` holdout rows of the version's reference are compared, with the scores that the
     evaluation logged for them. ``environment`` adds variables to the nearly empty environment of the fresh process.
-    The gap is None, and the sentence the reason, when the process crashes, takes longer than ``timeout_s``, finds other
-    files than ``candidate.artifact_digest``, or answers something else than one finite score (and the same class) per
-    row. Raises RegistryUnavailable, and SignoffError when candidate and snapshot do not belong together.
+    The gap is None, and the sentence the reason, when the process crashes, finds other files than
+    ``candidate.artifact_digest``, or answers something else than one finite score (and the same class) per row. Raises
+    ParityTimeout when it takes longer than ``timeout_s``, which says nothing of the candidate, RegistryUnavailable, and
+    SignoffError when candidate and snapshot do not belong together.
     """
     if candidate.snapshot_id != snapshot.snapshot_id:
         raise SignoffError(
@@ -59,8 +60,8 @@ def parity_gap(
     needed = min(config.signoff.parity_rows, config.signoff.min_holdout_rows, config.signals.sample_rows)
     if judged.num_rows < needed:
         return None, f"the reference has {judged.num_rows} holdout rows; {needed} are needed"
-    with tempfile.TemporaryDirectory(prefix="perennial-parity-") as folder:
-        rows = Path(folder) / "rows.parquet"
+    with temporary_folder("parity-") as folder:
+        rows = folder / "rows.parquet"
         pq.write_table(judged.select(list(config.features)), rows)
         request = {
             "registry_uri": registry_uri,
@@ -71,7 +72,7 @@ def parity_gap(
             "config_digest": config.digest,
             "rows": str(rows),
         }
-        answer, problem = _ask(request, home=folder, timeout_s=timeout_s, environment=environment or {})
+        answer, problem = _ask(request, home=str(folder), timeout_s=timeout_s, environment=environment or {})
     return (None, problem) if answer is None else compare(judged, answer)
 
 
@@ -92,7 +93,10 @@ def _ask(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None, f"the fresh process did not answer within {timeout_s:g} s"
+        raise ParityTimeout(
+            f"{request['model']} version {request['version']}: the fresh process gave no answer in {timeout_s:g} s: "
+            "nothing was judged; try again"
+        ) from None
     if done.returncode != 0:
         said = " ".join(done.stderr.decode(errors="replace").split())[-_STDERR_SHOWN:]
         return None, f"the fresh process ended with code {done.returncode}: {said or 'it said nothing'}"

@@ -23,16 +23,17 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(request: dict[str, Any]) -> dict[str, Any]:
-    import pyarrow.parquet as pq
-
     from perennial.config import load_model as load_config
-    from perennial.registry import Registry, load_model, score
 
     config = load_config(Path(request["models_dir"]) / request["model"])
     if config.digest != request["config_digest"]:
         raise IntegrityError(
             f"{config.model}: model.yaml changed while the candidate was being signed off; sign off again"
         )
+    import pyarrow.parquet as pq
+
+    from perennial.registry import Registry, load_model, score
+
     model = load_model(
         Registry(request["registry_uri"]),
         config.model,

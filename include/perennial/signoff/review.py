@@ -12,7 +12,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Review, Signoff, from_record, is_nobody, to_record
 from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REVIEWER_TAG, SIGNOFF_TAG
-from perennial.errors import PermanentError, SignoffError
+from perennial.errors import PermanentError, SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
 from perennial.signoff.polling import PENDING, answer_in, said_by_a_person
@@ -85,6 +85,8 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
     if said is None:
         return None
     reason = f"tag {SIGNOFF_TAG} = approved" if signoff.review == "manual" else "all gates passed, review mode auto"
+    if signoff.flags:
+        reason = f"{reason}, in spite of {first_of(signoff.flags)}"
     return Review(model=signoff.model, version=signoff.version, verdict="approved", reviewer=reviewer, reason=reason)
 
 
@@ -201,6 +203,7 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
             "signoff": signoff.signoff_id,
             "artifact_digest": signoff.artifact_digest,
             "champion_seen": signoff.champion_seen,
+            "flags": [to_record(flag) for flag in signoff.flags],
         },
     )
     ledger.append(store, entry)

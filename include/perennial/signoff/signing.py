@@ -8,6 +8,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import (
     Candidate,
     Evaluation,
+    Flag,
     Gate,
     LedgerEntry,
     ReleaseState,
@@ -19,9 +20,10 @@ from perennial.contracts import (
     to_record,
 )
 from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REVIEWER_TAG, SIGNOFF_TAG
-from perennial.errors import SignoffError
+from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
+from perennial.signoff.flagged import read_flags
 from perennial.signoff.gates import shown
 from perennial.signoff.polling import PENDING
 from perennial.store import Store
@@ -31,17 +33,22 @@ FAILED = "failed"
 ReviewMode = Literal["auto", "manual"]
 
 
-def review_mode(config: ModelConfig, state: ReleaseState, override: ReviewMode | None) -> ReviewMode:
-    """``manual`` when anything asks for it: the mode, the first release after a rollback, or the request. Pure.
+def review_mode(
+    config: ModelConfig, state: ReleaseState, override: ReviewMode | None, flags: tuple[Flag, ...] = ()
+) -> ReviewMode:
+    """``manual`` when anything asks for it: the mode, the first release after a rollback, the request, a flag. Pure.
 
     >>> review_mode(flights, ReleaseState(model="m"), None)
     'auto'
     >>> review_mode(flights, ReleaseState(model="m", released_since_rollback=False), None)
     'manual'
+    >>> found = Flag(name="flag/label_rate", window=day(0), detail="label rate 0.73")
+    >>> review_mode(flights, ReleaseState(model="m"), "auto", (found,))
+    'manual'
     """
     policy = config.signoff.review
     after_rollback = not state.released_since_rollback and policy.after_rollback == "manual"
-    return "manual" if after_rollback or "manual" in (policy.mode, override) else "auto"
+    return "manual" if flags or after_rollback or "manual" in (policy.mode, override) else "auto"
 
 
 def sign_off(
@@ -61,26 +68,23 @@ def sign_off(
 
     The champion seen is the one that the evaluation compared with. The same candidate against the same champion, by the
     same rules and on the same figures, is signed off once: a second call returns the recorded verdict, and a reviewer's
-    tag stays. Other rules or figures make another signoff, with a review of its own. A candidate that became the
+    tag stays. Other rules, figures or flags make another signoff, with a review of its own. A candidate that became the
     champion is not judged against itself: it keeps the verdict that made it champion. Raises SignoffError when
     the evidence belongs to another candidate, or the champion changed since the evaluation; RegistryUnavailable.
     """
     _belong_together(config, candidate, evaluation, snapshot, gates)
     if state.champion == candidate.version and (standing := _released_on(candidate, store=store)):
         return standing
-    made = Signoff(
-        model=config.model,
-        version=candidate.version,
-        artifact_digest=candidate.artifact_digest,
-        champion_seen=None if evaluation.baseline == "constant" else evaluation.baseline,
-        gates=gates,
-        passed=all(gate.passed for gate in gates),
-        review=review_mode(config, state, review_override),
+    flags = read_flags(config, snapshot, excluded=state.excluded, store=store)
+    made = verdict(
+        config,
+        candidate,
+        evaluation,
+        snapshot,
+        gates,
+        review=review_mode(config, state, review_override, flags),
         as_of=as_of,
-        train=snapshot.train,
-        holdout=snapshot.holdout,
-        config_digest=config.digest,
-        evaluation_digest=_digest(evaluation, gates),
+        flags=flags,
     )
     signoff = _recorded(made, store=store)
     if signoff is None:
@@ -89,18 +93,48 @@ def sign_off(
                 f"{config.model} version {made.version} was compared with champion {made.champion_seen}, but the "
                 f"champion is now {state.champion}: clear the task evaluate, so that they are compared"
             )
-        ledger.append(store, _entry(config, made, evaluation))
+        ledger.append(store, signoff_entry(config, made, evaluation))
         signoff = _recorded(made, store=store) or made
     _show(config, signoff, evaluation, registry=registry)
     return signoff
 
 
-def _digest(evaluation: Evaluation, gates: tuple[Gate, ...]) -> str:
+def verdict(
+    config: ModelConfig,
+    candidate: Candidate,
+    evaluation: Evaluation,
+    snapshot: Snapshot,
+    gates: tuple[Gate, ...],
+    *,
+    review: ReviewMode,
+    as_of: datetime,
+    flags: tuple[Flag, ...] = (),
+) -> Signoff:
+    """The verdict over the gates of one candidate. Pure."""
+    return Signoff(
+        model=config.model,
+        version=candidate.version,
+        artifact_digest=candidate.artifact_digest,
+        champion_seen=None if evaluation.baseline == "constant" else evaluation.baseline,
+        gates=gates,
+        passed=all(gate.passed for gate in gates),
+        review=review,
+        as_of=as_of,
+        train=snapshot.train,
+        holdout=snapshot.holdout,
+        config_digest=config.digest,
+        evaluation_digest=_digest(evaluation, gates, flags),
+        flags=flags,
+    )
+
+
+def _digest(evaluation: Evaluation, gates: tuple[Gate, ...], flags: tuple[Flag, ...]) -> str:
     """What was judged, to nine decimals: sums over threads differ in the last ones from run to run."""
     figures = [evaluation.candidate, evaluation.candidate_paired, evaluation.baseline_metrics]
     rounded = [{name: round(value, 9) for name, value in found.items()} for found in figures]
     judged = [(gate.name, gate.passed, gate.bound, gate.value and round(gate.value, 9)) for gate in gates]
-    return digest_of(evaluation.mlflow_run_id, evaluation.n_rows, evaluation.n_paired_rows, rounded, judged)
+    flagged = [[(flag.name, flag.window.key) for flag in flags]] if flags else []
+    return digest_of(evaluation.mlflow_run_id, evaluation.n_rows, evaluation.n_paired_rows, rounded, judged, *flagged)
 
 
 def _belong_together(
@@ -132,15 +166,18 @@ def _released_on(candidate: Candidate, *, store: Store) -> Signoff | None:
     return passed[-1] if passed else None
 
 
-def _entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:
+def signoff_entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:
+    """The ledger entry of a verdict. Pure."""
     failed = [f"{gate.name}: {gate.detail}" for gate in signoff.gates if not gate.passed]
+    verdict = "; ".join(failed) or f"all {len(signoff.gates)} gates passed"
+    flagged = f"; made from flagged data, so a person decides: {first_of(signoff.flags)}" if signoff.flags else ""
     return LedgerEntry(
         entry_id=signoff.signoff_id,
         model=signoff.model,
         kind="signoff",
         at=signoff.as_of,
         actor="policy",
-        reason="; ".join(failed) or f"all {len(signoff.gates)} gates passed",
+        reason=verdict + flagged,
         version=signoff.version,
         payload={
             "signoff": to_record(signoff),
@@ -174,7 +211,8 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     rows = "\n".join(
-        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_figure(gate.value)} | {_figure(gate.bound)} "
+        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_figure(gate.value)}{_interval(gate)} "
+        f"| {_figure(gate.bound)} "
         f"| {_in_a_cell(gate.detail)} |"
         for gate in signoff.gates
     )
@@ -183,7 +221,7 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
 {config.title}
 
 {_what_next(config, signoff)}
-
+{_flags(signoff)}
 | gate | verdict | value | bound | why |
 |---|---|---|---|---|
 {rows}
@@ -192,6 +230,18 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
 - judged on {_dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
 - compared with {rival} on {evaluation.n_paired_rows} of these rows
 - as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
+"""
+
+
+def _flags(signoff: Signoff) -> str:
+    """What the reviewer has to know of the data, as a section; empty without flags."""
+    if not signoff.flags:
+        return ""
+    found = "\n".join(f"- {_in_a_cell(str(flag))}" for flag in signoff.flags)
+    return f"""
+**The data it was made from is flagged.** Find out whether the world changed or the data is faulty before you approve:
+
+{found}
 """
 
 
@@ -210,6 +260,10 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
 
 def _dates(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _interval(gate: Gate) -> str:
+    return f" ({gate.interval})" if gate.interval else ""
 
 
 def _figure(value: float | None) -> str:

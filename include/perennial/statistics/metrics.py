@@ -8,63 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from perennial.statistics import influence
 from perennial.statistics.ranges import AT_MOST_ONE, DISTANCE, SHARE, Range
+from perennial.statistics.rows import Rows, Task, known_task, rows_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Values: TypeAlias = NDArray[Any]
 
-Task = Literal["binary", "multiclass", "regression"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows fit to be measured, arrays of shape (n,) with n of two at least.
-
-    ``truth``: 0 and 1, class names, or numbers. ``scores``: P(label = 1), or numbers; for multiclass as ``predicted``.
-    ``predicted``: 0 and 1, class names, or numbers.
-    """
-
-    truth: Values
-    scores: Values
-    predicted: Values
-
-    @property
-    def one_valued(self) -> bool:
-        """Whether all labels are the same.
-
-        >>> import numpy as np
-        >>> Rows(np.array([1, 1]), np.array([0.1, 0.6]), np.array([0, 1])).one_valued
-        True
-        """
-        return bool((self.truth == self.truth[0]).all())
-
-    @property
-    def are_probabilities(self) -> bool:
-        """Whether all scores lie in [0, 1].
-
-        >>> import numpy as np
-        >>> Rows(np.array([0, 1]), np.array([0.1, 1.6]), np.array([0, 1])).are_probabilities
-        False
-        """
-        return bool(self.scores.min() >= 0 and self.scores.max() <= 1)
-
-
 Function = Callable[[Rows], "float | None"]
+Influence = Callable[[Rows], "NDArray[np.float64]"]
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of one task, and the range of its values. ``function`` answers None where the rows do not allow it."""
+    """One metric of one task, and the range of its values. ``function`` answers None where the rows do not allow it.
+
+    ``influence`` gives each row's influence on it; without, its interval comes from resampled blocks. ``by_class``: it
+    is made of figures per class, and needs enough rows of each.
+    """
 
     name: str
     task: Task
     more_is_better: bool
     function: Function
     values: Range
+    influence: Influence | None = None
+    by_class: bool = False
 
     def loss(self, value: float, reference: float) -> float:
         """How much worse ``value`` is than ``reference``, in the metric's unit: positive is worse, negative is better.
@@ -79,15 +53,23 @@ METRICS: dict[Task, dict[str, Metric]] = {"binary": {}, "multiclass": {}, "regre
 """Every metric by task and name, in the order of their declaration."""
 
 
-def _declare(task: Task, name: str, *, more_is_better: bool, values: Range) -> Callable[[Function], Function]:
+def _declare(
+    task: Task,
+    name: str,
+    *,
+    more_is_better: bool,
+    values: Range,
+    influence: Influence | None = None,
+    by_class: bool = False,
+) -> Callable[[Function], Function]:
     def declared(function: Function) -> Function:
-        METRICS[task][name] = Metric(name, task, more_is_better, function, values)
+        METRICS[task][name] = Metric(name, task, more_is_better, function, values, influence, by_class)
         return function
 
     return declared
 
 
-@_declare("binary", "roc_auc", more_is_better=True, values=SHARE)
+@_declare("binary", "roc_auc", more_is_better=True, values=SHARE, influence=influence.of_roc_auc, by_class=True)
 def roc_auc(rows: Rows) -> float | None:
     """Area under the ROC curve; none for labels of one class. (``sklearn.metrics.roc_auc_score``)
 
@@ -100,8 +82,8 @@ def roc_auc(rows: Rows) -> float | None:
     return None if rows.one_valued else roc_auc_score(rows.truth, rows.scores)
 
 
-@_declare("binary", "accuracy", more_is_better=True, values=SHARE)
-@_declare("multiclass", "accuracy", more_is_better=True, values=SHARE)
+@_declare("binary", "accuracy", more_is_better=True, values=SHARE, influence=influence.of_accuracy)
+@_declare("multiclass", "accuracy", more_is_better=True, values=SHARE, influence=influence.of_accuracy)
 def accuracy(rows: Rows) -> float:
     """The share of rows whose class was predicted. (``sklearn.metrics.accuracy_score``)
 
@@ -114,8 +96,22 @@ def accuracy(rows: Rows) -> float:
     return float(accuracy_score(rows.truth, rows.predicted))
 
 
-@_declare("binary", "balanced_accuracy", more_is_better=True, values=SHARE)
-@_declare("multiclass", "balanced_accuracy", more_is_better=True, values=SHARE)
+@_declare(
+    "binary",
+    "balanced_accuracy",
+    more_is_better=True,
+    values=SHARE,
+    influence=influence.of_balanced_accuracy,
+    by_class=True,
+)
+@_declare(
+    "multiclass",
+    "balanced_accuracy",
+    more_is_better=True,
+    values=SHARE,
+    influence=influence.of_balanced_accuracy,
+    by_class=True,
+)
 def balanced_accuracy(rows: Rows) -> float | None:
     """The mean recall of the classes that occur; none when there is one only. (``sklearn.metrics.recall_score``)
 
@@ -132,7 +128,7 @@ def balanced_accuracy(rows: Rows) -> float | None:
     return float(found)
 
 
-@_declare("binary", "f1", more_is_better=True, values=SHARE)
+@_declare("binary", "f1", more_is_better=True, values=SHARE, influence=influence.of_f1, by_class=True)
 def f1(rows: Rows) -> float | None:
     """F1 of the positive class; none for labels of one class. (``sklearn.metrics.f1_score``)
 
@@ -145,7 +141,50 @@ def f1(rows: Rows) -> float | None:
     return None if rows.one_valued else float(f1_score(rows.truth, rows.predicted, zero_division=0))
 
 
-@_declare("binary", "log_loss", more_is_better=False, values=DISTANCE)
+@_declare("binary", "precision", more_is_better=True, values=SHARE, influence=influence.of_precision, by_class=True)
+def precision(rows: Rows) -> float | None:
+    """The share of predicted positives that are positive; none without any, or for labels of one class.
+
+    (``sklearn.metrics.precision_score``)
+
+    >>> import numpy as np
+    >>> compute("binary", labels=np.array([0, 0, 1, 1]), scores=np.array([0.1, 0.6, 0.4, 0.9]))["precision"]
+    0.5
+    """
+    from sklearn.metrics import precision_score
+
+    return None if rows.one_valued or not rows.predicted.any() else float(precision_score(rows.truth, rows.predicted))
+
+
+@_declare("binary", "recall", more_is_better=True, values=SHARE, influence=influence.of_recall, by_class=True)
+def recall(rows: Rows) -> float | None:
+    """The share of positives that were predicted; none for labels of one class. (``sklearn.metrics.recall_score``)
+
+    >>> import numpy as np
+    >>> compute("binary", labels=np.array([0, 0, 1, 1]), scores=np.array([0.1, 0.6, 0.4, 0.9]))["recall"]
+    0.5
+    """
+    from sklearn.metrics import recall_score
+
+    return None if rows.one_valued else float(recall_score(rows.truth, rows.predicted))
+
+
+@_declare("binary", "pr_auc", more_is_better=True, values=SHARE, by_class=True)
+def pr_auc(rows: Rows) -> float | None:
+    """Average precision: the area under the curve of precision over recall, without interpolation.
+
+    None for labels of one class. (``sklearn.metrics.average_precision_score``)
+
+    >>> import numpy as np
+    >>> compute("binary", labels=np.array([0, 0, 1, 1]), scores=np.array([0.1, 0.2, 0.4, 0.9]))["pr_auc"]
+    1.0
+    """
+    from sklearn.metrics import average_precision_score
+
+    return None if rows.one_valued else float(average_precision_score(rows.truth, rows.scores))
+
+
+@_declare("binary", "log_loss", more_is_better=False, values=DISTANCE, influence=influence.of_log_loss)
 def log_loss(rows: Rows) -> float | None:
     """The mean negative log-likelihood, in nats; none for scores outside [0, 1]. (``sklearn.metrics.log_loss``)
 
@@ -158,7 +197,7 @@ def log_loss(rows: Rows) -> float | None:
     return float(score(rows.truth, rows.scores, labels=[0, 1])) if rows.are_probabilities else None
 
 
-@_declare("binary", "brier", more_is_better=False, values=SHARE)
+@_declare("binary", "brier", more_is_better=False, values=SHARE, influence=influence.of_mse)
 def brier(rows: Rows) -> float | None:
     """The Brier score; none for scores outside [0, 1]. (``sklearn.metrics.brier_score_loss``)
 
@@ -173,7 +212,7 @@ def brier(rows: Rows) -> float | None:
     return float(brier_score_loss(rows.truth, rows.scores, labels=[0, 1], pos_label=1))
 
 
-@_declare("multiclass", "f1_macro", more_is_better=True, values=SHARE)
+@_declare("multiclass", "f1_macro", more_is_better=True, values=SHARE, influence=influence.of_f1_macro, by_class=True)
 def f1_macro(rows: Rows) -> float | None:
     """The mean F1 over the classes; none when one class occurs only. (``sklearn.metrics.f1_score``)
 
@@ -189,7 +228,7 @@ def f1_macro(rows: Rows) -> float | None:
     return float(f1_score(rows.truth, rows.predicted, average="macro", zero_division=0))
 
 
-@_declare("regression", "r2", more_is_better=True, values=AT_MOST_ONE)
+@_declare("regression", "r2", more_is_better=True, values=AT_MOST_ONE, influence=influence.of_r2)
 def r2(rows: Rows) -> float | None:
     """The coefficient of determination; none for constant labels. (``sklearn.metrics.r2_score``)
 
@@ -202,7 +241,7 @@ def r2(rows: Rows) -> float | None:
     return None if rows.one_valued else float(r2_score(rows.truth, rows.scores))
 
 
-@_declare("regression", "rmse", more_is_better=False, values=DISTANCE)
+@_declare("regression", "rmse", more_is_better=False, values=DISTANCE, influence=influence.of_rmse)
 def rmse(rows: Rows) -> float:
     """The root mean squared error, in the label's unit. (``sklearn.metrics.root_mean_squared_error``)
 
@@ -215,7 +254,7 @@ def rmse(rows: Rows) -> float:
     return float(root_mean_squared_error(rows.truth, rows.scores))
 
 
-@_declare("regression", "mae", more_is_better=False, values=DISTANCE)
+@_declare("regression", "mae", more_is_better=False, values=DISTANCE, influence=influence.of_mae)
 def mae(rows: Rows) -> float:
     """The mean absolute error, in the label's unit. (``sklearn.metrics.mean_absolute_error``)
 
@@ -239,12 +278,7 @@ def compute(
 ) -> dict[str, float]:
     """Every metric of ``task`` that these rows allow, by name.
 
-    ``labels`` and ``scores`` have shape (n,). binary: labels 0 and 1, scores P(label = 1), of which one at or above
-    ``threshold`` means the positive class; ``predicted`` is ignored. multiclass: labels and ``predicted`` name classes
-    (compared as text), ``classes`` lists those that may occur. regression: both are numbers of the same unit. Nothing
-    is computed on fewer than two rows, with a missing or infinite value, or a class out of ``classes``.
-
-    Raises ValueError for an unknown task, for arrays of different lengths, for multiclass without ``predicted``.
+    The arguments, and what is raised, are those of :func:`perennial.statistics.rows.rows_of`.
 
     >>> import numpy as np
     >>> compute("regression", labels=np.array([1.0, 2.0]), scores=np.array([1.0, np.nan]))
@@ -252,48 +286,8 @@ def compute(
     """
     import numpy as np
 
-    if task not in METRICS:
-        raise ValueError(f"task {task!r}: one of {', '.join(METRICS)}")
-    answers = predicted if task == "multiclass" else scores
-    if answers is None:
-        raise ValueError("a multiclass task is measured on the predicted classes: give predicted")
-    if len(labels) != len(answers):
-        raise ValueError(f"{len(labels)} labels for {len(answers)} predictions; they must be of the same rows")
-    if len(labels) < 2:  # noqa: PLR2004 - one row shows no spread
-        return {}
-    labels, answers = np.asarray(labels), np.asarray(answers)
-    rows = _classes(labels, answers, classes) if task == "multiclass" else _numbers(task, labels, answers, threshold)
+    rows = rows_of(task, labels=labels, scores=scores, predicted=predicted, classes=classes, threshold=threshold)
     if rows is None:
         return {}
-    found = {name: metric.function(rows) for name, metric in METRICS[task].items()}
+    found = {name: metric.function(rows) for name, metric in METRICS[known_task(task)].items()}
     return {name: float(value) for name, value in found.items() if value is not None and np.isfinite(value)}
-
-
-def _numbers(task: str, labels: Values, scores: Values, threshold: float) -> Rows | None:
-    """The rows of a binary or a regression task; None when a value is missing, infinite or no number."""
-    import numpy as np
-
-    try:
-        truth, answers = labels.astype(np.float64), scores.astype(np.float64)
-    except (TypeError, ValueError):
-        return None
-    if not (np.isfinite(truth).all() and np.isfinite(answers).all()):
-        return None
-    if task == "regression":
-        return Rows(truth, answers, answers)
-    if not np.isin(truth, (0, 1)).all():
-        return None
-    return Rows(truth.astype(np.int8), answers, (answers >= threshold).astype(np.int8))
-
-
-def _classes(labels: Values, predicted: Values, classes: Sequence[Any] | None) -> Rows | None:
-    """The rows of a multiclass task as text; None when one is missing, or out of ``classes``."""
-    import numpy as np
-    import pandas as pd
-
-    if pd.isna(labels).any() or pd.isna(predicted).any():
-        return None
-    truth, answers = labels.astype(str), predicted.astype(str)
-    if classes is not None and not np.isin(np.unique(truth), [str(known) for known in classes]).all():
-        return None
-    return Rows(truth, answers, answers)

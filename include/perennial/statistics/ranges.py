@@ -20,6 +20,16 @@ class Range:
         """How far apart two values can be."""
         return self.highest - self.lowest
 
+    def is_end(self, value: float) -> bool:
+        """Whether a value is the least or the greatest of a range that has both.
+
+        >>> Range(0, 1).is_end(1.0), Range(0, 1).is_end(0.99), Range(0).is_end(0.0)
+        (True, False, False)
+        """
+        return math.isfinite(self.width) and any(
+            math.isclose(value, end, abs_tol=1e-12) for end in (self.lowest, self.highest)
+        )
+
     def flaw_of(self, bound: float, *, is_least: bool) -> str | None:
         """Why a bound (the least value allowed, or the most) says nothing: no value keeps it, or every one does.
 

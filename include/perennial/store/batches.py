@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, column, func, select, table, update
+from sqlalchemy import ColumnElement, and_, column, func, or_, select, table, update
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from perennial.contracts import SourceKind, Window
+from perennial.contracts import Batch, SourceKind, Window, from_record
 from perennial.store.engine import Store
 from perennial.store.schema import batches
 
@@ -33,8 +33,8 @@ class Completeness:
     """Whether all of a window's rows from one source are there.
 
     ``n_expected`` (what a manifest promises, or None), ``n_arrived``, ``n_quarantined`` and ``status`` are those of the
-    newest delivery; ``n_published`` is of all. ``n_late`` rows came with a later delivery than the first that was
-    published, and ``n_corrected`` contradict what was published, and are in quarantine.
+    newest delivery; ``n_published`` is of all, each row once. ``n_late`` of them came with a later delivery than the
+    first that was published. ``n_corrected`` times a published row was corrected, or a new column of it filled.
     """
 
     source: SourceKind
@@ -92,7 +92,7 @@ def newest(store: Store, model: str, window: Window) -> tuple[BatchAccount, ...]
 
 def n_published(store: Store, model: str, window: Window) -> int:
     """Number of predictions of a window that were published, by all its batches."""
-    query = select(func.coalesce(func.sum(batches.c.n_published), 0)).where(
+    query = select(func.coalesce(func.sum(batches.c.n_published - batches.c.n_corrected), 0)).where(
         _of_window(model, window), batches.c.source == "predictions", batches.c.status == "published"
     )
     with store.begin() as connection:
@@ -141,6 +141,41 @@ def audits(store: Store, model: str, window: Window) -> tuple[dict[str, Any], ..
     )
     with store.begin() as connection:
         return tuple(connection.scalars(query))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpublished:
+    """A batch of which rows are not published: those in quarantine, or all."""
+
+    batch: Batch
+    published: bool
+
+
+def unpublished(store: Store, model: str, stretch: Window) -> tuple[Unpublished, ...]:
+    """The batches of windows within a stretch with rows in quarantine, and those never published, as they were staged.
+
+    Of the latter those that were delivered last for their window: the others were replaced.
+    """
+    key = (batches.c.window_start, batches.c.window_end, batches.c.source)
+    last = func.first_value(batches.c.seq).over(
+        partition_by=key, order_by=(batches.c.delivered_at.desc(), batches.c.seq.desc())
+    )
+    of_stretch = select(batches.c.seq, batches.c.status, batches.c.n_quarantined, batches.c.staged, last.label("last"))
+    of_stretch = of_stretch.where(
+        batches.c.model == model, batches.c.window_start >= stretch.start, batches.c.window_end <= stretch.end
+    )
+    found = of_stretch.subquery()
+    published = found.c.status == "published"
+    query = (
+        select(found.c.staged, published.label("published"))
+        .where(or_(and_(published, found.c.n_quarantined > 0), and_(~published, found.c.seq == found.c.last)))
+        .order_by(found.c.seq)
+    )
+    with store.begin() as connection:
+        return tuple(
+            Unpublished(batch=from_record(Batch, row.staged), published=row.published)
+            for row in connection.execute(query)
+        )
 
 
 def completeness(store: Store, model: str) -> dict[str, tuple[Completeness, ...]]:

@@ -7,10 +7,11 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from perennial.store.engine import Store
+from perennial.store.ownership import give_ledger_away
 
 
 def migrate(store: Store, revision: str = "head") -> None:
-    """Apply what is missing, under a lock, so that several processes may call it at once."""
+    """Apply what is missing, under a lock, so that several processes may call it at once; the ledger gets its owner."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with store.begin() as connection:
@@ -18,3 +19,4 @@ def migrate(store: Store, revision: str = "head") -> None:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS perennial"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        give_ledger_away(connection)

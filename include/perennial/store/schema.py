@@ -13,6 +13,7 @@ from sqlalchemy import (
     Double,
     Identity,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -43,6 +44,13 @@ batches = Table(
     Column("n_published", BigInteger, nullable=False, server_default=text("0")),
     Column("n_quarantined", BigInteger, nullable=False, server_default=text("0")),
     Column("n_duplicate", BigInteger, nullable=False, server_default=text("0"), doc="rows that were published before"),
+    Column(
+        "n_corrected",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        doc="of the published rows those that had been published before with other values, or without a new column",
+    ),
     Column("staged", JSONB, nullable=False, doc="the record Batch"),
     Column("audit", JSONB, doc="the record Audit; null before it"),
     Column("recorded_at", Moment, nullable=False, server_default=func.now(), doc="when it was staged first"),
@@ -71,6 +79,15 @@ changed_deliveries = Table(
     info={"doc": "Windows whose files changed since they were staged: run them again."},
 )
 
+added_columns = Table(
+    "added_columns",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("column_name", Text, primary_key=True, doc="a feature that was declared after rows had been published"),
+    Column("after_seq", BigInteger, nullable=False, doc="rows of batches up to this one were published without it"),
+    info={"doc": "Columns that tables of models gained: what is missing in older rows may be filled by a re-delivery."},
+)
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -93,9 +110,15 @@ signals = Table(
     Column("as_of", Moment, primary_key=True, doc="end of the window whose run measured it"),
     Column("version", Text, primary_key=True, doc="the champion it speaks about; none before the first"),
     Column("role", Text, nullable=False, doc="signal role: retrain, alert or watch"),
-    Column("status", Text, nullable=False, doc="ok, breached or unknown"),
+    Column("status", Text, nullable=False, doc="ok, breached, undecided or unknown"),
     Column("value", Double, doc="null exactly when unknown"),
     Column("threshold", Double),
+    Column("low", Double, doc="where the interval begins; null, as the five below, for what has none"),
+    Column("high", Double, doc="where it ends"),
+    Column("standard_error", Double),
+    Column("n_rows", BigInteger, doc="rows that it was estimated from"),
+    Column("n_blocks", BigInteger, doc="independent blocks that they lie in"),
+    Column("confidence", Double, doc="of the interval, two-sided"),
     Column("detail", Text, nullable=False, server_default="", doc="what it rests on, or why it is unknown"),
     info={"doc": "Every signal as each run measured it."},
 )
@@ -123,12 +146,18 @@ ledger = Table(
     Column("version", Text, doc="the model version it is about"),
     Column("payload", JSONB, nullable=False),
     Column("recorded_at", Moment, nullable=False, server_default=func.clock_timestamp(), doc="the database's clock"),
+    Column("previous_digest", Text, nullable=False, doc="digest of the model's entry before; empty for its first"),
+    Column("digest", Text, nullable=False, doc="SHA-256 of all the other columns; the database computes both"),
     UniqueConstraint("entry_id", name="ledger_entry_id_key"),
+    UniqueConstraint("model", "previous_digest", name="ledger_chain_key"),
     Index("ledger_by_model", "model", "seq"),
     info={"doc": "The append-only ledger; its kinds and their payloads have a page of their own, ledger.md."},
 )
 
 DATA_SCHEMA = "perennial_data"
+KNOWN_AT, SUPERSEDED_AT, SUPERSEDED = "_known_at", "_superseded_at", "_superseded"
+VERSIONING = frozenset({KNOWN_AT, SUPERSEDED_AT, SUPERSEDED})
+"""Columns that only a correction writes; no feature can be called so."""
 
 
 def feature_type(feature: Feature) -> TypeEngine[Any]:
@@ -140,8 +169,45 @@ def feature_type(feature: Feature) -> TypeEngine[Any]:
     return Boolean() if feature.type == "bool" else Text()
 
 
+def delivered_columns(table: Table) -> list[Column[Any]]:
+    """The columns of a model's table that a first version of a row fills.
+
+    >>> [column.name for column in delivered_columns(labels_table(flights))]
+    ['prediction_id', 'label', 'labelled_at', 'batch_seq']
+    """
+    return [column for column in table.columns if column.name not in VERSIONING]
+
+
+def row_key(table: Table) -> list[str]:
+    """The names of the columns that say which row it is, in whatever version.
+
+    >>> row_key(predictions_table(flights))
+    ['prediction_id', 'role']
+    """
+    return [column.name for column in table.primary_key.columns if column.name != SUPERSEDED]
+
+
+def _versioning() -> tuple[Column[Any], ...]:
+    """Null and 0 in the first version of a row that was never corrected: it costs nothing to write."""
+    return (
+        Column(KNOWN_AT, Moment, doc="a correction counts for what is asked as of later moments; null: from the start"),
+        Column(SUPERSEDED_AT, Moment, doc="the `_known_at` of the version that took its place; null: none did"),
+        Column(
+            SUPERSEDED,
+            SmallInteger,
+            primary_key=True,
+            autoincrement=False,
+            server_default=text("0"),
+            doc="0 for the newest version of a row, the superseded ones count from 1",
+        ),
+    )
+
+
 def predictions_table(config: ModelConfig) -> Table:
-    """Published predictions: id, event time, the features, score, predicted class, model version, role, batch."""
+    """Published predictions: id, event time, the features, score, predicted class, model version, role, batch.
+
+    A corrected row stands there once for every version, with the moments that tell when it was the truth.
+    """
     name = f"{config.model}__predictions"
     table = Table(
         name,
@@ -156,6 +222,7 @@ def predictions_table(config: ModelConfig) -> Table:
         ),
         Column("role", Text, primary_key=True, doc="prediction role: champion for what was served"),
         Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
+        *_versioning(),
     )
     Index(
         f"{config.model}__by_time",
@@ -168,7 +235,10 @@ def predictions_table(config: ModelConfig) -> Table:
 
 
 def labels_table(config: ModelConfig) -> Table:
-    """Published labels: ``prediction_id, label, labelled_at, batch_seq``; text for multiclass, else numbers."""
+    """Published labels: ``prediction_id, label, labelled_at, batch_seq``; text for multiclass, else numbers.
+
+    Versions as in the predictions.
+    """
     table = Table(
         f"{config.model}__labels",
         MetaData(schema=DATA_SCHEMA),
@@ -176,6 +246,7 @@ def labels_table(config: ModelConfig) -> Table:
         Column("label", Text() if config.task == "multiclass" else Double(), nullable=False, doc="the truth"),
         Column("labelled_at", Moment, nullable=False, doc="when it became known"),
         Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
+        *_versioning(),
     )
     Index(f"{config.model}__by_batch", table.c.batch_seq)
     return table

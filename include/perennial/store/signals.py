@@ -1,6 +1,7 @@
 """Signals: written over those of an earlier attempt of the same run, and read as they were measured last."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.contracts import Signal, SignalName, Window
+from perennial.contracts import Interval, Signal, SignalName, Window
 from perennial.store.engine import Store
 from perennial.store.schema import signals
 
@@ -84,6 +85,21 @@ def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tup
         return tuple(_signal(row) for row in connection.execute(query))
 
 
+def flagged(store: Store, model: str, *, ended_after: datetime) -> tuple[Signal, ...]:
+    """The flags of windows that ended later than a moment, whatever version they speak about.
+
+    One that was measured anew counts as it was measured last; where that told nothing, as it was known before.
+    """
+    found = _newest(
+        store,
+        signals.c.model == model,
+        signals.c.name.startswith("flag/", autoescape=True),
+        signals.c.status.in_(["ok", "breached"]),
+        signals.c.window_end > ended_after,
+    )
+    return tuple(signal for signal in found if signal.status == "breached")
+
+
 def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:
     key = (signals.c.window_start, signals.c.window_end, signals.c.name)
     query = select(signals).where(*wanted).ext(distinct_on(*key)).order_by(*key, signals.c.as_of.desc())
@@ -103,7 +119,14 @@ def _signal(row: Row[Any]) -> Signal:
         threshold=row.threshold,
         version=row.version,
         detail=row.detail,
+        interval=_interval(row),
     )
+
+
+def _interval(row: Row[Any]) -> Interval | None:
+    if row.low is None:
+        return None
+    return Interval(**{field.name: getattr(row, field.name) for field in fields(Interval)})
 
 
 def _row(signal: Signal) -> dict[str, object]:
@@ -119,4 +142,5 @@ def _row(signal: Signal) -> dict[str, object]:
         "value": signal.value,
         "threshold": signal.threshold,
         "detail": signal.detail,
+        **{field.name: getattr(signal.interval, field.name, None) for field in fields(Interval)},
     }

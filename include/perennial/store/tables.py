@@ -4,14 +4,22 @@ import logging
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import DDL, Column, Connection, Index, Table, inspect, text
+from sqlalchemy import DDL, Column, Connection, Index, Table, func, inspect, literal, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
 from perennial.config import ModelConfig
 from perennial.errors import ConfigError, LockTimeout
 from perennial.store.engine import Store
 from perennial.store.locks import TABLES, model_lock, waiting_for, within
-from perennial.store.schema import DATA_SCHEMA, labels_table, predictions_table
+from perennial.store.schema import (
+    DATA_SCHEMA,
+    VERSIONING,
+    added_columns,
+    batches,
+    labels_table,
+    predictions_table,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +42,7 @@ def ensure_data_tables(store: Store, config: ModelConfig, *, timeout_s: float = 
                 for table in tables:
                     _make(held.connection, config, table)
     for table in tables:
+        _ensure_key(store, config, table, timeout_s=timeout_s)
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             _ensure_index(store, config, table, index, timeout_s=timeout_s)
 
@@ -54,7 +63,20 @@ def _make(connection: Connection, config: ModelConfig, table: Table) -> None:
             connection.execute(CreateIndex(index))
     operations = Operations(MigrationContext.configure(connection))
     for column in columns or ():
-        operations.add_column(table.name, Column(column.name, column.type), schema=DATA_SCHEMA)
+        default = getattr(column.server_default, "arg", None)
+        added = Column(column.name, column.type, nullable=column.nullable, server_default=default)
+        operations.add_column(table.name, added, schema=DATA_SCHEMA)
+        if column.name not in VERSIONING:
+            _remember(connection, config, column)
+
+
+def _remember(connection: Connection, config: ModelConfig, column: Column[object]) -> None:
+    """What was published before could not have had the column."""
+    newest = select(literal(config.model), literal(column.name), func.coalesce(func.max(batches.c.seq), 0)).where(
+        batches.c.model == config.model
+    )
+    names = [one.name for one in added_columns.columns]
+    connection.execute(upsert(added_columns).from_select(names, newest).on_conflict_do_nothing())
 
 
 def _new_columns(connection: Connection, config: ModelConfig, table: Table) -> list[Column[object]] | None:
@@ -74,6 +96,46 @@ def _new_columns(connection: Connection, config: ModelConfig, table: Table) -> l
 
 def _written(connection: Connection, kind: object) -> str:
     return str(kind.compile(connection.dialect))  # type: ignore[attr-defined]  # every type of SQLAlchemy has it
+
+
+def _ensure_key(store: Store, config: ModelConfig, table: Table, *, timeout_s: float) -> None:
+    """Widen the key of a table of an earlier release, in which every row had one version.
+
+    The index is built beside the old one, which keeps publications out and no reader; the change itself is short.
+    Raises LockTimeout when readers kept the table busy.
+    """
+    wider = Index(f"{config.model}__wider", *(table.c[column.name] for column in table.primary_key), unique=True)
+    table.indexes.discard(wider)
+    for number in range(2):
+        with store.begin() as connection:
+            if _is_wide(connection, table):
+                return
+        with model_lock(store, config.model, TABLES) as held:
+            within(held.connection, timeout_s)
+            with waiting_for(f"{config.model}: its tables were busy for over {timeout_s:g} s; try again later"):
+                if not _is_wide(held.connection, table):
+                    step = (
+                        CreateIndex(wider, if_not_exists=True) if number == 0 else _swap(held.connection, table, wider)
+                    )
+                    held.connection.execute(step)
+
+
+def _swap(connection: Connection, table: Table, wider: Index) -> DDL:
+    """The statement that makes a unique index the primary key, under the name of the one before."""
+    quoted = connection.dialect.identifier_preparer
+    before = inspect(connection).get_pk_constraint(table.name, schema=DATA_SCHEMA)["name"]
+    names = {
+        "key": quoted.quote(str(before)),
+        "wider": quoted.quote(str(wider.name)),
+        "named": quoted.format_table(table),
+    }
+    change = "ALTER TABLE %(named)s DROP CONSTRAINT %(key)s, ADD CONSTRAINT %(key)s PRIMARY KEY USING INDEX %(wider)s"
+    return DDL(change, context=names)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
+def _is_wide(connection: Connection, table: Table) -> bool:
+    found = inspect(connection).get_pk_constraint(table.name, schema=DATA_SCHEMA)["constrained_columns"]
+    return list(found) == [column.name for column in table.primary_key]
 
 
 def _ensure_index(store: Store, config: ModelConfig, table: Table, index: Index, *, timeout_s: float) -> None:

@@ -1,11 +1,13 @@
 """What a candidate has to beat: the champion, or, where there is none, the predictor that always says the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Snapshot
+from perennial.contracts import Estimate, ReleaseState, Snapshot
 from perennial.errors import PermanentError
 from perennial.evidence.answers import Answers
 from perennial.registry.client import Registry
@@ -26,11 +28,28 @@ class Comparison:
     metrics: dict[str, float]
     problem: str = ""
     champion_lost: bool = False
+    gains: dict[str, Estimate] = field(default_factory=dict)
+
+
+def gains_over(config: ModelConfig, mine: Answers, theirs: Answers) -> dict[str, Estimate]:
+    """How much better ``mine`` are than ``theirs`` for the same rows, in every metric that the gates ask for. Pure."""
+    wanted = config.signoff.versus_champion
+    return {name: mine.gain_over(theirs, config, name) for name in (wanted.metric, *wanted.no_worse)}
 
 
 def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:
     """Against the prior of the training rows: their share of positives, their most frequent class, or their mean."""
-    labels = labels_of(config, store.storage.read_table(snapshot.train_uri, columns=["label"]))
+    trained_on = store.storage.read_table(snapshot.train_uri, columns=["label"])
+    return against_constant(config, candidate, labels_of(config, trained_on))
+
+
+def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[Any]) -> Comparison:
+    """The same, of the ``labels`` of the training rows, shape (m,), as :func:`labels_of` gives them. Pure.
+
+    >>> answers = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]))
+    >>> against_constant(flights, answers, np.array([0, 0, 1, 0])).metrics["roc_auc"]
+    0.5
+    """
     n_rows = len(candidate.labels)
     predicted = None
     if config.task == "multiclass":
@@ -39,11 +58,15 @@ def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot,
         value = counts.max() / counts.sum()
     else:
         value = labels.mean()
-    always = Answers(
-        times=candidate.times, labels=candidate.labels, scores=np.full(n_rows, float(value)), predicted=predicted
-    )
+    always = replace(candidate, scores=np.full(n_rows, float(value)), predicted=predicted)
     mine = candidate.metrics(config)
-    return Comparison(baseline=CONSTANT, n_rows=n_rows, candidate=mine, metrics=always.metrics(config))
+    return Comparison(
+        baseline=CONSTANT,
+        n_rows=n_rows,
+        candidate=mine,
+        metrics=always.metrics(config),
+        gains=gains_over(config, candidate, always),
+    )
 
 
 def versus_champion(
@@ -80,9 +103,22 @@ def versus_champion(
         theirs = answer(config, model, snapshot.holdout_uri, storage=store.storage).rows(later)
     except PermanentError as error:
         return _none(champion, f"champion {champion} could not be scored: {error}", champion_lost=True)
-    mine = candidate.rows(later)
+    return against_champion(config, champion, candidate.rows(later), theirs)
+
+
+def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: Answers) -> Comparison:
+    """A candidate's answers beside those of the champion for the same rows, which neither was fitted on. Pure.
+
+    >>> answers = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]))
+    >>> against_champion(flights, "3", answers, answers).candidate["roc_auc"]
+    1.0
+    """
     return Comparison(
-        baseline=champion, n_rows=len(mine.labels), candidate=mine.metrics(config), metrics=theirs.metrics(config)
+        baseline=champion,
+        n_rows=len(mine.labels),
+        candidate=mine.metrics(config),
+        metrics=theirs.metrics(config),
+        gains=gains_over(config, mine, theirs),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.config import ModelConfig
-from perennial.contracts import Evaluation, FittedRun, ReleaseState, Snapshot
+from perennial.contracts import Evaluation, FittedRun, Interval, ReleaseState, Snapshot
 from perennial.contracts.tags import BASELINE_PROBLEM_TAG, BASELINE_TAG
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers
@@ -47,16 +47,17 @@ def evaluate(
         )
     if compared.problem:
         _log.warning("%s: no comparison with the champion: %s", config.model, compared.problem)
-    evaluation = _evaluation(config, fitted, snapshot, candidate, compared)
+    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared)
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
     log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
     _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
     return evaluation
 
 
-def _evaluation(
+def evaluation_of(
     config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, candidate: Answers, compared: Comparison
 ) -> Evaluation:
+    """What the gates judge, from the candidate's answers for its holdout and what they were compared with. Pure."""
     return Evaluation(
         model=config.model,
         mlflow_run_id=fitted.mlflow_run_id,
@@ -69,7 +70,15 @@ def _evaluation(
         candidate_paired=compared.candidate,
         baseline_problem=compared.problem,
         champion_lost=compared.champion_lost,
+        intervals=_intervals(config, candidate),
+        gains=compared.gains,
     )
+
+
+def _intervals(config: ModelConfig, candidate: Answers) -> dict[str, Interval]:
+    """Those of the metrics that a gate asks for."""
+    found = {name: candidate.estimate(config, name).interval for name in config.signoff.metrics}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def _log_evaluation(
@@ -117,9 +126,9 @@ def sample_sizes(n_train: int, n_holdout: int, most: int) -> tuple[int, int]:
 
 
 def _reference_rows(config: ModelConfig, rows: pa.Table, model: object | None, part: str) -> pa.Table:
-    """The features and the label as in the store, with the score and the class that ``model`` answers, or null."""
+    """Features, time and label as in the store, with the score and the class that ``model`` answers, or null."""
     n_rows = rows.num_rows
-    kept = rows.select([*config.features, "label"])
+    kept = rows.select([*config.features, "event_time", "label"])
     scores, predicted = score(config, model, rows) if model is not None else (None, None)
     columns = {
         "score": pa.nulls(n_rows, pa.float64()) if scores is None else pa.array(np.asarray(scores, dtype=np.float64)),

@@ -1,7 +1,6 @@
 """Fit a recipe on a snapshot, in one MLflow run that says everything about how the model came to be."""
 
 import shutil
-import tempfile
 from importlib.metadata import distributions
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -27,7 +26,7 @@ from perennial.contracts.tags import (
 )
 from perennial.errors import PermanentError
 from perennial.registry.client import Registry
-from perennial.registry.models import MODEL_FILE, log_model, read_model
+from perennial.registry.models import log_model
 from perennial.registry.runs import (
     RunKey,
     fail_run,
@@ -39,11 +38,12 @@ from perennial.registry.runs import (
     start_run,
 )
 from perennial.registry.scoring import features_frame
+from perennial.registry.trust import MODEL_FILE, read_model
+from perennial.storage.work import temporary_folder
 from perennial.store import Store
 from perennial.training.process import run_worker
 from perennial.training.recipe import FrozenRecipe, freeze_recipe
 from perennial.training.snapshot import verify_snapshot
-from perennial.training.work import FIT_FOLDER, work_folder
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 _EXAMPLE_ROWS = 5
@@ -67,8 +67,7 @@ def fit(
     recipe raises, does not converge, takes too long or answers NaN, IntegrityError when the snapshot was changed,
     RegistryUnavailable.
     """
-    with tempfile.TemporaryDirectory(prefix=FIT_FOLDER, dir=work_folder()) as name:
-        folder = Path(name)
+    with temporary_folder("fit-") as folder:
         recipe = freeze_recipe(models_dir / config.model, folder)
         key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id, recipe=recipe.digest)
         if done := finished_run(registry, key):

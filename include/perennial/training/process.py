@@ -32,14 +32,46 @@ def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> dict[
     Returns the metrics of the cross-validation. Raises TrainingError when the recipe raised, did not converge, took
     longer than ``training.timeout`` or was ended from outside. What it printed is in ``folder/fit.txt``.
     """
-    timeout_s = config.training.timeout.total_seconds()
-    job = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original), "timeout_s": timeout_s}
-    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    code = _run(folder, timeout_s)
+    limit = ("training.timeout", config.training.timeout)
+    found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
+    return {str(name): float(value) for name, value in found["cv"].items()}
+
+
+def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:
+    """Fit ``recipe`` as a probe on ``folder/train.parquet``; its answers for ``folder/judged.parquet`` lie beside them.
+
+    They are ``folder/answers.parquet``: ``score`` (double), ``predicted`` (text, null but for multiclass). Raises
+    TrainingError as :func:`run_worker`, of ``signals.gain.timeout`` and ``signals.gain.memory_mb``.
+    """
+    gain = config.signals.gain
+    limit = ("signals.gain.timeout", gain.timeout)
+    _work(as_probe(config), recipe, folder, limit=limit, job={"kind": "probe", "memory_mb": gain.memory_mb})
+
+
+def as_probe(config: ModelConfig) -> ModelConfig:
+    """The configuration that the recipe is built with as a probe. Pure.
+
+    >>> as_probe(flights).training.params["max_iter"]
+    30
+    """
+    gain = config.signals.gain
+    params = {**config.training.params, **(gain.params if gain.probe == "small" else {})}
+    return config.model_copy(update={"training": config.training.model_copy(update={"params": params})})
+
+
+def _work(
+    config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, limit: tuple[str, timedelta], job: dict[str, Any]
+) -> dict[str, Any]:
+    """What the worker found; ``limit`` is the key in ``model.yaml`` that bounds its time, and its value."""
+    name, timeout = limit
+    told = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original)}
+    told["timeout_s"] = timeout.total_seconds()
+    (folder / "job.json").write_text(json.dumps({**told, **job}), encoding="utf-8")
+    code = _run(folder, timeout.total_seconds())
     if code is None:
         raise TrainingError(
-            f"{recipe.original}: not fitted within training.timeout = {config.training.timeout} and ended; make the "
-            "recipe smaller or raise the timeout"
+            f"{recipe.original}: not fitted within {name} = {timeout} and ended; make the recipe smaller or raise the "
+            "timeout"
         )
     result = folder / "result.json"
     if code != 0 or not result.is_file():
@@ -50,7 +82,7 @@ def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> dict[
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     if "problem" in found:
         raise TrainingError(found["problem"])
-    return {str(name): float(value) for name, value in found["cv"].items()}
+    return found
 
 
 def _run(folder: Path, timeout_s: float) -> int | None:

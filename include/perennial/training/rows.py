@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
-from perennial.evidence.answers import Answers
+from perennial.evidence.answers import Answers, blocks_in
 from perennial.registry.scoring import score
 from perennial.storage import Storage
 
@@ -30,11 +30,13 @@ def labels_of(config: ModelConfig, table: pa.Table) -> NDArray[Any]:
 
 def answer(config: ModelConfig, model: Any, uri: str, *, storage: Storage) -> Answers:
     """What ``model`` answers for every row of a snapshot file, a bounded batch at a time. Raises as ``score``."""
-    times, labels, scores, predicted = [], [], [], []
+    times, labels, scores, predicted, blocked = [], [], [], [], []
+    of_blocks = ["event_time", *filter(None, [config.signals.uncertainty.block_by])]
     for batch in storage.read_batches(uri):
         table = pa.Table.from_batches([batch])
         found, classes = score(config, model, table)
         times.append(table.column("event_time").to_numpy())
+        blocked.append(table.select(of_blocks))
         labels.append(labels_of(config, table))
         scores.append(found)
         if classes is not None:
@@ -44,6 +46,7 @@ def answer(config: ModelConfig, model: Any, uri: str, *, storage: Storage) -> An
         labels=np.concatenate(labels) if labels else np.empty(0),
         scores=np.concatenate(scores) if scores else np.empty(0),
         predicted=np.concatenate(predicted) if predicted else None,
+        blocks=blocks_in(config, pa.concat_tables(blocked)) if blocked else None,
     )
 
 

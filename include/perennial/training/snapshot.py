@@ -7,7 +7,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, RetrainRequest, Snapshot, Window, digest_of
 from perennial.errors import IntegrityError, TrainingError
 from perennial.evidence.labelled import stream_labelled
-from perennial.evidence.stretches import Labelled, choose_holdout, train_before
+from perennial.evidence.stretches import Choice, Labelled, choose_holdout, train_before
 from perennial.storage import Storage
 from perennial.store import Store, snapshots
 from perennial.store.locks import SNAPSHOT, model_lock
@@ -27,7 +27,7 @@ def take_snapshot(config: ModelConfig, request: RetrainRequest, *, store: Store,
     snapshot_id = digest_of(config.model, request.run_id, request.as_of.isoformat(), config.digest, excluded)
     with model_lock(store, config.model, SNAPSHOT):
         if known := snapshots.recorded(store, snapshot_id):
-            _refuse_held(known.train, known.holdout, state)
+            refuse_held(known.train, known.holdout, state)
             verify_snapshot(known, storage=store.storage)
             return known
         made = _freeze(config, snapshot_id, request.as_of, state, store=store)
@@ -52,18 +52,15 @@ def verify_snapshot(snapshot: Snapshot, *, storage: Storage) -> None:
 
 
 def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: ReleaseState, *, store: Store) -> Snapshot:
-    holdout = _holdout(config, as_of, state, store=store)
+    choice = choose_holdout(config, as_of, excluded=state.excluded, store=store)
+    holdout = mature_holdout(config, as_of, choice)
     train = train_before(config, holdout.stretch)
-    _refuse_held(train, holdout.stretch, state)
+    refuse_held(train, holdout.stretch, state)
     uris = {part: f"snapshots/{config.model}/{snapshot_id}/{part}.parquet" for part in ("train", "holdout")}
     n_train = _write(config, uris["train"], train, as_of, state, store=store)
-    if n_train < config.training.min_train_rows:
+    if few := too_few_to_train(config, n_train, train, state):
         store.storage.delete(uris["train"])
-        raise TrainingError(
-            f"{config.model}: {n_train} labelled rows in {train.key}, training.min_train_rows is "
-            f"{config.training.min_train_rows}; {len(state.excluded)} stretches are excluded. Wait for more labels, "
-            "lengthen training.train, or lower training.min_train_rows"
-        )
+        raise TrainingError(few)
     n_holdout = _write(config, uris["holdout"], holdout.stretch, as_of, state, store=store)
     return Snapshot(
         snapshot_id=snapshot_id,
@@ -80,7 +77,22 @@ def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: Relea
     )
 
 
-def _refuse_held(train: Window, holdout: Window, state: ReleaseState) -> None:
+def too_few_to_train(config: ModelConfig, n_train: int, train: Window, state: ReleaseState) -> str | None:
+    """Why so few rows make no candidate, or None. Pure.
+
+    >>> too_few_to_train(flights, 15_000, day(0), ReleaseState(model="flight_delay")) is None
+    True
+    """
+    if n_train >= config.training.min_train_rows:
+        return None
+    return (
+        f"{config.model}: {n_train} labelled rows in {train.key}, training.min_train_rows is "
+        f"{config.training.min_train_rows}; {len(state.excluded)} stretches are excluded. Wait for more labels, "
+        "lengthen training.train, or lower training.min_train_rows"
+    )
+
+
+def refuse_held(train: Window, holdout: Window, state: ReleaseState) -> None:
     """Data that made a version disappoint makes no other one before someone answered for it, whoever asks for it."""
     for hold in state.holds_over(train, holdout):
         raise TrainingError(
@@ -89,9 +101,8 @@ def _refuse_held(train: Window, holdout: Window, state: ReleaseState) -> None:
         )
 
 
-def _holdout(config: ModelConfig, as_of: datetime, state: ReleaseState, *, store: Store) -> Labelled:
-    """The newest stretch whose labels are in. Raises TrainingError that names the best one when there is none."""
-    choice = choose_holdout(config, as_of, excluded=state.excluded, store=store)
+def mature_holdout(config: ModelConfig, as_of: datetime, choice: Choice) -> Labelled:
+    """The holdout that was chosen. Raises TrainingError that names the best stretch when none was. Pure."""
     if choice.holdout is not None:
         return choice.holdout
     best = choice.best

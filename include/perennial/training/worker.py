@@ -2,12 +2,14 @@
 
 It is a process of its own so that a recipe that never ends, eats all memory or crashes can be ended from outside,
 inside an Airflow task as well as under the CLI. It reads ``job.json`` and ``train.parquet`` in its folder and leaves
-``result.json``, and ``model.skops`` when all went well.
+``result.json``, and ``model.skops`` when all went well. A probe is only asked for its answers: it reads
+``judged.parquet`` besides, and leaves ``answers.parquet`` in place of a model.
 """
 
 import contextlib
 import json
 import os
+import resource
 import signal
 import threading
 import warnings
@@ -25,11 +27,12 @@ from sklearn.model_selection import TimeSeriesSplit
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError, TrainingError
 from perennial.evidence.answers import Answers
-from perennial.registry.models import MODEL_FILE, check_types
 from perennial.registry.scoring import features_frame, score
+from perennial.registry.trust import MODEL_FILE, check_types
 from perennial.training.recipe import blame, build_estimator
 from perennial.training.rows import labels_of
 
+TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"
 FIRST_LOOK_ROWS = 10_000
 _GRACE_S = 60
 
@@ -38,10 +41,13 @@ def main(folder: Path) -> None:
     """Do the job in ``folder``. A problem of the recipe or the data is part of the result, not an exit code."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     _end_with_the_parent(float(job["timeout_s"]))
+    if most_mb := job.get("memory_mb"):
+        resource.setrlimit(resource.RLIMIT_DATA, (most_mb << 20, most_mb << 20))
     config = ModelConfig.model_validate(job["config"])
     recipe, shown = Path(job["recipe"]), Path(job["shown"])
     try:
-        result = _train(config, recipe, folder, shown=shown)
+        probing = job["kind"] == "probe"
+        result = _probe(config, recipe, folder) if probing else _train(config, recipe, folder, shown=shown)
     except PerennialError as error:
         result = {"problem": str(error)}
     except ConvergenceWarning as error:
@@ -52,7 +58,7 @@ def main(folder: Path) -> None:
 
 
 def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
-    table = pq.read_table(folder / "train.parquet", memory_map=False)
+    table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
     _refuse_one_class(config, table)
 
     def build() -> Any:
@@ -67,6 +73,25 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
     sio.dump(model, path)
     check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {shown}")
     return {"cv": cv}
+
+
+def _probe(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
+    """Fit on ``train.parquet`` and answer for ``judged.parquet``, in its order."""
+    model = fit_recipe(config, recipe, pq.read_table(folder / TRAIN_FILE, memory_map=False))
+    scores, predicted = score(config, model, pq.read_table(folder / JUDGED_FILE, memory_map=False))
+    classes = pa.nulls(len(scores), pa.string()) if predicted is None else pa.array(predicted.tolist(), pa.string())
+    pq.write_table(pa.table({"score": scores, "predicted": classes}), folder / ANSWERS_FILE)
+    return {"cv": {}}
+
+
+def fit_recipe(config: ModelConfig, recipe: Path, table: pa.Table) -> Any:
+    """The recipe's estimator fitted on ``table`` (features and ``label``), here and now.
+
+    Raises TrainingError for labels of one class only; whatever the recipe raises passes.
+    """
+    _refuse_one_class(config, table)
+    estimator = build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+    return _fit(config, estimator, table)
 
 
 def _fit(config: ModelConfig, model: Any, table: pa.Table) -> Any:

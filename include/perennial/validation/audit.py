@@ -47,6 +47,14 @@ def audit(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
     return verdict
 
 
+def audit_again(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
+    """The audit of a published batch by the rules of today, which is not recorded; whoever asked removes its files.
+
+    Raises IntegrityError when the staged file is gone.
+    """
+    return _without_rows(config, batch) or _with_rows(config, batch, store, again=True)
+
+
 def _without_rows(config: ModelConfig, batch: Batch) -> Audit | None:
     """The audit of a batch with nothing in it to judge, or None."""
     source = config.sources.predictions if batch.source == "predictions" else config.sources.labels
@@ -65,12 +73,12 @@ def _without_rows(config: ModelConfig, batch: Batch) -> Audit | None:
     )
 
 
-def _with_rows(config: ModelConfig, batch: Batch, store: Store) -> Audit:
+def _with_rows(config: ModelConfig, batch: Batch, store: Store, *, again: bool = False) -> Audit:
     if batch.uri is None:
         raise IntegrityError(f"batch {batch.batch_id} of {batch.model} has {batch.n_rows} rows and no staged file")
-    base = batch.uri.removesuffix(".parquet")
+    base = batch.uri.removesuffix(".parquet") + (".again" if again else "")
     accepted_uri, quarantine_uri = f"{base}.accepted.parquet", f"{base}.quarantine.parquet"
-    docs_uri = f"docs/{batch.model}/{batch.batch_id}.html"
+    docs_uri = f"docs/{batch.model}/{batch.batch_id}{'.again' if again else ''}.html"
     suite = rules(config, batch.source)
     found = tallies(suite)
     columns = fields(config, batch.source)

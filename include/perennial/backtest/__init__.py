@@ -1,0 +1,1 @@
+"""Policies side by side on logged history: trials of each, the baselines, what they were worth, and a proposal."""

@@ -1,0 +1,92 @@
+"""``perennial backtest``: policies tried on logged history."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from perennial.cli import asking
+from perennial.cli.printing import AsJson, Model, err, out, print_json, speaks_plainly
+from perennial.config import load_model
+from perennial.contracts import Window, to_record
+from perennial.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+@speaks_plainly
+def backtest(
+    model: Model,
+    *,
+    policy: Annotated[
+        list[Path] | None, typer.Option(help="A YAML file with parts of model.yaml to lay over it; may be repeated.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Replay windows from here on.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Replay windows up to here.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Predictions with labels, .parquet, .jsonl or .csv; else what was published.")
+    ] = None,
+    change: Annotated[str | None, typer.Option(help="When the world changed, to say how soon it was seen.")] = None,
+    people: Annotated[
+        Literal["approve", "absent"], typer.Option(help="approve: answer reviews and holds; absent: never answer.")
+    ] = "approve",
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Where backtest.html and backtest.json go, and the fits are kept.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a model's history under several policies, side by side, without Airflow."""
+    from perennial.backtest import command
+
+    settings = load_settings()
+    folder = settings.models_dir / model
+    config = load_model(folder)
+    place = out_folder or settings.home / "backtest" / model
+    begin, end, moment = (asking.moment(text) if text else None for text in (since, until, change))
+    store = None if history else asking.case(model).store
+    log = command.read_log(config, history=history, until=end, store=store)
+    with tempfile.TemporaryDirectory() as scratch, _progress() as bar:
+        task = bar.add_task("", total=None)
+
+        def step(name: str, window: Window) -> None:
+            bar.update(task, advance=1, description=f"{name}, {window.start:%Y-%m-%d}")
+
+        found = command.run(
+            config, log, policy or [], folder=folder, scratch=Path(scratch), kept=place / "fits", since=begin,
+            until=end, people=people, change=moment, progress=step,
+        )  # fmt: skip
+    record = to_record(found)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "backtest.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (place / "backtest.html").write_text(command.page(found), encoding="utf-8")
+    if as_json:
+        print_json(record)
+        return
+    _show(found, place)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=err
+    )
+
+
+def _show(found: Any, place: Path) -> None:
+    from perennial.backtest import command
+
+    table = Table(*command.HEADINGS, title=f"{found.model}: {found.metric}, {len(found.windows)} windows")
+    for outcome in found.outcomes:
+        table.add_row(*command.row_of(outcome))
+    out.print(table)
+    proposal = Table("key", "now", "proposed", "why")
+    for item in found.proposal:
+        proposal.add_row(item.key, f"{item.now:g}", "-" if item.proposed is None else f"{item.proposed:g}", item.why)
+    out.print(proposal)
+    out.print(
+        f"plots and figures: {place / 'backtest.html'}, {place / 'backtest.json'}", soft_wrap=True, highlight=False
+    )

@@ -1,0 +1,19 @@
+"""Airflow's LocalExecutor, able to let go of a task whose worker died before the task said that it runs."""
+
+from typing import Any
+
+from airflow.executors.local_executor import LocalExecutor
+
+
+class RevokingLocalExecutor(LocalExecutor):
+    """The LocalExecutor, with the one method that the scheduler needs to free a task that is stuck in ``queued``.
+
+    After ``[scheduler] task_queued_timeout`` the scheduler takes such a task from its executor and queues it again.
+    From Airflow 3.3's LocalExecutor it can not, and the task stays ``queued`` until somebody clears it. A worker that
+    was only slow is refused by the API server, which lets a task begin once.
+    """
+
+    def revoke_task(self, *, ti: Any) -> None:
+        """Forget a task instance: it may be given to the executor again."""
+        self.queued_tasks.pop(ti.key, None)
+        self.running.discard(ti.key)

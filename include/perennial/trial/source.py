@@ -1,0 +1,56 @@
+"""Where a history comes from: the published rows of the store, or a file."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from perennial.config import ModelConfig
+from perennial.errors import ConfigError
+from perennial.store import Store
+from perennial.trial.log import Log, log_of
+
+FORMATS = (".parquet", ".jsonl", ".csv")
+
+
+def log_of_store(config: ModelConfig, *, until: datetime | None, store: Store) -> Log:
+    """What was published up to a moment, from the beginning: the first windows are trained on rows before them.
+
+    Raises ConfigError when nothing was, StoreUnavailable.
+    """
+    from perennial.evidence.logged import read_logged
+
+    return log_of(config, read_logged(config, until=until, store=store))
+
+
+def log_of_file(config: ModelConfig, path: Path) -> Log:
+    """The log in one file of predictions with their labels, under the names that deliveries have in ``model.yaml``.
+
+    Where the log has several roles, only rows of the role ``champion`` were served. Raises ConfigError when the file
+    can not be read, or lacks a column.
+    """
+    table = _read(path)
+    named = {**config.delivered("predictions"), **config.delivered("labels")}
+    if (role := config.columns.role) and role in table.column_names:
+        table = table.filter(pa.compute.equal(table[role], "champion"))
+    columns = {name: table[told] for name, told in named.items() if told in table.column_names}
+    if absent := [
+        named[name] for name in ("prediction_id", "event_time", "label", "labelled_at") if name not in columns
+    ]:
+        raise ConfigError(f"{path}: no column {', '.join(absent)}; a history holds predictions and their labels")
+    return log_of(config, pa.table(columns))
+
+
+def _read(path: Path) -> pa.Table:
+
+    readers = {
+        ".parquet": lambda: pa.parquet.read_table(path, memory_map=False),
+        ".jsonl": lambda: pa.json.read_json(path),
+        ".csv": lambda: pa.csv.read_csv(path),
+    }
+    if path.suffix not in readers:
+        raise ConfigError(f"{path}: a history is a file that ends in {', '.join(FORMATS)}")
+    try:
+        return readers[path.suffix]()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ConfigError(f"{path}: not readable as a history: {error}") from None

@@ -1,0 +1,96 @@
+"""``perennial backtest`` on a history file and on what the store has published: the same figures."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sqlalchemy import insert
+from typer.testing import CliRunner
+
+from logs import day
+from perennial.cli import app
+from perennial.store import Store
+from perennial.store.schema import labels_table, predictions_table
+from perennial.store.tables import ensure_data_tables
+from trials import MODEL, rows, small
+
+NAME = "tumour_malignant"
+
+
+@pytest.fixture
+def at_home(home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    values = {
+        "PERENNIAL_DATABASE_URL": database_url,
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_MODELS_DIR": str(MODEL.parent),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return home
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> pd.DataFrame:
+    return rows(12, turns_on=7)
+
+
+def ask(*words: str) -> dict[str, object]:
+    done = CliRunner().invoke(app, ["backtest", NAME, *words, "--json"])
+    assert done.exit_code == 0, done.output
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def publish(store: Store, frame: pd.DataFrame) -> None:
+    """The rows as they lie in the store once they are published."""
+    config = small()
+    ensure_data_tables(store, config)
+    predictions, labels = predictions_table(config), labels_table(config)
+    wanted = [column.name for column in predictions.columns if column.name in frame]
+    with store.begin() as connection:
+        made = frame[wanted].assign(batch_seq=1).to_dict("records")
+        connection.execute(insert(predictions), made)
+        of_labels = frame[["prediction_id", "label", "labelled_at"]].assign(batch_seq=1)
+        connection.execute(insert(labels), of_labels.to_dict("records"))
+
+
+def test_store_and_file_give_the_same_table_page_and_figures(
+    at_home: Path, store: Store, history: pd.DataFrame, tmp_path: Path
+) -> None:
+    path, policy = tmp_path / "history.parquet", tmp_path / "patient.yaml"
+    history.to_parquet(path)
+    policy.write_text("policy: {cooldown: 20d}\n")
+    asked = ("--policy", str(policy), "--change", day(7).start.isoformat())
+    of_file = ask(*asked, "--history", str(path), "--out", str(tmp_path / "out"))
+    publish(store, history)
+    of_store = ask(*asked)
+    assert of_file == of_store
+    names = [outcome["policy"] for outcome in of_file["outcomes"]]  # type: ignore[attr-defined]
+    assert names[:5] == ["as it is", "patient", "never", "every window", "every window, no gate"]
+    page = (tmp_path / "out" / "backtest.html").read_text(encoding="utf-8")
+    assert "<svg" in page and "patient" in page
+    assert json.loads((tmp_path / "out" / "backtest.json").read_text(encoding="utf-8")) == of_file
+
+
+def test_csv_and_jsonl_are_histories_too_and_windows_can_be_chosen(
+    at_home: Path, history: pd.DataFrame, tmp_path: Path
+) -> None:
+    from perennial.trial.source import log_of_file
+
+    config = small()
+    history.to_csv(tmp_path / "history.csv", index=False)
+    history.to_json(tmp_path / "history.jsonl", orient="records", lines=True, date_format="iso", date_unit="us")
+    logs = [log_of_file(config, tmp_path / name) for name in ("history.csv", "history.jsonl")]
+    for log in logs:
+        assert log.rows.schema.field("event_time").type == pa.timestamp("us", "UTC")
+        assert log.rows["label"].to_pylist() == history["label"].tolist()
+
+
+def test_what_can_not_be_replayed_is_said_plainly(at_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "history.txt").write_text("no history")
+    done = CliRunner().invoke(app, ["backtest", NAME, "--history", str(tmp_path / "history.txt")])
+    assert done.exit_code == 1
+    assert "a history is a file that ends in .parquet, .jsonl, .csv" in " ".join(done.stderr.split())

@@ -1,0 +1,150 @@
+"""Retrain requests that nobody ran, or whose run was stopped: the maintenance starts or ends them."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from conftest import unique_model
+from logs import day
+from perennial import ledger
+from perennial.contracts import LedgerEntry, RetrainRequest, to_record
+from perennial.decision.record import record_request
+from perennial.orchestration import maintenance
+from perennial.pipeline import Case, Runtime, open_runtime
+from perennial.settings import Settings
+from perennial.store import Store
+
+
+@pytest.fixture
+def runtime(
+    database_url: str, mlflow_uri: str, home: Path, models_dir: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> Runtime:
+    for name, value in {
+        "PERENNIAL_DATABASE_URL": database_url,
+        "MLFLOW_TRACKING_URI": mlflow_uri,
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_MODELS_DIR": str(models_dir),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return open_runtime(Settings(home=home, models_dir=models_dir, database_url=database_url, mlflow_uri=mlflow_uri))
+
+
+@pytest.fixture
+def case(runtime: Runtime, models_dir: Path) -> Case:
+    return runtime.case(unique_model(models_dir, "wine_cultivar"))
+
+
+def asked(case: Case, run_id: str = "r1", number: int = 2) -> RetrainRequest:
+    return RetrainRequest(model=case.model, run_id=run_id, as_of=day(number).end, cause="decay", requested_by="policy")
+
+
+def written_at(case: Case) -> datetime:
+    at = ledger.entries(case.store, case.model, kinds=["retrain_request"])[-1].recorded_at
+    assert at is not None
+    return at
+
+
+def outcomes(case: Case) -> list[tuple[str, str]]:
+    entries = ledger.entries(case.store, case.model, kinds=["retrain_outcome"])
+    return [(entry.payload["run_id"], entry.payload["ended"]) for entry in entries]
+
+
+def test_a_request_is_unattended_once_its_run_should_have_ended_on_the_command_line_too(case: Case) -> None:
+    case.ask(asked(case))
+    patience = case.config.training.timeout + timedelta(minutes=30)
+    due = written_at(case) + patience
+    assert case.unattended(now=due - timedelta(microseconds=1)) == ()
+    (found,) = case.unattended(now=due)
+    assert found == replace(asked(case), bake="none")
+    case.ask(asked(case, "r2", 3))
+    later = written_at(case) + patience
+    assert [request.run_id for request in case.unattended(now=later)] == ["r2", "r1"]
+    case.conclude(found.request_id, failure="snapshot failed")
+    assert [request.run_id for request in case.unattended(now=later)] == ["r2"]
+
+
+def test_a_request_from_before_its_champion_was_kept_is_left_alone(case: Case) -> None:
+    record_request(asked(case), store=case.store)
+    assert case.state().open_requests == (asked(case),)
+    assert case.unattended(now=written_at(case) + timedelta(days=1)) == ()
+
+
+def test_a_stopped_run_gives_its_request_an_outcome_once_and_its_budget_back(case: Case) -> None:
+    request_id = case.ask(asked(case))
+    assert case.state().request_times == (day(2).end,)
+    assert "stopped, or cut off" in str(case.conclude_unattended(request_id))
+    assert case.conclude_unattended(request_id) is None
+    assert outcomes(case) == [("r1", "failed")]
+    assert case.state().request_times == ()
+
+
+def test_a_run_that_was_cut_off_after_its_promotion_ended_in_it(case: Case) -> None:
+    request_id = case.ask(asked(case))
+    stretches = {"train": to_record(day(0)), "holdout": to_record(day(1))}
+    promotion = LedgerEntry(
+        entry_id="p",
+        model=case.model,
+        kind="promotion",
+        at=day(2).end,
+        actor="policy",
+        reason="test",
+        version="4",
+        payload={"previous": None, "intent": "i", "request": request_id, **stretches},
+    )
+    ledger.append(case.store, promotion)
+    assert case.conclude_unattended(request_id) == "version 4 promoted"
+    assert outcomes(case) == [("r1", "promoted")]
+
+
+@dataclass
+class Runs:
+    """What Airflow answers about its runs: the states of those that there are (tests/e2e asks the real one)."""
+
+    states: dict[str, str] = field(default_factory=dict)
+
+    def get_dr_count(self, dag_id: str, *, run_ids: list[str], states: list[str] | None = None) -> int:
+        assert dag_id.endswith("__retrain")
+        return sum(run_id in self.states and (not states or self.states[run_id] in states) for run_id in run_ids)
+
+
+@pytest.mark.parametrize(
+    ("state", "started", "ended"),
+    [
+        (None, ["r1"], []),
+        ("queued", [], []),
+        ("running", [], []),
+        ("failed", [], [("r1", "failed")]),
+        ("success", [], [("r1", "failed")]),
+    ],
+)
+def test_the_maintenance_starts_what_has_no_run_and_ends_what_has_a_run_that_ended(
+    case: Case,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str | None,
+    started: list[str],
+    ended: list[tuple[str, str]],
+) -> None:
+    folder = case.settings.models_dir / case.model / "model.yaml"
+    declared = folder.read_text(encoding="utf-8")
+    folder.write_text(declared.replace("timeout: 10min", "timeout: 1min, dispatch_after: 0min"), encoding="utf-8")
+    request_id = case.ask(asked(case))
+    runs = Runs({"r1": state} if state else {})
+    monkeypatch.setattr(maintenance, "get_current_context", lambda: {"ti": runs})
+    assert maintenance.open_requests.function() == []
+    assert outcomes(case) == []
+
+    later = written_at(case) + timedelta(minutes=1)
+    monkeypatch.setattr(maintenance, "datetime", SimpleNamespace(now=lambda _: later))
+    arguments = maintenance.open_requests.function()
+    assert arguments == [
+        {
+            "trigger_dag_id": f"{case.model}__retrain",
+            "trigger_run_id": run_id,
+            "conf": {"request": request_id},
+        }
+        for run_id in started
+    ]
+    assert outcomes(case) == ended

@@ -1,0 +1,269 @@
+"""A replay sees what was known, pays once, gives the same again, and judges as the product does."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from logs import ORIGIN, day
+from perennial.backtest.compare import Comparison, compare, without_probe
+from perennial.backtest.outcome import judged_rollback
+from perennial.backtest.page import page
+from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured
+from perennial.errors import ConfigError
+from perennial.trial.log import moment, windows_of
+from perennial.trial.running import Replayed, Tried
+from trials import PROBING, fits, log, rows, small, tried
+
+IDLE = {
+    "signals": {"performance": {"roc_auc": {"role": "watch", "bound": 0.5}}, "gain": {"probe": "none"}},
+    "policy": {"max_age": "900d"},
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the fits of this module lie: what one test fitted, another need not."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(scope="module")
+def probing(kept: Path) -> Replayed:
+    """The policy on a stream that turns round on day 9."""
+    return tried(small(PROBING), kept, rows(turns_on=9))
+
+
+def told(run: Replayed) -> list[tuple[object, ...]]:
+    """Everything that was decided and done."""
+    decided = [(found.window.key, found.action, found.reasons, found.champion) for found in run.decided]
+    return [*decided, *((item.at, item.ended, item.version, item.reason) for item in run.retrains), *run.undone]
+
+
+def test_the_same_history_twice_gives_the_same_whatever_the_order_of_its_rows(
+    probing: Replayed, tmp_path: Path
+) -> None:
+    again = tried(small(PROBING), tmp_path, rows(turns_on=9).sample(frac=1, random_state=1))
+    assert told(probing) == told(again)
+    np.testing.assert_array_equal(probing.trial.scores, again.trial.scores)
+
+
+def test_a_policy_that_never_retrains_is_never(kept: Path) -> None:
+    config, frame = small(IDLE), rows(turns_on=9)
+    own = tried(config, kept, frame)
+    other = tried(config, kept, frame, policy=never(config))
+    assert own.paid == other.paid == ()
+    np.testing.assert_array_equal(own.trial.scores, other.trial.scores)
+
+
+def test_never_keeps_the_first_champion_where_the_policy_would_retrain(probing: Replayed, kept: Path) -> None:
+    config = small(PROBING)
+    assert probing.paid
+    run = tried(config, kept, rows(turns_on=9), policy=never(config))
+    assert run.paid == () and set(run.trial.served) == {0, 1}
+
+
+def test_a_change_is_seen_after_it_came_and_answered(probing: Replayed) -> None:
+    changed_at = ORIGIN + timedelta(days=9)
+    assert all(item.at > changed_at for item in probing.paid)
+    assert [item.ended for item in probing.paid if item.ended == "promoted"]
+
+
+def test_labels_that_have_not_arrived_are_not_seen(kept: Path) -> None:
+    """Late labels move everything that rests on them; what has no label yet is no training row."""
+    config = small({**PROBING, "label": {"delay": "30h", "max_wait": "6d"}})
+    run = tried(config, kept, rows(turns_on=9, late_h=30))
+    trained = [(item, run.trial.trained_on[item.version]) for item in run.retrains if item.version]
+    assert trained
+    for item, places in trained:
+        holdout = run.trial.versions[str(item.version)].holdout
+        assert (run.trial.log.arrived[places] < moment(item.at)).all()
+        assert (run.trial.log.arrived[holdout] < moment(item.at)).all()
+    measured = [signal for signal in run.signals if signal.family == "performance" and signal.value is not None]
+    assert measured and all(signal.as_of >= signal.window.end + timedelta(hours=30) for signal in measured)
+
+
+def test_a_label_that_arrives_at_the_very_moment_is_not_known() -> None:
+    config = small()
+    history = log(config, rows(1).assign(labelled_at=day(0).end))
+    assert history.count(day(0), as_of=day(0).end).n_labelled == 0
+    assert history.count(day(0), as_of=day(0).end + timedelta(microseconds=1)).n_labelled == 72
+
+
+def test_a_version_serves_from_the_window_after_its_promotion(kept: Path) -> None:
+    run = tried(small(IDLE), kept)
+    first = run.retrains[0]
+    served_from = run.trial.log.times[run.served].min()
+    assert served_from == moment(first.at)
+
+
+def test_kept_fits_give_identical_answers_and_are_not_fitted_again(
+    probing: Replayed, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, frame = small(PROBING), rows(turns_on=9)
+
+    def refuse(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("perennial.training.worker.fit_recipe", refuse)
+    again = tried(config, kept, frame)
+    assert told(probing) == told(again)
+    np.testing.assert_array_equal(probing.trial.scores, again.trial.scores)
+    assert [item.cpu_s for item in probing.retrains] == [item.cpu_s for item in again.retrains]
+    with pytest.raises(KeyboardInterrupt):
+        tried(small({**PROBING, "training": {"seed": 8}}), kept, frame)
+
+
+def test_killed_half_way_it_goes_on_with_what_was_fitted(
+    probing: Replayed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perennial.training import worker
+
+    config, frame, fitted = small(PROBING), rows(turns_on=9), worker.fit_recipe
+    n_fits = len(probing.trial.fits.made)
+    left = [3]
+
+    def killed(*args: object) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return fitted(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "fit_recipe", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tried(config, tmp_path / "cut", frame)
+    left[0] = n_fits - 3
+    again = tried(config, tmp_path / "cut", frame)
+    assert told(probing) == told(again)
+    assert left[0] == 0
+
+
+def test_a_version_that_fails_its_bake_is_taken_back_and_judged(kept: Path) -> None:
+    """Five days of upside-down labels: what was made of them fails its bake, and its data is held."""
+    frame = rows(24)
+    wrong = frame["event_time"].between(day(10).start, day(15).start, inclusive="left")
+    config = small(PROBING | {"signoff": {"metrics": {"roc_auc": {"min": 0.2}}, "review": {"after_rollback": "auto"}}})
+    run = tried(config, kept, frame.assign(label=frame["label"].where(~wrong, 1 - frame["label"])))
+    assert [item.ended for item in run.paid if item.ended == "promoted"]
+    assert [judged_rollback(run, undone, "roc_auc").rightness for undone in run.undone] == ["right"]
+    assert run.trial.state.holds and all(hold.acknowledged for hold in run.trial.state.holds[:1])
+
+
+def test_a_manual_review_needs_a_person_and_absent_people_release_nothing(kept: Path) -> None:
+    manual = {"signoff": {"review": {"mode": "manual", "deadline": "1h"}}}
+    run = tried(small({**IDLE, **manual}), kept, people="absent")
+    assert {item.ended for item in run.retrains} == {"rejected"}
+    assert not run.served.any()
+    approved = tried(small({**IDLE, **manual}), kept, people="approve")
+    assert approved.retrains[0].ended == "promoted" and not approved.retrains[0].automatic
+
+
+def test_an_overlay_is_merged_and_named_by_its_file(tmp_path: Path) -> None:
+    config = small(PROBING)
+    path = tmp_path / "dear.yaml"
+    path.write_text("signals: {gain: {price: 0.3}}\npolicy: {cooldown: 5d}\n")
+    found = overlaid(config, path)
+    assert (found.name, found.config.price, found.config.policy.cooldown) == ("dear", 0.3, timedelta(days=5))
+    assert found.config.signals.gain.rows == config.signals.gain.rows
+    assert found.config.policy.budget == config.policy.budget
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("features: {}", "features: a policy holds parts of policy, signals"),
+        ("policy: {cooldwn: 5d}", "policy.cooldwn"),
+        ("- 3", "no mapping"),
+        ("policy: {breaches: {k: 4, n: 3}}", "can never happen"),
+    ],
+)
+def test_an_overlay_that_can_not_be_meant_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        overlaid(small(), path)
+
+
+def test_a_policy_on_drift_is_refused_for_nothing_measures_it() -> None:
+    config = small({"signals": {"drift": {"score_role": "retrain"}}})
+    with pytest.raises(ConfigError, match="measures neither"):
+        refuse_unmeasured([Tried(name="drifting", config=config)])
+
+
+def test_phases_of_a_calendar_cover_every_window_once() -> None:
+    config = small()
+    windows = windows_of(config, log(config), since=None, until=None)
+    found = phases(config, windows, 3, day(3).end)
+    assert len(found) == 4
+    assert phases(config, windows, 0, day(3).end) == ()
+
+
+@pytest.fixture(scope="module")
+def compared(kept: Path) -> Comparison:
+    config, folder = small(PROBING), kept
+    history = log(config, rows(turns_on=9))
+    windows = windows_of(config, history, since=None, until=None)
+    idle = Tried(name="idle", config=small(IDLE))
+    return compare(
+        config, history, windows, [idle], fits=fits(history, folder), change=ORIGIN + timedelta(days=9),
+        progress=lambda *_: None,
+    )  # fmt: skip
+
+
+def test_a_change_makes_retraining_worth_it_and_an_idle_policy_worth_nothing(compared: Comparison) -> None:
+    own, idle, *base = compared.outcomes
+    assert [outcome.policy for outcome in base[:3]] == ["never", "every window", "every window, no gate"]
+    gain = own.versus[NEVER]
+    assert gain.interval is not None and gain.interval.low > 0
+    assert own.detected_after_d is not None and 0 < own.detected_after_d <= 4
+    assert idle.versus[NEVER].value == 0 and idle.fits == 0 and idle.gain_per_retrain is None
+    assert idle.quality == base[0].quality
+    assert base[1].fits > own.fits
+    assert base[1].probes == 0 and own.probes > 0
+
+
+def test_calendars_are_the_mean_of_their_phases(compared: Comparison) -> None:
+    calendar = compared.outcomes[-1]
+    assert calendar.policy.startswith("calendar") and calendar.n_phases > 1
+    assert calendar.policy in compared.outcomes[0].versus
+
+
+def test_the_page_stands_alone(compared: Comparison) -> None:
+    text = page(compared)
+    assert "<svg" in text and "http-equiv" not in text and "<script" not in text
+    assert "signals.gain.price" in text and "every window, no gate" in text
+
+
+def test_proposals_carry_a_reason(compared: Comparison) -> None:
+    assert {item.key for item in compared.proposal} >= {"signals.gain.price", "bake.max_deficit", "policy.breaches.k"}
+    assert all(item.why for item in compared.proposal)
+
+
+def test_a_baseline_asks_no_probe() -> None:
+    assert without_probe(small(PROBING)).signals.gain.probe == "none"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda frame: frame.drop(columns="label"), "no column label"),
+        (lambda frame: pd.concat([frame, frame[:2]]), "2 rows of the history carry a prediction id that stands"),
+        (lambda frame: frame[:0], "holds no row"),
+        (lambda frame: frame.assign(labelled_at=None), "1152 rows of the history have a label or its time"),
+        (lambda frame: frame.assign(event_time=None), "1152 of 1152 rows of the history have no event_time"),
+        (lambda frame: frame.assign(n_visits=0.5), "does not hold what model.yaml declares"),
+    ],
+)
+def test_a_history_that_can_not_be_replayed_is_refused(spoil: object, says: str) -> None:
+    assert callable(spoil)
+    with pytest.raises(ConfigError, match=says):
+        log(small(), spoil(rows()))
+
+
+def test_every_window_is_retrained_at_its_end(kept: Path) -> None:
+    config = small(IDLE)
+    windows = windows_of(config, log(config), since=None, until=None)
+    run = tried(config, kept, policy=at_windows(config, windows, name="every window"))
+    began = run.retrains[0].at
+    assert [item.at for item in run.paid] == [window.end for window in windows if window.end > began]
