@@ -113,12 +113,12 @@ def test_numbers_of_a_file_without_faults_are_shown_as_numbers(
     wine: ModelConfig, store: Store, home: Path, folder: Path
 ) -> None:
     rows = rows_of(WINE)
-    rows[7] |= {"alcohol": 99.5, "proline": 700, "ash": float("nan"), "hue": None}
+    rows[7] |= {"alcohol": 99.5, "proline": 700, "ash": float("nan"), "hue": None, "malic_acid": 7}
     write_lines(folder / "a.jsonl", rows)
     take(wine, home, store)
     raw = json.loads(quarantined(store)["raw"][0])
-    shown = {name: raw[name] for name in ("alcohol", "proline", "ash", "hue")}
-    assert shown == {"alcohol": "99.5", "proline": "700", "ash": "NaN", "hue": None}
+    shown = {name: raw[name] for name in ("alcohol", "proline", "ash", "hue", "malic_acid")}
+    assert shown == {"alcohol": "99.5", "proline": "700", "ash": "NaN", "hue": None, "malic_acid": "7"}
 
 
 def test_values_keep_their_meaning_on_the_way(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from perennial.ingest import jsonl
+from perennial.contracts import number_of
 from perennial.ingest.delivery import DeliveryFindings
 from perennial.ingest.files import Digesting
-from perennial.ingest.staged import NO_NUMBERS, Numbers
-from perennial.store.duck import select, session
-from perennial.validation.casting import Field, text_query
+from perennial.ingest.formats import jsonl
+from perennial.ingest.formats.staged import NO_NUMBERS, Numbers
+from perennial.store.duck import session
+from perennial.validation.casting import Field
+from perennial.validation.numbers import as_text as texts_of
 
 DECLARED = ("id", "hue", "proline", "cellar", "version")
 NUMBERS = {"hue": pa.float64(), "proline": pa.int64()}
@@ -31,9 +33,7 @@ def read(text: str, numbers: Numbers = NUMBERS) -> tuple[pa.Table, DeliveryFindi
 
 def as_text(rows: pa.Table) -> list[dict[str, Any]]:
     """Staged rows with numbers as the text they came as."""
-    texts = select(session(), text_query(FIELDS), chunk=rows)
-    for name in texts.schema.names:
-        rows = rows.set_column(rows.schema.get_field_index(name), name, texts.column(name))
+    rows = texts_of(rows, FIELDS, session())
     found: list[dict[str, Any]] = rows.select([*DECLARED, "_malformed"]).to_pylist()
     return found
 
@@ -58,6 +58,9 @@ ALIKE: dict[str, dict[str, Any]] = {
     "a small number": {"hue": 5e-324},
     "a large number": {"hue": 4.5e15},
     "a large whole number": {"proline": 2**62},
+    "a float without a fraction": {"hue": 7},
+    "a float with a fraction of nothing": {"hue": 7.0},
+    "a name that stands in a text": {"hue": 7.0, "cellar": '{"hue": 7, "hue'},
 }
 
 OTHER: dict[str, dict[str, Any] | str] = {
@@ -124,14 +127,30 @@ def test_random_numbers_are_shown_as_they_were_before() -> None:
     assert as_text(typed) == read(text, NO_NUMBERS)[0].to_pylist()
 
 
+@pytest.mark.parametrize("name", ["färbung", "a.b", 'h"ue', "(hue"])
+@pytest.mark.parametrize("ascii_", [True, False])
+def test_whole_numbers_are_shown_as_they_were_logged_whatever_their_column_is_called(name: str, ascii_: bool) -> None:
+    values = [7, 7.0, -3, 0, 1.5, None, 1e15, -0.0]
+    text = "".join(json.dumps({"id": "a", f'"{name}': 7, name: value}, ensure_ascii=ascii_) + "\n" for value in values)
+    findings = DeliveryFindings()
+    (rows,) = jsonl.read_jsonl(
+        Digesting(io.BytesIO(text.encode())), "a", ("id", name), findings, session(), numbers={name: pa.float64()}
+    )
+    assert rows.column(number_of(name)).to_pylist() == values
+    shown = texts_of(pa.Table.from_batches([rows]), (Field(name, name, "float"),), session()).column(name).to_pylist()
+    assert shown == ["7", "7.0", "-3", "0", "1.5", None, "1000000000000000.0", "-0.0"]
+
+
 def test_a_version_logged_as_a_number_is_text() -> None:
     typed, _ = read(lines_of([dict(ROW)]))
     assert typed.column("version").to_pylist() == ["7"]
 
 
 def test_whole_numbers_written_as_fractions_are_whole_numbers() -> None:
-    typed, _ = read(lines_of([ROW | {"proline": 700.0}, ROW | {"proline": 3}]))
+    text = lines_of([ROW | {"proline": 700.0}, ROW | {"proline": 3}])
+    typed, _ = read(text)
     assert typed.column("_number:proline").to_pylist() == [700, 3]
+    assert as_text(typed) == read(text, NO_NUMBERS)[0].to_pylist()
 
 
 def test_blocks_stand_in_order_and_each_is_read_in_its_way(monkeypatch: pytest.MonkeyPatch) -> None:

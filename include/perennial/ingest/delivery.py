@@ -8,7 +8,7 @@ import pyarrow as pa
 from perennial.config import ModelConfig
 from perennial.contracts import SourceKind, number_of
 from perennial.errors import ConfigError, PermanentError, first_of
-from perennial.ingest.staged import INTERNAL
+from perennial.ingest.formats.staged import INTERNAL
 
 MOST_COLUMNS = 10_000
 

@@ -17,13 +17,13 @@ from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, from_record, to_record
 from perennial.errors import first_of, redacted
 from perennial.ingest.again import identity
-from perennial.ingest.columnar import read_parquet
 from perennial.ingest.completeness import Awaited, changed, look, shortfall
-from perennial.ingest.delimited import read_csv
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns, number_columns
 from perennial.ingest.files import SourceFile, digest_file, digesting, find, listing, resolved
-from perennial.ingest.jsonl import read_jsonl
-from perennial.ingest.staged import NO_NUMBERS, Numbers, staged_schema
+from perennial.ingest.formats.columnar import read_parquet
+from perennial.ingest.formats.delimited import read_csv
+from perennial.ingest.formats.jsonl import read_jsonl
+from perennial.ingest.formats.staged import NO_NUMBERS, Numbers, staged_schema
 from perennial.ingest.tables import Remote, read_table
 from perennial.storage.files import in_groups
 from perennial.store import Store

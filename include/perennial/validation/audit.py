@@ -13,7 +13,7 @@ from perennial.storage.files import in_groups
 from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
 from perennial.store.duck import session
-from perennial.validation.casting import cast_query, fault_query, fields, text_query, typed_schema
+from perennial.validation.casting import cast_query, fault_query, fields, typed_schema
 from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
@@ -87,7 +87,6 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store, *, again: bool =
             columns=columns,
             casts=cast_query(columns, batch.window, binary_label=config.task == "binary"),
             faults=fault_query(columns, batch.window, binary_label=config.task == "binary"),
-            texts=text_query(columns),
             rules=[rule for rule in suite if rule.level == "row"],
             found=found,
             connection=connection,

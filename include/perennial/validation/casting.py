@@ -21,7 +21,7 @@ CHUNK_NUMBER = "_row_number"
 LONGEST_KEY = 512
 _SHOWN_CHARACTERS = 80
 _ZONED = r"\d\d:\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
-_ARROW: dict[Kind, pa.DataType] = {
+ARROW: dict[Kind, pa.DataType] = {
     "key": pa.string(),
     "text": pa.string(),
     "float": pa.float64(),
@@ -90,47 +90,12 @@ def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
     >>> [(column.name, str(column.type)) for column in schema]
     [('row_number', 'int64'), ('hue', 'double'), ('event_time', 'timestamp[us, tz=UTC]')]
     """
-    return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, _ARROW[c.kind]) for c in columns)])
+    return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, ARROW[c.kind]) for c in columns)])
 
 
-def with_numbers(chunk: pa.Table, columns: tuple[Field, ...]) -> pa.Table:
-    """``chunk`` with the columns that numbers are staged in; of those that its source had no use for, all is null.
-
-    >>> with_numbers(pa.table({"Hue": ["1.5"]}), (Field("hue", "Hue", "float"),)).to_pylist()
-    [{'Hue': '1.5', '_number:Hue': None}]
-    """
-    for column in _numbers(columns):
-        name = number_of(str(column.delivered))
-        if name not in chunk.schema.names:
-            chunk = chunk.append_column(name, pa.nulls(chunk.num_rows, _ARROW[column.kind]))
-    return chunk
-
-
-def _numbers(columns: tuple[Field, ...]) -> list[Field]:
+def numbers_in(columns: tuple[Field, ...]) -> list[Field]:
+    """Those of ``columns`` that are numbers, and delivered."""
     return [column for column in columns if column.kind in ("float", "int") and column.delivered is not None]
-
-
-def text_query(columns: tuple[Field, ...]) -> sa.Select[Any]:
-    """Over a table ``chunk`` like that of :func:`cast_query`: of the columns that are numbers, the text they came as.
-
-    A number of JSON is written as DuckDB writes it: ``1.50`` as 1.5, a float of 7 as 7.0.
-
-    >>> from perennial.store.duck import select, session
-    >>> chunk = pa.table({"hue": ["red", None, None], "_number:hue": [None, 7.0, float("nan")]})
-    >>> select(session(), text_query((Field("hue", "hue", "float"),)), chunk=chunk).column("hue").to_pylist()
-    ['red', '7.0', 'NaN']
-    """
-    numbers = _numbers(columns)
-    names = [name for column in numbers for name in (str(column.delivered), number_of(str(column.delivered)))]
-    chunk = sa.table("chunk", *(sa.column(name) for name in dict.fromkeys(names)))
-    texts = {}
-    for column in numbers:
-        number = chunk.c[number_of(str(column.delivered))]
-        text: sa.ColumnElement[Any] = sa.cast(number, sa.Text)
-        if column.kind == "float":
-            text = sa.case((sa.func.isnan(number), sa.literal("NaN")), else_=text)
-        texts[column.delivered] = sa.func.coalesce(chunk.c[str(column.delivered)], text)
-    return sa.select(*(text.label(name) for name, text in texts.items()))
 
 
 def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
@@ -162,10 +127,12 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
 
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
+    >>> from perennial.validation.numbers import with_numbers
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
     >>> columns = (Field("hue", "hue", "float"),)
     >>> chunk = pa.table({"_row_number": [1], "hue": ["red"], "_malformed": pa.nulls(1, pa.string())})
-    >>> select(session(), fault_query(columns, day, binary_label=False), chunk=with_numbers(chunk, columns)).to_pylist()
+    >>> chunk = with_numbers(chunk, columns, session())
+    >>> select(session(), fault_query(columns, day, binary_label=False), chunk=chunk).to_pylist()
     [{'reason': "hue: 'red' is no number", 'mistyped': 'hue', 'otherwise': '', 'malformed': False}]
     """
     chunk, casts = _casts(columns, window, binary_label=binary_label)
@@ -183,7 +150,7 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
 
 def _casts(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> tuple[sa.TableClause, dict[str, Cast]]:
     delivered = {column.delivered for column in columns if column.delivered is not None}
-    names = (CHUNK_NUMBER, MALFORMED, *delivered, *{number_of(str(column.delivered)) for column in _numbers(columns)})
+    names = (CHUNK_NUMBER, MALFORMED, *delivered, *{number_of(str(column.delivered)) for column in numbers_in(columns)})
     chunk = sa.table("chunk", *(sa.column(name) for name in names))
     casts = {
         column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")

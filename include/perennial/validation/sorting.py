@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from perennial.contracts import number_of
 from perennial.evidence.causes import QUARANTINE
 from perennial.store.duck import select
-from perennial.validation.casting import CHUNK_NUMBER, MALFORMED, ROW_NUMBER, Field, typed_schema, with_numbers
+from perennial.validation.casting import CHUNK_NUMBER, MALFORMED, ROW_NUMBER, Field, typed_schema
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
+from perennial.validation.numbers import as_text, with_numbers
 
 _REASONS = """
     WITH faults AS (
@@ -65,7 +65,6 @@ class Sorter:
     columns: tuple[Field, ...]
     casts: sa.Select[Any]
     faults: sa.Select[Any]
-    texts: sa.Select[Any]
     rules: list[Rule]
     found: dict[int, Tally]
     connection: duckdb.DuckDBPyConnection
@@ -76,7 +75,7 @@ class Sorter:
     def prepare(self, chunk: pa.Table, first_row: int) -> Prepared:
         """Cast one chunk (the staged schema), whose first row is ``first_row``; touches nothing that ``sort`` does."""
         numbers = pa.array(np.arange(first_row, first_row + chunk.num_rows, dtype=np.int64))
-        chunk = with_numbers(chunk.append_column(CHUNK_NUMBER, numbers), self.columns)
+        chunk = with_numbers(chunk.append_column(CHUNK_NUMBER, numbers), self.columns, self.caster)
         typed = select(self.caster, self.casts, chunk=chunk)
         schema = typed_schema(self.columns)
         rows = typed.select(schema.names).cast(schema)
@@ -97,15 +96,8 @@ class Sorter:
         self._count_type_errors(cast_faults)
         cast_faults = cast_faults.append_column("position", pa.array(prepared.faulty, pa.int64()))
         reasons = self._reasons(cast_faults, failed)
-        raw = self._as_delivered(prepared.chunk.take(np.flatnonzero(bad)))
+        raw = as_text(prepared.chunk.take(np.flatnonzero(bad)), self.columns, self.connection)
         return Sorted(prepared.rows.filter(pa.array(~bad)), self._quarantined(raw, reasons))
-
-    def _as_delivered(self, chunk: pa.Table) -> pa.Table:
-        """Staged rows with every declared column as text, and with no columns of numbers beside them."""
-        texts = select(self.connection, self.texts, chunk=chunk) if len(self.texts.selected_columns) else pa.table({})
-        for name in texts.schema.names:
-            chunk = chunk.set_column(chunk.schema.get_field_index(name), name, texts.column(name))
-        return chunk.drop_columns([number_of(name) for name in texts.schema.names])
 
     def _count_type_errors(self, cast_faults: pa.Table) -> None:
         """Count the columns that are mistyped; in a malformed line none is."""

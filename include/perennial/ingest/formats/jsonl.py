@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
-from perennial.ingest.staged import MALFORMED, NO_NUMBERS, Numbers, conform
-from perennial.ingest.typed import Expected, Layout, read_typed
+from perennial.ingest.formats.staged import MALFORMED, NO_NUMBERS, Numbers, conform
+from perennial.ingest.formats.typed import Expected, Layout, read_typed
 
 LONGEST_LINE_BYTES = 64 << 20
 _N_READERS, _BLOCKS_AHEAD = 2, 3

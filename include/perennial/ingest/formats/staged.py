@@ -2,7 +2,8 @@
 
 A staged batch has the declared columns as text under their delivered names, and ``_malformed``: the raw line where it
 could not be taken apart (every other column is null then). JSON also says what is a number: a declared number that came
-as one stands in a column of its own (``number_of`` its name), and its text is null.
+as one stands in a column of its own (``number_of`` its name), and its text is null, unless the number would be shown
+otherwise than it was logged: of a float logged as 7 both are staged.
 """
 
 from collections.abc import Mapping

@@ -6,8 +6,10 @@ refused as a whole, and left to the reader that takes every kind of line.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pajson
 
 from perennial.contracts import number_of
-from perennial.ingest.staged import Numbers
+from perennial.ingest.formats.staged import Numbers
 
 _FIRST = 16
 _MOST_KEYS = 1_000
@@ -94,9 +96,11 @@ def read_typed(block: bytes, offsets: npt.NDArray[np.int32], schema: pa.Schema, 
 
     >>> layout = Layout(("id", "hue"), {"hue": pa.float64()})
     >>> schema = pa.schema([("id", pa.int64()), ("hue", pa.float64())])
-    >>> read_typed(b'{"id": 7, "hue": 1.5}', np.array([0, 21]), schema, layout).to_pylist()
+    >>> read_typed(b'{"id": 7, "hue": 1.5}', np.array([0, 21], np.int32), schema, layout).to_pylist()
     [{'id': '7', '_number:hue': 1.5}]
-    >>> read_typed(b'{"id": 7, "hue": 1.5, "hue": 2}', np.array([0, 31]), schema, layout) is None
+    >>> read_typed(b'{"id": 7, "hue": 7}', np.array([0, 19], np.int32), schema, layout).to_pylist()
+    [{'id': '7', 'hue': '7', '_number:hue': 7.0}]
+    >>> read_typed(b'{"id": 7, "hue": 1.5, "hue": 2}', np.array([0, 31], np.int32), schema, layout) is None
     True
     """
     if not _one_object_a_line(np.frombuffer(block, dtype=np.uint8), offsets):
@@ -109,7 +113,9 @@ def read_typed(block: bytes, offsets: npt.NDArray[np.int32], schema: pa.Schema, 
         )
         if rows.num_rows != len(offsets) - 1 or not all(_exact(rows.column(name)) for name in layout.numbers):
             return None
-        return pa.table(dict(_staged(name, rows.column(name), layout.numbers) for name in layout.declared))
+        lines = pa.StringArray.from_buffers(rows.num_rows, pa.py_buffer(offsets), pa.py_buffer(block))
+        staged = (_staged(name, rows.column(name), layout.numbers, lines) for name in layout.declared)
+        return pa.table(dict(chain.from_iterable(staged)))
     except pa.ArrowInvalid:
         return None
 
@@ -134,8 +140,33 @@ def _exact(values: pa.ChunkedArray) -> bool:
     return low is None or not (low <= -_EXACT or high >= _EXACT)
 
 
-def _staged(name: str, values: pa.ChunkedArray, numbers: Numbers) -> tuple[str, pa.ChunkedArray]:
-    """The column's name and values in the staged schema. Raises ArrowInvalid for 700.5 where a whole number belongs."""
-    if name in numbers and values.type in (pa.int64(), pa.float64()):
-        return number_of(name), values.cast(numbers[name])
-    return name, values.cast(pa.string())
+def _staged(
+    name: str, values: pa.ChunkedArray, numbers: Numbers, lines: pa.StringArray
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """The column in the staged schema: its numbers, and its text where there is one.
+
+    Raises ArrowInvalid for 700.5 where a whole number belongs.
+    """
+    if name not in numbers or values.type not in (pa.int64(), pa.float64()):
+        yield name, values.cast(pa.string())
+        return
+    if values.type == pa.float64() and (text := _otherwise_written(name, values, numbers[name], lines)) is not None:
+        yield name, text
+    yield number_of(name), values.cast(numbers[name])
+
+
+def _otherwise_written(
+    name: str, values: pa.ChunkedArray, kind: pa.DataType, lines: pa.StringArray
+) -> pa.ChunkedArray | None:
+    """The text of whole numbers that ``kind`` would show otherwise: a float logged as 7, a whole number as 7.0.
+
+    No text in JSON holds a quote without a backslash before it, so that the key is found nowhere else.
+    """
+    whole = pc.equal(pc.floor(values), values)
+    if not pc.any(whole).as_py():
+        return None
+    key = "|".join(re.escape(json.dumps(name, ensure_ascii=ascii_)) for ascii_ in (False, True))
+    plain = pc.match_substring_regex(lines, rf"[{{,]\s*(?:{key})\s*:\s*-?[0-9]+\s*[,}}]")
+    shown = pc.if_else(pc.and_(whole, plain if kind == pa.float64() else pc.invert(plain)), values, None)
+    text = shown.cast(pa.int64()).cast(pa.string())
+    return text if kind == pa.float64() else pc.binary_join_element_wise(text, ".0", "")
