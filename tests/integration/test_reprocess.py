@@ -116,8 +116,9 @@ def test_a_column_that_is_declared_otherwise_by_now_is_read_as_its_text(
     rows = rows_of(WINE)
     rows[0] |= {"hue": 2, "proline": 700.0, "flavanoids": 1}
     write_lines(folder / "a.jsonl", [row | {"hue": row["hue"] if at % 2 else 2.0} for at, row in enumerate(rows)])
-    types = {"hue": "int", "magnesium": "float", "flavanoids": "category", "proline": "category", "organic": "float"}
-    features = {name: one.model_copy(update={"type": types.get(name, one.type)}) for name, one in wine.features.items()}
+    whole, real = (wine.features[name].model_copy(update={"min": None, "max": None}) for name in ("proline", "hue"))
+    named = wine.features["cellar"].model_copy(update={"unseen": "allow"})
+    features = wine.features | {"hue": whole, "magnesium": real, "flavanoids": named, "proline": named, "organic": real}
     del features["ash"]
     config = wine.model_copy(update={"features": features})
 
