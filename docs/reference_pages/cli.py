@@ -1,7 +1,8 @@
 """docs/reference/cli.md, from the Typer app."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 from typer.main import get_command
 
@@ -16,7 +17,7 @@ Every command of `.venv/bin/perennial`. This page is generated from `include/per
 commands, not the page. A command ends with code {EXIT_PERMANENT} when someone has to act, with {EXIT_TRANSIENT} when
 trying again may help, and with 2 when it was not understood.
 """
-WORDS = {str: "text", int: "whole number"}
+WORDS = {str: "text", int: "whole number", Path: "path", list[Path]: "path, may be repeated"}
 
 
 def page() -> str:
@@ -46,6 +47,8 @@ def _names(found: Any) -> str:
 
 def _value(found: Any) -> str:
     kind = found.type_descriptor.annotation
+    if get_origin(kind) is Literal:
+        return ", ".join(code(word) for word in get_args(kind))
     return "" if kind is bool else WORDS[kind]
 
 

@@ -175,8 +175,7 @@ def tell_shuffled(config: ModelConfig, frame: pd.DataFrame, folder: Path, n_year
         counts.append((len(paid), by_gain, sum(item.ended == "promoted" for item in paid), len(run.undone)))
         say(
             f"shuffled {seed}: retrains {len(paid)}, by gain {by_gain}, promoted {counts[-1][2]}, "
-            f"rolled back {counts[-1][3]}; {causes}",
-            flush=True,
+            f"rolled back {counts[-1][3]}; {causes}"
         )
     told = np.array(counts, float)
     error = told.std(axis=0, ddof=1) / len(told) ** 0.5 if len(told) > 1 else np.full(4, np.nan)

@@ -57,17 +57,27 @@ def publish(store: Store, frame: pd.DataFrame) -> None:
         connection.execute(insert(labels), of_labels.to_dict("records"))
 
 
+def without_cost(found: dict[str, object]) -> dict[str, object]:
+    """What was found, but for the CPU seconds, which no two runs share."""
+    outcomes = [
+        {name: figure for name, figure in outcome.items() if not name.endswith("cpu_s")}
+        for outcome in found["outcomes"]  # type: ignore[attr-defined]
+    ]
+    return {**found, "outcomes": outcomes}
+
+
 def test_store_and_file_give_the_same_table_page_and_figures(
     at_home: Path, store: Store, history: pd.DataFrame, tmp_path: Path
 ) -> None:
     path, policy = tmp_path / "history.parquet", tmp_path / "patient.yaml"
     history.to_parquet(path)
     policy.write_text("policy: {cooldown: 20d}\n")
-    asked = ("--policy", str(policy), "--change", day(7).start.isoformat())
-    of_file = ask(*asked, "--history", str(path), "--out", str(tmp_path / "out"))
+    out = str(tmp_path / "out")  # one place for the fits: what they cost is then the same figure
+    asked = ("--policy", str(policy), "--change", day(7).start.isoformat(), "--out", out)
+    of_file = ask(*asked, "--history", str(path))
     publish(store, history)
     of_store = ask(*asked)
-    assert of_file == of_store
+    assert [without_cost(found) for found in (of_file, of_store)] == [without_cost(of_file)] * 2
     names = [outcome["policy"] for outcome in of_file["outcomes"]]  # type: ignore[attr-defined]
     assert names[:5] == ["as it is", "patient", "never", "every window", "every window, no gate"]
     page = (tmp_path / "out" / "backtest.html").read_text(encoding="utf-8")

@@ -161,6 +161,16 @@ def test_a_gain_that_a_retrain_was_asked_for_is_not_asked_for_again() -> None:
     assert decide(config, replace(known, state=failed)).action == "retrain", "a request that failed was no answer"
 
 
+def test_a_refused_candidate_answers_for_the_age_of_its_champion_for_as_long() -> None:
+    config = policy(max_age=timedelta(days=12), cooldown=timedelta(0))
+    refused = replace(BAKED, request_times=(day(33).end,), last_request_at=day(33).end)
+    assert decide(config, facts(refused)).action == "stay"
+    config = policy(max_age=timedelta(days=6), cooldown=timedelta(0))
+    assert decide(config, facts(refused)).action == "retrain"
+    made_it = replace(BAKED, request_times=(BAKED.champion_since or NOW.end,))
+    assert decide(policy(max_age=timedelta(days=12)), facts(made_it)).action == "retrain"
+
+
 def test_an_undecided_signal_is_named_and_counts_for_nothing() -> None:
     made = decide(k_of_n(1, 1), facts(BAKED, signal(status="undecided")))
     assert (made.action, made.undecided, made.breached, made.unknown) == ("stay", ("performance/accuracy",), (), ())

@@ -102,7 +102,7 @@ def _price(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
             found = asks(price=price, confidence=confidence)
             if found <= FALSE_A_YEAR:
                 shortfall = (
-                    f"a probe falls {-mean:.4g} short of a fresh champion ({len(noise.fresh_gains)} windows)"
+                    f"a probe falls {abs(mean):.4g} short of a fresh champion ({len(noise.fresh_gains)} windows)"
                     if is_known
                     else "how far a probe falls short of a fresh champion is not known, and taken for nothing"
                 )

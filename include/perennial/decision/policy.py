@@ -17,7 +17,8 @@ The first rule that applies decides:
    is **blind**, once the cooldown is over.
 
 A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
-old version is as old as its data, whatever the day of its return.
+old version is as old as its data, whatever the day of its return. A candidate that was refused beside it answers for
+its age: it is asked for again once that is ``max_age`` ago, and not in every window meanwhile.
 """
 
 from collections.abc import Sequence
@@ -171,7 +172,7 @@ def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
                 f"included: {figures(measured)}"
             )
     age = _age(facts)
-    if age is not None and age > config.policy.max_age:
+    if age is not None and age > config.policy.max_age and not _refreshed(config.policy, facts):
         reasons.append(
             f"version {facts.state.champion} was fitted on data up to {span(age)} ago, more than "
             f"{span(config.policy.max_age)}"
@@ -233,6 +234,14 @@ def _age(facts: Facts) -> timedelta | None:
     state = facts.state
     since = state.lineage.train.end if state.lineage else state.champion_since
     return facts.window.end - since if since else None
+
+
+def _refreshed(policy: Policy, facts: Facts) -> bool:
+    """Whether a candidate was refused beside this champion within ``max_age``: that answered for its age as well."""
+    state, asked = facts.state, facts.state.last_answered_at
+    if asked is None or (state.champion_since is not None and asked <= state.champion_since):
+        return False
+    return facts.window.end - asked <= policy.max_age
 
 
 def _blocks(config: ModelConfig, facts: Facts) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
 from perennial.errors import ConfigError
@@ -32,7 +33,7 @@ def log_of_file(config: ModelConfig, path: Path) -> Log:
     table = _read(path)
     named = {**config.delivered("predictions"), **config.delivered("labels")}
     if (role := config.columns.role) and role in table.column_names:
-        table = table.filter(pa.compute.equal(table[role], "champion"))
+        table = table.filter(pc.equal(table[role], "champion"))
     columns = {name: table[told] for name, told in named.items() if told in table.column_names}
     if absent := [
         named[name] for name in ("prediction_id", "event_time", "label", "labelled_at") if name not in columns
@@ -42,15 +43,13 @@ def log_of_file(config: ModelConfig, path: Path) -> Log:
 
 
 def _read(path: Path) -> pa.Table:
+    from pyarrow import csv, json, parquet
 
-    readers = {
-        ".parquet": lambda: pa.parquet.read_table(path, memory_map=False),
-        ".jsonl": lambda: pa.json.read_json(path),
-        ".csv": lambda: pa.csv.read_csv(path),
-    }
-    if path.suffix not in readers:
+    if path.suffix not in FORMATS:
         raise ConfigError(f"{path}: a history is a file that ends in {', '.join(FORMATS)}")
     try:
-        return readers[path.suffix]()
+        if path.suffix == ".parquet":
+            return parquet.read_table(path, memory_map=False)
+        return csv.read_csv(path) if path.suffix == ".csv" else json.read_json(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise ConfigError(f"{path}: not readable as a history: {error}") from None
