@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,12 @@ sys.path[:0] = [str(HERE.parent)]
 from keeper import die_with_parent
 
 RESULTS = HERE.parents[1] / ".state" / "bench.json"
+
+
+def over_budget(figure: dict[str, Any]) -> bool:
+    """True when the ratio of a figure, or its value where there is nothing to compare with, is above its budget."""
+    measured = figure["ours"] if figure.get("ratio") is None else figure["ratio"]
+    return figure.get("limit") is not None and measured > figure["limit"]
 
 
 def main() -> int:
@@ -40,6 +47,7 @@ def main() -> int:
                 failed.append(name)
             if out.exists():
                 figures += [{"benchmark": name, **figure} for figure in json.loads(out.read_text(encoding="utf-8"))]
+    failed += sorted({figure["benchmark"] for figure in figures if over_budget(figure)} - set(failed))
     table = Table("benchmark", "figure", "ours", "raw tool", "ratio", "budget")
     for figure in figures:
         cells = [figure.get(key) for key in ("ours", "theirs", "ratio", "limit")]

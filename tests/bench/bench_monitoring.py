@@ -32,6 +32,7 @@ from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
 from perennial.store import Store, bulk, open_store, schema
 from perennial.store.migrate import migrate
+from perennial.store.tables import ensure_data_tables
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 N_NUMBERS, N_CATEGORIES, CHUNK_ROWS = 16, 4, 100_000
@@ -97,7 +98,7 @@ def labels(n_rows: int) -> Iterator[pa.Table]:
 def fill(store: Store, config: ModelConfig, n_rows: int) -> None:
     """Load predictions and labels, and let PostgreSQL know what it has."""
     migrate(store)
-    schema.ensure_data_tables(store, config)
+    ensure_data_tables(store, config)
     for table, rows in ((schema.predictions_table(config), predictions), (schema.labels_table(config), labels)):
         with bulk.bulk_transaction(store) as cursor:
             for chunk in rows(n_rows):

@@ -89,6 +89,38 @@ def test_row_with_many_faults_is_one_row_with_all_reasons(
     assert verdict.n_out_of_range == {"malic_acid": 1}
 
 
+def test_rows_keep_their_numbers_over_many_chunks(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.storage.files.GROUP_ROWS", 16)
+    monkeypatch.setattr("perennial.validation.audit.CHUNK_ROWS", 16)
+    rows = rows_of(WINE, 100)
+    for at in (0, 15, 16, 50, 99):
+        rows[at] |= {"alcohol": "strong"} if at % 2 else {"malic_acid": 99}
+    write_lines(folder / "a.jsonl", rows)
+    _, _, account = take(wine, home, store)
+    assert (account.n_published, account.n_quarantined) == (95, 5)
+    lines = quarantined(store)
+    assert lines["row_number"].tolist() == [0, 15, 16, 50, 99]
+    assert [json.loads(raw)["prediction_id"] for raw in lines["raw"]] == [
+        rows[at]["prediction_id"] for at in (0, 15, 16, 50, 99)
+    ]
+    kept = {row["prediction_id"]: row["hue"] for at, row in enumerate(rows) if at not in (0, 15, 16, 50, 99)}
+    assert published(wine, store).set_index("prediction_id")["hue"].to_dict() == kept
+
+
+def test_numbers_of_a_file_without_faults_are_shown_as_numbers(
+    wine: ModelConfig, store: Store, home: Path, folder: Path
+) -> None:
+    rows = rows_of(WINE)
+    rows[7] |= {"alcohol": 99.5, "proline": 700, "ash": float("nan"), "hue": None, "malic_acid": 7}
+    write_lines(folder / "a.jsonl", rows)
+    take(wine, home, store)
+    raw = json.loads(quarantined(store)["raw"][0])
+    shown = {name: raw[name] for name in ("alcohol", "proline", "ash", "hue", "malic_acid")}
+    assert shown == {"alcohol": "99.5", "proline": "700", "ash": "NaN", "hue": None, "malic_acid": "7"}
+
+
 def test_values_keep_their_meaning_on_the_way(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
     rows = rows_of(WINE)
     rows[0] |= {"prediction_id": "0", "ash": None, "organic": 1, "proline": "745", "model_version": 12}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
@@ -13,11 +14,13 @@ from ingesting import DAY, landing, published, quarantined, rows_of, take, valid
 from logs import day
 from perennial.cli import app
 from perennial.config import ModelConfig
-from perennial.contracts import Window
+from perennial.contracts import Window, number_of
+from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
 from perennial.pipeline.reprocessing import Reprocessed, reprocess
 from perennial.store import Store
 from perennial.store.batches import completeness
+from perennial.validation.audit import audit_again
 
 WINE = "wine_cultivar"
 FIRST_WEEK = Window(start=day(0).start, end=day(6).end)
@@ -77,6 +80,61 @@ def test_what_passes_the_mended_rule_is_published_and_the_rest_stays(
     assert files(home) == before
     assert take(config, home, store)[:2] == (batch, verdict), "it keeps the audit it was published with"
     assert len(published(wine, store)) == 39
+
+
+def as_the_release_before(patch: pytest.MonkeyPatch) -> None:
+    """From here on every number is staged as text, and in no column of its own."""
+    patch.setattr("perennial.ingest.stage.number_columns", lambda *_: {})
+
+
+@pytest.mark.parametrize("numbers", [True, False], ids=["numbers", "text of the release before"])
+def test_what_is_staged_as_numbers_or_as_text_is_reprocessed_alike(
+    numbers: bool, wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(WINE)
+    rows[3]["ash"], rows[4]["ash"], rows[5]["ash"] = 7.25, 7, 70
+    write_lines(folder / "a.jsonl", rows)
+    with monkeypatch.context() as patch:
+        if not numbers:
+            as_the_release_before(patch)
+        batch, _, account = take(wine, home, store)
+    names = next(store.storage.read_batches(str(batch.uri))).schema.names
+    assert (number_of("ash") in names) == numbers
+    assert (account.n_published, account.n_quarantined) == (37, 3)
+    assert told(reprocess(mended(wine, max=8), FIRST_WEEK, store=store)) == [(2, 0, 1)]
+    rows_now = published(wine, store).set_index("prediction_id")
+    for name in ("ash", "hue", "proline"):
+        assert rows_now[name].to_dict() == {row["prediction_id"]: row[name] for row in rows if row is not rows[5]}
+    (raw,) = quarantined(store)["raw"]
+    assert json.loads(raw)["ash"] == "70", "as it was logged"
+    assert not [name for name in json.loads(raw) if name.startswith(number_of(""))]
+
+
+def test_a_column_that_is_declared_otherwise_by_now_is_read_as_its_text(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(WINE)
+    rows[0] |= {"hue": 2, "proline": 700.0, "flavanoids": 1}
+    rows[1] |= {"ash": 2.25}
+    write_lines(folder / "a.jsonl", [row | {"hue": row["hue"] if at % 2 else 2.0} for at, row in enumerate(rows)])
+    whole, real = (wine.features[name].model_copy(update={"min": None, "max": None}) for name in ("proline", "hue"))
+    named = wine.features["cellar"].model_copy(update={"unseen": "allow"})
+    features = wine.features | {"hue": whole, "magnesium": real, "flavanoids": named, "proline": named}
+    del features["ash"]
+    config = wine.model_copy(update={"features": features})
+
+    def audited() -> list[pa.Table]:
+        verdict = audit_again(config, stage(wine, DAY, "predictions", store=store, home=home), store=store)
+        return [store.storage.read_table(str(uri)) for uri in (verdict.accepted_uri, verdict.quarantine_uri)]
+
+    with monkeypatch.context() as patch:
+        as_the_release_before(patch)
+        of_text = audited()
+    accepted, held_back = audited()
+    assert (accepted.num_rows, held_back.num_rows) == (20, 20)
+    assert [accepted, held_back] == of_text
+    assert accepted.column("flavanoids").null_count == 0
+    assert json.loads(held_back.column("raw")[0].as_py())["ash"] == "2.25"
 
 
 def test_a_stricter_rule_takes_nothing_back(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:

@@ -4,7 +4,7 @@ They are small enough for XCom: ids, windows, counts, digests and URIs, never ro
 ``from_record`` turn them into JSON-ready dictionaries and back.
 """
 
-from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind
+from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind, number_of
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
 from perennial.contracts.estimates import Estimate, Interval
@@ -50,6 +50,7 @@ __all__ = [
     "digest_of",
     "from_record",
     "is_nobody",
+    "number_of",
     "parse_moment",
     "to_record",
     "utc",

@@ -8,6 +8,15 @@ from perennial.contracts.windows import Window
 SourceKind = Literal["predictions", "labels"]
 
 
+def number_of(delivered: str) -> str:
+    """What a staged file calls the column of the numbers that ``delivered``, a column of text, came as.
+
+    >>> number_of("hue")
+    '_number:hue'
+    """
+    return f"_number:{delivered}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """The staged raw rows of one window from one source.

@@ -57,29 +57,17 @@ def sample_query(config: ModelConfig, window: Window, columns: Sequence[str]) ->
     return select(*(predictions.c[name] for name in columns)).where(inside, key <= bound)
 
 
-def exceeds_sample(config: ModelConfig, window: Window, *, store: Store) -> bool:
-    """Whether a window holds more served rows than a sample; looks at one row more than that at most."""
-    most = config.signals.sample_rows
-    some = (
-        select(literal(1)).where(served(predictions_table(config), window, as_of=window.end)).limit(most + 1).subquery()
-    )
-    with store.begin() as connection:
-        n_rows: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
-    return n_rows > most
-
-
 def read_sample(config: ModelConfig, window: Window, *, store: Store) -> pa.Table:
     """The features with their types in the store, ``score`` (double) and ``model_version`` (text) of the sample.
 
-    At most ``signals.sample_rows`` rows. A window that is no larger is read as it is: to ask the hash of every id would
-    cost more than the reading.
+    At most ``signals.sample_rows`` rows. A window that is no larger is read as it is, in one statement: to ask the hash
+    of every id, or even the number of rows, would cost more than the reading.
     """
     columns = [*config.features, "score", "model_version"]
-    if exceeds_sample(config, window, store=store):
-        return read(store, sample_query(config, window, columns))
-    predictions = predictions_table(config)
-    inside = served(predictions, window, as_of=window.end)
-    return read(store, select(*(predictions.c[name] for name in columns)).where(inside))
+    predictions, most = predictions_table(config), config.signals.sample_rows
+    query = select(*(predictions.c[name] for name in columns)).where(served(predictions, window, as_of=window.end))
+    rows = read(store, query.limit(most + 1))
+    return rows if rows.num_rows <= most else read(store, sample_query(config, window, columns))
 
 
 def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequence[str]], *, store: Store) -> Counts:

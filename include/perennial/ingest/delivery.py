@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from perennial.config import ModelConfig
-from perennial.contracts import SourceKind
+from perennial.contracts import SourceKind, number_of
 from perennial.errors import ConfigError, PermanentError, first_of
-from perennial.ingest.staged import INTERNAL
+from perennial.ingest.formats.staged import INTERNAL
 
 MOST_COLUMNS = 10_000
 
@@ -31,6 +33,10 @@ class DeliveryFindings:
         if len(self.present) < MOST_COLUMNS:
             self.present |= set(columns)
 
+    def knows(self, columns: Iterable[str]) -> bool:
+        """True when every one of ``columns`` was seen."""
+        return self.present is not None and self.present.issuperset(columns)
+
     def difference(self, declared: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Declared columns that no row has, and columns that nobody declared. Both empty when no row was seen.
 
@@ -50,9 +56,26 @@ class DeliveryFindings:
 def declared_columns(config: ModelConfig, source: SourceKind) -> tuple[str, ...]:
     """The delivered names of the columns that must be there. Raises ConfigError when two differ only by case."""
     names = tuple(dict.fromkeys(config.delivered(source).values()))
-    if len({name.lower() for name in (*names, *INTERNAL)}) < len(names) + len(INTERNAL):
+    ours = (*INTERNAL, *(number_of(name) for name in names))
+    if len({name.lower() for name in (*names, *ours)}) < len(names) + len(ours):
         raise ConfigError(
             f"{config.model}: columns {first_of(names, most=len(names))} of {source} differ only by case, "
-            f"or one is called {first_of(INTERNAL)}; rename one in the log"
+            f"or one is called {first_of(INTERNAL)} or {number_of('...')}; rename one in the log"
         )
     return names
+
+
+def number_columns(config: ModelConfig, source: SourceKind) -> dict[str, pa.DataType]:
+    """Float64 or int64 by the delivered names of the columns that are declared to be numbers, and nothing else besides.
+
+    >>> number_columns(flights, "labels"), number_columns(flights, "predictions")["weekday"]
+    ({'late': DataType(double)}, DataType(double))
+    """
+    kinds = {name: pa.int64() if config.features[name].type == "int" else pa.float64() for name in config.numbers}
+    kinds["score"] = pa.float64()
+    if config.task != "multiclass":
+        kinds["label"] = pa.float64()
+    wanted: dict[str, set[pa.DataType | None]] = {}
+    for name, delivered in config.delivered(source).items():
+        wanted.setdefault(delivered, set()).add(kinds.get(name))
+    return {delivered: kind for delivered, (kind, *others) in wanted.items() if kind is not None and not others}

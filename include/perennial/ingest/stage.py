@@ -17,14 +17,15 @@ from perennial.config import FileSource, ModelConfig, TableSource
 from perennial.contracts import Batch, SourceKind, Window, from_record, to_record
 from perennial.errors import first_of, redacted
 from perennial.ingest.again import identity
-from perennial.ingest.columnar import read_parquet
 from perennial.ingest.completeness import Awaited, changed, look, shortfall
-from perennial.ingest.delimited import read_csv
-from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns
+from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns, number_columns
 from perennial.ingest.files import SourceFile, digest_file, digesting, find, listing, resolved
-from perennial.ingest.jsonl import read_jsonl
-from perennial.ingest.staged import staged_schema
+from perennial.ingest.formats.columnar import read_parquet
+from perennial.ingest.formats.delimited import read_csv
+from perennial.ingest.formats.jsonl import read_jsonl
+from perennial.ingest.formats.staged import NO_NUMBERS, Numbers, staged_schema
 from perennial.ingest.tables import Remote, read_table
+from perennial.storage.files import in_groups
 from perennial.store import Store
 from perennial.store.duck import session
 from perennial.store.schema import batches
@@ -58,8 +59,12 @@ def stage(
     if incomplete is None:
         with closing(session()) as connection:
             there = Remote(store=store, urls=table_urls, connection=connection)
-            rows = _rows(config, window, origin, files, declared, findings=findings, there=there)
-            n_rows, problem = _write(rows, incoming, declared, store)
+            numbers = _numbers(config, source, origin)
+            if isinstance(origin, FileSource):
+                rows = _read_files(files, origin, declared, numbers, findings=findings, connection=connection)
+            else:
+                rows = read_table(config, origin, window, declared, findings, there=there)
+            n_rows, problem = _write(rows, incoming, staged_schema(declared, numbers), store)
         incomplete = changed(files) if problem else shortfall(awaited, files, n_rows)
     digest = _digest(files, findings, problem, incomplete)
     batch_id = identity(config.model, source, window, digest, store=store)
@@ -91,25 +96,18 @@ def _digest(
     return hashlib.sha256("".join([*sorted(parts), incomplete or ""]).encode()).hexdigest()
 
 
-def _rows(
-    config: ModelConfig,
-    window: Window,
-    origin: FileSource | TableSource,
-    files: tuple[SourceFile, ...],
-    declared: tuple[str, ...],
-    *,
-    findings: DeliveryFindings,
-    there: Remote,
-) -> Iterator[pa.RecordBatch]:
-    if isinstance(origin, FileSource):
-        return _read_files(files, origin, declared, findings, there.connection)
-    return read_table(config, origin, window, declared, findings, there=there)
+def _numbers(config: ModelConfig, source: SourceKind, origin: FileSource | TableSource) -> Numbers:
+    """The columns that may be staged as numbers: those of JSON, which alone says what is one."""
+    is_json = isinstance(origin, FileSource) and origin.format == "jsonl"
+    return number_columns(config, source) if is_json else NO_NUMBERS
 
 
 def _read_files(
     files: tuple[SourceFile, ...],
     source: FileSource,
     declared: tuple[str, ...],
+    numbers: Numbers,
+    *,
     findings: DeliveryFindings,
     connection: duckdb.DuckDBPyConnection,
 ) -> Iterator[pa.RecordBatch]:
@@ -123,22 +121,20 @@ def _read_files(
                 if source.format == "csv":
                     yield from read_csv(stream, file.path, declared, findings)
                 else:
-                    yield from read_jsonl(stream, file.path, declared, findings, connection)
+                    yield from read_jsonl(stream, file.path, declared, findings, connection, numbers=numbers)
                 findings.digests.append(stream.hexdigest())
         except OSError as error:
             raise UnusableDelivery(f"{file.path}: not readable: {error}") from error
 
 
-def _write(
-    rows: Iterator[pa.RecordBatch], incoming: str, declared: tuple[str, ...], store: Store
-) -> tuple[int, str | None]:
+def _write(rows: Iterator[pa.RecordBatch], incoming: str, schema: pa.Schema, store: Store) -> tuple[int, str | None]:
     """How many rows were written, or why they could not be read to their end."""
     n_rows = 0
     try:
-        with store.storage.write_parquet(incoming, staged_schema(declared), passing=True, draft=True) as writer:
-            for batch in rows:
-                writer.write_batch(batch)
-                n_rows += batch.num_rows
+        with store.storage.write_parquet(incoming, schema, passing=True, draft=True) as writer:
+            for group in in_groups(rows):
+                writer.write_table(group)
+                n_rows += group.num_rows
     except UnusableDelivery as error:
         return 0, redacted(str(error))
     return n_rows, None

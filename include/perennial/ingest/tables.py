@@ -17,7 +17,7 @@ from perennial.config import ModelConfig, TableSource
 from perennial.contracts import Window
 from perennial.errors import ConfigError, StoreUnavailable, first_of, redacted
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
-from perennial.ingest.staged import as_text
+from perennial.ingest.formats.staged import as_text
 from perennial.store import Store, bulk
 from perennial.store.engine import unavailable
 

@@ -4,7 +4,7 @@ Paths in records are relative to the storage's root, so that a root can move. Fi
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from pyarrow import fs
 
 from perennial.errors import StorageUnavailable, redacted
 from perennial.storage.filesystems import open_filesystem
+
+GROUP_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Storage:
         """The rows of a Parquet file, a bounded batch (65,536 rows at most) at a time."""
         with self.filesystem.open_input_file(self.path(relative)) as source:
             # pre-buffering, the default, keeps every column chunk read so far: memory would grow with the file
-            yield from pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=65_536, columns=columns)
+            yield from pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=GROUP_ROWS, columns=columns)
 
     def read_table(self, relative: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a (bounded) Parquet file."""
@@ -111,3 +113,22 @@ class Storage:
         """Remove a file; one that is gone already is fine."""
         if self.exists(relative):
             self.filesystem.delete_file(self.path(relative))
+
+
+def in_groups(rows: Iterable[pa.RecordBatch], n_rows: int = GROUP_ROWS) -> Iterator[pa.Table]:
+    """Record batches put together until they have ``n_rows`` rows or more: a Parquet file of many small groups is slow.
+
+    >>> batches = [pa.record_batch({"hue": pa.nulls(n)}) for n in (2, 0, 2, 1)]
+    >>> [table.num_rows for table in in_groups(iter(batches), 3)]
+    [4, 1]
+    """
+    pending: list[pa.RecordBatch] = []
+    n_pending = 0
+    for one in rows:
+        pending.append(one)
+        n_pending += one.num_rows
+        if n_pending >= n_rows:
+            yield pa.Table.from_batches(pending)
+            pending, n_pending = [], 0
+    if n_pending:
+        yield pa.Table.from_batches(pending)

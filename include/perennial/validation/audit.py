@@ -1,15 +1,15 @@
 """Audit: what of a staged batch may be published, and whether the batch may be published at all."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-
-import pyarrow as pa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import QUARANTINE, Causes, count_causes, within_limits
+from perennial.storage.files import in_groups
 from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
 from perennial.store.duck import session
@@ -18,9 +18,9 @@ from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
 from perennial.validation.sample import Sample
-from perennial.validation.sorting import Sorter
+from perennial.validation.sorting import Prepared, Sorter
 
-CHUNK_ROWS = 131_072
+CHUNK_ROWS = 262_144
 SAMPLE_ROWS = 100_000
 
 
@@ -90,6 +90,7 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store, *, again: bool =
             rules=[rule for rule in suite if rule.level == "row"],
             found=found,
             connection=connection,
+            caster=connection.cursor(),
         )
         whole = [rule for rule in suite if rule.level == "batch"]
         sample = Sample(SAMPLE_ROWS, connection) if whole else None
@@ -119,24 +120,31 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store, *, again: bool =
 
 
 def _sort_all(batch: Batch, sorter: Sorter, sample: Sample | None, uris: tuple[str, str], *, store: Store) -> _Counts:
-    """Write accepted and quarantined rows chunk by chunk, and show ``sample`` every accepted row."""
+    """Write accepted and quarantined rows chunk by chunk, and show ``sample`` every accepted row.
+
+    While Great Expectations judges a chunk, the next one is cast and the one before is written.
+    """
     accepted_uri, quarantine_uri = uris
     n_rows = n_accepted = n_quarantined = 0
-    with ExitStack() as files:
-        accepted = files.enter_context(
+    with ExitStack() as open_:
+        accepted = open_.enter_context(
             store.storage.write_parquet(accepted_uri, typed_schema(sorter.columns), passing=True)
         )
-        quarantine = files.enter_context(store.storage.write_parquet(quarantine_uri, QUARANTINE))
-        for chunk in _chunks(batch, store):
-            outcome = sorter.sort(chunk, n_rows)
-            n_rows += chunk.num_rows
+        quarantine = open_.enter_context(store.storage.write_parquet(quarantine_uri, QUARANTINE))
+        ahead, behind = (open_.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
+        written = behind.submit(lambda: None)
+        for prepared in _one_ahead(_prepared(batch, sorter, store), ahead):
+            outcome = sorter.sort(prepared)
+            n_rows += prepared.rows.num_rows
             n_accepted += outcome.accepted.num_rows
             n_quarantined += outcome.quarantined.num_rows
-            accepted.write_table(outcome.accepted)
+            written.result()
+            written = behind.submit(accepted.write_table, outcome.accepted)
             if outcome.quarantined.num_rows:
                 quarantine.write_table(outcome.quarantined)
             if sample is not None:
                 sample.add(outcome.accepted)
+        written.result()
     if n_rows != batch.n_rows or n_accepted + n_quarantined != n_rows:
         raise IntegrityError(
             f"batch {batch.batch_id} of {batch.model}: staged {batch.n_rows}, read {n_rows}, "
@@ -145,17 +153,19 @@ def _sort_all(batch: Batch, sorter: Sorter, sample: Sample | None, uris: tuple[s
     return _Counts(n_accepted, n_quarantined, dict(sorter.n_type_errors))
 
 
-def _chunks(batch: Batch, store: Store) -> Iterator[pa.Table]:
-    pending: list[pa.RecordBatch] = []
-    n_pending = 0
-    for rows in store.storage.read_batches(str(batch.uri)):
-        pending.append(rows)
-        n_pending += rows.num_rows
-        if n_pending >= CHUNK_ROWS:
-            yield pa.Table.from_batches(pending)
-            pending, n_pending = [], 0
-    if pending:
-        yield pa.Table.from_batches(pending)
+def _prepared(batch: Batch, sorter: Sorter, store: Store) -> Iterator[Prepared]:
+    first_row = 0
+    for chunk in in_groups(store.storage.read_batches(str(batch.uri)), CHUNK_ROWS):
+        yield sorter.prepare(chunk, first_row)
+        first_row += chunk.num_rows
+
+
+def _one_ahead(chunks: Iterator[Prepared], thread: Executor) -> Iterator[Prepared]:
+    """The same chunks, each made in ``thread`` while the one before is used."""
+    coming = thread.submit(next, chunks, None)
+    while (prepared := coming.result()) is not None:
+        coming = thread.submit(next, chunks, None)
+        yield prepared
 
 
 def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally], causes: Causes) -> str | None:

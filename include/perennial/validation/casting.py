@@ -11,7 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from perennial.config import ModelConfig
-from perennial.contracts import SourceKind, Window
+from perennial.contracts import SourceKind, Window, number_of
 
 Kind = Literal["key", "text", "float", "int", "bool", "moment"]
 MALFORMED = "_malformed"
@@ -21,7 +21,7 @@ CHUNK_NUMBER = "_row_number"
 LONGEST_KEY = 512
 _SHOWN_CHARACTERS = 80
 _ZONED = r"\d\d:\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
-_ARROW: dict[Kind, pa.DataType] = {
+ARROW: dict[Kind, pa.DataType] = {
     "key": pa.string(),
     "text": pa.string(),
     "float": pa.float64(),
@@ -90,20 +90,26 @@ def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
     >>> [(column.name, str(column.type)) for column in schema]
     [('row_number', 'int64'), ('hue', 'double'), ('event_time', 'timestamp[us, tz=UTC]')]
     """
-    return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, _ARROW[c.kind]) for c in columns)])
+    return pa.schema([pa.field(ROW_NUMBER, pa.int64()), *(pa.field(c.name, ARROW[c.kind]) for c in columns)])
+
+
+def numbers_in(columns: tuple[Field, ...]) -> list[Field]:
+    """Those of ``columns`` that are numbers, and delivered."""
+    return [column for column in columns if column.kind in ("float", "int") and column.delivered is not None]
 
 
 def cast_query(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> sa.Select[Any]:
-    """Over a table ``chunk`` (``_row_number`` and the staged text columns): ``row_number``, the typed columns, and
+    """Over a table ``chunk`` (``_row_number`` and the staged columns): ``row_number``, the typed columns, and
     ``_faulty`` (bool), true where a row has a fault that :func:`fault_query` names.
 
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
-    >>> chunk = pa.table({"_row_number": [0, 1], "hue": ["1.5", "red"], "_malformed": pa.nulls(2, pa.string())})
+    >>> chunk = pa.table({"_row_number": range(3), "hue": ["1.5", "red", None], "_malformed": pa.nulls(3, pa.string())})
+    >>> chunk = chunk.append_column("_number:hue", pa.array([None, None, 2.5]))
     >>> rows = select(session(), cast_query((Field("hue", "hue", "float"),), day, binary_label=False), chunk=chunk)
     >>> rows.select(["hue", "_faulty"]).to_pylist()
-    [{'hue': 1.5, '_faulty': False}, {'hue': None, '_faulty': True}]
+    [{'hue': 1.5, '_faulty': False}, {'hue': None, '_faulty': True}, {'hue': 2.5, '_faulty': False}]
     """
     chunk, casts = _casts(columns, window, binary_label=binary_label)
     faults = [fault.is_not(None) for cast in casts.values() for fault in (cast.type_fault, cast.other_fault)]
@@ -121,10 +127,12 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
 
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
+    >>> from perennial.validation.numbers import with_numbers
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
+    >>> columns = (Field("hue", "hue", "float"),)
     >>> chunk = pa.table({"_row_number": [1], "hue": ["red"], "_malformed": pa.nulls(1, pa.string())})
-    >>> query = fault_query((Field("hue", "hue", "float"),), day, binary_label=False)
-    >>> select(session(), query, chunk=chunk).to_pylist()
+    >>> chunk = with_numbers(chunk, columns, session())
+    >>> select(session(), fault_query(columns, day, binary_label=False), chunk=chunk).to_pylist()
     [{'reason': "hue: 'red' is no number", 'mistyped': 'hue', 'otherwise': '', 'malformed': False}]
     """
     chunk, casts = _casts(columns, window, binary_label=binary_label)
@@ -142,7 +150,8 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
 
 def _casts(columns: tuple[Field, ...], window: Window, *, binary_label: bool) -> tuple[sa.TableClause, dict[str, Cast]]:
     delivered = {column.delivered for column in columns if column.delivered is not None}
-    chunk = sa.table("chunk", sa.column(CHUNK_NUMBER), sa.column(MALFORMED), *(sa.column(name) for name in delivered))
+    names = (CHUNK_NUMBER, MALFORMED, *delivered, *{number_of(str(column.delivered)) for column in numbers_in(columns)})
+    chunk = sa.table("chunk", *(sa.column(name) for name in names))
     casts = {
         column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")
         for column in columns
@@ -168,9 +177,9 @@ def _cast(column: Field, chunk: sa.TableClause, window: Window, *, binary_label:
         return Cast(sa.literal("champion") if column.name == "role" else nothing, nothing, nothing)
     text = chunk.c[column.delivered]
     if column.kind == "float":
-        return _number(column.name, text, binary_label=binary_label)
+        return _number(column.name, text, chunk.c[number_of(column.delivered)], binary_label=binary_label)
     if column.kind == "int":
-        return _whole_number(column.name, text)
+        return _whole_number(column.name, text, chunk.c[number_of(column.delivered)])
     if column.kind == "bool":
         value = _truth(text)
         return Cast(value, _type_fault(column.name, text, value.is_(None), "is neither true nor false"), nothing)
@@ -192,8 +201,10 @@ def _truth(text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.case((word.in_(["true", "1", "1.0"]), sa.true()), (word.in_(["false", "0", "0.0"]), sa.false()))
 
 
-def _number(name: str, text: sa.ColumnElement[Any], *, binary_label: bool) -> Cast:
-    value: sa.ColumnElement[Any] = sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
+def _number(name: str, text: sa.ColumnElement[Any], number: sa.ColumnElement[Any], *, binary_label: bool) -> Cast:
+    value: sa.ColumnElement[Any] = sa.func.coalesce(
+        number, sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
+    )
     if binary_label:  # serving systems write a binary truth as a number or as a boolean
         value = sa.func.coalesce(value, sa.try_cast(sa.cast(_truth(text), sa.Integer), sa.Double))
     finite = sa.case((sa.func.isfinite(value), value))
@@ -206,14 +217,14 @@ def _plain_digits(text: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     return sa.not_(sa.func.contains(text, "_"))
 
 
-def _whole_number(name: str, text: sa.ColumnElement[Any]) -> Cast:
+def _whole_number(name: str, text: sa.ColumnElement[Any], integer: sa.ColumnElement[Any]) -> Cast:
     number = sa.case((_plain_digits(text), sa.try_cast(text, sa.Double)))
     whole = sa.case((sa.func.trunc(number) == number, sa.try_cast(text, sa.BigInteger)))
     infinite = sa.func.coalesce(sa.func.isinf(number), sa.false())
     missing = sa.func.coalesce(sa.func.isnan(number), sa.false())
     fault = sa.and_(whole.is_(None), sa.not_(missing), sa.not_(infinite))
     return Cast(
-        whole,
+        sa.func.coalesce(integer, whole),
         _type_fault(name, text, fault, "is no whole number"),
         sa.case((infinite, sa.literal(f"{name}: not finite"))),
     )

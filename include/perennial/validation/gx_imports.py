@@ -14,6 +14,7 @@ from great_expectations.core import (  # noqa: E402
     ExpectationSuiteValidationResult,
     ExpectationValidationResult,
 )
+from great_expectations.execution_engine import pandas_execution_engine  # noqa: E402
 from great_expectations.expectations.expectation import (  # noqa: E402
     BatchExpectation,
     ColumnMapExpectation,
@@ -22,6 +23,10 @@ from great_expectations.expectations.expectation import (  # noqa: E402
 )
 from great_expectations.render.renderer import ValidationResultsPageRenderer  # noqa: E402
 from great_expectations.render.view import DefaultJinjaPageView  # noqa: E402
+
+# Great Expectations hashes every frame twice, unless it is larger than this: more work than all its rules together, for
+# a fingerprint that nobody reads.
+pandas_execution_engine.HASH_THRESHOLD = 0
 
 PAIR_OR_MULTI = (ColumnPairMapExpectation, MulticolumnMapExpectation)
 

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from perennial.store.duck import select
 from perennial.validation.casting import CHUNK_NUMBER, MALFORMED, ROW_NUMBER, Field, typed_schema
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
+from perennial.validation.numbers import as_text, with_numbers
 
 _REASONS = """
     WITH faults AS (
@@ -32,6 +34,17 @@ _RAW = """
     SELECT row_number, reason, coalesce(replace(malformed, chr(0), '\\u0000'), CAST(to_json(raw) AS VARCHAR)) AS raw
     FROM bad
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One chunk before it is judged: as staged, cast (the typed schema), the positions of its ``faulty`` rows, and the
+    frame of the columns that rules speak about."""
+
+    chunk: pa.Table
+    rows: pa.Table
+    faulty: npt.NDArray[np.int64]
+    frame: pd.DataFrame
 
 
 @dataclass(slots=True)
@@ -55,28 +68,36 @@ class Sorter:
     rules: list[Rule]
     found: dict[int, Tally]
     connection: duckdb.DuckDBPyConnection
+    caster: duckdb.DuckDBPyConnection
+    """A connection for :meth:`prepare` alone, which may run in a thread of its own."""
     n_type_errors: Counter[str] = field(default_factory=Counter)
 
-    def sort(self, chunk: pa.Table, first_row: int) -> Sorted:
-        """Cast, judge and split one chunk (the staged schema: text columns), whose first row is ``first_row``."""
+    def prepare(self, chunk: pa.Table, first_row: int) -> Prepared:
+        """Cast one chunk (the staged schema), whose first row is ``first_row``; touches nothing that ``sort`` does."""
         numbers = pa.array(np.arange(first_row, first_row + chunk.num_rows, dtype=np.int64))
-        chunk = chunk.append_column(CHUNK_NUMBER, numbers)
-        typed = select(self.connection, self.casts, chunk=chunk)
-        rows = typed.select(typed_schema(self.columns).names).cast(typed_schema(self.columns))
+        chunk = with_numbers(chunk.append_column(CHUNK_NUMBER, numbers), self.columns, self.caster)
+        typed = select(self.caster, self.casts, chunk=chunk)
+        schema = typed_schema(self.columns)
+        rows = typed.select(schema.names).cast(schema)
         used = [c.name for c in self.columns if any(c.name in rule.columns for rule in self.rules)]
-        frame = rows.select(used or [ROW_NUMBER]).to_pandas()
-        failed = list(judge(frame, self.rules, self.found))
-        cast_at = np.flatnonzero(typed.column("_faulty").to_numpy())
-        bad = np.zeros(chunk.num_rows, dtype=bool)
-        bad[cast_at] = True
+        faulty = np.flatnonzero(typed.column("_faulty").to_numpy())
+        return Prepared(chunk, rows, faulty, rows.select(used or [ROW_NUMBER]).to_pandas())
+
+    def sort(self, prepared: Prepared) -> Sorted:
+        """Judge one chunk and split it."""
+        failed = list(judge(prepared.frame, self.rules, self.found))
+        bad = np.zeros(prepared.rows.num_rows, dtype=bool)
+        bad[prepared.faulty] = True
         for _, positions in failed:
             bad[positions] = True
         if not bad.any():
-            return Sorted(rows, QUARANTINE.empty_table())
-        cast_faults = select(self.connection, self.faults, chunk=chunk.take(cast_at))
+            return Sorted(prepared.rows, QUARANTINE.empty_table())
+        cast_faults = select(self.connection, self.faults, chunk=prepared.chunk.take(prepared.faulty))
         self._count_type_errors(cast_faults)
-        reasons = self._reasons(cast_faults.append_column("position", pa.array(cast_at, pa.int64())), failed)
-        return Sorted(rows.filter(pa.array(~bad)), self._quarantined(chunk.take(np.flatnonzero(bad)), reasons))
+        cast_faults = cast_faults.append_column("position", pa.array(prepared.faulty, pa.int64()))
+        reasons = self._reasons(cast_faults, failed)
+        raw = as_text(prepared.chunk.take(np.flatnonzero(bad)), self.columns, self.connection)
+        return Sorted(prepared.rows.filter(pa.array(~bad)), self._quarantined(raw, reasons))
 
     def _count_type_errors(self, cast_faults: pa.Table) -> None:
         """Count the columns that are mistyped; in a malformed line none is."""

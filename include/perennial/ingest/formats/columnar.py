@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import SourceFile
-from perennial.ingest.staged import as_text
+from perennial.ingest.formats.staged import as_text
 
 _BATCH_ROWS = 65_536
 

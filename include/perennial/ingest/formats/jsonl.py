@@ -1,18 +1,26 @@
-"""JSON Lines: blocks of bytes become an Arrow column of lines without a copy, DuckDB takes the lines apart."""
+"""JSON Lines: blocks of bytes become an Arrow column of lines without a copy, pyarrow reads those of like records, and
+DuckDB takes apart what is left.
+"""
 
 import json
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
-from perennial.ingest.staged import MALFORMED, conform
+from perennial.ingest.formats.staged import MALFORMED, NO_NUMBERS, Numbers, conform
+from perennial.ingest.formats.typed import Expected, Layout, read_typed
 
 LONGEST_LINE_BYTES = 64 << 20
+_N_READERS, _BLOCKS_AHEAD = 2, 3
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = 10
 _FLAG = "_uniform"
@@ -30,23 +38,66 @@ _IS_RECORD = """
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    lines: pa.Array
+    expected: Expected | None = None
+    typed: Future[pa.Table | None] | None = None
+
+
 def read_jsonl(
     stream: Digesting,
     name: str,
     declared: tuple[str, ...],
     findings: DeliveryFindings,
     connection: duckdb.DuckDBPyConnection,
+    *,
+    numbers: Numbers = NO_NUMBERS,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one file in the staged schema (all text); a line that is no JSON object, or has
-    a key twice, is ``_malformed``.
+    """The rows of one file in the staged schema; a line that is no JSON object, or has a key twice, is ``_malformed``.
 
-    Raises UnusableDelivery for bytes that are not UTF-8, an endless line, or a record that is cut at the end.
+    Two threads read blocks ahead. Raises UnusableDelivery for bytes that are not UTF-8, an endless line, or a record
+    that is cut at the end.
     """
-    for block in _whole_lines(stream, name):
-        _refuse_cut(block, name)
-        lines = _as_lines(block, name)
-        if len(lines):
-            yield _take_apart(lines, declared, findings, connection)
+    layout = Layout(declared, numbers)
+    ahead: deque[_Block] = deque()
+    with ThreadPoolExecutor(_N_READERS) as readers:
+        for text in _whole_lines(stream, name):
+            _refuse_cut(text, name)
+            block = _begin(text, name, layout, readers)
+            if len(block.lines):
+                ahead.append(block)
+            if len(ahead) > _BLOCKS_AHEAD:
+                yield _finish(ahead.popleft(), layout, findings, connection)
+        while ahead:
+            yield _finish(ahead.popleft(), layout, findings, connection)
+
+
+def _begin(text: bytes, name: str, layout: Layout, readers: Executor) -> _Block:
+    """Have the block read as one of like records, where it may be one. Raises UnusableDelivery for other than UTF-8."""
+    lines, offsets = _as_lines(text, name)
+    whole = len(lines) == len(offsets) - 1  # no blank line among them
+    expected = layout.expect(lines) if whole and len(lines) else None
+    if expected is None:
+        return _Block(lines)
+    return _Block(lines, expected, readers.submit(read_typed, text, offsets, expected.schema, layout))
+
+
+def _finish(
+    block: _Block, layout: Layout, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
+) -> pa.RecordBatch:
+    """One row per line, in order; a line that is no record goes to ``_malformed`` as it is."""
+    rows = block.typed.result() if block.typed else None
+    connection.register("lines", pa.table({"line": block.lines}))
+    if rows is None or block.expected is None:
+        layout.n_refused_in_a_row += 1
+        rows = _take_apart(block.lines, layout.declared, findings, connection)
+        return conform(rows, layout.declared, layout.numbers)
+    layout.n_refused_in_a_row = 0
+    findings.saw(block.expected.seen)
+    if not findings.knows(layout.declared):  # a column that no row has, or none of the first ones
+        findings.saw(key for (key,) in connection.sql(_KEYS).fetchall())
+    return conform(rows, layout.declared, layout.numbers)
 
 
 def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
@@ -84,8 +135,8 @@ def _refuse_cut(block: bytes, name: str) -> None:
         ) from None
 
 
-def _as_lines(block: bytes, name: str) -> pa.Array:
-    """The lines of ``block`` that are not blank, as Arrow text over the same bytes.
+def _as_lines(block: bytes, name: str) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    """The lines of ``block`` that are not blank, as Arrow text over the same bytes, and where every line begins.
 
     Raises UnusableDelivery for other bytes than UTF-8.
     """
@@ -98,19 +149,16 @@ def _as_lines(block: bytes, name: str) -> pa.Array:
         raise UnusableDelivery(f"{name}: not UTF-8 ({error}); write the log in UTF-8") from error
     if np.diff(offsets).min() <= len("\r\n"):
         lines = lines.filter(pc.invert(pc.is_in(lines, value_set=_BLANK)))
-    return lines
+    return lines, offsets
 
 
 def _take_apart(
     lines: pa.Array, declared: tuple[str, ...], findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
-) -> pa.RecordBatch:
-    """One row per line, in order; a line that is no record goes to ``_malformed`` as it is."""
+) -> pa.Table:
+    """The rows of ``lines``, which the connection knows by that name, as text."""
     structure = json.dumps(dict.fromkeys(declared, "VARCHAR"))
-    connection.register("lines", pa.table({"line": lines}))
     rows = _uniform(structure, findings, connection)
-    if rows is None:
-        rows = _line_by_line(lines, structure, findings, connection)
-    return conform(rows, declared)
+    return _line_by_line(lines, structure, findings, connection) if rows is None else rows
 
 
 def _uniform(structure: str, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:

@@ -11,7 +11,7 @@ import pyarrow.csv as pacsv
 from perennial.errors import first_of
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
-from perennial.ingest.staged import MALFORMED, conform
+from perennial.ingest.formats.staged import MALFORMED, conform
 
 _BOM = b"\xef\xbb\xbf"
 

@@ -1,0 +1,41 @@
+"""Great Expectations judges frames, and does nothing else with them."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from perennial.validation.expectations import Rule
+from perennial.validation.gx_imports import pandas_execution_engine
+from perennial.validation.judging import judge, tallies
+
+BETWEEN = Rule(
+    key=0,
+    name="ExpectColumnValuesToBeBetween",
+    kwargs={"column": "hue", "min_value": 0, "max_value": 2},
+    level="row",
+    fault="hue: outside [0, 2]",
+    columns=("hue",),
+)
+
+
+def test_no_frame_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hashed(*_: Any) -> str:
+        raise AssertionError("a fingerprint of every frame, twice, costs more than all rules")
+
+    monkeypatch.setattr(pandas_execution_engine, "hash_pandas_dataframe", hashed)
+    found = tallies((BETWEEN,))
+    failed = list(judge(pd.DataFrame({"hue": [1.0, 3.0]}), [BETWEEN], found))
+    assert [positions.tolist() for _, positions in failed] == [[1]]
+    assert not found[0].error
+
+
+def test_frames_of_one_shape_are_judged_each_by_its_own_values() -> None:
+    found = tallies((BETWEEN,))
+    at = [
+        positions.tolist()
+        for hue in ([1.0, 1.0], [3.0, 1.0], [1.0, 1.0], [1.0, 3.0])
+        for _, positions in judge(pd.DataFrame({"hue": hue}), [BETWEEN], found)
+    ]
+    assert at == [[0], [1]]
+    assert (found[0].n_rows, found[0].n_unexpected) == (8, 2)
