@@ -26,6 +26,7 @@ from datetime import timedelta
 
 from perennial.config import ModelConfig, Policy
 from perennial.contracts import Action, Decision, Signal, SignalName, Window, digest_of
+from perennial.decision.against import against, cooling, data_of_a_retrain, held, spent
 from perennial.decision.facts import Facts
 from perennial.decision.sequence import breached_often, by_name, in_places, last_windows, status_of
 from perennial.decision.wording import day, figures, span
@@ -93,11 +94,11 @@ def _maintained(config: ModelConfig, facts: Facts) -> Ruling:
     wanted = _wanted(config, facts)
     if not wanted:
         return "stay", (_quiet(config, facts),)
-    blocks = _blocks(config, facts)
+    blocks = against(config, facts)
     if not blocks:
         return "retrain", wanted
     told = (*(f"wanted: {reason}" for reason in wanted), *blocks)
-    stranded = facts.state.bake == "failed" and not _cooling(config.policy, facts)
+    stranded = facts.state.bake == "failed" and not cooling(config.policy, facts)
     return ("blind", (*told, _exits(facts, "mend what speaks against a retrain"))) if stranded else ("stay", told)
 
 
@@ -148,12 +149,12 @@ def _first_training(config: ModelConfig, facts: Facts) -> Ruling:
         f"judge by ({holdout} needed)"
     )
     if facts.rows.n_train < train or facts.rows.n_holdout < holdout:
-        against: tuple[str, ...] = (f"no champion yet, and too little to make one: {counts}",)
-    elif blocks := (*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts)):
-        against = ("wanted: a first champion", *blocks)
+        reasons: tuple[str, ...] = (f"no champion yet, and too little to make one: {counts}",)
+    elif blocks := (*held(config, facts), *cooling(config.policy, facts), *spent(config.policy, facts)):
+        reasons = ("wanted: a first champion", *blocks)
     else:
         return "retrain", (f"no champion yet: {counts}",)
-    return ("blind", (facts.blind, *against)) if facts.blind else ("stay", against)
+    return ("blind", (facts.blind, *reasons)) if facts.blind else ("stay", reasons)
 
 
 def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
@@ -244,57 +245,15 @@ def _refreshed(policy: Policy, facts: Facts) -> bool:
     return facts.window.end - asked <= policy.max_age
 
 
-def _blocks(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
-    """Everything that speaks against a retrain now; empty when nothing does."""
-    reasons = [*_held(config, facts), *_cooling(config.policy, facts), *_spent(config.policy, facts)]
-    if facts.rows.n_new < config.policy.min_new_labels:
-        reasons.append(
-            f"too little news: {facts.rows.n_new} labels since the champion's holdout, "
-            f"{config.policy.min_new_labels} needed"
-        )
-    return tuple(reasons)
-
-
-def _held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
-    """Holds that reach into the data a retrain would use, should its holdout end as much as a window early."""
-    return tuple(
-        f"held: {day(hold.stretch.start)} to {day(hold.stretch.end)} lies in the data of a retrain and waits for an "
-        f"acknowledgement ({hold.reason}); hold {hold.entry_id}"
-        for hold in facts.state.holds_over(_data_of_a_retrain(config, facts.window))
-    )
-
-
-def _data_of_a_retrain(config: ModelConfig, window: Window) -> Window:
-    reach = config.training.train + config.training.holdout + config.label.delay + (window.end - window.start)
-    return Window(start=window.end - reach, end=window.end)
-
-
 def _acknowledged(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """What was said of the holds that touch the window: the data of a retrain, or the windows that are counted."""
     window, counted = facts.window, config.policy.breaches.n * (facts.window.end - facts.window.start)
-    start = min(_data_of_a_retrain(config, window).start, window.end - counted - config.label.max_wait)
+    start = min(data_of_a_retrain(config, window).start, window.end - counted - config.label.max_wait)
     touched = Window(start=start, end=window.end)
     return tuple(
         f"{hold.entry_id}: {'without' if hold.excluded else 'with'} its rows"
         for hold in facts.state.holds
         if hold.acknowledged and hold.stretch.overlaps(touched)
-    )
-
-
-def _cooling(policy: Policy, facts: Facts) -> tuple[str, ...]:
-    last = facts.state.last_request_at
-    if last is None or facts.window.end - last >= policy.cooldown:
-        return ()
-    return (f"cooldown: the last retrain was requested as of {day(last)}, less than {span(policy.cooldown)} ago",)
-
-
-def _spent(policy: Policy, facts: Facts) -> tuple[str, ...]:
-    since = facts.window.end - policy.budget.per
-    n_requests = sum(moment > since for moment in facts.state.request_times)
-    if n_requests < policy.budget.retrains:
-        return ()
-    return (
-        f"budget: {n_requests} retrains requested within {span(policy.budget.per)}, {policy.budget.retrains} allowed",
     )
 
 
