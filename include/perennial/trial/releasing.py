@@ -10,16 +10,15 @@ from perennial.contracts import (
     Ending,
     Evaluation,
     FittedRun,
-    LedgerEntry,
     RetrainRequest,
     Review,
     Signoff,
     Snapshot,
-    digest_of,
 )
 from perennial.decision.record import outcome_entry, request_entry, request_of
 from perennial.errors import PermanentError, TrainingError
 from perennial.evidence.stretches import Labelled, train_before
+from perennial.release.hold import word_on
 from perennial.release.intent import completed, hold_of
 from perennial.release.promote import promotion_intent
 from perennial.release.rollback import rollback_intent
@@ -197,16 +196,6 @@ def acknowledge_all(trial: Trial, *, at: datetime) -> None:
     """People who found nothing wrong with what is held: retraining may go on, with its rows."""
     for hold in trial.state.holds:
         if not hold.acknowledged:
-            trial.write(_word(trial.config.model, hold.entry_id, at=at))
-
-
-def _word(model: str, hold_id: str, *, at: datetime) -> LedgerEntry:
-    return LedgerEntry(
-        entry_id=digest_of("acknowledgement", hold_id),
-        model=model,
-        kind="acknowledgement",
-        at=at,
-        actor="a person",
-        reason="nothing was found wrong with it",
-        payload={"hold": hold_id, "exclude": False},
-    )
+            found = "nothing was found wrong with it"
+            word = word_on(trial.config.model, hold.entry_id, actor="a person", reason=found, exclude=False, at=at)
+            trial.write(word)
