@@ -13,11 +13,14 @@ from rich.table import Table
 
 from perennial.errors import PerennialError, TransientError
 from perennial.pipeline import timeline
+from perennial.pipeline.readings import Reading
 
 out = Console()
 err = Console(stderr=True)
 EXIT_PERMANENT, EXIT_TRANSIENT = 1, 75
 SHOWN = "%Y-%m-%d"
+STATUS_COLOURS = {"ok": "green", "breached": "red", "undecided": "yellow", "unknown": "yellow"}
+BOUNDS = {"least": "at least", "most": "at most", "range": "within"}
 COLOURS = {"stay": "green", "halt": "red", "blind": "red", "rollback": "red", "retrain": "yellow"}
 
 Model = Annotated[str, typer.Argument(help="Name of a folder under the models folder.")]
@@ -83,4 +86,22 @@ def timeline_table(rows: Iterable[timeline.TimelineRow]) -> Table:
                 ]
             ),
         )
+    return table
+
+
+def signals_table(readings: Iterable[Reading]) -> Table:
+    """Signals as text that fits any width: one an item, window by window."""
+    table = Table.grid(padding=(0, 2))
+    shown = None
+    for reading in readings:
+        if reading.window != shown:
+            shown = reading.window
+            table.add_row("", f"[bold]{shown.start:{SHOWN}} to {shown.end:{SHOWN}}[/bold]")
+        value = "-" if reading.value is None else f"{reading.value:.4g}"
+        interval = "" if reading.low is None else f" ({reading.low:.4g} to {reading.high:.4g})"
+        bound = "" if reading.threshold is None else f", {BOUNDS[reading.direction]} {reading.threshold:.4g}"
+        name = f"{reading.family}/{reading.subject}" if reading.subject else reading.family
+        colour = STATUS_COLOURS[reading.status]
+        told = f"{as_logged(name)}: {value}{interval}{bound} [dim]{reading.role}[/dim]"
+        table.add_row(f"[{colour}]{reading.status}[/{colour}]", f"{told}\n[dim]{as_logged(reading.detail)}[/dim]")
     return table

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial import ledger
-from perennial.cli.asking import case, runtime, window_if_given
+from perennial.cli.asking import case, moment, runtime, window_if_given
 from perennial.cli.printing import (
     SHOWN,
     AsJson,
@@ -17,6 +17,7 @@ from perennial.cli.printing import (
     as_logged,
     out,
     print_json,
+    signals_table,
     speaks_plainly,
     timeline_table,
 )
@@ -25,6 +26,7 @@ from perennial.contracts import to_record
 from perennial.errors import ConfigError
 from perennial.pipeline import Runtime
 from perennial.pipeline.checking import check_models
+from perennial.pipeline.readings import read_signals
 from perennial.pipeline.timeline import status as status_of
 from perennial.pipeline.timeline import timeline as timeline_of
 from perennial.settings import load_settings
@@ -83,6 +85,27 @@ def timeline(model: Model, as_json: AsJson = False) -> None:
         print_json([to_record(row) for row in rows])
         return
     out.print(timeline_table(rows))
+
+
+@app.command()
+@speaks_plainly
+def signals(
+    model: Model,
+    window: Annotated[
+        str | None, typer.Option(help="Start of the window; the newest measured one unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every signal of a window, with its interval and its threshold, and what its run measured of earlier windows."""
+    one = case(model)
+    found = read_signals(one.config, moment(window) if window else None, store=one.store)
+    if as_json:
+        print_json([to_record(reading) for reading in found])
+        return
+    if not found:
+        out.print("no run has measured a window yet")
+        return
+    out.print(signals_table(found))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, and_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -83,6 +83,24 @@ def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tup
     )
     with store.begin() as connection:
         return tuple(_signal(row) for row in connection.execute(query))
+
+
+def around(store: Store, model: str, *, start: datetime | None = None) -> tuple[Signal, ...]:
+    """What was measured of the window that begins at ``start``, and by its run of earlier ones; as measured last.
+
+    Without ``start``, of the newest window that a run measured. Empty where none was.
+    """
+    of_own = [signals.c.model == model, signals.c.as_of == signals.c.window_end]
+    if start is not None:
+        of_own.append(signals.c.window_start == start)
+    asked = select(signals.c.window_start, signals.c.window_end).where(*of_own)
+    asked = asked.order_by(signals.c.window_start.desc(), signals.c.window_end.desc()).limit(1)
+    with store.begin() as connection:
+        found = connection.execute(asked).one_or_none()
+    if found is None:
+        return ()
+    itself = and_(signals.c.window_start == found.window_start, signals.c.window_end == found.window_end)
+    return _newest(store, signals.c.model == model, or_(itself, signals.c.as_of == found.window_end))
 
 
 def flagged(store: Store, model: str, *, ended_after: datetime) -> tuple[Signal, ...]:

@@ -1,0 +1,102 @@
+"""Every signal of a window as people and programs read it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from perennial.config import ModelConfig
+from perennial.contracts import Signal, SignalName, SignalRole, SignalStatus, Window
+from perennial.errors import ConfigError
+from perennial.statistics.metrics import METRICS
+from perennial.store import Store, signals
+
+Direction = Literal["least", "most", "range"]
+"""What a threshold is: the least that a value may be, the most, or the nearer end of a range."""
+_LEAST = frozenset({"served_by_champion", "label_coverage", "flag/below_chance"})
+_RANGE = frozenset({"flag/label_rate", "flag/calibration"})
+_OF_METRICS = frozenset({"performance", "bake"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One signal of a window. ``subject`` is its column, metric or slice: the name without the family.
+
+    ``low``, ``high``, ``n_rows``, ``n_blocks`` and ``confidence`` are those of the interval, where it has one.
+    """
+
+    family: str
+    subject: str
+    window: Window
+    as_of: datetime
+    version: str | None
+    role: SignalRole
+    status: SignalStatus
+    value: float | None
+    low: float | None
+    high: float | None
+    threshold: float | None
+    direction: Direction
+    n_rows: int | None
+    n_blocks: int | None
+    confidence: float | None
+    detail: str
+
+
+def read_signals(config: ModelConfig, start: datetime | None = None, *, store: Store) -> tuple[Reading, ...]:
+    """Every signal of the window that begins at ``start``, or of the newest that was measured, in the order of names.
+
+    Also what its run measured of earlier windows, whose labels came in meanwhile. Raises ConfigError for a window that
+    was never measured; empty where none was.
+    """
+    found = signals.around(store, config.model, start=start)
+    if start is not None and not found:
+        raise ConfigError(f"{config.model}: no run measured a window that begins at {start.isoformat()}")
+    return tuple(
+        reading_of(config, signal)
+        for signal in sorted(found, key=lambda one: (-one.window.start.timestamp(), one.name))
+    )
+
+
+def reading_of(config: ModelConfig, signal: Signal) -> Reading:
+    """One signal as it is read. Pure.
+
+    >>> read = reading_of(flights, subject.above(SignalName.drift("temp_f"), "watch", 0.3, 0.1))
+    >>> read.family, read.subject, read.status, read.direction, read.low
+    ('drift', 'temp_f', 'breached', 'most', None)
+    """
+    interval = signal.interval
+    return Reading(
+        family=signal.family,
+        subject=signal.name.partition("/")[2],
+        window=signal.window,
+        as_of=signal.as_of,
+        version=signal.version,
+        role=signal.role,
+        status=signal.status,
+        value=signal.value,
+        low=interval and interval.low,
+        high=interval and interval.high,
+        threshold=signal.threshold,
+        direction=direction_of(config, signal.name),
+        n_rows=interval and interval.n_rows,
+        n_blocks=interval and interval.n_blocks,
+        confidence=interval and interval.confidence,
+        detail=signal.detail,
+    )
+
+
+def direction_of(config: ModelConfig, name: str) -> Direction:
+    """What the threshold of a signal is, by its name in the store. Pure.
+
+    >>> [direction_of(flights, name) for name in ("performance/roc_auc", "performance/roc_auc_loss", "bake/roc_auc")]
+    ['least', 'most', 'least']
+    >>> direction_of(flights, "performance/log_loss"), direction_of(flights, "flag/label_rate")
+    ('most', 'range')
+    """
+    if name in _RANGE:
+        return "range"
+    if name in _LEAST:
+        return "least"
+    metric = METRICS[config.task].get(name.partition("/")[2])
+    of_metric = SignalName.family_of(name) in _OF_METRICS and metric is not None
+    return "least" if of_metric and metric is not None and metric.more_is_better else "most"
