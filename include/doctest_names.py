@@ -3,7 +3,7 @@
 ``flights`` is the model flight_delay, ``day(0)`` the window of 1 January 2013, ``subject`` what a signal of ``day(1)``
 under version 3 speaks about. ``evaluation`` compares a candidate with champion 3, ``signed`` is a passed signoff of it
 as version 4, and ``entry(kind, ...)`` a line of the ledger. ``around(value, error, n_rows, n_blocks, confidence)``
-makes an interval for an ``Estimate``.
+makes an interval for an ``Estimate``, and ``compute`` all metrics of a task.
 
 It is no ``conftest.py``: two of that name would be one module, and the tests import from theirs.
 """
@@ -28,6 +28,7 @@ from perennial.contracts import (
     to_record,
 )
 from perennial.statistics.intervals import around
+from perennial.statistics.metrics import compute
 
 _FLIGHTS = Path(__file__).parent / "models" / "flight_delay"
 _ORIGIN = datetime(2013, 1, 1, tzinfo=UTC)
@@ -98,5 +99,6 @@ def shared_names(doctest_namespace: dict[str, Any]) -> None:
         Estimate=Estimate,
         Interval=Interval,
         around=around,
+        compute=compute,
         to_record=to_record,
     )

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
 from perennial.config import load_model
 from perennial.statistics.metrics import METRICS, compute
@@ -30,6 +32,60 @@ def test_figures_are_those_of_hand_counts() -> None:
     assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.5, 0.4, 0.9]).mean())
 
 
+def test_figures_are_those_of_scikit_learn() -> None:
+    """Macro recall is ``balanced_accuracy``, and every micro average ``accuracy``: they have no second name."""
+    found, guess = compute("binary", labels=LABELS, scores=SCORES), SCORES >= 0.5
+    assert found == pytest.approx(
+        {
+            "roc_auc": metrics.roc_auc_score(LABELS, SCORES),
+            "pr_auc": metrics.average_precision_score(LABELS, SCORES),
+            "accuracy": metrics.accuracy_score(LABELS, guess),
+            "balanced_accuracy": metrics.balanced_accuracy_score(LABELS, guess),
+            "precision": metrics.precision_score(LABELS, guess),
+            "recall": metrics.recall_score(LABELS, guess),
+            "f1": metrics.f1_score(LABELS, guess),
+            "log_loss": metrics.log_loss(LABELS, SCORES),
+            "brier": metrics.brier_score_loss(LABELS, SCORES),
+            "ece": by_bin(LABELS, SCORES),
+        }
+    )
+    found, names = compute("multiclass", labels=NAMED, scores=SCORES, predicted=GUESSED), NAMED.astype(str)
+    assert found == pytest.approx(
+        {
+            "accuracy": metrics.f1_score(names, GUESSED.astype(str), average="micro"),
+            "balanced_accuracy": metrics.recall_score(names, GUESSED.astype(str), average="macro"),
+            "precision_macro": metrics.precision_score(names, GUESSED.astype(str), average="macro"),
+            "f1_macro": metrics.f1_score(names, GUESSED.astype(str), average="macro"),
+            "f1_weighted": metrics.f1_score(names, GUESSED.astype(str), average="weighted"),
+            "ece": by_bin(NAMED == GUESSED, SCORES),
+        }
+    )
+    labels, residuals = SCORES, SCORES - SCORES[::-1]
+    assert compute("regression", labels=labels, scores=SCORES[::-1]) == pytest.approx(
+        {
+            "r2": metrics.r2_score(labels, SCORES[::-1]),
+            "rmse": metrics.root_mean_squared_error(labels, SCORES[::-1]),
+            "mae": metrics.mean_absolute_error(labels, SCORES[::-1]),
+            "mape": metrics.mean_absolute_percentage_error(labels, SCORES[::-1]),
+            "median_absolute_error": metrics.median_absolute_error(labels, SCORES[::-1]),
+            "bias": abs(residuals.mean()),
+            "residual_q10": np.quantile(residuals, 0.1),
+            "residual_q90": np.quantile(residuals, 0.9),
+        }
+    )
+
+
+def by_bin(outcomes: np.ndarray, scores: np.ndarray) -> float:
+    """The expected calibration error from the curve of scikit-learn, bin by bin."""
+    frequency, mean = calibration_curve(outcomes, scores, n_bins=10)
+    sizes = np.histogram(scores, bins=np.linspace(0, 1, 11))[0]
+    return float((np.abs(frequency - mean) * sizes[sizes > 0]).sum() / len(scores))
+
+
+def test_a_label_of_zero_leaves_no_percentage_error() -> None:
+    assert "mape" not in compute("regression", labels=np.array([0.0, 1.0]), scores=np.array([0.5, 1.0]))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, None])
 def test_one_missing_value_leaves_no_metric(bad: float | None) -> None:
     scores = SCORES.astype(object)
@@ -49,13 +105,17 @@ def test_fewer_than_two_rows_have_no_metric(n_rows: int) -> None:
 
 def test_one_class_has_no_metric_that_compares_classes() -> None:
     found = compute("binary", labels=np.ones(50), scores=SCORES[:50])
-    assert set(found) == {"accuracy", "log_loss", "brier"}
+    assert set(found) == {"accuracy", "log_loss", "brier", "ece"}
     found = compute("multiclass", labels=np.array(["a"] * 50, object), scores=SCORES[:50], predicted=GUESSED[:50])
-    assert set(found) == {"accuracy"}
+    assert set(found) == {"accuracy", "ece"}
 
 
 def test_scores_that_are_no_probabilities_have_no_log_loss() -> None:
-    assert set(compute("binary", labels=LABELS, scores=SCORES * 9)) == set(METRICS["binary"]) - {"log_loss", "brier"}
+    assert set(compute("binary", labels=LABELS, scores=SCORES * 9)) == set(METRICS["binary"]) - {
+        "log_loss",
+        "brier",
+        "ece",
+    }
 
 
 def test_a_label_out_of_the_declared_classes_leaves_no_metric() -> None:

@@ -38,11 +38,11 @@ def drawn(task: Task, n_rows: int, *, seed: int = 5, skill: float = 1.0) -> Rows
     names = np.array(["a", "b", "c"])
     return {
         "binary": lambda: rows_of(task, labels=hidden + noise > 0, scores=np.round(1 / (1 + np.exp(-answer)), 2)),
-        "regression": lambda: rows_of(task, labels=hidden + noise, scores=answer),
+        "regression": lambda: rows_of(task, labels=hidden + noise + 20, scores=answer + 20 + 0.5 / skill),
         "multiclass": lambda: rows_of(
             task,
             labels=names[np.digitize(hidden + noise, [-0.5, 1.0])],
-            scores=answer,
+            scores=0.8 + 0.05 * np.tanh(answer),
             predicted=names[np.digitize(answer, [-0.5, 1.0])],
         ),
     }[task]() or pytest.fail("no rows")
@@ -130,7 +130,9 @@ def test_an_influence_is_the_derivative_of_its_metric(metric: Metric) -> None:
         assert whole - rest == pytest.approx(psi[left_out], abs=0.02 * float(np.abs(psi).max()))
 
 
-@pytest.mark.parametrize(("task", "name"), [("binary", "roc_auc"), ("multiclass", "f1_macro"), ("regression", "r2")])
+@pytest.mark.parametrize(
+    ("task", "name"), [("binary", "roc_auc"), ("binary", "pr_auc"), ("multiclass", "f1_weighted"), ("regression", "r2")]
+)
 def test_influences_and_resampled_blocks_agree(task: Task, name: str) -> None:
     metric, rows, blocks = METRICS[task][name], drawn(task, 2000), np.arange(2000) % 40
     demands = Demands(n_resamples=300)
@@ -244,7 +246,9 @@ def test_a_perfect_score_is_no_surer_than_its_blocks(name: str) -> None:
 
 def test_a_metric_that_is_missing_on_resamples_has_no_interval() -> None:
     rows = drawn("binary", 200)
-    flaky = replace(BINARY["pr_auc"], function=lambda some: 0.5 if some.truth.mean() <= rows.truth.mean() else None)
+    flaky = replace(
+        BINARY["pr_auc"], influence=None, function=lambda some: 0.5 if some.truth.mean() <= rows.truth.mean() else None
+    )
     found = estimate(flaky, rows, np.arange(200) % 20, rng=rng())
     assert found.value == 0.5
     assert "does not exist on" in found.problem

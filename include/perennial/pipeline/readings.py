@@ -74,13 +74,13 @@ def reading_of(config: ModelConfig, signal: Signal) -> Reading:
         role=signal.role,
         status=signal.status,
         value=signal.value,
-        low=interval and interval.low,
-        high=interval and interval.high,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
         threshold=signal.threshold,
         direction=direction_of(config, signal.name),
-        n_rows=interval and interval.n_rows,
-        n_blocks=interval and interval.n_blocks,
-        confidence=interval and interval.confidence,
+        n_rows=None if interval is None else interval.n_rows,
+        n_blocks=None if interval is None else interval.n_blocks,
+        confidence=None if interval is None else interval.confidence,
         detail=signal.detail,
     )
 

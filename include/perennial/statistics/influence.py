@@ -73,6 +73,34 @@ def of_roc_auc(rows: Rows) -> Psi:
     return psi
 
 
+def of_pr_auc(rows: Rows) -> Psi:
+    """Of average precision: the mean of A(s) / B(s) over the positives' scores s.
+
+    A(s) and B(s) are the shares of positives and of all rows that score s or more; both move with every row that
+    scores as much. The functional's derivative, as in K. Boyd, K. Eng and C. Page, ECML 2013 (section 3), ties
+    together.
+
+    >>> import numpy as np
+    >>> from perennial.statistics.rows import Rows
+    >>> scores = np.array([0.1, 0.6, 0.5, 0.9])
+    >>> of_pr_auc(Rows(np.array([0, 0, 1, 1]), scores, scores)).round(4).tolist()
+    [0.0, -0.1111, -0.0278, 0.1389]
+    """
+    import numpy as np
+
+    _, place = np.unique(rows.scores, return_inverse=True)
+    n_rows, positive = len(place), rows.truth == 1
+    of_positives, of_all = np.bincount(place, weights=positive), np.bincount(place)
+    at_least, all_at_least = np.cumsum(of_positives[::-1])[::-1], np.cumsum(of_all[::-1])[::-1]
+    precision, share = at_least / all_at_least, positive.mean()
+    total = float((precision * of_positives).sum()) / n_rows
+    joining = np.cumsum(of_positives / all_at_least)[place]
+    diluting = np.cumsum(of_positives * at_least / all_at_least**2)[place]
+    psi = positive * (precision[place] + joining) - diluting - total
+    moved: Psi = (psi - total / share * (positive - share)) / share / n_rows
+    return moved
+
+
 def of_accuracy(rows: Rows) -> Psi:
     """Of the share of rows whose class was predicted."""
     return of_mean(rows.truth == rows.predicted)
@@ -109,6 +137,26 @@ def of_f1_macro(rows: Rows) -> Psi:
     return _mean_of(_of_f1(rows.truth == name, rows.predicted == name) for name in classes)
 
 
+def of_f1_weighted(rows: Rows) -> Psi:
+    """Of the mean F1 over the classes, by their share of the labels, which moves with every row too."""
+    import numpy as np
+
+    psi = np.zeros(len(rows.truth))
+    for name in np.unique(rows.truth):
+        truth, predicted = rows.truth == name, rows.predicted == name
+        value = 2.0 * (truth & predicted).sum() / (truth.sum() + predicted.sum())
+        psi += truth.mean() * _of_f1(truth, predicted) + value * of_mean(truth)
+    return psi
+
+
+def of_precision_macro(rows: Rows) -> Psi:
+    """Of the mean precision over the classes that occur or were predicted."""
+    import numpy as np
+
+    right, classes = rows.truth == rows.predicted, np.union1d(rows.truth, rows.predicted)
+    return _mean_of(of_ratio(right & (rows.predicted == name), rows.predicted == name) for name in classes)
+
+
 def of_log_loss(rows: Rows) -> Psi:
     """Of the mean negative log-likelihood; probabilities are clipped as scikit-learn clips them."""
     import numpy as np
@@ -132,6 +180,17 @@ def of_rmse(rows: Rows) -> Psi:
 def of_mae(rows: Rows) -> Psi:
     """Of the mean absolute error."""
     return of_mean(abs(rows.truth - rows.scores))
+
+
+def of_mape(rows: Rows) -> Psi:
+    """Of the mean absolute error as a share of the label."""
+    return of_mean(abs((rows.truth - rows.scores) / rows.truth))
+
+
+def of_bias(rows: Rows) -> Psi:
+    """Of the distance of the mean residual from zero; there it has no derivative, and the right-hand one is given."""
+    residuals = rows.truth - rows.scores
+    return of_mean(residuals) * (1 if residuals.mean() >= 0 else -1)
 
 
 def of_r2(rows: Rows) -> Psi:

@@ -53,3 +53,4 @@ class Range:
 SHARE = Range(0, 1)
 DISTANCE = Range(0)
 AT_MOST_ONE = Range(highest=1)
+NUMBER = Range()

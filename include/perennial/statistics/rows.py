@@ -22,8 +22,8 @@ Task = Literal["binary", "multiclass", "regression"]
 class Rows:
     """Rows fit to be measured, arrays of shape (n,) with n of two at least.
 
-    ``truth``: 0 and 1, class names, or numbers. ``scores``: P(label = 1), or numbers; for multiclass as ``predicted``.
-    ``predicted``: 0 and 1, class names, or numbers.
+    ``truth``: 0 and 1, class names, or numbers. ``scores``: P(label = 1), P(predicted class) (NaN where it is not
+    known), or numbers. ``predicted``: 0 and 1, class names, or numbers.
     """
 
     truth: Values
@@ -85,8 +85,9 @@ def rows_of(
 
     ``labels`` and ``scores`` have shape (n,). binary: labels 0 and 1, scores P(label = 1), of which one at or above
     ``threshold`` means the positive class; ``predicted`` is ignored. multiclass: labels and ``predicted`` name classes
-    (compared as text), ``classes`` lists those that may occur. regression: both are numbers of the same unit. Nothing
-    is computed on fewer than two rows, with a missing or infinite value, or a class out of ``classes``.
+    (compared as text), ``classes`` lists those that may occur, and scores, which may be missing, are P(predicted
+    class). regression: both are numbers of the same unit. Nothing is computed on fewer than two rows, with a missing or
+    infinite value, or a class out of ``classes``.
 
     Raises ValueError for an unknown task, for arrays of different lengths, for multiclass without ``predicted``.
 
@@ -101,12 +102,15 @@ def rows_of(
     answers = predicted if known_task(task) == "multiclass" else scores
     if answers is None:
         raise ValueError("a multiclass task is measured on the predicted classes: give predicted")
-    if len(labels) != len(answers):
-        raise ValueError(f"{len(labels)} labels for {len(answers)} predictions; they must be of the same rows")
+    if not len(labels) == len(answers) == len(scores):
+        n_answers = min(len(answers), len(scores))
+        raise ValueError(f"{len(labels)} labels for {n_answers} predictions; they must be of the same rows")
     if len(labels) < 2:  # noqa: PLR2004 - one row shows no spread
         return None
     labels, answers = np.asarray(labels), np.asarray(answers)
-    return _classes(labels, answers, classes) if task == "multiclass" else _numbers(task, labels, answers, threshold)
+    if task == "multiclass":
+        return _classes(labels, answers, np.asarray(scores), classes)
+    return _numbers(task, labels, answers, threshold)
 
 
 def _numbers(task: str, labels: Values, scores: Values, threshold: float) -> Rows | None:
@@ -126,7 +130,7 @@ def _numbers(task: str, labels: Values, scores: Values, threshold: float) -> Row
     return Rows(truth.astype(np.int8), answers, (answers >= threshold).astype(np.int8))
 
 
-def _classes(labels: Values, predicted: Values, classes: Sequence[Any] | None) -> Rows | None:
+def _classes(labels: Values, predicted: Values, scores: Values, classes: Sequence[Any] | None) -> Rows | None:
     """The rows of a multiclass task as text; None when one is missing, or out of ``classes``."""
     import numpy as np
     import pandas as pd
@@ -136,4 +140,8 @@ def _classes(labels: Values, predicted: Values, classes: Sequence[Any] | None) -
     truth, answers = labels.astype(str), predicted.astype(str)
     if classes is not None and not np.isin(np.unique(truth), [str(known) for known in classes]).all():
         return None
-    return Rows(truth, answers, answers)
+    try:
+        known = scores.astype(np.float64)
+    except (TypeError, ValueError):
+        known = np.full(len(truth), np.nan)
+    return Rows(truth, known, answers)
