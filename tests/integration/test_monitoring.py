@@ -180,6 +180,7 @@ def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(
         "label_coverage": "ok",
         "performance/accuracy": "ok",
         "performance/accuracy_loss": "ok",
+        "concept/accuracy": "ok",
     }
     assert {signal.as_of for signal in second} == {day(1).end}
     assert not [signal for signal in second if signal.window == day(1) and signal.name.startswith("performance")]

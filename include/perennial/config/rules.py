@@ -9,6 +9,7 @@ from pydantic import (
     model_validator,
 )
 
+from perennial.config.hints import EstimateSignals
 from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
@@ -111,6 +112,7 @@ class Signals(Strict):
     performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
     gain: GainSignal = GainSignal()
     flags: FlagSignals = FlagSignals()
+    estimate: EstimateSignals = EstimateSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5

@@ -23,6 +23,9 @@ Family = Literal[
     "label_coverage",
     "served_by_champion",
     "reference",
+    "estimate",
+    "concept",
+    "silent",
 ]
 
 

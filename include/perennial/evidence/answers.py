@@ -81,20 +81,20 @@ class Answers:
         >>> few.estimate(flights, "roc_auc").problem
         '2 blocks; an interval needs 10'
         """
-        rows, wanted = self._measured(config), config.metric(metric)
+        rows, wanted = self.measured(config), config.metric(metric)
         if self.blocks is None:
             return Estimate(value=self.metrics(config).get(metric), problem=NO_BLOCKS)
-        return estimate(wanted, rows, self.blocks, rng=_rng(config), demands=_demands(config))
+        return estimate(wanted, rows, self.blocks, rng=_rng(config), demands=demands_of(config))
 
     def gain_over(self, other: "Answers", config: ModelConfig, metric: str) -> Estimate:
         """How much better these answers are than ``other`` ones for the same rows, in the unit of the metric.
 
         Positive is better, whatever the direction of the metric. What makes a block hard for both cancels out.
         """
-        mine, theirs, wanted = self._measured(config), other._measured(config), config.metric(metric)
+        mine, theirs, wanted = self.measured(config), other.measured(config), config.metric(metric)
         if self.blocks is None:
             return Estimate(problem=NO_BLOCKS)
-        return paired_difference(wanted, theirs, mine, self.blocks, rng=_rng(config), demands=_demands(config))
+        return paired_difference(wanted, theirs, mine, self.blocks, rng=_rng(config), demands=demands_of(config))
 
     def mean(self, config: ModelConfig, values: NDArray[np.float64]) -> Estimate:
         """The mean of something about these rows, shape (n,), with its interval by the same blocks.
@@ -105,7 +105,7 @@ class Answers:
         """
         if self.blocks is None:
             return Estimate(problem=NO_BLOCKS)
-        return mean(values, self.blocks, demands=_demands(config))
+        return mean(values, self.blocks, demands=demands_of(config))
 
     @property
     def outcomes(self) -> NDArray[np.float64]:
@@ -117,7 +117,8 @@ class Answers:
         right = self.labels if self.predicted is None else self.labels.astype(str) == self.predicted.astype(str)
         return right.astype(np.float64)
 
-    def _measured(self, config: ModelConfig) -> Rows | None:
+    def measured(self, config: ModelConfig) -> Rows | None:
+        """These rows as metrics take them; None where nothing can be computed on them."""
         return rows_of(
             config.task,
             labels=self.labels,
@@ -128,7 +129,8 @@ class Answers:
         )
 
 
-def _demands(config: ModelConfig) -> Demands:
+def demands_of(config: ModelConfig) -> Demands:
+    """What an interval is asked for, by ``signals.uncertainty``."""
     asked = config.signals.uncertainty
     return Demands(confidence=asked.confidence, min_blocks=asked.min_blocks, min_per_class=asked.min_class_rows)
 

@@ -70,6 +70,25 @@ def read_sample(config: ModelConfig, window: Window, *, store: Store) -> pa.Tabl
     return rows if rows.num_rows <= most else read(store, sample_query(config, window, columns))
 
 
+def read_scored(
+    config: ModelConfig, window: Window, version: str, *, excluded: tuple[Window, ...] = (), store: Store
+) -> pa.Table:
+    """At most ``signals.sample_rows`` rows that a version scored, without their labels.
+
+    They are drawn by the hash of their id from :meth:`~perennial.config.ModelConfig.judged_over` the window, without
+    ``excluded`` stretches. Columns: ``prediction_id``, ``event_time``, the features with their types in the store,
+    ``score`` (double), ``predicted`` (text, null but for multiclass).
+    """
+    predictions, most = predictions_table(config), config.signals.sample_rows
+    columns = [predictions.c[name] for name in ("prediction_id", "event_time", *config.features, "score", "predicted")]
+    stretch = served(predictions, config.judged_over(window), as_of=window.end, excluded=excluded)
+    query = select(*columns).where(stretch, predictions.c.model_version == version)
+    rows = read(store, query.limit(most + 1))
+    if rows.num_rows <= most:
+        return rows
+    return read(store, query.order_by(sample_key(predictions, config.signals.seed)).limit(most))
+
+
 def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequence[str]], *, store: Store) -> Counts:
     """One aggregate over all served rows of the window; ``known`` lists the known values of categories by feature."""
     table = predictions_table(config)

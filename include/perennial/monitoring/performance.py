@@ -23,6 +23,7 @@ from perennial.evidence.maturity import (
     read_ended,
     read_labels_in,
 )
+from perennial.monitoring.judged.signals import families, judged_signals
 from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.reference import fetch_reference
 from perennial.registry import Registry
@@ -108,7 +109,10 @@ def _of_version(
     state: ReleaseState,
     store: Store,
 ) -> Iterator[Signal]:
-    """The performance of the version that the subject names, and the flags of labels; ``known`` is its reference."""
+    """All that labels say of the version that the subject names: performance, flags, and what else is switched on.
+
+    ``known`` is its reference, or why that is gone.
+    """
     reference, gone = known
     judged, rows = read_judged(
         config,
@@ -116,7 +120,7 @@ def _of_version(
         version=subject.version,
         as_of=subject.as_of,
         excluded=state.excluded,
-        with_features=config.signals.flags.lost_class,
+        with_features=config.signals.flags.lost_class or bool(families(config)),
         store=store,
     )
     yield from performance_signals(config, subject, judged, rows, holdout=holdout_answers(config, reference))
@@ -124,7 +128,9 @@ def _of_version(
     if rows is not None and config.signals.flags.lateness is not None:
         lateness = read_lateness(config, subject.window, as_of=subject.as_of, excluded=state.excluded, store=store)
     beside = Beside(reference=reference, gone=gone, lateness=lateness)
-    yield from label_flags(config, subject, rows, beside=beside, why=not_enough(config, judged, rows))
+    why = not_enough(config, judged, rows)
+    yield from label_flags(config, subject, rows, beside=beside, why=why)
+    yield from judged_signals(config, subject, rows, reference=reference, gone=gone, why=why)
 
 
 def _of_the_version_that_served(

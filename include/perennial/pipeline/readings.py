@@ -14,7 +14,7 @@ Direction = Literal["least", "most", "range"]
 """What a threshold is: the least that a value may be, the most, or the nearer end of a range."""
 _LEAST = frozenset({"served_by_champion", "label_coverage", "flag/below_chance"})
 _RANGE = frozenset({"flag/label_rate", "flag/calibration"})
-_OF_METRICS = frozenset({"performance", "bake"})
+_OF_METRICS = frozenset({"performance", "bake", "estimate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +99,6 @@ def direction_of(config: ModelConfig, name: str) -> Direction:
         return "least"
     metric = METRICS[config.task].get(name.partition("/")[2])
     of_metric = SignalName.family_of(name) in _OF_METRICS and metric is not None
-    return "least" if of_metric and metric is not None and metric.more_is_better else "most"
+    if SignalName.family_of(name) == "silent" or (of_metric and metric is not None and metric.more_is_better):
+        return "least"
+    return "most"

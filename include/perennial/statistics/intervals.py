@@ -79,12 +79,11 @@ def estimate(
     found = _measured(metric, [rows], blocks, demands, rng)
     if found.interval is None or found.value is None:
         return found
-    low, high = found.interval.low, found.interval.high
-    if low == high and metric.values.is_end(found.value):
-        unseen = metric.values.width * (1 - ((1 - demands.confidence) / 2) ** (1 / found.interval.n_blocks))
-        low, high = low - unseen, high + unseen
-    low, high = max(low, metric.values.lowest), min(high, metric.values.highest)
-    return replace(found, interval=replace(found.interval, low=low, high=high))
+    interval = found.interval
+    if interval.low == interval.high and metric.values.is_end(found.value):
+        unseen = metric.values.width * (1 - ((1 - demands.confidence) / 2) ** (1 / interval.n_blocks))
+        interval = replace(interval, low=interval.low - unseen, high=interval.high + unseen)
+    return replace(found, interval=metric.within(interval))
 
 
 def paired_difference(

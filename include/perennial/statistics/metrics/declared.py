@@ -7,9 +7,10 @@ and so is a DAG file when it is parsed: numpy and scikit-learn are imported wher
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from perennial.contracts import Interval
 from perennial.statistics.ranges import Range
 from perennial.statistics.rows import Rows, Task, known_task, rows_of
 
@@ -46,6 +47,12 @@ class Metric:
         (10.0, -0.25)
         """
         return reference - value if self.more_is_better else value - reference
+
+    def within(self, interval: Interval) -> Interval:
+        """An interval of it, cut to the values that it can have."""
+        return replace(
+            interval, low=max(interval.low, self.values.lowest), high=min(interval.high, self.values.highest)
+        )
 
 
 METRICS: dict[Task, dict[str, Metric]] = {"binary": {}, "multiclass": {}, "regression": {}}

@@ -1,0 +1,1 @@
+"""Signals of a window whose labels are in, beside its performance."""

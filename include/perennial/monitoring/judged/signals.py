@@ -1,0 +1,53 @@
+"""Everything but performance and flags that labelled rows tell about a window."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from perennial.config import ModelConfig
+from perennial.contracts import Signal, Subject
+from perennial.contracts.signals import Family
+from perennial.monitoring.estimates.expectation import Expectation, learn
+from perennial.monitoring.estimates.signals import concept_signals
+from perennial.monitoring.families import spoken
+
+
+def families(config: ModelConfig) -> tuple[Family, ...]:
+    """The families of :func:`judged_signals` that are switched on. Pure.
+
+    >>> families(flights)
+    ('concept',)
+    """
+    wanted: dict[Family, bool] = {"concept": config.signals.estimate.enabled}
+    return tuple(family for family, is_on in wanted.items() if is_on)
+
+
+def judged_signals(
+    config: ModelConfig,
+    subject: Subject,
+    rows: pa.Table | None,
+    *,
+    reference: pa.Table | None,
+    gone: str,
+    why: str | None = None,
+) -> tuple[Signal, ...]:
+    """The signals of every family that is switched on; one that says nothing is silent, which is a breach. Pure.
+
+    ``rows`` are those of :func:`perennial.evidence.labelled.read_judged` with features; ``why`` they say nothing makes
+    every signal unknown. Without a reference, because it is ``gone``, what needs it is unknown.
+    """
+    return spoken(subject, families(config), _signals(config, subject, rows, reference=reference, gone=gone, why=why))
+
+
+def _signals(
+    config: ModelConfig,
+    subject: Subject,
+    rows: pa.Table | None,
+    *,
+    reference: pa.Table | None,
+    gone: str,
+    why: str | None,
+) -> Iterator[Signal]:
+    if config.signals.estimate.enabled:
+        known: Expectation | str = gone if reference is None else learn(config, reference)
+        yield from concept_signals(config, subject, rows, known=known, why=why)
