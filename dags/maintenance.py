@@ -3,8 +3,8 @@
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import CronTriggerTimetable
 
-from perennial.orchestration import maintenance
 from perennial.orchestration.dag import upkeep_dag
+from perennial.orchestration.tasks import maintenance
 
 with upkeep_dag("perennial__maintenance", schedule=CronTriggerTimetable("17 * * * *", timezone="UTC")):
     maintenance.sweep()

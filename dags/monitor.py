@@ -4,10 +4,10 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import TriggerRule
 
-from perennial.orchestration import monitor
 from perennial.orchestration.dag import model_dag
 from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import monitor_form
+from perennial.orchestration.tasks import monitor
 from perennial.orchestration.timetables import timetable
 
 for config in declared_models():

@@ -2,12 +2,12 @@
 
 from airflow.sdk import chain
 
-from perennial.orchestration import retrain
 from perennial.orchestration.dag import model_dag
 from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import retrain_form
 from perennial.orchestration.links import linked
 from perennial.orchestration.review import ReviewSensor
+from perennial.orchestration.tasks import retrain
 
 fit_pool = retrain.fit_pool()
 for config in declared_models():

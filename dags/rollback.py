@@ -2,10 +2,10 @@
 
 from airflow.sdk import chain
 
-from perennial.orchestration import rollback
 from perennial.orchestration.dag import model_dag
 from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import rollback_form
+from perennial.orchestration.tasks import rollback
 
 for config in declared_models():
     with model_dag(config, "rollback", params=rollback_form()):

@@ -23,12 +23,13 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 
 import stack
-from stack import Ports, StackLayout, accounts, postgres
+from stack import Ports, StackLayout, postgres
 from stack.commands import commands
 from stack.credentials import Credentials
 from stack.environment import mlflow_environment
 from stack.layout import LOOPBACK
 from stack.leftovers import find_leftovers
+from stack.postgres import accounts
 
 KEEPER = Path(__file__).with_name("keeper.py")
 ENDS_WITHIN_S = 90

@@ -10,7 +10,7 @@ import pyarrow as pa
 from logs import ORIGIN
 from perennial.backtest.policies import merged
 from perennial.config import ModelConfig, load_model
-from perennial.training.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipe
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, log_of, windows_of
 from perennial.trial.releasing import People

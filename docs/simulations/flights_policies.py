@@ -27,7 +27,7 @@ from perennial.backtest.page import page, short
 from perennial.backtest.policies import OWN
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
-from perennial.training.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipe
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, log_of, windows_of
 from perennial.trial.releasing import People

@@ -9,8 +9,8 @@ import psutil
 
 from perennial.errors import StackError, first_of
 from stack import postgres
-from stack.accounts import data_of
 from stack.layout import StackLayout
+from stack.postgres.accounts import data_of
 from stack.supervision import MARKER, pid_file, socket_file
 
 _WITHIN_S = 10.0

@@ -16,7 +16,6 @@ import psutil
 
 from perennial.errors import StackError
 from stack import postgres
-from stack.accounts import Place, data_of, find_place
 from stack.commands import AIRFLOW_COMPONENTS, commands
 from stack.credentials import Credentials, load, load_or_create, write_private
 from stack.environment import (
@@ -29,6 +28,7 @@ from stack.environment import (
 from stack.health import Watch, mlflow_is_healthy, unhealthy_airflow
 from stack.layout import Ports, StackLayout, require_free_ports
 from stack.leftovers import end_leftovers
+from stack.postgres.accounts import Place, data_of, find_place
 from stack.supervision import Supervisor, environment_setting, write_configuration
 
 Progress = Callable[[str], None]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dag_files import declare
-from perennial.orchestration import monitor as monitor_tasks
-from perennial.orchestration import retrain as retrain_tasks
 from perennial.orchestration.review import ReviewSensor
+from perennial.orchestration.tasks import monitor as monitor_tasks
+from perennial.orchestration.tasks import retrain as retrain_tasks
 from perennial.pipeline import Case, loops
 
 MODEL = "wine_cultivar"

@@ -15,9 +15,10 @@ import pytest
 import stack
 from perennial.errors import StackError
 from servers import reachable_folder, temporary_postgres, temporary_stack
-from stack import StackLayout, accounts, postgres
-from stack.accounts import find_place
+from stack import StackLayout, postgres
 from stack.layout import LOOPBACK, PROJECT
+from stack.postgres import accounts
+from stack.postgres.accounts import find_place
 
 pytestmark = pytest.mark.xdist_group("stack")  # each starts servers of its own
 

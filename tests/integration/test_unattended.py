@@ -12,7 +12,7 @@ from logs import day
 from perennial import ledger
 from perennial.contracts import LedgerEntry, RetrainRequest, to_record
 from perennial.decision.record import record_request
-from perennial.orchestration import maintenance
+from perennial.orchestration.tasks import maintenance
 from perennial.pipeline import Case, Runtime, open_runtime
 from perennial.settings import Settings
 from perennial.store import Store

@@ -106,7 +106,7 @@ def test_kept_fits_give_identical_answers_and_are_not_fitted_again(
     def refuse(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("perennial.training.worker.fit_recipe", refuse)
+    monkeypatch.setattr("perennial.training.fitting.worker.fit_recipe", refuse)
     again = tried(config, kept, frame)
     assert told(probing) == told(again)
     np.testing.assert_array_equal(probing.trial.scores, again.trial.scores)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from perennial.cli import app
 from perennial.config import load_model
 from perennial.errors import ConfigError, TrainingError
-from perennial.training.recipe import build_estimator
+from perennial.training.fitting.recipe import build_estimator
 
 DIABETES = Path(__file__).parents[1] / "models" / "diabetes_progress"
 

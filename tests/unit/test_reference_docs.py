@@ -25,7 +25,7 @@ READERS_OF_THE_ENVIRONMENT = {
     "perennial/settings.py",
     "perennial/validation/gx_imports.py",
     "stack/migrate_airflow.py",
-    "perennial/training/process.py",  # hands a few names on to the recipe
+    "perennial/training/fitting/process.py",  # hands a few names on to the recipe
     "stack/supervision.py",  # hands all of it on to the processes
 }
 

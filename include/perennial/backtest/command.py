@@ -10,7 +10,7 @@ from perennial.backtest.policies import overlaid
 from perennial.config import ModelConfig
 from perennial.errors import ConfigError
 from perennial.store import Store
-from perennial.training.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipe
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, windows_of
 from perennial.trial.releasing import People

@@ -23,7 +23,7 @@ def check_models(models_dir: Path) -> tuple[ModelConfig, ...]:
 
 def problems_of(models_dir: Path, config: ModelConfig) -> Iterator[str]:
     """What only trying can tell: whether Great Expectations knows the expectations, and the recipe builds."""
-    from perennial.training.recipe import RECIPE, blame, build_estimator
+    from perennial.training.fitting.recipe import RECIPE, blame, build_estimator
     from perennial.validation.expectations import rules
 
     try:

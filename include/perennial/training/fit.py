@@ -41,8 +41,8 @@ from perennial.registry.scoring import features_frame
 from perennial.registry.trust import MODEL_FILE, read_model
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
-from perennial.training.process import run_worker
-from perennial.training.recipe import FrozenRecipe, freeze_recipe
+from perennial.training.fitting.process import run_worker
+from perennial.training.fitting.recipe import FrozenRecipe, freeze_recipe
 from perennial.training.snapshot import verify_snapshot
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")

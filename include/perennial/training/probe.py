@@ -24,9 +24,9 @@ from perennial.statistics.gain import Gain, accumulate
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
 from perennial.store.signals import measured_since, save
-from perennial.training.process import run_probe
-from perennial.training.recipe import freeze_recipe
-from perennial.training.worker import ANSWERS_FILE, JUDGED_FILE, TRAIN_FILE
+from perennial.training.fitting.process import run_probe
+from perennial.training.fitting.recipe import freeze_recipe
+from perennial.training.fitting.worker import ANSWERS_FILE, JUDGED_FILE, TRAIN_FILE
 
 
 def measure_gain(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import digest_of
 from perennial.errors import PerennialError, TrainingError
-from perennial.training.recipe import FrozenRecipe, blame
+from perennial.training.fitting.recipe import FrozenRecipe, blame
 from perennial.trial.log import Log, Places
 
 _CPU = b"cpu_s"
@@ -74,7 +74,7 @@ class Fits:
 
     def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path) -> Fit:
         from perennial.registry.scoring import features_frame, score_frame
-        from perennial.training.worker import fit_recipe
+        from perennial.training.fitting.worker import fit_recipe
 
         began = self.cpu()
         try:

@@ -27,8 +27,8 @@ from perennial.evidence.stretches import rows_of_a_retrain
 from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.performance import coverage_signal, holdout_answers, performance_signals, plan
 from perennial.training.evaluate import sample_sizes
+from perennial.training.fitting.process import as_probe
 from perennial.training.probe import gain_signal, most_probe_rows, probe_stretch, summed, to_probe, too_few_to_probe
-from perennial.training.process import as_probe
 from perennial.training.rows import pick
 from perennial.trial.state import PLACE, Trial
 

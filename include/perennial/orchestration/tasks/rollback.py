@@ -9,7 +9,7 @@ from airflow.sdk import get_current_context
 
 from perennial.contracts import Release
 from perennial.orchestration.links import leave_link
-from perennial.orchestration.step import step
+from perennial.orchestration.tasks.step import step
 
 if TYPE_CHECKING:
     from perennial.pipeline import Case

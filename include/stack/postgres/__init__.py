@@ -14,9 +14,9 @@ from psycopg2 import extensions, sql
 
 from perennial.errors import StackError
 from perennial.settings import ROOT
-from stack.accounts import Place, run
 from stack.commands import INITDB_OPTIONS, postgres_command
 from stack.layout import LOOPBACK
+from stack.postgres.accounts import Place, run
 
 SUPERUSER = "postgres"
 LEDGER_OWNER = ROOT / "include" / "perennial" / "store" / "ledger_owner.sql"

@@ -22,7 +22,7 @@ from perennial.contracts import (
 from perennial.errors import ConfigError
 from perennial.orchestration.errors import FAILURE
 from perennial.orchestration.links import leave_link
-from perennial.orchestration.step import step
+from perennial.orchestration.tasks.step import step
 from perennial.settings import load_settings
 
 if TYPE_CHECKING:

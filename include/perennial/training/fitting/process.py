@@ -13,13 +13,13 @@ from typing import Any
 import perennial
 from perennial.config import ModelConfig
 from perennial.errors import TrainingError
-from perennial.training.recipe import FrozenRecipe
+from perennial.training.fitting.recipe import FrozenRecipe
 
 _START = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from perennial.training.worker import main
+from perennial.training.fitting.worker import main
 main(Path(sys.argv[2]))
 """
 _LOG_TAIL = 800

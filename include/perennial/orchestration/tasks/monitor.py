@@ -20,7 +20,7 @@ from perennial.contracts import (
     Window,
 )
 from perennial.errors import first_of
-from perennial.orchestration.step import branch, step
+from perennial.orchestration.tasks.step import branch, step
 from perennial.orchestration.windows import window_of
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from perennial.errors import PerennialError, TrainingError
 from perennial.evidence.answers import Answers
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.trust import MODEL_FILE, check_types
-from perennial.training.recipe import blame, build_estimator
+from perennial.training.fitting.recipe import blame, build_estimator
 from perennial.training.rows import labels_of
 
 TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"

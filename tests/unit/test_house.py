@@ -1,0 +1,34 @@
+"""A room is a folder of modules, and neither grows past what one reads in a go."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = [path for top in ("include", "dags", "plugins") for path in sorted((ROOT / top).rglob("*.py"))]
+ROOMS = sorted({path.parent for path in MODULES})
+LARGEST_MODULE, LARGEST_ROOM = 300, 1300
+
+
+def n_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_no_module_is_longer_than_its_reader_is_patient() -> None:
+    assert {str(path.relative_to(ROOT)): n for path in MODULES if (n := n_lines(path)) > LARGEST_MODULE} == {}
+
+
+@pytest.mark.parametrize(
+    "room", sorted({path.parent for path in MODULES}), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_room_is_larger_than_one_head(room: Path) -> None:
+    """What grows past it is two rooms: a folder in it, with a sentence of its own that says what lives there."""
+    assert sum(n_lines(path) for path in room.glob("*.py")) <= LARGEST_ROOM
+
+
+def test_every_room_says_what_lives_there() -> None:
+    packages = [path for path in MODULES if path.name == "__init__.py"]
+    silent = [
+        str(path.relative_to(ROOT)) for path in packages if not path.read_text(encoding="utf-8").startswith('"""')
+    ]
+    assert silent == []
