@@ -151,7 +151,9 @@ def test_quality_counts_all_rows_of_the_window_and_what_its_audits_found(
         "quality/null_rate/ash",
         "quality/unseen/cellar",
         "quality/type_error/hue",
+        "quality/volume",
     }
+    assert found["quality/volume"].status == "undecided"  # there is no earlier window
     assert found["quality/null_rate/ash"].value == pytest.approx(0.24)
     assert found["quality/unseen/cellar"].value == pytest.approx(0.04)
     assert found["quality/type_error/hue"].value == pytest.approx(0.05)
@@ -181,6 +183,7 @@ def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(
         "performance/accuracy": "ok",
         "performance/accuracy_loss": "ok",
         "concept/accuracy": "ok",
+        "labels/classes": "undecided",
     }
     assert {signal.as_of for signal in second} == {day(1).end}
     assert not [signal for signal in second if signal.window == day(1) and signal.name.startswith("performance")]

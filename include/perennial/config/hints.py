@@ -1,8 +1,13 @@
 """Signals that ask for nothing by themselves: hints without labels, and what people watch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from perennial.config.values import Strict
+from pydantic import Field
+
+from perennial.config.values import Share, Strict
+
+ToldRole = Literal["alert", "watch"]
+"""The role of what may not ask for a retrain by itself."""
 
 
 class EstimateSignals(Strict):
@@ -15,3 +20,16 @@ class EstimateSignals(Strict):
 
     enabled: bool = True
     role: Literal["watch"] = "watch"
+
+
+class PredictionSignals(Strict):
+    """Predicted classes and mean score beside the champion's holdout; labels, once they are in, beside its reference.
+
+    ``max_share`` is how much the share of a class may differ (Chebyshev), ``max_shift`` by how many standard deviations
+    a mean may. Either is breached by a whole interval alone. Both follow the season.
+    """
+
+    enabled: bool = True
+    role: ToldRole = "watch"
+    max_share: Share = 0.1
+    max_shift: Annotated[float, Field(gt=0)] = 0.5

@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.hints import EstimateSignals
+from perennial.config.hints import EstimateSignals, PredictionSignals
 from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
@@ -73,13 +73,22 @@ class DriftSignals(Strict):
 
 
 class QualitySignals(Strict):
-    """Increase over the reference (null, unseen category) or plain share (out of range, type error) per column."""
+    """Increase over the reference (null, unseen category) or plain share (out of range, type error) per column.
+
+    Of a delivery: the share of rows that were there already, the least share that is published of what was promised
+    (or sent), the longest part of a window that may lie after its last event, and how many standard deviations of
+    earlier windows its number of rows may be off.
+    """
 
     role: SignalRole = "alert"
     max_null_increase: Share
     max_unseen_share: Share
     max_out_of_range_share: Share
     max_type_error_share: Share
+    max_duplicate_share: Share = 0.05
+    min_complete_share: Share = 0.9
+    max_quiet_share: Share = 0.5
+    volume_sigmas: Annotated[float, Field(gt=0)] = 3.0
 
 
 class PerformanceSignal(Strict):
@@ -113,6 +122,7 @@ class Signals(Strict):
     gain: GainSignal = GainSignal()
     flags: FlagSignals = FlagSignals()
     estimate: EstimateSignals = EstimateSignals()
+    prediction: PredictionSignals = PredictionSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5

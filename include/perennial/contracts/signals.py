@@ -25,6 +25,7 @@ Family = Literal[
     "reference",
     "estimate",
     "concept",
+    "prediction",
     "silent",
 ]
 

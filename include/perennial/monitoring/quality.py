@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
+from perennial.evidence.deliveries.accounts import newest_event, read_delivered
 from perennial.evidence.samples import Counts, count_values
 from perennial.monitoring.reference import fetch_reference, without_champion
+from perennial.monitoring.served.deliveries import MOST_EARLIER, delivery_signals
 from perennial.registry import Registry
 from perennial.store import Store
 from perennial.store.batches import audits
@@ -37,12 +39,16 @@ class Audited:
 def measure_quality(
     config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
 ) -> tuple[Signal, ...]:
-    """Null and unseen-category rates over all rows of the window, and what the audits counted; kept.
+    """Null and unseen-category rates over all rows of the window, what the audits counted, and its delivery; kept.
 
-    Without a champion only what the audits counted can be measured. Raises StoreUnavailable, RegistryUnavailable.
+    Without a champion only the latter two can be measured. Raises StoreUnavailable, RegistryUnavailable.
     """
     subject = Subject.of_run(config.model, window, state.champion)
-    audited = tuple(audit_signals(config, subject, add_up(audits(store, config.model, window))))
+    delivered = read_delivered(config, window, most=MOST_EARLIER + 1, store=store)
+    audited = (
+        *audit_signals(config, subject, add_up(audits(store, config.model, window))),
+        *delivery_signals(config, subject, delivered, newest_event(config, window, store=store)),
+    )
     if state.champion is None:
         return save(store, [without_champion(subject), *audited])
     rows, gone = fetch_reference(registry, config.model, state.champion)

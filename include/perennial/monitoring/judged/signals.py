@@ -10,15 +10,17 @@ from perennial.contracts.signals import Family
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import concept_signals
 from perennial.monitoring.families import spoken
+from perennial.monitoring.served.answers import label_signals
 
 
 def families(config: ModelConfig) -> tuple[Family, ...]:
     """The families of :func:`judged_signals` that are switched on. Pure.
 
     >>> families(flights)
-    ('concept',)
+    ('labels', 'concept')
     """
-    wanted: dict[Family, bool] = {"concept": config.signals.estimate.enabled}
+    asked = config.signals
+    wanted: dict[Family, bool] = {"labels": asked.prediction.enabled, "concept": asked.estimate.enabled}
     return tuple(family for family, is_on in wanted.items() if is_on)
 
 
@@ -48,6 +50,8 @@ def _signals(
     gone: str,
     why: str | None,
 ) -> Iterator[Signal]:
+    if config.signals.prediction.enabled:
+        yield from label_signals(config, subject, rows, reference=reference, why=why or gone)
     if config.signals.estimate.enabled:
         known: Expectation | str = gone if reference is None else learn(config, reference)
         yield from concept_signals(config, subject, rows, known=known, why=why)

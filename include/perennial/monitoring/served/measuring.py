@@ -12,6 +12,7 @@ from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import estimate_signals
 from perennial.monitoring.families import spoken
 from perennial.monitoring.reference import fetch_reference
+from perennial.monitoring.served.answers import prediction_signals
 from perennial.registry import Registry
 from perennial.store import Store
 from perennial.store.signals import save
@@ -38,9 +39,10 @@ def families(config: ModelConfig) -> tuple[Family, ...]:
     """The families of :func:`served_signals` that are switched on. Pure.
 
     >>> families(flights)
-    ('estimate',)
+    ('prediction', 'estimate')
     """
-    wanted: dict[Family, bool] = {"estimate": config.signals.estimate.enabled}
+    asked = config.signals
+    wanted: dict[Family, bool] = {"prediction": asked.prediction.enabled, "estimate": asked.estimate.enabled}
     return tuple(family for family, is_on in wanted.items() if is_on)
 
 
@@ -51,6 +53,8 @@ def served_signals(
 
     Without a reference, because it is ``gone``, every signal that needs it is unknown.
     """
+    if config.signals.prediction.enabled:
+        yield from prediction_signals(config, subject, rows, reference=reference, gone=gone)
     if config.signals.estimate.enabled:
         known: Expectation | str = gone if reference is None else learn(config, reference)
         yield from estimate_signals(config, subject, rows, known=known)

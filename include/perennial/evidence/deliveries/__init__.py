@@ -1,0 +1,1 @@
+"""What was delivered of each window, whatever stands in its rows."""
