@@ -41,6 +41,7 @@ def contradictions(config: ModelConfig) -> Iterator[str]:
         yield from _judgement(config)
         yield from _bounds(config)
         yield from _distances(config)
+    yield from _groups(config)
     yield from _grace(config)
     yield from _times(config)
     yield from _amounts(config)
@@ -56,6 +57,15 @@ def _names(config: ModelConfig) -> Iterator[str]:
         named = Counter(config.delivered(source).values())
         if twice := [name for name, n in named.items() if n > 1]:
             yield f"{source}: the delivered column {first_of(twice)} is named for two things"
+
+
+def _groups(config: ModelConfig) -> Iterator[str]:
+    """Columns whose values are to be told apart have to be there, and to have values that are not numbers."""
+    columns = config.signals.fairness.columns
+    if wrong := [name for name in columns if name not in config.categories]:
+        yield f"signals.fairness.columns {first_of(wrong)}: no category and no boolean among the features"
+    if columns and config.task != "binary":
+        yield f"signals.fairness: it compares the rates of a decision, which a {config.task} task does not make"
 
 
 def _grace(config: ModelConfig) -> Iterator[str]:

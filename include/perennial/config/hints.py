@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.values import Share, Strict
+from perennial.config.values import Name, Share, Strict
 
 ToldRole = Literal["alert", "watch"]
 """The role of what may not ask for a retrain by itself."""
@@ -33,3 +33,16 @@ class PredictionSignals(Strict):
     role: ToldRole = "watch"
     max_share: Share = 0.1
     max_shift: Annotated[float, Field(gt=0)] = 0.5
+
+
+class FairnessSignals(Strict):
+    """How far the groups of protected ``columns`` (categories and booleans of a binary task) are treated apart.
+
+    ``bound`` is the most that statistical parity, equal opportunity and average odds may differ; groups with fewer than
+    ``min_rows`` labelled rows are left out. Off without columns.
+    """
+
+    columns: list[Name] = Field(default=[])
+    bound: Share = 0.1
+    role: ToldRole = "alert"
+    min_rows: Annotated[int, Field(ge=30)] = 100

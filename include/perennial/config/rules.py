@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.hints import EstimateSignals, PredictionSignals
+from perennial.config.hints import EstimateSignals, FairnessSignals, PredictionSignals
 from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
@@ -123,6 +123,7 @@ class Signals(Strict):
     flags: FlagSignals = FlagSignals()
     estimate: EstimateSignals = EstimateSignals()
     prediction: PredictionSignals = PredictionSignals()
+    fairness: FairnessSignals = FairnessSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5

@@ -10,6 +10,7 @@ from perennial.contracts.signals import Family
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import concept_signals
 from perennial.monitoring.families import spoken
+from perennial.monitoring.judged.fairness import fairness_signals
 from perennial.monitoring.served.answers import label_signals
 
 
@@ -21,6 +22,7 @@ def families(config: ModelConfig) -> tuple[Family, ...]:
     """
     asked = config.signals
     wanted: dict[Family, bool] = {"labels": asked.prediction.enabled, "concept": asked.estimate.enabled}
+    wanted["fairness"] = bool(asked.fairness.columns)
     return tuple(family for family, is_on in wanted.items() if is_on)
 
 
@@ -52,6 +54,7 @@ def _signals(
 ) -> Iterator[Signal]:
     if config.signals.prediction.enabled:
         yield from label_signals(config, subject, rows, reference=reference, why=why or gone)
+    yield from fairness_signals(config, subject, rows, why=why)
     if config.signals.estimate.enabled:
         known: Expectation | str = gone if reference is None else learn(config, reference)
         yield from concept_signals(config, subject, rows, known=known, why=why)
