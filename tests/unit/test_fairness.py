@@ -60,6 +60,16 @@ def test_the_interval_holds_the_true_difference(name: str) -> None:
     assert np.mean(held) >= 0.93
 
 
+def test_a_day_that_moves_every_group_alike_is_no_doubt_about_their_difference() -> None:
+    chance, blocks = np.random.default_rng(4), np.repeat(np.arange(14), 200)
+    groups = np.tile(["east", "north"], 1400)
+    rates = 0.5 + 0.2 * chance.choice([-1, 1], 14)[blocks] + 0.1 * (groups == "east")
+    predicted = (chance.random(2800) < rates).astype(np.int8)
+    found = MEASURES["statistical_parity"](Grouped(Rows(predicted, rates, predicted), groups, blocks))
+    assert found.interval is not None
+    assert found.interval.standard_error < 0.03  # that of one group alone is 0.05
+
+
 def table(*, blocks: int = 14, n_rows: int = 2800, seed: int = 1, **changed: Any) -> pa.Table:
     side = drawn(n_rows, seed=seed, spread=0.02)
     hours = np.datetime64("2024-01-01T00:00", "us") + (side.blocks % blocks) * np.timedelta64(1, "h")
