@@ -23,7 +23,7 @@ from perennial.evidence.answers import answers_in, blocks_in, demands_of
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.registry import features_frame, score
 from perennial.statistics.expected.estimates import Judged, concept_gap, expected
-from perennial.training.recipe import build_estimator
+from perennial.training.fitting.recipe import build_estimator
 
 MODEL = Path(__file__).parents[2] / "include" / "models" / "flight_delay"
 METRICS = ("accuracy", "roc_auc", "log_loss")

@@ -29,6 +29,7 @@ from perennial.evidence.samples import read_sample
 from perennial.monitoring.drift import measure_drift, report_path
 from perennial.monitoring.performance import measure_performance
 from perennial.monitoring.quality import measure_quality
+from perennial.monitoring.served.measuring import measure_served
 from perennial.registry import Registry, features_frame
 from perennial.store import Store
 from perennial.store.schema import signals
@@ -164,6 +165,49 @@ def performance_of(
     config: ModelConfig, number: int, *, store: Store, registry: Registry, state: ReleaseState
 ) -> tuple[Signal, ...]:
     return measure_performance(config, day(number), store=store, registry=registry, state=state)
+
+
+def test_what_was_served_is_measured_before_any_label_is_in(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    """The registered version always says barolo, which the log, made up, does not."""
+    state = released(wine, registry)
+    publish_predictions(store, wine, day(0), log_of(wine, 0).assign(model_version=state.champion))
+    found = by_name(measure_served(wine, day(0), store=store, registry=registry, state=state))
+    assert {name: signal.status for name, signal in found.items()} == {
+        "prediction/classes": "undecided",
+        "prediction/score": "ok",
+        "estimate/accuracy": "ok",
+        "skew/score": "breached",
+        "skew/schema": "ok",
+        "attribution/ndcg": "unknown",  # what never changes leans on nothing
+    }
+    n_before = n_signals(store)
+    measure_served(wine, day(0), store=store, registry=registry, state=state)
+    assert n_signals(store) == n_before == len(found)
+
+
+def test_without_a_reference_what_needs_it_is_unknown_and_the_version_is_asked_all_the_same(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    state = serving(wine, release(wine, registry))
+    publish_predictions(store, wine, day(0), log_of(wine, 0).assign(model_version=state.champion))
+    found = by_name(measure_served(wine, day(0), store=store, registry=registry, state=state))
+    assert {name for name, signal in found.items() if signal.status == "unknown"} == {
+        "prediction/classes", "prediction/score", "estimate/accuracy", "attribution/ndcg",
+    }  # fmt: skip
+    assert "gone" in found["estimate/accuracy"].detail
+    assert found["skew/score"].status == "breached"
+
+
+def test_a_version_whose_files_changed_is_not_asked(store: Store, wine: ModelConfig, registry: Registry) -> None:
+    state = released(wine, registry)
+    was = Lineage(train=day(-9), holdout=day(-8), artifact_digest="0" * 64)
+    state = replace(state, lineages={str(state.champion): was})
+    publish_predictions(store, wine, day(0), log_of(wine, 0).assign(model_version=state.champion))
+    found = by_name(measure_served(wine, day(0), store=store, registry=registry, state=state))
+    assert {found[name].status for name in ("skew/score", "skew/schema", "attribution/ndcg")} == {"unknown"}
+    assert "can not be loaded" in found["skew/score"].detail
 
 
 def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(

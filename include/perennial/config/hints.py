@@ -46,3 +46,28 @@ class FairnessSignals(Strict):
     bound: Share = 0.1
     role: ToldRole = "alert"
     min_rows: Annotated[int, Field(ge=30)] = 100
+
+
+class SkewSignals(Strict):
+    """Whether served answers are those of the registered version: ``rows`` of a window are scored again.
+
+    ``max_share`` of them may differ by more than ``tolerance``, of the score itself where that is above 1.
+    """
+
+    enabled: bool = True
+    role: ToldRole = "alert"
+    rows: Annotated[int, Field(ge=10, le=20_000)] = 1000
+    tolerance: Annotated[float, Field(ge=0)] = 1e-6
+    max_share: Share = 0.01
+
+
+class AttributionSignals(Strict):
+    """Whether the champion still answers by the features it answered by: the ranking of features, on ``rows`` rows.
+
+    ``min_ndcg`` is the least that the ranking of the holdout may be kept (normalised discounted cumulative gain).
+    """
+
+    enabled: bool = True
+    role: ToldRole = "watch"
+    rows: Annotated[int, Field(ge=100, le=20_000)] = 1000
+    min_ndcg: Share = 0.9

@@ -9,7 +9,13 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.hints import EstimateSignals, FairnessSignals, PredictionSignals
+from perennial.config.hints import (
+    AttributionSignals,
+    EstimateSignals,
+    FairnessSignals,
+    PredictionSignals,
+    SkewSignals,
+)
 from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
@@ -124,6 +130,8 @@ class Signals(Strict):
     estimate: EstimateSignals = EstimateSignals()
     prediction: PredictionSignals = PredictionSignals()
     fairness: FairnessSignals = FairnessSignals()
+    skew: SkewSignals = SkewSignals()
+    attribution: AttributionSignals = AttributionSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5

@@ -27,6 +27,8 @@ Family = Literal[
     "concept",
     "prediction",
     "fairness",
+    "skew",
+    "attribution",
     "silent",
 ]
 

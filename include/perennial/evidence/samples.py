@@ -77,16 +77,16 @@ def read_scored(
 
     They are drawn by the hash of their id from :meth:`~perennial.config.ModelConfig.judged_over` the window, without
     ``excluded`` stretches. Columns: ``prediction_id``, ``event_time``, the features with their types in the store,
-    ``score`` (double), ``predicted`` (text, null but for multiclass).
+    ``score`` (double), ``predicted`` (text, null but for multiclass); in the order of the ids.
     """
     predictions, most = predictions_table(config), config.signals.sample_rows
     columns = [predictions.c[name] for name in ("prediction_id", "event_time", *config.features, "score", "predicted")]
     stretch = served(predictions, config.judged_over(window), as_of=window.end, excluded=excluded)
     query = select(*columns).where(stretch, predictions.c.model_version == version)
     rows = read(store, query.limit(most + 1))
-    if rows.num_rows <= most:
-        return rows
-    return read(store, query.order_by(sample_key(predictions, config.signals.seed)).limit(most))
+    if rows.num_rows > most:
+        rows = read(store, query.order_by(sample_key(predictions, config.signals.seed)).limit(most))
+    return rows.sort_by("prediction_id")
 
 
 def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequence[str]], *, store: Store) -> Counts:

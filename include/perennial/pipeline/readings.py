@@ -12,7 +12,9 @@ from perennial.store import Store, signals
 
 Direction = Literal["least", "most", "range"]
 """What a threshold is: the least that a value may be, the most, or the nearer end of a range."""
-_LEAST = frozenset({"quality/completeness", "served_by_champion", "label_coverage", "flag/below_chance"})
+_LEAST = frozenset(
+    {"attribution/ndcg", "quality/completeness", "served_by_champion", "label_coverage", "flag/below_chance"}
+)
 _RANGE = frozenset({"quality/volume", "flag/label_rate", "flag/calibration"})
 _OF_METRICS = frozenset({"performance", "bake", "estimate"})
 
