@@ -228,6 +228,7 @@ def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(
         "performance/accuracy_loss": "ok",
         "concept/accuracy": "ok",
         "labels/classes": "undecided",
+        "slice/found": "unknown",
     }
     assert {signal.as_of for signal in second} == {day(1).end}
     assert not [signal for signal in second if signal.window == day(1) and signal.name.startswith("performance")]

@@ -62,8 +62,9 @@ def _names(config: ModelConfig) -> Iterator[str]:
 def _groups(config: ModelConfig) -> Iterator[str]:
     """Columns whose values are to be told apart have to be there, and to have values that are not numbers."""
     columns = config.signals.fairness.columns
-    if wrong := [name for name in columns if name not in config.categories]:
-        yield f"signals.fairness.columns {first_of(wrong)}: no category and no boolean among the features"
+    for key, named in (("fairness", columns), ("slices", config.signals.slices.columns)):
+        if wrong := [name for name in named if name not in config.categories]:
+            yield f"signals.{key}.columns {first_of(wrong)}: no category and no boolean among the features"
     if columns and config.task != "binary":
         yield f"signals.fairness: it compares the rates of a decision, which a {config.task} task does not make"
 

@@ -71,3 +71,18 @@ class AttributionSignals(Strict):
     role: ToldRole = "watch"
     rows: Annotated[int, Field(ge=100, le=20_000)] = 1000
     min_ndcg: Share = 0.9
+
+
+class SliceSignals(Strict):
+    """The metrics of ``signals.performance`` on the rows of each value of ``columns``, against the same bounds.
+
+    With ``find``, also the slice that a shallow tree finds worst against what scores let expect: by how much its loss
+    exceeds that more than other rows' does, as a share of it; ``max_excess`` is the bound. A slice has ``min_rows``
+    labelled rows.
+    """
+
+    columns: list[Name] = Field(default=[])
+    find: bool = True
+    role: ToldRole = "watch"
+    min_rows: Annotated[int, Field(ge=30)] = 300
+    max_excess: Annotated[float, Field(gt=0)] = 0.25

@@ -15,6 +15,7 @@ from perennial.config.hints import (
     FairnessSignals,
     PredictionSignals,
     SkewSignals,
+    SliceSignals,
 )
 from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, PositiveDuration, Share, Strict
@@ -129,6 +130,7 @@ class Signals(Strict):
     flags: FlagSignals = FlagSignals()
     estimate: EstimateSignals = EstimateSignals()
     prediction: PredictionSignals = PredictionSignals()
+    slices: SliceSignals = SliceSignals()
     fairness: FairnessSignals = FairnessSignals()
     skew: SkewSignals = SkewSignals()
     attribution: AttributionSignals = AttributionSignals()

@@ -26,6 +26,7 @@ Family = Literal[
     "estimate",
     "concept",
     "prediction",
+    "slice",
     "fairness",
     "skew",
     "attribution",

@@ -74,8 +74,8 @@ class Answers:
             threshold=config.label.decision_threshold,
         )
 
-    def estimate(self, config: ModelConfig, metric: str) -> Estimate:
-        """A metric with its interval, by the blocks of ``signals.uncertainty``.
+    def estimate(self, config: ModelConfig, metric: str, *, demands: Demands | None = None) -> Estimate:
+        """A metric with its interval, by the blocks of ``signals.uncertainty``; as that demands, unless told otherwise.
 
         >>> few = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]), blocks=np.array([0, 1]))
         >>> few.estimate(flights, "roc_auc").problem
@@ -84,7 +84,7 @@ class Answers:
         rows, wanted = self.measured(config), config.metric(metric)
         if self.blocks is None:
             return Estimate(value=self.metrics(config).get(metric), problem=NO_BLOCKS)
-        return estimate(wanted, rows, self.blocks, rng=_rng(config), demands=demands_of(config))
+        return estimate(wanted, rows, self.blocks, rng=_rng(config), demands=demands or demands_of(config))
 
     def gain_over(self, other: "Answers", config: ModelConfig, metric: str) -> Estimate:
         """How much better these answers are than ``other`` ones for the same rows, in the unit of the metric.

@@ -16,7 +16,7 @@ _LEAST = frozenset(
     {"attribution/ndcg", "quality/completeness", "served_by_champion", "label_coverage", "flag/below_chance"}
 )
 _RANGE = frozenset({"quality/volume", "flag/label_rate", "flag/calibration"})
-_OF_METRICS = frozenset({"performance", "bake", "estimate"})
+_OF_METRICS = frozenset({"performance", "bake", "estimate", "slice"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,8 @@ def direction_of(config: ModelConfig, name: str) -> Direction:
         return "range"
     if name in _LEAST:
         return "least"
-    metric = METRICS[config.task].get(name.partition("/")[2])
+    subject = name.partition("/")[2]
+    metric = METRICS[config.task].get(subject.partition("/")[0] if name.startswith("slice/") else subject)
     of_metric = SignalName.family_of(name) in _OF_METRICS and metric is not None
     if SignalName.family_of(name) == "silent" or (of_metric and metric is not None and metric.more_is_better):
         return "least"

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.contracts import Estimate, Interval
-from perennial.statistics.blocks import Codes
-from perennial.statistics.intervals import DEFAULT, Demands, difference, mean
+from perennial.statistics.blocks import Codes, clustered_error, count_blocks
+from perennial.statistics.influence import of_ratio
+from perennial.statistics.intervals import DEFAULT, Demands, around, difference, mean
 
 
 def chebyshev(
@@ -53,6 +54,26 @@ def shift(
     if not spread > 0:
         return Estimate(problem="what it is compared with is constant")
     return absolute(_apart(now / spread, before / spread, blocks, demands))
+
+
+def apart_from_rest(
+    values: NDArray[np.float64], inside: NDArray[np.bool_], blocks: Codes, *, demands: Demands = DEFAULT
+) -> Estimate:
+    """How much larger the mean of some rows is than that of all others, shape (n,), by the blocks that both share.
+
+    >>> values, inside = np.tile([3.0, 1.0, 2.0, 0.0], 10), np.tile([True, False], 20)
+    >>> print(apart_from_rest(values, inside, np.repeat(np.arange(10), 4)))
+    2 (2 to 2)
+    """
+    if not 0 < inside.sum() < len(inside):
+        return Estimate(problem="there are no rows on one of both sides")
+    value = float(values[inside].mean() - values[~inside].mean())
+    n_blocks = count_blocks(blocks)
+    if n_blocks < demands.min_blocks:
+        return Estimate(value=value, problem=f"{n_blocks} blocks; an interval needs {demands.min_blocks}")
+    psi = of_ratio(values * inside, inside) - of_ratio(values * ~inside, ~inside)
+    error = clustered_error(psi, blocks)
+    return Estimate(value=value, interval=around(value, error, int(inside.sum()), n_blocks, demands.confidence))
 
 
 def absolute(found: Estimate) -> Estimate:

@@ -11,6 +11,7 @@ from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import concept_signals
 from perennial.monitoring.families import spoken
 from perennial.monitoring.judged.fairness import fairness_signals
+from perennial.monitoring.judged.slices import slice_signals
 from perennial.monitoring.served.answers import label_signals
 
 
@@ -18,11 +19,11 @@ def families(config: ModelConfig) -> tuple[Family, ...]:
     """The families of :func:`judged_signals` that are switched on. Pure.
 
     >>> families(flights)
-    ('labels', 'concept')
+    ('labels', 'concept', 'slice')
     """
     asked = config.signals
     wanted: dict[Family, bool] = {"labels": asked.prediction.enabled, "concept": asked.estimate.enabled}
-    wanted["fairness"] = bool(asked.fairness.columns)
+    wanted |= {"slice": asked.slices.find or bool(asked.slices.columns), "fairness": bool(asked.fairness.columns)}
     return tuple(family for family, is_on in wanted.items() if is_on)
 
 
@@ -55,6 +56,8 @@ def _signals(
     if config.signals.prediction.enabled:
         yield from label_signals(config, subject, rows, reference=reference, why=why or gone)
     yield from fairness_signals(config, subject, rows, why=why)
+    needed = config.signals.estimate.enabled or config.signals.slices.find
+    known: Expectation | str = gone if reference is None or not needed else learn(config, reference)
+    yield from slice_signals(config, subject, rows, known=known, why=why)
     if config.signals.estimate.enabled:
-        known: Expectation | str = gone if reference is None else learn(config, reference)
         yield from concept_signals(config, subject, rows, known=known, why=why)
