@@ -29,6 +29,7 @@ from perennial.evidence.samples import read_sample
 from perennial.monitoring.drift import measure_drift, report_path
 from perennial.monitoring.performance import measure_performance
 from perennial.monitoring.quality import measure_quality
+from perennial.monitoring.series.control import measure_control
 from perennial.monitoring.served.measuring import measure_served
 from perennial.registry import Registry, features_frame
 from perennial.store import Store
@@ -198,6 +199,23 @@ def test_without_a_reference_what_needs_it_is_unknown_and_the_version_is_asked_a
     }  # fmt: skip
     assert "gone" in found["estimate/accuracy"].detail
     assert found["skew/score"].status == "breached"
+
+
+def test_a_series_is_held_to_its_control_limits_by_the_runs_before(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    told = wine.model_dump()
+    told["signals"]["control"] = {"names": ["quality/volume", "drift/hue"]}
+    config = ModelConfig.model_validate(told)
+    assert measure_control(wine, day(0), store=store, state=serving(wine, "1")) == ()
+    for number in range(7):
+        publish_predictions(store, config, day(number), log_of(config, number, n_rows=100 + number % 2))
+        measure_quality(config, day(number), store=store, registry=registry, state=ReleaseState(model=config.model))
+        found = by_name(measure_control(config, day(number), store=store, state=serving(config, "1")))
+    assert {name: signal.status for name, signal in found.items()} == {
+        "control/quality/volume": "ok",
+        "control/drift/hue": "unknown",
+    }
 
 
 def test_a_version_whose_files_changed_is_not_asked(store: Store, wine: ModelConfig, registry: Registry) -> None:

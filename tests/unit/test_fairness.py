@@ -17,7 +17,7 @@ from logs import day
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, Subject
 from perennial.monitoring.judged.fairness import fairness_signals
-from perennial.statistics.fairness import MEASURES, Grouped
+from perennial.statistics.comparing.fairness import MEASURES, Grouped
 from perennial.statistics.rows import Rows
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -17,7 +17,7 @@ from perennial.contracts import Signal, Subject
 from perennial.errors import IntegrityError, RegistryUnavailable
 from perennial.monitoring.served.attribution import attribution_signals, occlusion
 from perennial.monitoring.served.rescoring import skew_of_scores, skew_signals, some_of
-from perennial.statistics.ranking import ndcg
+from perennial.statistics.comparing.ranking import ndcg
 
 MODELS = Path(__file__).parents[1] / "models"
 WINE, DIABETES = load_model(MODELS / "wine_cultivar"), load_model(MODELS / "diabetes_progress")

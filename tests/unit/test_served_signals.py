@@ -17,8 +17,8 @@ from perennial.contracts import Signal, Subject
 from perennial.evidence.deliveries.accounts import Delivered
 from perennial.monitoring.served.answers import label_signals, prediction_signals
 from perennial.monitoring.served.deliveries import delivery_signals
-from perennial.statistics.limits import control_limits
-from perennial.statistics.shares import chebyshev, shift
+from perennial.statistics.comparing.limits import control_limits
+from perennial.statistics.comparing.shares import chebyshev, shift
 
 MODELS = Path(__file__).parents[1] / "models"
 WINE, DIABETES = load_model(MODELS / "wine_cultivar"), load_model(MODELS / "diabetes_progress")

@@ -86,3 +86,15 @@ class SliceSignals(Strict):
     role: ToldRole = "watch"
     min_rows: Annotated[int, Field(ge=30)] = 300
     max_excess: Annotated[float, Field(gt=0)] = 0.25
+
+
+class ControlSignals(Strict):
+    """Series of signals, by their names (``drift/temp_f``, ``quality/volume``), that have to go on as they did.
+
+    The newest value may be off from those of up to 20 earlier windows by so many standard deviations (``sigmas``), as
+    far as few windows can tell. Off without names.
+    """
+
+    names: list[str] = Field(default=[])
+    role: ToldRole = "watch"
+    sigmas: Annotated[float, Field(gt=0)] = 3.0

@@ -11,6 +11,7 @@ from pydantic import (
 
 from perennial.config.hints import (
     AttributionSignals,
+    ControlSignals,
     EstimateSignals,
     FairnessSignals,
     PredictionSignals,
@@ -134,6 +135,7 @@ class Signals(Strict):
     fairness: FairnessSignals = FairnessSignals()
     skew: SkewSignals = SkewSignals()
     attribution: AttributionSignals = AttributionSignals()
+    control: ControlSignals = ControlSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5

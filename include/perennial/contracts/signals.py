@@ -30,6 +30,7 @@ Family = Literal[
     "fairness",
     "skew",
     "attribution",
+    "control",
     "silent",
 ]
 
@@ -115,9 +116,7 @@ class SignalName:
 
     @staticmethod
     def is_of_labels(name: str) -> bool:
-        """Whether a flag, by its name in the store, speaks of labels: of the stretch that its window is judged over.
-
-        The others speak of the features of the window alone.
+        """Whether a flag, by its name in the store, speaks of labels, not of the features of its window alone.
 
         >>> [SignalName.is_of_labels(name) for name in ("flag/below_chance", "flag/unit/temp_f")]
         [True, False]

@@ -67,11 +67,16 @@ class MonitorSteps(Bound):
         )
 
     def settle_bake(self, window: Window) -> BakeState:
-        """Whether a champion on probation passed, failed, or goes on baking, on what is measured of its windows."""
+        """Whether a champion on probation passed, failed, or goes on baking, on what is measured of its windows.
+
+        Everything else is measured by now: so are the control limits of the series that were asked for.
+        """
         from perennial.bake.measuring import measure_bake
         from perennial.bake.settlement import settle
+        from perennial.monitoring.series.control import measure_control
         from perennial.release.reconcile import follow_bake
 
+        measure_control(self.config, window, store=self.store, state=self.state())
         measure_bake(self.config, window, store=self.store, registry=self.registry, state=self.state())
         outcome = settle(self.config, store=self.store, at=window.end)
         if outcome == "passed":

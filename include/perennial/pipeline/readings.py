@@ -95,7 +95,7 @@ def direction_of(config: ModelConfig, name: str) -> Direction:
     >>> direction_of(flights, "performance/log_loss"), direction_of(flights, "flag/label_rate")
     ('most', 'range')
     """
-    if name in _RANGE:
+    if name in _RANGE or name.startswith("control/"):
         return "range"
     if name in _LEAST:
         return "least"

@@ -74,6 +74,17 @@ def measured(store: Store, model: str, *, names: Collection[SignalName]) -> tupl
         return tuple(_signal(row) for row in connection.execute(query))
 
 
+def measured_named(store: Store, model: str, *, names: Collection[str], by: datetime) -> tuple[Signal, ...]:
+    """Every value of these names that was measured as of a moment or before it, in that order."""
+    query = (
+        select(signals)
+        .where(signals.c.model == model, signals.c.name.in_(names), signals.c.as_of <= by, signals.c.value.is_not(None))
+        .order_by(signals.c.as_of, signals.c.window_start)
+    )
+    with store.begin() as connection:
+        return tuple(_signal(row) for row in connection.execute(query))
+
+
 def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tuple[Signal, ...]:
     """Every signal of this name that was measured as of a moment before ``before``, in that order."""
     query = (

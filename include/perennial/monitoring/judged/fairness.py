@@ -9,7 +9,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, Subject
 from perennial.errors import first_of
 from perennial.evidence.answers import NO_BLOCKS, answers_in, demands_of
-from perennial.statistics.fairness import MEASURES, Grouped
+from perennial.statistics.comparing.fairness import MEASURES, Grouped
 
 NO_VALUE = "(missing)"
 

@@ -12,8 +12,8 @@ from perennial.contracts import Estimate, Signal, SignalName, Subject
 from perennial.evidence.answers import NO_BLOCKS, answers_in, demands_of
 from perennial.monitoring.estimates.encoding import Encoding, learn_encoding
 from perennial.monitoring.estimates.expectation import Expectation
+from perennial.statistics.comparing.shares import apart_from_rest
 from perennial.statistics.rows import Rows
-from perennial.statistics.shares import apart_from_rest
 
 FOUND = SignalName("slice", "found")
 MOST_VALUES = 20

@@ -13,7 +13,7 @@ from perennial.contracts import Signal, SignalName, Subject
 from perennial.evidence.answers import NO_BLOCKS, blocks_in, demands_of
 from perennial.monitoring.estimates.expectation import unlabelled
 from perennial.statistics.blocks import Codes
-from perennial.statistics.shares import chebyshev, shift
+from perennial.statistics.comparing.shares import chebyshev, shift
 
 
 @dataclass(frozen=True, slots=True)

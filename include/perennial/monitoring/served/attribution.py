@@ -13,7 +13,7 @@ from perennial.errors import TransientError, first_of
 from perennial.evidence.answers import NO_BLOCKS, blocks_in, demands_of
 from perennial.monitoring.served.rescoring import Answer, some_of
 from perennial.statistics.blocks import Codes
-from perennial.statistics.ranking import ndcg_of_means
+from perennial.statistics.comparing.ranking import ndcg_of_means
 
 NDCG = SignalName("attribution", "ndcg")
 

@@ -1,0 +1,1 @@
+"""Signals about signals: whether a series goes on as it did."""
