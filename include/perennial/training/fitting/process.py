@@ -26,15 +26,16 @@ _LOG_TAIL = 800
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
 
 
-def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> dict[str, float]:
+def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> tuple[dict[str, float], float]:
     """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
 
-    Returns the metrics of the cross-validation. Raises TrainingError when the recipe raised, did not converge, took
-    longer than ``training.timeout`` or was ended from outside. What it printed is in ``folder/fit.txt``.
+    Returns the metrics of the cross-validation, and the CPU seconds that the process took. Raises TrainingError when
+    the recipe raised, did not converge, took longer than ``training.timeout`` or was ended from outside. What it
+    printed is in ``folder/fit.txt``.
     """
     limit = ("training.timeout", config.training.timeout)
     found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
-    return {str(name): float(value) for name, value in found["cv"].items()}
+    return {str(name): float(value) for name, value in found["cv"].items()}, float(found["cpu_s"])
 
 
 def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:
