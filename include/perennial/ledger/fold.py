@@ -157,7 +157,7 @@ def _outcome(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
 
 def _signoff(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     """What the fit of its candidate cost. Entries of before that was kept say nothing of it; a fit counts once."""
-    judged = item.payload["evaluation"]
+    judged = item.payload.get("evaluation", {})
     if not (cpu_s := judged.get("fit_cpu_s")) or judged["mlflow_run_id"] in state.fits:
         return state
     return replace(state, fits={**state.fits, judged["mlflow_run_id"]: (item.at, float(cpu_s))})
