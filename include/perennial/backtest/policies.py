@@ -64,7 +64,8 @@ def refuse_unmeasured(tried: Iterable[Tried]) -> None:
     """Raises ConfigError for a policy in which drift or quality may ask for a retrain: a backtest measures neither."""
     for policy in tried:
         drift, quality = policy.config.signals.drift, policy.config.signals.quality
-        if "retrain" in (drift.features_role, drift.score_role, drift.weighted_share_role, quality.role):
+        drift_roles = (drift.features_role, drift.score_role, drift.weighted_share_role, drift.others_role)
+        if "retrain" in (*drift_roles, quality.role):
             raise ConfigError(
                 f"{policy.name}: drift or quality has the role retrain, and a backtest measures neither: it would "
                 "compare another policy than yours"
