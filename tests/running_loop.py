@@ -24,6 +24,7 @@ from stack.credentials import load
 
 MODEL = "wine_cultivar"
 MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
+MAINTENANCE = "perennial__maintenance"
 RUN_WITHIN_S = 240
 
 

@@ -14,7 +14,7 @@ HEAVY = {
     *("pandas", "mlflow", "evidently", "sklearn", "great_expectations", "pyarrow", "duckdb", "polars", "numpy"),
     *("scipy", "skops", "shap", "optuna", "matplotlib", "adbc_driver_manager", "adbc_driver_postgresql", "alembic"),
 }
-FILES_THAT_READ_MODELS = 4
+FILES_THAT_READ_MODELS = 5
 N_UPKEEP_TASKS = 7  # of perennial__maintenance, however many models there are
 
 WITNESS = """
@@ -66,7 +66,7 @@ def state(tmp_path: Path) -> Path:
     return folder
 
 
-def test_three_dags_for_every_model_and_one_for_all(models_dir, parse):
+def test_four_dags_for_every_model_and_one_for_all(models_dir, parse):
     declare(models_dir, "wine_cultivar")
     declare(models_dir, "diabetes_progress", template="diabetes_progress")
     bag = parse()
@@ -77,7 +77,7 @@ def test_three_dags_for_every_model_and_one_for_all(models_dir, parse):
     }
 
 
-KINDS = ("monitor", "retrain", "rollback")
+KINDS = ("monitor", "retrain", "rollback", "backtest")
 
 
 def test_the_models_of_the_project_parse():

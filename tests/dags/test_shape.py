@@ -101,6 +101,7 @@ def test_fits_share_the_pool_that_the_settings_name(models_dir, parse, monkeypat
     monkeypatch.setenv("PERENNIAL_FIT_POOL", "fit")
     changed = {task.task_id: task.pool for task in parse().dags["wine_cultivar__retrain"].tasks}
     assert changed == {**pools, "fit": "fit"}
+    assert [task.pool for task in parse().dags["wine_cultivar__backtest"].tasks] == ["fit"]
 
 
 def test_what_nobody_ran_is_started_under_its_own_id_and_not_twice(dags):
@@ -157,6 +158,10 @@ def test_every_task_is_named_for_a_person_retries_with_growing_pauses_and_ends_i
         ("rollback", {"reason": "customers complain"}, True),
         ("rollback", {"reason": "customers complain", "version": "3"}, True),
         ("rollback", {"version": "3"}, False),
+        ("backtest", {}, True),
+        ("backtest", {"policies": {"dear": {"signals": {"gain": {"price": 0.03}}}}, "people": "absent"}, True),
+        ("backtest", {"policies": {"dear": 0.03}}, False),
+        ("backtest", {"people": "sometimes"}, False),
     ],
 )
 def test_a_form_takes_what_makes_sense_and_refuses_the_rest(dags, kind, form, accepted):

@@ -1,14 +1,16 @@
 """The whole loop through a real scheduler, a real PostgreSQL and a real MLflow, on a stack of its own.
 
-One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; a task
-is killed, and while nobody has noticed yet, labels of a second model stop and the champion of a third is deleted; a
+One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; tasks
+are killed, and while nobody has noticed yet, labels of a second model stop and the champion of a third is deleted; a
 first champion is trained and promoted; a broken delivery halts and is mended; the champion passes its bake; a refused
-candidate gets a forged approval; a second one waits for a human, and a request waits behind it; and a human takes the
-second champion back.
+candidate gets a forged approval; a second one waits for a human; maintenance starts a request that nobody ran, which
+was overtaken; and a human takes the second champion back.
 """
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -21,17 +23,31 @@ from perennial.contracts import RetrainRequest
 from perennial.pipeline import loops
 from published import publish
 from releases import made_stable, make_version
-from running_loop import MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
+from running_loop import MAINTENANCE, MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
 from servers import listeners, temporary_stack
 
 N_ROWS = 120
 SILENT, ORPHANED = "diabetes_progress", "orphaned_wine"  # models whose labels stop, and whose champion is deleted
+TRAINING = (  # a request is one that nobody runs two minutes after it was written
+    "{train: 4d, holdout: 2d, min_train_rows: 100, cv_folds: 3, seed: 7, timeout: 2min, dispatch_after: 0min}"
+)
 SIGNOFF = (
     "{metrics: {accuracy: {min: 0.7}}, "
     "versus_champion: {metric: accuracy, min_gain: -0.2, rule: non_inferiority, margin: 0.3}, "
     "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
     "review: {mode: auto, deadline: 1h, poll_s: 0.5}}"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """A task of a run, and when its worker was killed."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    at: datetime
+
 
 pytestmark = pytest.mark.xdist_group("airflow")  # one whole Airflow at a time is enough for two cores
 
@@ -49,6 +65,7 @@ def loop() -> Iterator[Loop]:
             layout,
             schedule="{every: 1d, start: 2024-01-01T00:00:00Z, end: 2024-01-03T00:00:00Z, catchup: true}",
             signoff=SIGNOFF,
+            training=TRAINING,
         ) as running:
             yield running
 
@@ -58,19 +75,24 @@ def test_the_whole_loop(loop: Loop) -> None:
     windows_come_in_by_schedule(loop)
     a_backfill_over_published_windows_changes_nothing(loop)
     silent, orphaned = loop.of(SILENT), loop.of(ORPHANED)
-    killed = a_task_is_killed(loop)
-    in_the_dark, without_champion = labels_stop(silent), the_champion_is_deleted(orphaned)
-    labels_that_stop_are_blind_red_and_no_stay(silent, in_the_dark)
+    killed = a_task_is_killed(loop, loop.trigger_monitor(day(1), "killed"), "running")
+    in_the_dark = labels_stop(silent)
+    killed_early = a_task_is_killed(silent, in_the_dark, "queued")
+    without_champion = the_champion_is_deleted(orphaned)
     a_deleted_champion_halts_red_and_says_the_way_out(orphaned, without_champion)
     a_persons_promotion_is_the_way_out(orphaned)
-    the_killed_task_was_found_and_tried_again(loop, *killed)
+    a_killed_task_was_found_and_tried_again(loop, killed)
     a_first_champion_is_trained_and_promoted(loop)
     a_broken_delivery_halts_red_and_says_why(loop)
     the_champion_passes_its_bake_on_mended_and_new_windows(loop)
+    labels_that_stop_are_blind_red_and_no_stay(silent, in_the_dark)
+    a_task_killed_before_it_ran_was_given_out_again(silent, killed_early)
+    nobody_ran = a_request_that_nobody_runs(loop)
     a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop)
     a_forged_approval_promotes_nothing(loop)
     a_retrain_that_can_not_be_made_is_red_and_says_why(loop)
-    a_second_champion_waits_for_a_human_and_overtakes_what_was_queued(loop)
+    a_second_champion_waits_for_a_human(loop)
+    maintenance_starts_what_nobody_ran_and_it_ends_as_overtaken(loop, nobody_ran)
     a_human_takes_it_back(loop)
 
 
@@ -141,25 +163,25 @@ def the_champion_is_deleted(loop: Loop) -> str:
     return loop.trigger_monitor(day(3))
 
 
-def a_task_is_killed(loop: Loop) -> tuple[str, str, datetime]:
-    """The run, which of its tasks was killed, and when."""
-    run_id = loop.trigger_monitor(day(1), "killed")
-    return run_id, *kill_a_task(loop, MONITOR, run_id)
-
-
-def kill_a_task(loop: Loop, dag_id: str, run_id: str) -> tuple[str, datetime]:
-    """Kill the worker of the run's first task at work, with all its children; which task it was, and when."""
+def a_task_is_killed(loop: Loop, run_id: str, state: str) -> Killed:
+    """One whose worker has begun it (``running``), or has only just been given it (``queued``)."""
+    dag_id = f"{loop.model}__monitor"
     end = time.monotonic() + RUN_WITHIN_S
     while time.monotonic() < end:
-        instances = loop.instances(dag_id, run_id)
-        tasks = {item["id"]: item["task_id"] for item in instances if item["state"] == "running"}
-        for process in psutil.process_iter(["cmdline"]):
-            title = " ".join(process.info["cmdline"] or ())
-            if title.startswith("airflow worker") and (task := tasks.get(title.split()[-1])):
-                for member in (process, *process.children(recursive=True)):
-                    member.kill()
-                return task, datetime.now(UTC)
-    pytest.fail(f"{run_id} had no task at work")
+        for worker in psutil.process_iter(["cmdline"]):
+            title = " ".join(worker.info["cmdline"] or ())
+            if not title.startswith("airflow worker -- "):
+                continue
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                worker.suspend()  # so that nothing of it goes on while Airflow is asked
+                instances = {item["id"]: item for item in loop.instances(dag_id, run_id)}
+                instance = instances.get(title.split()[-1], {"state": "of another run"})
+                if instance["state"] == state:
+                    for member in (*worker.children(recursive=True), worker):
+                        member.kill()
+                    return Killed(dag_id=dag_id, run_id=run_id, task_id=instance["task_id"], at=datetime.now(UTC))
+                worker.resume()
+    pytest.fail(f"{run_id} had no task that was {state}")
 
 
 def labels_that_stop_are_blind_red_and_no_stay(loop: Loop, run_id: str) -> None:
@@ -220,13 +242,20 @@ def answered_in_review(loop: Loop, dag_id: str, run_id: str, reviewer: str) -> s
     return version
 
 
-def the_killed_task_was_found_and_tried_again(loop: Loop, run_id: str, killed: str, at: datetime) -> None:
+def a_killed_task_was_found_and_tried_again(loop: Loop, killed: Killed) -> None:
     """Airflow alone would leave it running for five minutes after its process is gone."""
-    loop.await_run(MONITOR, run_id)
-    tries = loop.tries(MONITOR, run_id, killed)
+    loop.await_run(killed.dag_id, killed.run_id)
+    tries = loop.tries(killed.dag_id, killed.run_id, killed.task_id)
     assert [attempt["state"] for attempt in tries] == ["failed", "success"]
-    assert datetime.fromisoformat(tries[1]["start_date"]) - at < timedelta(minutes=2)
+    assert datetime.fromisoformat(tries[1]["start_date"]) - killed.at < timedelta(minutes=2)
     assert loop.n_published() == 2 * N_ROWS
+
+
+def a_task_killed_before_it_ran_was_given_out_again(loop: Loop, killed: Killed) -> None:
+    """Airflow alone would leave it queued for ever: its executor can not take it back."""
+    tries = loop.tries(killed.dag_id, killed.run_id, killed.task_id)
+    assert [attempt["state"] for attempt in tries] == ["success"]
+    assert datetime.fromisoformat(tries[0]["start_date"]) - killed.at > timedelta(minutes=1)
 
 
 def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:
@@ -312,18 +341,37 @@ def a_retrain_that_can_not_be_made_is_red_and_says_why(loop: Loop) -> None:
     assert "snapshot failed: TrainingError" in loop.entries("retrain_outcome")[-1].reason
 
 
-def a_second_champion_waits_for_a_human_and_overtakes_what_was_queued(loop: Loop) -> None:
-    run_id, queued = "asked_for_by_the_cellar", "decided_under_version_1"
+def a_request_that_nobody_runs(loop: Loop) -> RetrainRequest:
+    """What a decision of that day writes; the run that was to make it is never started."""
+    decided = RetrainRequest(
+        model=MODEL, run_id="decided_under_version_1", as_of=day(5).end, cause="accuracy fell", requested_by="policy"
+    )
+    loop.case.ask(decided)
+    return decided
+
+
+def a_second_champion_waits_for_a_human(loop: Loop) -> None:
+    run_id = "asked_for_by_the_cellar"
     loop.airflow.trigger(RETRAIN, run_id, {"reason": "a new vintage", "review": "manual"})
-    as_of = day(5).end  # what a decision of that day writes, and hands to the run that it triggers
-    decided = RetrainRequest(model=MODEL, run_id=queued, as_of=as_of, cause="accuracy fell", requested_by="policy")
-    request_id = loop.case.ask(decided)  # and nobody runs it yet
     version = answered_in_review(loop, RETRAIN, run_id, "the cellar master")
     assert version == "3"
     loop.await_run(RETRAIN, run_id)
     assert loop.entries("review")[-1].actor == loop.entries("promotion")[-1].actor == "the cellar master"
 
-    loop.airflow.trigger(RETRAIN, queued, {"request": request_id})
+
+def maintenance_starts_what_nobody_ran_and_it_ends_as_overtaken(loop: Loop, nobody_ran: RetrainRequest) -> None:
+    queued = nobody_ran.run_id
+    wait_for(
+        lambda: len(loop.case.unattended(now=datetime.now(UTC))) == 1,
+        "the request to be one that nobody seems to run",
+        deadline_s=RUN_WITHIN_S,
+    )
+    loop.airflow.unpause(MAINTENANCE)
+    states = loop.run(MAINTENANCE, "by_hand", {})
+    assert set(states.values()) <= {"success", "skipped"}, states  # skipped: the scheduled run was there before
+    runs = loop.airflow.http.get(f"/dags/{MAINTENANCE}/dagRuns").json()["dag_runs"]
+    said = [loop.log(MAINTENANCE, run["dag_run_id"], "open_requests") for run in runs if run["state"] == "success"]
+    assert any(f"nobody ran the request {queued}: accuracy fell" in log for log in said)
     loop.await_run(RETRAIN, queued)
     assert set(loop.airflow.task_states(RETRAIN, queued).values()) == {"skipped"}
     told = "overtaken: requested while version 1 was champion, and version 3 is champion now"

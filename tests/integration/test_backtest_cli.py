@@ -1,7 +1,9 @@
 """``perennial backtest`` on a history file and on what the store has published: the same figures."""
 
 import json
+import shutil
 from pathlib import Path
+from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
@@ -10,7 +12,11 @@ from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from logs import day
+from perennial.backtest.apart import Asked, report
 from perennial.cli import app
+from perennial.config import load_model
+from perennial.errors import ConfigError
+from perennial.registry import Registry
 from perennial.store import Store
 from perennial.store.schema import labels_table, predictions_table
 from perennial.store.tables import ensure_data_tables
@@ -83,6 +89,42 @@ def test_store_and_file_give_the_same_table_page_and_figures(
     page = (tmp_path / "out" / "backtest.html").read_text(encoding="utf-8")
     assert "<svg" in page and "patient" in page
     assert json.loads((tmp_path / "out" / "backtest.json").read_text(encoding="utf-8")) == of_file
+
+
+SPY = """
+import os
+from pathlib import Path
+held = [name for name in os.environ if name.startswith(("PERENNIAL", "MLFLOW_TRACKING", "AIRFLOW"))]
+if held or Path(os.environ["HOME"]) != Path.cwd():
+    raise ValueError(f"the recipe could read {held} in {os.environ['HOME']}")
+"""
+
+
+def test_a_report_is_made_without_secrets_kept_in_mlflow_and_made_once(
+    at_home: Path, store: Store, history: pd.DataFrame, mlflow_uri: str, models_dir: Path
+) -> None:
+    shutil.copytree(MODEL, models_dir / NAME)
+    recipe = models_dir / NAME / "recipe.py"
+    recipe.write_text(recipe.read_text(encoding="utf-8") + SPY, encoding="utf-8")
+    publish(store, history)
+    registry = Registry(mlflow_uri)
+    asked = Asked(policies={"patient": {"policy": {"cooldown": "20d"}}})
+
+    def made(run_id: str, asked: Asked) -> tuple[str, str]:
+        config = load_model(models_dir / NAME)
+        return report(
+            config, asked, run_id=run_id, store=store, registry=registry, models_dir=models_dir, timeout_s=300
+        )
+
+    run_id = f"manual__{uuid4().hex}"
+    experiment_id, mlflow_run_id = made(run_id, asked)
+    assert made(run_id, asked) == (experiment_id, mlflow_run_id)
+    assert registry.client.get_experiment(experiment_id).name == f"perennial/{NAME}"
+    page = Path(registry.client.download_artifacts(mlflow_run_id, "backtest/backtest.html", str(models_dir)))
+    assert "patient" in page.read_text(encoding="utf-8")
+    for wrong, said in (("../out", "may hold no path"), ("odd", "perhaps")):
+        with pytest.raises(ConfigError, match=said):
+            made(f"wrong__{uuid4().hex}", Asked(policies={wrong: {"policy": {"perhaps": 1}}}))
 
 
 def test_csv_and_jsonl_are_histories_too_and_windows_can_be_chosen(

@@ -173,6 +173,7 @@ def test_a_fit_says_everything_and_is_made_once(
     assert run.data.params["recipe.max_iter"] == "20"
     assert run.data.tags["perennial.config_digest"] == tumour.digest
     assert 0.5 < made.cv["cv_roc_auc_mean"] <= 1
+    assert made.cpu_s == run.data.metrics["fit_cpu_s"] > 0.1  # nothing imports scikit-learn for less
     assert {item.dataset.name: item.dataset.digest for item in run.inputs.dataset_inputs} == {
         f"{tumour.model}/training": frozen.digest,
         f"{tumour.model}/holdout": frozen.digest,

@@ -118,7 +118,7 @@ def test_kept_fits_give_identical_answers_and_are_not_fitted_again(
 def test_killed_half_way_it_goes_on_with_what_was_fitted(
     probing: Replayed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from perennial.training import worker
+    from perennial.training.fitting import worker
 
     config, frame, fitted = small(PROBING), rows(turns_on=9), worker.fit_recipe
     n_fits = len(probing.trial.fits.made)

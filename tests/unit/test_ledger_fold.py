@@ -52,6 +52,15 @@ def test_a_promotion_takes_office_on_probation() -> None:
     assert state.lineages["1"].train.end == state.lineages["1"].holdout.start
 
 
+def test_every_fit_counts_once_for_what_it_cost_and_one_of_which_nothing_was_kept_for_nothing() -> None:
+    def judged(number: int, run: str, **cost: float) -> LedgerEntry:
+        return entry("signoff", number, evaluation={"mlflow_run_id": run, **cost})
+
+    again = [judged(1, "r1", fit_cpu_s=12.5), judged(2, "r1", fit_cpu_s=12.5)]
+    state = fold("m", [*again, judged(3, "r2"), judged(4, "r3", fit_cpu_s=0.0), judged(5, "r4", fit_cpu_s=3.0)])
+    assert state.fits == {"r1": (day(1).end, 12.5), "r4": (day(5).end, 3.0)}
+
+
 def test_a_passed_bake_makes_the_champion_stable_and_a_failed_one_does_not() -> None:
     passed = fold("m", [promoted(1, "1", None), baked(2, "1")])
     assert (passed.in_bake, passed.bake_failed, passed.stable) == (False, False, ("1",))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from logs import day
 from perennial.config import ModelConfig, load_model
+from perennial.config.rules import Breaches, QuietPeriod
 from perennial.contracts import (
     Action,
     Hold,
@@ -398,6 +399,55 @@ def test_a_champion_known_to_disappoint_that_can_not_be_replaced_is_never_a_stay
     assert decide(patient, facts(asked, n_new=0)).action == "stay", "a retrain was asked for a moment ago"
 
 
+def test_a_breach_of_the_role_halt_is_red_whatever_else_is_wanted_but_a_rollback() -> None:
+    broken = signal(role="halt", name="quality/null_increase/hue")
+    made = decide(BASE, facts(BAKED, broken, signal()))
+    assert made.action == "halt"
+    assert "quality/null_increase/hue 0.61 against 0.7 from 2024-02-10, and its role is halt: mend" in made.reasons[0]
+    assert "wine_cultivar__retrain with review: manual" in made.reasons[0]
+    assert decide(BASE, facts(BAKING, broken)).action == "halt"
+    assert decide(BASE, facts(FAILED, broken)).action == "rollback", "going back to what was trusted is always allowed"
+    for harmless in (replace(broken, status="ok"), replace(broken, status="undecided"), replace(broken, role="alert")):
+        assert decide(BASE, facts(BAKED, harmless)).action == "stay"
+    earlier = replace(broken, window=day(39), as_of=day(39).end)
+    assert decide(BASE, facts(BAKED, earlier)).action == "stay", "that window had its own halt"
+
+
+def test_a_quiet_period_holds_a_retrain_back_from_its_start_to_before_its_end_and_says_so() -> None:
+    def quiet(start: datetime, end: datetime) -> ModelConfig:
+        return policy(quiet=[QuietPeriod(start=start, end=end, reason="harvest")])
+
+    during = decide(quiet(NOW.end, day(50).end), facts(BAKED, signal()))
+    assert during.action == "stay"
+    assert "quiet: harvest, 2024-02-11 to 2024-02-21: the policy asks for no retrain" in during.reasons
+    assert decide(quiet(day(20).end, NOW.end), facts(BAKED, signal())).action == "retrain"
+    assert decide(quiet(NOW.end, day(50).end), facts(FAILED)).action == "rollback"
+    first = facts(NEW, n_train=100, n_holdout=50)
+    assert (decide(BASE, first).action, decide(quiet(NOW.end, day(50).end), first).action) == ("retrain", "stay")
+
+
+def test_cpu_seconds_of_fits_are_a_budget_of_their_own() -> None:
+    budget = BASE.policy.budget.model_copy(update={"cpu_s": 100.0})
+    long_ago, lately = NOW.end - budget.per, NOW.end - timedelta(days=9)
+    spent = replace(BAKED, fits={"a": (long_ago, 900.0), "b": (lately, 60.0), "c": (lately, 40.0)})
+    made = decide(policy(budget=budget), facts(spent, signal()))
+    assert made.action == "stay"
+    assert "budget: fits took 100 CPU seconds within 30d, 100 allowed" in made.reasons
+    assert decide(BASE, facts(spent, signal())).action == "retrain", "no such budget was given"
+    cheaper = replace(spent, fits={**spent.fits, "c": (lately, 39.9)})
+    assert decide(policy(budget=budget), facts(cheaper, signal())).action == "retrain"
+
+
+def test_with_hysteresis_a_breach_lasts_until_the_figure_is_surely_back() -> None:
+    history = [signal(38), signal(39, "undecided"), signal(40, "undecided")]
+    loose, sticky = k_of_n(2, 3), policy(breaches=Breaches(k=2, n=3, sticky=True))
+    assert decide(loose, facts(BAKED, *history)).action == "stay"
+    assert decide(sticky, facts(BAKED, *history)).action == "retrain"
+    assert "breached in 3 of its last 3 windows" in reasons(sticky, facts(BAKED, *history))
+    back = [signal(38), signal(39, "ok"), signal(40, "undecided")]
+    assert decide(sticky, facts(BAKED, *back)).action == "stay"
+
+
 # --- laws --------------------------------------------------------------------------------------------------------
 
 statuses: st.SearchStrategy[SignalStatus] = st.sampled_from(get_args(SignalStatus))
@@ -562,6 +612,24 @@ def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(
     assert decide(config, replace(known, signals=(*others, breach))).action == "retrain"
 
 
+MILDNESS: tuple[Action, ...] = ("stay", "retrain", "blind", "rollback", "halt")
+
+
+@given(
+    st.one_of(retrains(), rollbacks(), st.tuples(configs, situations())), roles, st.sampled_from([GAIN, "drift/hue"])
+)
+def test_one_more_breach_never_makes_the_action_milder(
+    situation: tuple[ModelConfig, Facts], role: SignalRole, name: str
+) -> None:
+    """In every branch: retrains and rollbacks are drawn as such."""
+    config, known = situation
+    others = tuple(found for found in known.signals if (found.name, found.window) != (name, NOW))
+    before = decide(config, replace(known, signals=others)).action
+    breach = signal(name=name, role=role, version=str(known.state.champion))
+    after = decide(config, replace(known, signals=(*others, breach))).action
+    assert MILDNESS.index(after) >= MILDNESS.index(before)
+
+
 @given(retrains())
 def test_the_newest_window_must_be_one_of_the_breached(situation: tuple[ModelConfig, Facts]) -> None:
     config, known = situation
@@ -602,6 +670,8 @@ BLOCKS: dict[str, Callable[[ModelConfig, Facts], Facts]] = {
     "too little news": lambda config, known: replace(
         known, rows=replace(known.rows, n_new=config.policy.min_new_labels - 1)
     ),
+    "a quiet period": lambda _, known: known,
+    "CPU seconds spent": lambda _, known: replace(known, state=replace(known.state, fits={"r": (day(39).end, 5.0)})),
     "a hold": lambda _, known: replace(
         known, state=replace(known.state, holds=(Hold(entry_id="h", stretch=day(39), reason="wrong"),))
     ),
@@ -617,7 +687,10 @@ def asked_at(known: Facts, *times: datetime) -> Facts:
 def test_whatever_speaks_against_a_retrain_holds_it_back(situation: tuple[ModelConfig, Facts], block: str) -> None:
     config, known = situation
     config = patient_bake(config)
-    config = config.model_copy(update={"policy": config.policy.model_copy(update={"cooldown": timedelta(days=1)})})
+    frugal = config.policy.budget.model_copy(update={"cpu_s": 5.0})
+    quiet = [QuietPeriod(start=NOW.end, end=day(50).end, reason="harvest")] if block == "a quiet period" else []
+    stricter = {"cooldown": timedelta(days=1), "budget": frugal, "quiet": quiet}
+    config = config.model_copy(update={"policy": config.policy.model_copy(update=stricter)})
     made = decide(config, BLOCKS[block](config, known))
     assert made.action == "stay"
 

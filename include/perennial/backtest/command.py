@@ -1,5 +1,6 @@
-"""A backtest from start to end: what the command line and the simulations under ``docs/`` call."""
+"""A backtest from start to end: what the command line, the DAG and the simulations under ``docs/`` call."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from perennial.backtest.compare import Comparison, compare
 from perennial.backtest.page import HEADINGS, page, row_of
 from perennial.backtest.policies import overlaid
 from perennial.config import ModelConfig
+from perennial.contracts import to_record
 from perennial.errors import ConfigError
 from perennial.store import Store
 from perennial.training.fitting.recipe import freeze_recipe
@@ -17,7 +19,7 @@ from perennial.trial.releasing import People
 from perennial.trial.running import Progress
 from perennial.trial.source import log_of_file, log_of_store
 
-__all__ = ["HEADINGS", "page", "read_log", "row_of", "run"]
+__all__ = ["HEADINGS", "page", "read_log", "row_of", "run", "write"]
 
 
 def read_log(config: ModelConfig, *, history: Path | None, until: datetime | None, store: Store | None) -> Log:
@@ -54,3 +56,10 @@ def run(
     policies = [overlaid(config, path) for path in overlays]
     fits = Fits(log=log, recipe=freeze_recipe(folder, scratch), folder=kept)
     return compare(config, log, windows, policies, fits=fits, people=people, change=change, progress=progress)
+
+
+def write(found: Comparison, place: Path) -> None:
+    """``backtest.json`` and the page ``backtest.html``, into the folder ``place``."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "backtest.json").write_text(json.dumps(to_record(found), indent=2) + "\n", encoding="utf-8")
+    (place / "backtest.html").write_text(page(found), encoding="utf-8")

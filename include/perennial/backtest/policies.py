@@ -61,13 +61,13 @@ def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_unmeasured(tried: Iterable[Tried]) -> None:
-    """Raises ConfigError for a policy in which drift or quality may ask for a retrain: a backtest measures neither."""
+    """Raises ConfigError where drift or quality may ask for a retrain or halt a run: a backtest measures neither."""
     for policy in tried:
         drift, quality = policy.config.signals.drift, policy.config.signals.quality
-        drift_roles = (drift.features_role, drift.score_role, drift.weighted_share_role, drift.others_role)
-        if "retrain" in (*drift_roles, quality.role):
+        given = {drift.features_role, drift.score_role, drift.weighted_share_role, drift.others_role, quality.role}
+        if acting := sorted(given & {"retrain", "halt"}):
             raise ConfigError(
-                f"{policy.name}: drift or quality has the role retrain, and a backtest measures neither: it would "
+                f"{policy.name}: drift or quality has the role {acting[0]}, and a backtest measures neither: it would "
                 "compare another policy than yours"
             )
 

@@ -1,6 +1,5 @@
 """``perennial backtest``: policies tried on logged history."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -60,12 +59,9 @@ def backtest(
             config, log, policy or [], folder=folder, scratch=Path(scratch), kept=place / "fits", since=begin,
             until=end, people=people, change=moment, progress=step,
         )  # fmt: skip
-    record = to_record(found)
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "backtest.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    (place / "backtest.html").write_text(command.page(found), encoding="utf-8")
+    command.write(found, place)
     if as_json:
-        print_json(record)
+        print_json(to_record(found))
         return
     _show(found, place)
 

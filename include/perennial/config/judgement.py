@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from perennial.config.values import Name, PositiveDuration, Share, Strict
-from perennial.contracts import SignalRole
 
 UNIT_PRICE = 0.02
 """The price of a retrain where the metric's values lie within [0, 1] and ``model.yaml`` says nothing."""
@@ -53,7 +52,7 @@ class GainSignal(Strict):
     """
 
     probe: Literal["small", "full", "none"] = "small"
-    role: SignalRole = "retrain"
+    role: Literal["retrain", "alert", "watch"] = "retrain"
     metric: str | None = None
     price: Annotated[float, Field(gt=0)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

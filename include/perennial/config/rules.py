@@ -10,7 +10,7 @@ from pydantic import (
 )
 
 from perennial.config.judgement import FalseAlarms, FlagSignals, GainSignal, Uncertainty
-from perennial.config.values import Duration, PositiveDuration, Share, Strict
+from perennial.config.values import Duration, Moment, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
 
 
@@ -137,12 +137,16 @@ class Signals(Strict):
 class Breaches(Strict):
     """At least ``k`` of the last ``n`` scheduled windows, and the newest measured one of them.
 
+    With ``sticky`` a breach lasts until the figure is surely back: a window whose interval spans the bound counts as
+    the window before it (hysteresis). Without it such a window is no breach.
+
     A window that was halted, not measured or served by another version takes its place and counts for neither; one that
     waits for its labels has none yet; one in an excluded stretch drops out.
     """
 
     k: Annotated[int, Field(ge=1)]
     n: Annotated[int, Field(ge=1)]
+    sticky: bool = False
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -152,10 +156,25 @@ class Breaches(Strict):
 
 
 class Budget(Strict):
-    """At most ``retrains`` requests within ``per``."""
+    """At most ``retrains`` requests, and ``cpu_s`` CPU seconds of fits where that is given, within ``per``."""
 
     retrains: Annotated[int, Field(ge=1)]
+    cpu_s: Annotated[float, Field(gt=0)] | None = None
     per: PositiveDuration
+
+
+class QuietPeriod(Strict):
+    """A stretch of event time in which the policy asks for no retrain; rollbacks and people act as ever."""
+
+    start: Moment
+    end: Moment
+    reason: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError("a quiet period ends after its start")
+        return self
 
 
 class Policy(Strict):
@@ -166,6 +185,7 @@ class Policy(Strict):
     min_new_labels: Annotated[int, Field(ge=1)]
     max_age: PositiveDuration
     budget: Budget
+    quiet: list[QuietPeriod] = Field(default=[])
 
 
 class Training(Strict):

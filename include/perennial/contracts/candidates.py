@@ -26,7 +26,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedRun:
-    """One MLflow run that holds a fitted, not yet evaluated or registered model."""
+    """One MLflow run that holds a fitted, not yet evaluated or registered model. ``cpu_s`` are the CPU seconds of its
+    fit, cross-validation included; 0 where that was not kept.
+    """
 
     model: str
     mlflow_run_id: str
@@ -34,6 +36,7 @@ class FittedRun:
     snapshot_id: str
     n_train: int
     cv: dict[str, float]
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Evaluation:
     metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair, and
     ``champion_lost`` that there will never be one: the champion can not be scored any more. ``intervals`` are those of
     ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows,
-    positive for better, in the unit of each metric.
+    positive for better, in the unit of each metric. ``fit_cpu_s`` are the CPU seconds that the fit took.
     """
 
     model: str
@@ -62,6 +65,7 @@ class Evaluation:
     champion_lost: bool = False
     intervals: dict[str, Interval] = field(default_factory=dict)
     gains: dict[str, Estimate] = field(default_factory=dict)
+    fit_cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,8 @@ class ReleaseState:
     ``stable`` lists the versions that passed their bake, the one trusted last at the end, without those rolled back.
     ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced. ``request_times`` are
     those of the requests that count for the budget: one that failed or was overtaken gives its share back. ``gone``
-    are versions that were found deleted in the registry, for good.
+    are versions that were found deleted in the registry, for good. ``fits`` are the CPU seconds of every fit that made
+    a candidate, and when, by the id of its run.
     """
 
     model: str
@@ -110,6 +111,7 @@ class ReleaseState:
     pending: LedgerEntry | None = None
     last_request_at: datetime | None = None
     request_times: tuple[datetime, ...] = ()
+    fits: dict[str, tuple[datetime, float]] = field(default_factory=dict)
     open_requests: tuple[RetrainRequest, ...] = ()
     last_rollback_at: datetime | None = None
     released_since_rollback: bool = True

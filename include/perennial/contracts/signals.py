@@ -7,7 +7,7 @@ from typing import Literal
 from perennial.contracts.measured.estimates import Chance, Interval
 from perennial.contracts.windows import Window
 
-SignalRole = Literal["retrain", "alert", "watch"]
+SignalRole = Literal["retrain", "alert", "halt", "watch"]
 SignalStatus = Literal["ok", "breached", "undecided", "unknown"]
 """``undecided``: measured, and the bound lies inside the interval: the rows could not tell on which side it is."""
 Since = Literal["reference", "previous", "season"]

@@ -1,4 +1,4 @@
-"""What speaks against a retrain that is wanted: a hold, the cooldown, the budget, too little news. Pure."""
+"""What speaks against a retrain that is wanted: a hold, a quiet period, the cooldown, the budget, no news. Pure."""
 
 from perennial.config import ModelConfig, Policy
 from perennial.contracts import Window
@@ -8,13 +8,19 @@ from perennial.decision.wording import day, span
 
 def against(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Everything that speaks against a retrain now; empty when nothing does."""
-    reasons = [*held(config, facts), *cooling(config.policy, facts), *spent(config.policy, facts)]
+    reasons = [*against_any(config, facts)]
     if facts.rows.n_new < config.policy.min_new_labels:
         reasons.append(
             f"too little news: {facts.rows.n_new} labels since the champion's holdout, "
             f"{config.policy.min_new_labels} needed"
         )
     return tuple(reasons)
+
+
+def against_any(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
+    """What speaks against every retrain, the first one too."""
+    policy = config.policy
+    return (*held(config, facts), *hushed(policy, facts), *cooling(policy, facts), *spent(policy, facts))
 
 
 def held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
@@ -32,6 +38,15 @@ def data_of_a_retrain(config: ModelConfig, window: Window) -> Window:
     return Window(start=window.end - reach, end=window.end)
 
 
+def hushed(policy: Policy, facts: Facts) -> tuple[str, ...]:
+    """That the window ends in a quiet period. Pure."""
+    return tuple(
+        f"quiet: {quiet.reason}, {day(quiet.start)} to {day(quiet.end)}: the policy asks for no retrain"
+        for quiet in policy.quiet
+        if quiet.start <= facts.window.end < quiet.end
+    )
+
+
 def cooling(policy: Policy, facts: Facts) -> tuple[str, ...]:
     """That the last retrain was requested too lately. Pure."""
     last = facts.state.last_request_at
@@ -41,11 +56,15 @@ def cooling(policy: Policy, facts: Facts) -> tuple[str, ...]:
 
 
 def spent(policy: Policy, facts: Facts) -> tuple[str, ...]:
-    """That no retrain is left of the budget. Pure."""
-    since = facts.window.end - policy.budget.per
+    """That no retrain, or no CPU second for one, is left of the budget. Pure."""
+    budget, since = policy.budget, facts.window.end - policy.budget.per
     n_requests = sum(moment > since for moment in facts.state.request_times)
-    if n_requests < policy.budget.retrains:
-        return ()
-    return (
-        f"budget: {n_requests} retrains requested within {span(policy.budget.per)}, {policy.budget.retrains} allowed",
-    )
+    cpu_s = sum(seconds for moment, seconds in facts.state.fits.values() if moment > since)
+    reasons = []
+    if n_requests >= budget.retrains:
+        reasons.append(f"budget: {n_requests} retrains requested within {span(budget.per)}, {budget.retrains} allowed")
+    if budget.cpu_s is not None and cpu_s >= budget.cpu_s:
+        reasons.append(
+            f"budget: fits took {cpu_s:.0f} CPU seconds within {span(budget.per)}, {budget.cpu_s:.0f} allowed"
+        )
+    return tuple(reasons)

@@ -5,16 +5,17 @@ The first rule that applies decides:
 1. data that was not published, or an alias moved by hand: **halt**. Nothing else is decided on such ground.
 2. a later window was decided already: **stay**. What an old window shows is recorded, and never acted on.
 3. the champion failed its bake: **rollback** to the version that was trusted last. Without one there is nothing to go
-   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 7), since it would
+   back to; the champion keeps serving, and its failed bake counts as a reason to retrain (rule 8), since it would
    otherwise serve for ever although it is known to disappoint.
-4. no champion yet: **retrain** for the first time once a training and its holdout have enough labelled rows.
-5. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
+4. a signal of the role ``halt`` is breached in what this run measured: **halt**.
+5. no champion yet: **retrain** for the first time once a training and its holdout have enough labelled rows.
+6. in bake: **stay**. A retrain now would be compared with a champion that nobody trusts yet. Past the bake's deadline:
    **blind**. Neither trust nor a rollback may rest on missing labels.
-6. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
-7. a retrain is wanted (it would gain more than its price, k of n scheduled windows and the newest measured one, an aged
-   champion, a failed bake with nothing to go back to) and nothing speaks against it (a hold, the cooldown, the budget,
-   too few new labels): **retrain**. Else **stay**; but a champion that is known to disappoint and can not be replaced
-   is **blind**, once the cooldown is over.
+7. nothing was measured for longer than labels are waited for: **blind**, in a bake and before the first champion too.
+8. a retrain is wanted (it would gain more than its price, k of n scheduled windows and the newest measured one, an aged
+   champion, a failed bake with nothing to go back to) and nothing speaks against it (a hold, a quiet period, the
+   cooldown, the budget, too few new labels): **retrain**. Else **stay**; but a champion that is known to disappoint and
+   can not be replaced is **blind**, once the cooldown is over.
 
 A champion's age is that of the newest row it was *fitted* on, not the time since its promotion: after a rollback the
 old version is as old as its data, whatever the day of its return. A candidate that was refused beside it answers for
@@ -25,10 +26,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from perennial.config import ModelConfig, Policy
-from perennial.contracts import Action, Decision, Signal, SignalName, Window, digest_of
-from perennial.decision.against import against, cooling, data_of_a_retrain, held, spent
+from perennial.contracts import Action, Decision, Signal, SignalName, SignalStatus, Window, digest_of
+from perennial.decision.against import against, against_any, cooling, data_of_a_retrain
 from perennial.decision.facts import Facts
-from perennial.decision.sequence import breached_often, by_name, in_places, last_windows, status_of
+from perennial.decision.sequence import breached_often, by_name, in_places, last_windows, lasting, status_of
 from perennial.decision.wording import day, figures, span
 from perennial.errors import first_of
 
@@ -80,6 +81,12 @@ def _judge(config: ModelConfig, facts: Facts) -> Ruling:
         return "rollback", (
             f"version {facts.state.champion} failed its bake{_bake_figures(facts)}; version {target} passed its own",
         )
+    if told := _told_to_halt(facts):
+        return "halt", told
+    return _on_sound_ground(config, facts)
+
+
+def _on_sound_ground(config: ModelConfig, facts: Facts) -> Ruling:
     if facts.state.champion is None:
         return _first_training(config, facts)
     if facts.state.bake == "running":
@@ -105,6 +112,16 @@ def _maintained(config: ModelConfig, facts: Facts) -> Ruling:
 def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
     moved = facts.state.divergence(facts.champion_alias)
     return tuple(reason for reason in (facts.halted, moved) if reason)
+
+
+def _told_to_halt(facts: Facts) -> tuple[str, ...]:
+    model = facts.state.model
+    exits = (
+        f"mend the data and run this window again, or let a person decide on another version ({model}__retrain with "
+        "review: manual), or give the signal another role"
+    )
+    breached = [found for found in facts.measured if found.role == "halt" and found.status == "breached"]
+    return tuple(f"{figures(found)}, and its role is halt: {exits}" for found in breached)
 
 
 def _baking(config: ModelConfig, facts: Facts) -> Ruling:
@@ -150,7 +167,7 @@ def _first_training(config: ModelConfig, facts: Facts) -> Ruling:
     )
     if facts.rows.n_train < train or facts.rows.n_holdout < holdout:
         reasons: tuple[str, ...] = (f"no champion yet, and too little to make one: {counts}",)
-    elif blocks := (*held(config, facts), *cooling(config.policy, facts), *spent(config.policy, facts)):
+    elif blocks := against_any(config, facts):
         reasons = ("wanted: a first champion", *blocks)
     else:
         return "retrain", (f"no champion yet: {counts}",)
@@ -165,12 +182,11 @@ def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
         if SignalName.family_of(name) == "gain":
             if _worth_it(history):
                 reasons.append(_gain(history))
-        elif breached_often([status_of(signal) for signal in history], k=k, n=n):
+        elif breached_often(statuses := _counted(config, history), k=k, n=n):
             measured = next(signal for signal in reversed(history) if signal is not None and signal.value is not None)
-            n_breached = sum(status_of(signal) == "breached" for signal in history)
             reasons.append(
-                f"{name} breached in {n_breached} of its last {len(history)} windows (policy: {k} of {n}), the newest "
-                f"included: {figures(measured)}"
+                f"{name} breached in {statuses.count('breached')} of its last {len(history)} windows "
+                f"(policy: {k} of {n}), the newest included: {figures(measured)}"
             )
     age = _age(facts)
     if age is not None and age > config.policy.max_age and not _refreshed(config.policy, facts):
@@ -179,6 +195,11 @@ def _wanted(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
             f"{span(config.policy.max_age)}"
         )
     return tuple(reasons)
+
+
+def _counted(config: ModelConfig, history: Sequence[Signal | None]) -> list[SignalStatus]:
+    statuses = [status_of(signal) for signal in history]
+    return lasting(statuses) if config.policy.breaches.sticky else statuses
 
 
 def _worth_it(history: Sequence[Signal | None]) -> bool:
@@ -263,7 +284,7 @@ def _quiet(config: ModelConfig, facts: Facts) -> str:
     if not any(signal and signal.value is not None for history in histories.values() for signal in history):
         nothing = f"no signal of version {facts.state.champion} that could ask for a retrain is measured yet"
         return nothing + (f"; not known: {first_of(histories)}" if histories else "")
-    newest = {name: [status_of(signal) for signal in history][-1:] for name, history in histories.items()}
+    newest = {name: _counted(config, history)[-1:] for name, history in histories.items()}
     unknown = [name for name, last in newest.items() if last == ["unknown"]]
     note = f"; not known: {first_of(unknown)}" if unknown else ""
     breached = [name for name, last in newest.items() if last == ["breached"]]

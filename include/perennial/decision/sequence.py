@@ -105,6 +105,20 @@ def breached_often(statuses: Sequence[SignalStatus], *, k: int, n: int) -> bool:
     return bool(measured) and measured[-1] == "breached" and measured.count("breached") >= k
 
 
+def lasting(statuses: Sequence[SignalStatus]) -> list[SignalStatus]:
+    """Each status as it counts where a breach lasts until the figure is surely back; oldest first. Pure.
+
+    >>> lasting(["breached", "undecided", "unknown", "undecided", "ok", "undecided"])
+    ['breached', 'breached', 'unknown', 'breached', 'ok', 'undecided']
+    """
+    found: list[SignalStatus] = []
+    known: SignalStatus = "ok"
+    for status in statuses:
+        known = status if status in ("breached", "ok") else known
+        found.append(known if status == "undecided" and known == "breached" else status)
+    return found
+
+
 def by_name(signals: Iterable[Signal]) -> Mapping[str, list[Signal]]:
     """The signals of each name, sorted by it. Pure."""
     found: dict[str, list[Signal]] = {}

@@ -155,6 +155,14 @@ def _outcome(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     return replace(state, open_requests=still_open, request_times=tuple(times))
 
 
+def _signoff(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    """What the fit of its candidate cost. Entries of before that was kept say nothing of it; a fit counts once."""
+    judged = item.payload.get("evaluation", {})
+    if not (cpu_s := judged.get("fit_cpu_s")) or judged["mlflow_run_id"] in state.fits:
+        return state
+    return replace(state, fits={**state.fits, judged["mlflow_run_id"]: (item.at, float(cpu_s))})
+
+
 def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     version = _version(item)
     lineage = Lineage(
@@ -233,6 +241,7 @@ def _version(item: LedgerEntry) -> str:
 _CHANGES: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] = {
     "retrain_request": _request,
     "retrain_outcome": _outcome,
+    "signoff": _signoff,
     "promotion_intent": _intent,
     "promotion": _promotion,
     "bake": _bake,

@@ -47,6 +47,31 @@ def retrain_form() -> dict[str, Param]:
     }
 
 
+def backtest_form() -> dict[str, Param]:
+    """Which policies, on which stretch, and whether people answer.
+
+    >>> list(backtest_form())
+    ['policies', 'since', 'until', 'people']
+    """
+    return {
+        "policies": Param(
+            {"patient": {"policy": {"cooldown": "28d"}}},
+            title="Policies",
+            description="By name: parts of model.yaml to lay over the model's own, key by key.",
+            type="object",
+            additionalProperties={"type": "object"},
+        ),
+        "since": _optional_moment("From", "The first window that is replayed. Empty: the first of the history."),
+        "until": _optional_moment("Until", "The end of the last one. Empty: the last of the history."),
+        "people": Param(
+            "approve",
+            title="People",
+            description="approve: they answer reviews and holds at once; absent: they never answer.",
+            enum=["approve", "absent"],
+        ),
+    }
+
+
 def rollback_form() -> dict[str, Param]:
     """To which version, and why.
 

@@ -72,6 +72,7 @@ def evaluation_of(
         champion_lost=compared.champion_lost,
         intervals=_intervals(config, candidate),
         gains=compared.gains,
+        fit_cpu_s=fitted.cpu_s,
     )
 
 

@@ -46,6 +46,7 @@ from perennial.training.fitting.recipe import FrozenRecipe, freeze_recipe
 from perennial.training.snapshot import verify_snapshot
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
+CPU_METRIC = "fit_cpu_s"
 _EXAMPLE_ROWS = 5
 
 
@@ -76,18 +77,25 @@ def fit(
         run_id = start_run(registry, key, tags=_tags(config, request, code_version, lock_digest))
         try:
             _fetch(snapshot.train_uri, folder / "train.parquet", store=store)
-            cv = run_worker(config, recipe, folder)
+            cv, cpu_s = run_worker(config, recipe, folder)
             model_uri = _log(
-                config, snapshot, run_id, cv=cv, folder=folder, recipe=recipe, store=store, registry=registry
+                config,
+                snapshot,
+                run_id,
+                metrics={**cv, CPU_METRIC: cpu_s},
+                folder=folder,
+                recipe=recipe,
+                store=store,
+                registry=registry,
             )
         except PermanentError as error:
             fail_run(registry, run_id, str(error))
             raise
     finish_run(registry, run_id)
-    return _run_record(snapshot, run_id, model_uri, cv)
+    return _run_record(snapshot, run_id, model_uri, cv, cpu_s)
 
 
-def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float]) -> FittedRun:
+def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float], cpu_s: float) -> FittedRun:
     return FittedRun(
         model=snapshot.model,
         mlflow_run_id=run_id,
@@ -95,12 +103,14 @@ def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, f
         snapshot_id=snapshot.snapshot_id,
         n_train=snapshot.n_train,
         cv=cv,
+        cpu_s=cpu_s,
     )
 
 
 def _of_run(run: Any, snapshot: Snapshot) -> FittedRun:
     cv = {name: float(value) for name, value in run.data.metrics.items() if name.startswith("cv_")}
-    return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[MODEL_URI_TAG]), cv)
+    cpu_s = float(run.data.metrics.get(CPU_METRIC, 0.0))  # absent from runs of before it was kept
+    return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[MODEL_URI_TAG]), cv, cpu_s)
 
 
 def _tags(config: ModelConfig, request: RetrainRequest, code_version: str, lock_digest: str) -> dict[str, str]:
@@ -131,7 +141,7 @@ def _log(
     snapshot: Snapshot,
     run_id: str,
     *,
-    cv: dict[str, float],
+    metrics: dict[str, float],
     folder: Path,
     recipe: FrozenRecipe,
     store: Store,
@@ -165,7 +175,7 @@ def _log(
     log_values(
         registry,
         run_id,
-        metrics=cv,
+        metrics=metrics,
         params=_params(config, snapshot),
         tags={MODEL_URI_TAG: model_uri},
         at_ms=at_ms,

@@ -126,7 +126,13 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
     config, state = trial.config, trial.state
     model = config.model
     fitted = FittedRun(
-        model=model, mlflow_run_id=version, model_uri="", snapshot_id=version, n_train=snapshot.n_train, cv={}
+        model=model,
+        mlflow_run_id=version,
+        model_uri="",
+        snapshot_id=version,
+        n_train=snapshot.n_train,
+        cv={},
+        cpu_s=trial.versions[version].fit.cpu_s,
     )
     candidate = Candidate(
         model=model, version=version, mlflow_run_id=version, artifact_digest=version, snapshot_id=version

@@ -1,4 +1,4 @@
-"""Start the worker, wait for it no longer than allowed, and leave nothing of it behind."""
+"""Code of a model in a process of its own, without secrets, no longer than allowed, and nothing left of it behind."""
 
 import contextlib
 import json
@@ -17,24 +17,27 @@ from perennial.training.fitting.recipe import FrozenRecipe
 
 _START = """
 import sys
+from importlib import import_module
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from perennial.training.fitting.worker import main
-main(Path(sys.argv[2]))
+import_module(sys.argv[2]).main(Path(sys.argv[3]))
 """
+WORKER = "perennial.training.fitting.worker"
+PRINTED = "fit.txt"
 _LOG_TAIL = 800
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
 
 
-def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> dict[str, float]:
+def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> tuple[dict[str, float], float]:
     """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
 
-    Returns the metrics of the cross-validation. Raises TrainingError when the recipe raised, did not converge, took
-    longer than ``training.timeout`` or was ended from outside. What it printed is in ``folder/fit.txt``.
+    Returns the metrics of the cross-validation, and the CPU seconds that the process took. Raises TrainingError when
+    the recipe raised, did not converge, took longer than ``training.timeout`` or was ended from outside. What it
+    printed is in ``folder/fit.txt``.
     """
     limit = ("training.timeout", config.training.timeout)
     found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
-    return {str(name): float(value) for name, value in found["cv"].items()}
+    return {str(name): float(value) for name, value in found["cv"].items()}, float(found["cpu_s"])
 
 
 def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:
@@ -67,7 +70,7 @@ def _work(
     told = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original)}
     told["timeout_s"] = timeout.total_seconds()
     (folder / "job.json").write_text(json.dumps({**told, **job}), encoding="utf-8")
-    code = _run(folder, timeout.total_seconds())
+    code = run_apart(WORKER, folder, timeout.total_seconds())
     if code is None:
         raise TrainingError(
             f"{recipe.original}: not fitted within {name} = {timeout} and ended; make the recipe smaller or raise the "
@@ -75,21 +78,22 @@ def _work(
         )
     result = folder / "result.json"
     if code != 0 or not result.is_file():
-        printed = (folder / "fit.txt").read_text(encoding="utf-8", errors="replace")
-        raise TrainingError(
-            f"{recipe.original}: the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}"
-        )
+        raise TrainingError(f"{recipe.original}: {how_it_ended(code, folder)}")
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     if "problem" in found:
         raise TrainingError(found["problem"])
     return found
 
 
-def _run(folder: Path, timeout_s: float) -> int | None:
-    """The exit code, or None when the time ran out."""
+def run_apart(module: str, folder: Path, timeout_s: float) -> int | None:
+    """Have ``module.main(folder)`` run; the exit code, or None when the time ran out and it was ended.
+
+    Its home is ``folder``, what it prints is ``folder/fit.txt``, and of the environment it knows nothing that could
+    hold a secret. A main that calls :func:`~perennial.training.fitting.worker.end_with_the_parent` outlives nobody.
+    """
     include = Path(perennial.__file__).parents[1]
-    command = [sys.executable, "-P", "-c", _START, str(include), str(folder)]
-    with (folder / "fit.txt").open("wb") as log:
+    command = [sys.executable, "-P", "-c", _START, str(include), module, str(folder)]
+    with (folder / PRINTED).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             command,
             stdin=subprocess.PIPE,
@@ -116,6 +120,12 @@ def _environment(folder: Path) -> dict[str, str]:
     """What a recipe may know of the environment: nothing that could hold a secret."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("OMP_")}
     return {**kept, "HOME": str(folder), "TMPDIR": str(folder)}
+
+
+def how_it_ended(code: int, folder: Path) -> str:
+    """That a process ended before its work was done, how, and the end of what it printed."""
+    printed = (folder / PRINTED).read_text(encoding="utf-8", errors="replace")
+    return f"the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}"
 
 
 def _ending(code: int) -> str:

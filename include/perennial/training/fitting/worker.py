@@ -40,7 +40,7 @@ _GRACE_S = 60
 def main(folder: Path) -> None:
     """Do the job in ``folder``. A problem of the recipe or the data is part of the result, not an exit code."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    _end_with_the_parent(float(job["timeout_s"]))
+    end_with_the_parent(float(job["timeout_s"]))
     if most_mb := job.get("memory_mb"):
         resource.setrlimit(resource.RLIMIT_DATA, (most_mb << 20, most_mb << 20))
     config = ModelConfig.model_validate(job["config"])
@@ -54,6 +54,10 @@ def main(folder: Path) -> None:
         result = {"problem": f"{shown}: the fit did not converge: {' '.join(str(error).split())[:500]}"}
     except (Exception, SystemExit) as error:  # a recipe may raise anything
         result = {"problem": blame(recipe, error, shown=shown)}
+    result["cpu_s"] = sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
@@ -144,7 +148,7 @@ def cross_validate(config: ModelConfig, build: Callable[[], Any], table: pa.Tabl
     return summary
 
 
-def _end_with_the_parent(timeout_s: float) -> None:
+def end_with_the_parent(timeout_s: float) -> None:
     """Leave no orphan: end when the parent's end of stdin closes, and at the latest a while after the timeout.
 
     The alarm keeps its default action, which also ends a fit that never comes back from C.
