@@ -189,15 +189,15 @@ def performance_read(store: Store, config: ModelConfig, n_rows: int, times: int)
 
 
 def drift(config: ModelConfig, times: int) -> dict[str, Any]:
-    """Our drift of one sample, from Arrow to signals and page, against bare ``ValueDrift`` on pandas frames."""
-    from perennial.contracts import Subject
-    from perennial.monitoring.drift import drift_signals
-    from perennial.monitoring.evidently_report import DataDefinition, Dataset, Report, ValueDrift
+    """Our drift of one window, from Arrow rows to signals and page, against bare ``ValueDrift`` on pandas frames."""
+    from drifting import drift_of
+    from perennial.monitoring.drift.evidently_report import DataDefinition, Dataset, Report, ValueDrift
 
     sides = []
     for seed, n_rows in ((1, config.signals.sample_rows), (2, 2 * config.signals.sample_rows)):
         rng = np.random.default_rng(seed)
         more = {"score": rng.normal(size=n_rows), "model_version": ["1"] * n_rows, "part": ["holdout"] * n_rows}
+        more["event_time"] = pa.array(np.arange(n_rows) * 60_000_000 - seed * 10**14, pa.timestamp("us", "UTC"))
         sides.append(pa.table(features(n_rows, rng) | more))
     rows, reference = sides
     columns = [*config.features, "score"]
@@ -218,10 +218,8 @@ def drift(config: ModelConfig, times: int) -> dict[str, Any]:
         datasets = [Dataset.from_pandas(frame, data_definition=definition) for frame in frames]
         Report(metrics).run(*datasets).dict()
 
-    subject = Subject.of_run(config.model, window(config.signals.sample_rows), "1")
-
     def ours() -> None:
-        drift_signals(config, subject, rows, reference=reference, importance=None)
+        drift_of(config, rows, reference)
 
     bare()
     mine, theirs = race(ours, bare, times)

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.dummy import DummyRegressor
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from conftest import unique_model
 from logs import day
@@ -25,15 +25,17 @@ from perennial.bake.measuring import measure_bake
 from perennial.config import ModelConfig
 from perennial.contracts import Lineage, ReleaseState, Signal, Window
 from perennial.errors import RegistryUnavailable
+from perennial.evidence.profiles.keeping import keep_grid
+from perennial.evidence.profiles.reading import ensure
 from perennial.evidence.samples import read_sample
-from perennial.monitoring.drift import measure_drift, report_path
+from perennial.monitoring.drift.measuring import measure_drift, report_path
 from perennial.monitoring.performance import measure_performance
 from perennial.monitoring.quality import measure_quality
 from perennial.monitoring.series.control import measure_control
 from perennial.monitoring.served.measuring import measure_served
 from perennial.registry import Registry, features_frame
-from perennial.store import Store
-from perennial.store.schema import signals
+from perennial.store import Store, bulk
+from perennial.store.schema import batches, grids, signals
 from perennial.store.signals import flagged, of_windows_after
 from perennial.store.tables import ensure_data_tables
 
@@ -582,3 +584,49 @@ def test_a_window_in_another_unit_is_flagged_by_its_own_run(
     gone = serving(wine, "999")
     found = flags_in(measure_drift(wine, day(0), store=store, registry=registry, state=gone), day(0))
     assert {signal.status for signal in found.values()} == {"unknown"}
+
+
+def test_a_window_is_compared_with_the_one_before_and_with_the_same_weeks_of_earlier_years(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    """Once a year of history is there, its verdict is the one that alarms."""
+    state = released(wine, registry)
+    for number in (*range(-365, -362), -1, 0):
+        frame = log_of(wine, number, n_rows=240, seed=number + 400).assign(model_version=state.champion)
+        publish_predictions(store, wine, day(number), frame.assign(hue=frame["hue"] + (1.0 if number < -300 else 0.0)))
+    found = by_name(measure_drift(wine, day(0), store=store, registry=registry, state=state))
+    assert (found["drift/hue"].status, found["drift/hue"].role) == ("ok", "watch")
+    assert (found["drift/hue/vs_previous"].status, found["drift/hue/vs_previous"].role) == ("ok", "watch")
+    assert (found["drift/hue/vs_season"].status, found["drift/ash/vs_season"].status) == ("breached", "ok")
+    assert found["drift/score/vs_season"].role == "alert"
+    assert found["drift/weighted_share"].value == pytest.approx(0.1)
+    chance = found["drift/hue/vs_season"].chance
+    assert chance is not None
+    assert (chance.n_rows, chance.n_blocks) == (240, 22 + 3 * 22)
+    again = of_windows_after(store, wine.model, version=str(state.champion), window=day(0), after=day(-1).start)
+    assert next(one for one in again if one.name == "drift/hue/vs_season") == found["drift/hue/vs_season"]
+    first = measure_drift(wine, day(-365), store=store, registry=registry, state=state)
+    assert not [signal.name for signal in first if "/vs_" in signal.name]
+
+
+def test_the_champions_reference_makes_the_grid_of_later_rows(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    """Rows counted on the grid before are moved to it, and judged alike."""
+    state = released(wine, registry)
+    frame = log_of(wine, 0).assign(model_version=state.champion)
+    publish_predictions(store, wine, day(0), frame)
+    with bulk.bulk_transaction(store) as cursor:
+        coarse = {name: np.quantile(frame[name].astype(float), np.arange(0, 1.01, 0.02)) for name in wine.numbers}
+        keep_grid(cursor, wine.model, {**coarse, "score": np.array([0.5, 0.95])}, made_of="a test")
+    ensure(wine, day(0), store=store)
+    first = by_name(measure_drift(wine, day(0), store=store, registry=registry, state=state))
+    with store.begin() as connection:
+        connection.execute(update(batches).values(profile_block_us=None))
+    second = by_name(measure_drift(wine, day(0), store=store, registry=registry, state=state))
+    for name in wine.numbers:
+        values = [found[f"drift/{name}"].value for found in (first, second)]
+        assert values[0] == pytest.approx(values[1], abs=0.03)
+    with store.begin() as connection:
+        made_of = connection.scalars(select(grids.c.made_of).order_by(grids.c.chosen_at)).all()
+    assert made_of == ["a test", f"the reference of version {state.champion}"]

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drifting import compared_of, drift_of
 from logs import day
 from monitored import even_importance, log_of, reference_of, rows_of
-from perennial.config import DriftMethod, ModelConfig, load_model
+from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, Subject
-from perennial.monitoring.drift import drift_signals, without_reference
-from perennial.monitoring.screening import Pair, Refusal, quantile_psi, screen
+from perennial.monitoring.drift.comparing import Compared
+from perennial.monitoring.drift.screening import Pair, Refusal, screen
+from perennial.monitoring.drift.signals import nullable, unmeasured
 
 WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
 REFERENCE = reference_of(WINE)
@@ -34,8 +37,7 @@ def measured(
     config: ModelConfig = WINE,
 ) -> dict[str, Signal]:
     weights = even_importance(config) if importance is None else importance
-    found, _ = drift_signals(config, about(config), rows, reference=reference, importance=weights)
-    return {signal.name: signal for signal in found}
+    return drift_of(config, rows, reference, importance=weights)[0]
 
 
 def with_features(*names: str, config: ModelConfig = WINE) -> ModelConfig:
@@ -49,7 +51,8 @@ def replaced(rows: pa.Table, name: str, values: Any) -> pa.Table:
 
 def test_like_rows_do_not_drift_and_every_feature_has_its_signal() -> None:
     found = measured()
-    assert set(found) == {f"drift/{name}" for name in (*WINE.features, "score", "weighted_share")}
+    names = {f"drift/{name}" for name in (*WINE.features, "score", "weighted_share")}
+    assert set(found) == names | {"drift/ash/nulls", "drift/organic/nulls"}
     assert {name for name, signal in found.items() if signal.status != "ok"} == set()
     assert found["drift/weighted_share"].value == 0
     assert (found["drift/hue"].role, found["drift/score"].role) == ("watch", "alert")
@@ -69,7 +72,7 @@ def test_shifted_features_drift_and_weigh_what_the_champion_gives_them() -> None
 
 
 def test_the_page_draws_every_column() -> None:
-    _, html = drift_signals(WINE, about(), ROWS, reference=REFERENCE, importance=None)
+    _, html = drift_of(WINE, ROWS, REFERENCE)
     assert html is not None
     assert "color_intensity" in html
 
@@ -108,8 +111,7 @@ def test_what_differs_from_a_constant_reference_has_drifted(method: str) -> None
 
     def hue(values: list[float | None]) -> Signal:
         rows = replaced(ROWS, "hue", pa.array(values, pa.float64()))
-        found, _ = drift_signals(config, about(config), rows, reference=reference, importance=None)
-        return next(signal for signal in found if signal.name == "drift/hue")
+        return drift_of(config, rows, reference)[0]["drift/hue"]
 
     assert (hue([0.9] * 300).status, hue([0.9] * 300).value) == ("ok", 0.0)
     assert (hue([0.9] * 270 + [None] * 30).status, hue([2.5] * 300).value) == ("ok", 1.0)
@@ -157,8 +159,7 @@ def test_rows_of_another_version_give_no_score_drift() -> None:
 
 def test_without_importance_there_is_no_weighted_share() -> None:
     config = with_features("hue")
-    found, _ = drift_signals(config, about(), ROWS, reference=REFERENCE, importance=None)
-    assert (found[-1].name, found[-1].status) == ("drift/weighted_share", "unknown")
+    assert drift_of(config, ROWS, REFERENCE)[0]["drift/weighted_share"].status == "unknown"
     unimportant = measured(importance=dict.fromkeys(WINE.features, 0.0), config=config)
     assert unimportant["drift/weighted_share"].status == "unknown"
 
@@ -187,17 +188,18 @@ def test_the_weighted_share_is_only_ok_when_the_unknown_could_not_change_it(
 
 
 def test_a_gone_reference_makes_every_signal_unknown() -> None:
-    found = without_reference(WINE, about(), "gone")
+    found = unmeasured(WINE, about(), "gone")
     assert {signal.status for signal in found} == {"unknown"}
-    assert len(found) == len(WINE.features) + 2
+    assert len(found) == len(WINE.features) + 2 + len(nullable(WINE))
 
 
-def test_what_evidently_raises_is_the_detail_of_every_column_it_was_to_measure() -> None:
-    from perennial.monitoring.evidently_report import measure
+def test_what_evidently_raises_is_told_and_leaves_no_page(caplog: pytest.LogCaptureFixture) -> None:
+    from perennial.monitoring.drift.evidently_report import measure
 
     text = Pair("hue", "number", WINE.signals.drift.number, pd.Series(["a"] * 40), pd.Series(["b"] * 40))
     found = measure([text])
-    assert found.values == {}
+    assert (found.values, found.html) == ({}, None)
+    assert "no page: Evidently: " in caplog.text
     assert found.problem is not None
     assert found.problem.startswith("Evidently: ")
 
@@ -211,10 +213,8 @@ def test_every_declared_method_tells_near_from_far(kind: str, method: str) -> No
         return
     config = with_features("hue", "cellar", config=with_methods(**{kind: method}))
     name, far = ("hue", pc.add(ROWS["hue"], 1.0)) if kind == "number" else ("cellar", pa.array(["north"] * 300))
-    distances = []
-    for rows in (ROWS, replaced(ROWS, name, far)):
-        found, _ = drift_signals(config, about(config), rows, reference=REFERENCE, importance=None)
-        distances.append(next(signal.value for signal in found if signal.name == f"drift/{name}"))
+    both = (ROWS, replaced(ROWS, name, far))
+    distances = [drift_of(config, rows, REFERENCE)[0][f"drift/{name}"].value for rows in both]
     assert distances[0] is not None
     assert distances[1] is not None
     assert 0 <= distances[0] < 0.1 < distances[1]
@@ -227,21 +227,24 @@ def with_methods(**kinds: str) -> ModelConfig:
     return ModelConfig.model_validate(declared)
 
 
-def psi(current: Any, reference: Any, kind: Any = "number") -> float:
-    method = DriftMethod(method="psi_quantile", threshold=0.2)
-    return quantile_psi(Pair("x", kind, method, pd.Series(current), pd.Series(reference)))
-
-
-def test_psi_is_that_of_a_hand_count_and_blind_to_an_outlier() -> None:
-    assert psi(["a"] * 8 + ["b"] * 2, ["a"] * 5 + ["b"] * 5, "category") == pytest.approx(
-        0.3 * np.log(0.8 / 0.5) - 0.3 * np.log(0.2 / 0.5)
-    )
+def test_psi_is_blind_to_an_outlier_and_so_is_wasserstein() -> None:
     rng = np.random.default_rng(3)
-    reference, current = rng.lognormal(0, 0.5, 20_000), rng.lognormal(0, 0.5, 20_000) * 1.4
-    with_outlier = np.append(current, 1e12)
-    assert psi(current, reference) > 0.25
-    assert psi(with_outlier, reference) == pytest.approx(psi(current, reference), abs=0.01)
-    assert psi(reference, reference) == 0
+    like, wider = rng.lognormal(0, 0.5, 300), rng.lognormal(0, 0.5, 300) * 1.8
+    reference = replaced(REFERENCE, "hue", pa.array(rng.lognormal(0, 0.5, REFERENCE.num_rows)))
+    for method in ("psi_quantile", "wasserstein"):
+        config = with_features("hue", config=with_methods(number=method))
+
+        def hue(values: Any, config: ModelConfig = config) -> Signal:
+            return measured(replaced(ROWS, "hue", pa.array(values)), reference, config=config)["drift/hue"]
+
+        spoilt = pa.array(np.append(reference["hue"].to_numpy()[1:], 1e12))
+        in_reference = measured(
+            replaced(ROWS, "hue", pa.array(wider)), replaced(reference, "hue", spoilt), config=config
+        )["drift/hue"]
+        assert in_reference.value == pytest.approx(hue(wider).value, abs=0.05)
+        assert hue(np.append(wider[1:], 1e12)).value == pytest.approx(hue(wider).value, abs=0.02)
+        assert hue(np.append(wider[1:], 1e12)).status == "breached"
+        assert hue(np.append(like[1:], 1e12)).status == "ok"
 
 
 OF_EVERY_TYPE = with_features("ash", "magnesium", "cellar", "organic")
@@ -260,3 +263,118 @@ def test_row_order_never_matters(random: Any) -> None:
     random.shuffle(reference_order)
     shuffled = measured(ROWS.take(order), REFERENCE.take(reference_order), config=OF_EVERY_TYPE)
     assert shuffled == in_their_order()
+
+
+def test_a_distance_that_chance_makes_as_well_is_undecided() -> None:
+    """Forty rows in twenty blocks: the threshold lies within what chance does."""
+    config = with_drift(with_features("hue", "ash"), number={"method": "wasserstein", "threshold": 0.05})
+    found = measured(ROWS.slice(0, 40), config=config)["drift/hue"]
+    assert found.status == "undecided"
+    assert found.chance is not None
+    assert found.chance.p > 0.05
+    assert found.chance.quantile > 0.05
+    assert (found.chance.n_rows, found.chance.n_blocks) == (40, len(blocks_of(ROWS.slice(0, 40))) + 44)
+
+
+def test_too_few_blocks_to_alarm_are_no_pass() -> None:
+    one_block = replaced(ROWS, "event_time", pa.array([day(0).start] * 300, pa.timestamp("us", "UTC")))
+    found = measured(one_block, config=with_features("hue", "ash"))
+    assert {found[name].status for name in ("drift/hue", "drift/ash", "drift/ash/nulls", "drift/score")} == {
+        "undecided"
+    }
+    assert "1 blocks against 44: too few, p is 0.022 at least" in found["drift/hue"].detail
+    assert found["drift/weighted_share"].status == "undecided"
+    without_times = measured(ROWS, REFERENCE.drop_columns(["event_time"]), config=with_features("hue"))
+    assert without_times["drift/hue"].status == "undecided"
+
+
+def test_the_budget_decides_how_small_p_has_to_be() -> None:
+    shifted = replaced(ROWS, "hue", pc.add(ROWS["hue"], 1.0))
+    strict = with_budget(with_features("hue"), per=timedelta(days=900), share=0.0001)
+    assert measured(shifted, config=with_features("hue"))["drift/hue"].status == "breached"
+    found = measured(shifted, config=strict)["drift/hue"]
+    assert found.status == "undecided", "more permutations than are worth their time"
+
+
+def test_nulls_that_come_have_a_signal_of_their_own() -> None:
+    values = ROWS["ash"].to_numpy().copy()
+    values[::6] = np.nan
+    found = measured(replaced(ROWS, "ash", pa.array(values, from_pandas=True)), config=with_features("hue", "ash"))
+    nulls = found["drift/ash/nulls"]
+    assert (nulls.status, nulls.role, nulls.threshold) == ("breached", "watch", 0.03)
+    assert nulls.value == pytest.approx(1 / 6)
+    assert found["drift/ash"].status == "ok"
+
+
+def test_a_large_p_of_another_column_does_not_hide_one_that_moved() -> None:
+    config = with_features("alcohol", "ash", "hue", "cellar", "organic")
+    found = measured(replaced(ROWS, "hue", pc.add(ROWS["hue"], 1.0)), config=config)
+    assert {name for name, signal in found.items() if signal.status == "breached"} == {"drift/hue"}
+
+
+def test_a_year_of_history_gives_the_verdict_to_the_season() -> None:
+    """The window is as it was a year ago, and unlike the reference."""
+    config = with_features("hue", "ash")
+    rows = replaced(ROWS, "hue", pc.add(ROWS["hue"], 1.0))
+    own = compared_of(config, rows, REFERENCE)
+    like = compared_of(
+        config, replaced(rows_of(WINE, log_of(WINE, 1, n_rows=300, seed=9)), "hue", shifted(9)), REFERENCE
+    )
+    season = Compared(since="season", reference=like.window, window=own.window)
+    found, _ = drift_of(config, rows, REFERENCE, importance=even_importance(WINE), more=(season,))
+    assert (found["drift/hue"].status, found["drift/hue"].role) == ("breached", "watch")
+    assert (found["drift/hue/vs_season"].status, found["drift/score/vs_season"].role) == ("ok", "alert")
+    assert found["drift/score"].role == "watch"
+    assert found["drift/weighted_share"].value == 0
+    by_reference = with_drift(config, verdict="reference")
+    found, _ = drift_of(by_reference, rows, REFERENCE, importance=even_importance(WINE), more=(season,))
+    assert found["drift/weighted_share"].value == 0.5
+    assert found["drift/score"].role == "alert"
+
+
+def test_a_short_season_has_no_verdict() -> None:
+    config = with_features("hue", "ash")
+    few = compared_of(config, ROWS, REFERENCE)
+    season = Compared(
+        since="season", reference=few.window.among(few.window.blocks < few.window.blocks[3]), window=few.window
+    )
+    found, _ = drift_of(config, ROWS, REFERENCE, more=(season,))
+    assert found["drift/score"].role == "alert"
+    assert found["drift/score/vs_season"].role == "watch"
+
+
+def shifted(seed: int) -> pa.Array:
+    return pc.add(rows_of(WINE, log_of(WINE, 1, n_rows=300, seed=seed))["hue"], 1.0)
+
+
+def with_drift(config: ModelConfig, **values: Any) -> ModelConfig:
+    plain = config.model_dump()
+    plain["signals"]["drift"] |= values
+    return ModelConfig.model_validate(plain)
+
+
+def with_budget(config: ModelConfig, **values: Any) -> ModelConfig:
+    plain = config.model_dump()
+    plain["signals"]["false_alarms"] |= values
+    return ModelConfig.model_validate(plain)
+
+
+def blocks_of(rows: pa.Table) -> set[int]:
+    return set((rows["event_time"].cast(pa.int64()).to_numpy() // 3_600_000_000).tolist())
+
+
+def test_no_block_is_compared_with_itself() -> None:
+    """Before the window the reference has precedence; of the window's own blocks, the window."""
+    config = with_features("hue")
+    known = rows_of(WINE, log_of(WINE, -1, n_rows=300))
+    both = pa.concat_tables([known, ROWS])
+    parts = pa.array(["train"] * 300 + ["holdout"] * 300)
+    reference = both.drop_columns(["model_version"]).append_column("part", parts)
+    found = compared_of(config, both, reference)
+    start = int(day(0).start.timestamp() * 1e6)
+    assert (found.window.blocks.min(), found.reference.blocks.max()) == (start, start - 3 * 3_600_000_000)
+    assert (found.window.n_rows.sum(), found.reference.n_rows.sum()) == (300, 300)
+    later = compared_of(config, both, REFERENCE)
+    assert later.window.n_rows.sum() == 600, (
+        "days before the window that the reference does not hold are judged with it"
+    )

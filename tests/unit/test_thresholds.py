@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from drifting import drift_of
 from logs import day
 from monitored import even_importance, log_of, reference_of, rows_of
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, Subject
 from perennial.evidence.answers import Answers
 from perennial.evidence.maturity import Coverage
-from perennial.monitoring.drift import drift_signals
 from perennial.monitoring.performance import served_signal, unmatched_signal
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -37,8 +37,7 @@ def subject(config: ModelConfig = WINE) -> Subject:
 
 def drift(config: ModelConfig, rows: pa.Table, importance: dict[str, float] | None = None) -> dict[str, Signal]:
     weights = importance or even_importance(WINE)
-    found, _ = drift_signals(config, subject(), rows, reference=REFERENCE, importance=weights)
-    return {signal.name: signal for signal in found}
+    return drift_of(config, rows, REFERENCE, importance=weights)[0]
 
 
 def test_a_score_means_the_positive_class_from_the_decision_threshold_on() -> None:

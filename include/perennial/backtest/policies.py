@@ -64,7 +64,7 @@ def refuse_unmeasured(tried: Iterable[Tried]) -> None:
     """Raises ConfigError where drift or quality may ask for a retrain or halt a run: a backtest measures neither."""
     for policy in tried:
         drift, quality = policy.config.signals.drift, policy.config.signals.quality
-        given = {drift.features_role, drift.score_role, drift.weighted_share_role, quality.role}
+        given = {drift.features_role, drift.score_role, drift.weighted_share_role, drift.others_role, quality.role}
         if acting := sorted(given & {"retrain", "halt"}):
             raise ConfigError(
                 f"{policy.name}: drift or quality has the role {acting[0]}, and a backtest measures neither: it would "

@@ -27,6 +27,18 @@ class Uncertainty(Strict):
     min_class_rows: Annotated[int, Field(ge=1)] = 10
 
 
+class FalseAlarms(Strict):
+    """How often a model of which nothing changes may be said to have drifted: in at most a ``share`` of the stretches
+    of length ``per`` any drift alarms. Each window gets an even part of it, and each of its two tests (of all features
+    together, and of the score) half of that: ``share`` 0.05 and 13 windows in ``per`` let a test alarm at p <= 0.0019.
+    Windows shorter than a block count by block. With more than a thousand windows in ``per`` no test can alarm, and
+    everything is undecided.
+    """
+
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    per: PositiveDuration = timedelta(days=182)
+
+
 class GainSignal(Strict):
     """What a retrain would gain, measured before it is paid for: a model fitted just before each window, beside the
     champion.

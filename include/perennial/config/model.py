@@ -94,6 +94,18 @@ class ModelConfig(Strict):
         needed = timedelta(0) if uncertainty.block_by else uncertainty.min_blocks * uncertainty.block
         return Window(start=min(window.start, window.end - needed), end=window.end)
 
+    def alarm_level(self, window: Window, *, n_tests: int) -> float:
+        """How small p has to be in each of ``n_tests`` tests of a window, for ``signals.false_alarms`` to be kept.
+
+        Windows that end within one block count once: they are judged on the same blocks, but for the last.
+
+        >>> round(flights.alarm_level(day(0), n_tests=2), 5)
+        0.00192
+        """
+        budget = self.signals.false_alarms
+        length = max(self.schedule.length(window.start), self.signals.uncertainty.block)
+        return budget.share / max(1.0, budget.per / length) / n_tests
+
     def serves_by(self, since: datetime) -> datetime:
         """When a version released as of ``since`` serves at the latest: its review may have taken that long."""
         return since + self.signoff.review.deadline

@@ -18,7 +18,7 @@ from perennial.config.hints import (
     SkewSignals,
     SliceSignals,
 )
-from perennial.config.judgement import FlagSignals, GainSignal, Uncertainty
+from perennial.config.judgement import FalseAlarms, FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, Moment, PositiveDuration, Share, Strict
 from perennial.contracts import SignalRole
 
@@ -49,28 +49,45 @@ class Validation(Strict):
 
 
 class DriftMethod(Strict):
-    """An Evidently method name, or our ``psi_quantile``, with the distance at which a column counts as drifted."""
+    """How far apart two distributions are, and from which distance on a change matters.
+
+    Of numbers in ten bins between the quantiles of what they are compared with, of categories by value; ``wasserstein``
+    of numbers in 200 bins, in standard deviations.
+    """
 
     method: Literal["wasserstein", "jensenshannon", "hellinger", "kl_div", "psi_quantile"]
     threshold: Annotated[float, Field(gt=0)]
 
 
 class DriftSignals(Strict):
-    """Evidently ``ValueDrift`` of every feature and of the score, on a bounded sample.
+    """How far every feature, its nulls and the score lie from the champion's reference, on all rows of the window.
+
+    A column has drifted when its distance reaches its threshold (``null_rate`` for the difference of null rates) and
+    blocks permuted between the two sides show as much anywhere in no more than the share that ``signals.false_alarms``
+    leaves. A window of fewer than ``signals.uncertainty.min_blocks`` blocks is judged with the ones before it.
+
+    ``against`` names what else a window is compared with: the stretch before (``previous``) and the same weeks of
+    earlier years, ``season_margin`` more on either side (``season``), where there are rows. The roles below go to the
+    ``verdict``: ``season`` where that is known, else the reference; all other comparisons have ``others_role``.
 
     ``weighted_share`` is the share of the champion's permutation importance that sits in drifted features; unknown when
-    features without a distance could bring it to the bound. A column with fewer than ``min_values`` values on
-    either side has none: a distance would say more about the sample than about the world. A number that is constant in
-    the reference has drifted when any value differs.
+    features without a distance could bring it to the bound, undecided when undecided ones could. A column with fewer
+    than ``min_values`` values on either side has no distance: it would say more about the sample than about the world.
+    A number that is constant in the reference has drifted when any value differs.
     """
 
     number: DriftMethod
     category: DriftMethod
+    null_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     features_role: SignalRole = "watch"
     score_role: SignalRole = "alert"
     weighted_share: Share
     weighted_share_role: SignalRole = "alert"
     min_values: Annotated[int, Field(ge=2)] = 30
+    against: list[Literal["previous", "season"]] = Field(default=["previous", "season"])
+    verdict: Literal["season", "reference"] = "season"
+    season_margin: Duration = timedelta(days=14)
+    others_role: SignalRole = "watch"
 
     @field_validator("category")
     @classmethod
@@ -125,6 +142,7 @@ class Signals(Strict):
     seed: int
     uncertainty: Uncertainty = Uncertainty()
     drift: DriftSignals
+    false_alarms: FalseAlarms = FalseAlarms()
     quality: QualitySignals
     performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
     gain: GainSignal = GainSignal()

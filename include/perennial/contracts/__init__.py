@@ -7,10 +7,11 @@ They are small enough for XCom: ids, windows, counts, digests and URIs, never ro
 from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Publication, SourceKind, number_of
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
-from perennial.contracts.estimates import Estimate, Interval
+from perennial.contracts.measured.estimates import Chance, Estimate, Interval
+from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
-from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Subject
+from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Since
 from perennial.contracts.signoffs import Flag, Gate, Review, Signoff, is_nobody
 from perennial.contracts.windows import Window, parse_moment, utc
 
@@ -20,6 +21,7 @@ __all__ = [
     "BakeState",
     "Batch",
     "Candidate",
+    "Chance",
     "Decision",
     "Ending",
     "Estimate",
@@ -43,6 +45,7 @@ __all__ = [
     "SignalRole",
     "SignalStatus",
     "Signoff",
+    "Since",
     "Snapshot",
     "SourceKind",
     "Subject",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from perennial.contracts.estimates import Estimate, Interval
+from perennial.contracts.measured.estimates import Estimate, Interval
 from perennial.contracts.windows import Window
 
 

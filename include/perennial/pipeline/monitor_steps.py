@@ -37,8 +37,8 @@ class MonitorSteps(Bound):
         return publish(self.config, batch, audit, store=self.store)
 
     def measure_drift(self, window: Window) -> tuple[Signal, ...]:
-        """Evidently's distance of every feature and of the score to the champion's reference."""
-        from perennial.monitoring.drift import measure_drift
+        """How far every feature and the score lie from the champion's reference, and from earlier windows."""
+        from perennial.monitoring.drift.measuring import measure_drift
 
         return measure_drift(self.config, window, store=self.store, registry=self.registry, state=self.state())
 

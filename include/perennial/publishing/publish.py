@@ -16,6 +16,8 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import Causes, count_causes, within_limits
+from perennial.evidence.profiles.keeping import keep_published, void
+from perennial.evidence.profiles.reading import ensure
 from perennial.publishing.moving import Moved, copy, move
 from perennial.publishing.transaction import publishing, quarantined
 from perennial.store import Store, statements
@@ -39,11 +41,18 @@ def publish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) ->
     one of a later delivery that differs is its newer version, or fills columns that did not exist before. Rows that
     contradict each other within one delivery go to quarantine with both values in their reason, labels all, predictions
     but the first; so does an id that was published in another window. A batch that was published already answers with
-    its recorded account.
+    its recorded account. Predictions are summed up by block on the way (:mod:`perennial.evidence.profiles`).
     Raises LockTimeout, StoreUnavailable, and IntegrityError when the account does not add up.
     """
     if audit.verdict == "halt":
         return _halt(batch, audit, audit.reason, store)
+    account = _published(config, batch, audit, store)
+    if batch.source == "predictions" and account.status == "published":
+        ensure(config, batch.window, store=store)
+    return account
+
+
+def _published(config: ModelConfig, batch: Batch, audit: Audit, store: Store) -> Publication:
     try:
         if batch.source == "predictions":  # nearly always new: what is not is found by the primary key itself
             with suppress(_KeyTaken):
@@ -92,6 +101,12 @@ def _publish(
     )
     _check(account, moved, config)
     statements.run(cursor, _settled(account))
+    if batch.source == "predictions":
+        only_new = moved.n_published == audit.n_accepted and not moved.n_corrected
+        if moved.n_published and not only_new:
+            void(cursor, config, batch.window)
+        else:
+            keep_published(cursor, config, seq, rows if only_new else lambda _: iter(()))
     return account
 
 

@@ -13,6 +13,8 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import count_causes, within_limits
+from perennial.evidence.profiles.keeping import void
+from perennial.evidence.profiles.reading import ensure
 from perennial.publishing.moving import Moved, copy, move
 from perennial.publishing.numbered import among
 from perennial.publishing.publish import and_corrected
@@ -54,7 +56,11 @@ def republish(config: ModelConfig, batch: Batch, audit: Audit, *, store: Store) 
         if moved.n_conflicts + n_left != len(passing):
             raise IntegrityError(f"batch {batch.batch_id} of {config.model}: {len(passing)} rows became {moved}")
         statements.run(cursor, _changed(account))
-        return account, moved
+        if batch.source == "predictions" and moved.n_published:
+            void(cursor, config, batch.window)
+    if batch.source == "predictions":
+        ensure(config, batch.window, store=store)
+    return account, moved
 
 
 def _passing(cursor: Any, seq: int, audit: Audit, store: Store) -> npt.NDArray[np.int64]:

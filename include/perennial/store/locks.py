@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from perennial.errors import LockTimeout
 from perennial.store.engine import Store
 
-RELEASE, DECIDE, SNAPSHOT, TABLES = "release", "decide", "snapshot", "tables"
+RELEASE, DECIDE, SNAPSHOT, TABLES, PUBLISH = "release", "decide", "snapshot", "tables", "publish"
 """The purposes for which a model is locked: one writer at a time for each."""
 
 _LOCK_NOT_AVAILABLE = "55P03"

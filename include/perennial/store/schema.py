@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     Identity,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -63,6 +64,11 @@ batches = Table(
     ),
     Column("swept_at", Moment, doc="when its staged files were removed"),
     Column("listing", Text, doc="digest of the names, sizes and times of its files when they were staged"),
+    Column(
+        "profile_block_us",
+        BigInteger,
+        doc="length of the blocks in whose profiles all its rows are; null: in none, or they changed since",
+    ),
     Index("batches_by_window", "model", "window_start", "source"),
     info={"doc": "Every batch and its account: staged = published + quarantined + duplicate, unless it was halted."},
 )
@@ -118,9 +124,41 @@ signals = Table(
     Column("standard_error", Double),
     Column("n_rows", BigInteger, doc="rows that it was estimated from"),
     Column("n_blocks", BigInteger, doc="independent blocks that they lie in"),
-    Column("confidence", Double, doc="of the interval, two-sided"),
+    Column("confidence", Double, doc="of the interval, two-sided; of the null quantile"),
+    Column("null_quantile", Double, doc="of a distance: as large as it gets by chance, with that confidence"),
+    Column("p", Double, doc="of a distance: the share of permutations with one as large anywhere in its family"),
     Column("detail", Text, nullable=False, server_default="", doc="what it rests on, or why it is unknown"),
     info={"doc": "Every signal as each run measured it."},
+)
+
+grids = Table(
+    "grids",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("grid_id", Text, primary_key=True, doc="digest of the edges"),
+    Column("made_of", Text, nullable=False, doc="rows: the first ones, or the reference of a version"),
+    Column("edges", LargeBinary, nullable=False, doc="as `perennial.profiles.grid` writes them"),
+    Column("chosen_at", Moment, nullable=False, server_default=func.clock_timestamp(), doc="the newest one is used"),
+    info={"doc": "The bins that the numbers of a model are counted in."},
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("block_us", BigInteger, primary_key=True, doc="length of the block in microseconds"),
+    Column("block_start", Moment, primary_key=True),
+    Column("batch_seq", BigInteger, primary_key=True, doc="the batch that brought the rows; 0: all there were"),
+    Column(
+        "known_at",
+        Moment,
+        primary_key=True,
+        doc="counts for what is asked as of later moments, until one with a later `known_at` does",
+    ),
+    Column("grid_id", Text, nullable=False, doc="the grid that its numbers are counted on"),
+    Column("n_rows", BigInteger, nullable=False, doc="served rows"),
+    Column("summary", LargeBinary, nullable=False, doc="as `perennial.profiles.coding` writes it"),
+    info={"doc": "The published and served rows of each block, summed up; the parts of a block are added."},
 )
 
 snapshots = Table(

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.contracts import Interval, Signal, SignalName, Window
+from perennial.contracts import Chance, Interval, Signal, SignalName, Window
 from perennial.store.engine import Store
 from perennial.store.schema import signals
 
@@ -149,6 +149,7 @@ def _signal(row: Row[Any]) -> Signal:
         version=row.version,
         detail=row.detail,
         interval=_interval(row),
+        chance=_chance(row),
     )
 
 
@@ -156,6 +157,14 @@ def _interval(row: Row[Any]) -> Interval | None:
     if row.low is None:
         return None
     return Interval(**{field.name: getattr(row, field.name) for field in fields(Interval)})
+
+
+def _chance(row: Row[Any]) -> Chance | None:
+    if row.null_quantile is None:
+        return None
+    return Chance(
+        quantile=row.null_quantile, confidence=row.confidence, p=row.p, n_rows=row.n_rows, n_blocks=row.n_blocks
+    )
 
 
 def _row(signal: Signal) -> dict[str, object]:
@@ -171,5 +180,7 @@ def _row(signal: Signal) -> dict[str, object]:
         "value": signal.value,
         "threshold": signal.threshold,
         "detail": signal.detail,
-        **{field.name: getattr(signal.interval, field.name, None) for field in fields(Interval)},
+        **{field.name: getattr(signal.interval or signal.chance, field.name, None) for field in fields(Interval)},
+        "null_quantile": getattr(signal.chance, "quantile", None),
+        "p": getattr(signal.chance, "p", None),
     }

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
-Method = Literal["jensen_shannon", "psi", "wasserstein", "ks", "chi_squared", "l_infinity", "null_rate"]
+Method = Literal[
+    "jensen_shannon", "psi", "hellinger", "kl", "wasserstein", "ks", "chi_squared", "l_infinity", "null_rate"
+]
 EMPTY = 1e-4
-"""As what PSI takes a share that is smaller, or zero."""
+"""As what PSI and Kullback-Leibler take a share that is smaller, or zero."""
 
 ROUNDING = 1e-12
 """A variance below this share of the mean square is rounding."""
@@ -51,6 +53,25 @@ def psi(sides: Sides) -> Floats:
     """
     w, r = np.maximum(sides.window, EMPTY), np.maximum(sides.reference, EMPTY)
     return np.asarray(((w - r) * np.log(w / r)).sum(axis=-1))
+
+
+def hellinger(sides: Sides) -> Floats:
+    """Hellinger distance, sqrt(1 - sum of sqrt(w r)): 0 to 1. E. Hellinger (1909).
+
+    >>> distance("hellinger", np.array([5, 0]), np.array([0, 7])).item()
+    1.0
+    """
+    return np.asarray(np.sqrt(np.maximum(1.0 - np.sqrt(sides.window * sides.reference).sum(axis=-1), 0.0)))
+
+
+def kl(sides: Sides) -> Floats:
+    """Kullback-Leibler divergence of the window from the reference, sum of w ln(w / r): at least 0.
+
+    >>> distance("kl", np.array([50, 50]), np.array([25, 75])).round(4).item()
+    0.1438
+    """
+    w, r = np.maximum(sides.window, EMPTY), np.maximum(sides.reference, EMPTY)
+    return np.asarray(np.maximum((w * np.log(w / r)).sum(axis=-1), 0.0))
 
 
 def wasserstein(sides: Sides) -> Floats:
@@ -96,6 +117,8 @@ def l_infinity(sides: Sides) -> Floats:
 METHODS: dict[Method, tuple[Callable[[Sides], Floats], float]] = {
     "jensen_shannon": (jensen_shannon, 0.05),
     "psi": (psi, 0.05),
+    "hellinger": (hellinger, 0.05),
+    "kl": (kl, 0.05),
     "wasserstein": (wasserstein, 0.05),
     "ks": (ks, 0.05),
     "chi_squared": (chi_squared, 0.05),

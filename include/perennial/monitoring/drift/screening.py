@@ -5,7 +5,7 @@ looked at first, and refused with a reason of its own.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -121,32 +121,3 @@ def _scaled(pair: Pair) -> Pair | Constant:
     if pair.method.method != "wasserstein" or spread >= WASSERSTEIN_FLOOR:
         return pair
     return Pair(pair.name, pair.kind, pair.method, pair.current / spread, pair.reference / spread)
-
-
-def quantile_psi(pair: Pair, *, n_bins: int = 10) -> float:
-    """Population stability index: the sum over bins of ``(c - r) ln(c / r)``, c and r the shares of either side.
-
-    Bins lie between the quantiles of the reference (deciles; equal ones fall together) and are open at both ends, so
-    that one outlier moves no bin; a category is a bin of its own. An empty share counts as 0.0001. 0.1 is a moderate
-    change, 0.25 a large one. After N. Siddiqi, Credit Risk Scorecards (2006), and B. Yurdakul, Statistical Properties
-    of Population Stability Index (2018).
-
-    >>> method, side = DriftMethod(method="psi_quantile", threshold=0.1), pd.Series(range(100), dtype=float)
-    >>> quantile_psi(Pair("x", "number", method, side, side))
-    0.0
-    >>> round(quantile_psi(Pair("x", "number", method, side + 50, side)), 1)
-    4.3
-    """
-    current, reference = pair.current.dropna(), pair.reference.dropna()
-    if pair.kind == "number":
-        edges = np.unique(np.quantile(reference, np.linspace(0, 1, n_bins + 1)[1:-1]))
-        shares = [_shares(np.searchsorted(edges, side, side="left"), len(edges) + 1) for side in (current, reference)]
-    else:
-        known = np.unique(np.concatenate([current.unique(), reference.unique()]).astype(str))
-        shares = [_shares(np.searchsorted(known, side.to_numpy(str)), len(known)) for side in (current, reference)]
-    c, r = (np.maximum(side, 1e-4) for side in shares)
-    return float(np.sum((c - r) * np.log(c / r)))
-
-
-def _shares(bins: Any, n_bins: int) -> Any:
-    return np.bincount(bins, minlength=n_bins) / len(bins)

@@ -36,6 +36,21 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chance:
+    """How a distance compares with those that chance makes, by permuting the ``n_blocks`` blocks of both sides.
+
+    In a share ``confidence`` of the permutations it is at most ``quantile``; ``p`` is the share of them in which any
+    distance of its family stands out as much. ``n_rows`` are those of the window.
+    """
+
+    quantile: float
+    confidence: float
+    p: float
+    n_rows: int
+    n_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """A figure and its interval, or ``problem``: why there is no interval, or (``value`` None) no figure either.
 

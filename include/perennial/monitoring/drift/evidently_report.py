@@ -1,5 +1,6 @@
-"""Evidently: the distance of every screened column in one report, and its page."""
+"""Evidently's page: every screened column of a sample drawn, with its distances."""
 
+import logging
 import math
 import warnings
 from collections.abc import Sequence
@@ -7,13 +8,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from perennial.monitoring.screening import Pair
+from perennial.monitoring.drift.screening import Pair
 
 with warnings.catch_warnings():
     # the import itself warns: deprecated names in litestar and numpy.core
     warnings.simplefilter("ignore")
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Distances:
 def measure(pairs: Sequence[Pair]) -> Distances:
     """One ``ValueDrift`` per column, with method and threshold named, for neither default nor direction depends on n.
 
-    Whatever Evidently raises becomes ``problem``: no column then has a distance.
+    Whatever Evidently raises becomes ``problem``, and a line in the log: there is no page then.
 
     >>> measure([])
     Distances(values={}, html=None, problem=None)
@@ -45,7 +49,9 @@ def measure(pairs: Sequence[Pair]) -> Distances:
             result = Report(metrics).run(_dataset(pairs, "current"), _dataset(pairs, "reference"))
             html: str = result.get_html_str(as_iframe=False)
     except Exception as error:
-        return Distances({}, None, f"Evidently: {type(error).__name__}: {error}")
+        problem = f"Evidently: {type(error).__name__}: {error}"
+        _log.warning("no page: %s", problem)
+        return Distances({}, None, problem)
     # it sums over a set of text, whose order changes from process to process: nine decimals are the same in all
     found = {item["config"]["column"]: round(float(item["value"]), 9) for item in result.dict()["metrics"]}
     return Distances({name: value for name, value in found.items() if math.isfinite(value)}, html)

@@ -1,0 +1,1 @@
+"""A figure with its uncertainty, and what it speaks about."""

@@ -1,0 +1,218 @@
+"""The drift of a window as signals: of every column against all it is compared with, and of what the champion uses."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial.config import ModelConfig
+from perennial.contracts import Signal, SignalName, SignalRole, Since, Subject
+from perennial.errors import first_of
+from perennial.monitoring.drift.columns import METHODS
+from perennial.monitoring.drift.comparing import Compared
+from perennial.monitoring.drift.evidently_report import measure
+from perennial.monitoring.drift.judging import Asked, Judged, judge
+from perennial.monitoring.drift.screening import Column, Constant, Pair, Refusal, screen
+from perennial.monitoring.drift.share import SHARE, unknown_share, weighted_share
+from perennial.profiles.profile import Profile
+
+SCORE = "score"
+N_TESTS = 2
+"""All features together, and the score, whose reference is the holdout alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What the signals are about, and what was judged: by column, and whether it is its nulls."""
+
+    config: ModelConfig
+    subject: Subject
+    told: Mapping[Since, Mapping[tuple[str, bool], Judged]]
+
+    def judged(self, since: Since, name: str, *, nulls: bool) -> Judged | None:
+        return self.told.get(since, {}).get((name, nulls))
+
+    def verdict(self, name: str, *, nulls: bool = False) -> Since:
+        """Which comparison speaks for a column: the season where it has a distance, and blocks enough."""
+        season = self.judged("season", name, nulls=nulls)
+        enough = season is not None and season.n_reference_blocks >= self.config.signals.uncertainty.min_blocks
+        return "season" if enough and self.config.signals.drift.verdict == "season" else "reference"
+
+    def role(self, since: Since, name: str, *, nulls: bool = False) -> SignalRole:
+        drift = self.config.signals.drift
+        if since != self.verdict(name, nulls=nulls):
+            return drift.others_role
+        return drift.score_role if name == SCORE else drift.features_role
+
+
+def drift_signals(
+    config: ModelConfig,
+    subject: Subject,
+    rows: pa.Table,
+    *,
+    reference: pa.Table,
+    compared: Sequence[Compared],
+    importance: dict[str, float] | None,
+) -> tuple[tuple[Signal, ...], str | None]:
+    """The signals of a window, and Evidently's page of a sample of its rows. Pure; the order of rows never matters.
+
+    Both tables hold the features with their types in the store and ``score`` (double); ``rows`` also ``model_version``
+    (text), ``reference`` also ``part`` (text, ``train`` or ``holdout``). They say which columns can have a distance;
+    one that can not is unknown, with the reason, and a number that is constant in the reference has drifted when any
+    value differs. The distances are those of ``compared``, of all rows.
+
+    >>> rows, reference = pa.table({"model_version": ["3"]}), pa.table({"part": ["holdout"]})
+    >>> asked = {"reference": reference, "compared": [], "importance": None}
+    >>> found, page = drift_signals(flights, subject, rows, **asked)
+    >>> {signal.status for signal in found}, page
+    ({'unknown'}, None)
+    """
+    columns: list[Column] = [_screened(config, name, rows, reference) for name in config.features]
+    columns.append(_screened_score(config, subject, rows, reference))
+    pairs = [column for column in columns if isinstance(column, Pair)]
+    fit = [pair.name for pair in pairs]
+    about = _About(config, subject, {one.since: _judged(config, subject, one, fit) for one in compared})
+    sinces: list[Since] = ["reference", *(one.since for one in compared if one.since != "reference")]
+    found = [signal for since in sinces for column in columns for signal in _signals(about, column, since)]
+    by_name = {signal.name: signal for signal in found}
+    verdicts = {name: by_name[str(SignalName.drift(name, about.verdict(name)))] for name in config.features}
+    share = weighted_share(config, subject, verdicts, importance)
+    return (*found, share), measure([pair for pair in pairs if pair.method.method != "psi_quantile"]).html
+
+
+def unmeasured(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal, ...]:
+    """Every drift signal against the reference as unknown, for one reason. Pure.
+
+    >>> found = unmeasured(flights, subject, "gone")
+    >>> len(found) - len(flights.features) - len(nullable(flights)), {signal.status for signal in found}
+    (2, {'unknown'})
+    """
+    about = _About(config, subject, {})
+    refused = [Refusal(name, why) for name in (*config.features, SCORE)]
+    found = [signal for column in refused for signal in _signals(about, column, "reference")]
+    return (*found, unknown_share(config, subject, why))
+
+
+def nullable(config: ModelConfig) -> tuple[str, ...]:
+    """The features whose null rate can drift: nulls of the others are in quarantine.
+
+    >>> nullable(flights)[:2]
+    ('temp_f', 'dewp_f')
+    """
+    return tuple(name for name, spec in config.features.items() if spec.nullable)
+
+
+def _screened(config: ModelConfig, name: str, rows: pa.Table, reference: pa.Table) -> Column:
+    number = name in config.numbers
+    return screen(
+        name,
+        "number" if number else "category",
+        config.signals.drift.number if number else config.signals.drift.category,
+        current=_column(rows, name),
+        reference=_column(reference, name),
+        min_values=config.signals.drift.min_values,
+    )
+
+
+def _screened_score(config: ModelConfig, subject: Subject, rows: pa.Table, reference: pa.Table) -> Column:
+    by_champion = rows.filter(pc.equal(rows["model_version"], subject.version))
+    if rows.num_rows and not by_champion.num_rows:
+        others = first_of(sorted(pc.unique(rows["model_version"]).to_pylist()))
+        return Refusal(SCORE, f"no row of this window was scored by version {subject.version}, all by {others}")
+    holdout = reference.filter(pc.equal(reference["part"], "holdout"))
+    return screen(
+        SCORE,
+        "number",
+        config.signals.drift.number,
+        current=_column(by_champion, SCORE),
+        reference=_column(holdout, SCORE),
+        min_values=config.signals.drift.min_values,
+    )
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray | None:
+    return table[name] if name in table.column_names else None
+
+
+def _asked(config: ModelConfig, name: str, *, nulls: bool = False) -> Asked:
+    drift = config.signals.drift
+    if nulls:
+        return Asked(name=name, method="null_rate", threshold=drift.null_rate)
+    how = drift.category if name in config.categories else drift.number
+    return Asked(name=name, method=METHODS[how.method], threshold=how.threshold)
+
+
+def asked_of(config: ModelConfig, fit: Sequence[str], *, nulls: bool = True) -> list[Asked]:
+    """What is asked of all features in one test: the distances of those that are ``fit``, and of null rates.
+
+    >>> [asked.method for asked in asked_of(flights, ["carrier"], nulls=False)]
+    ['jensen_shannon']
+    """
+    of_nulls = [_asked(config, name, nulls=True) for name in nullable(config)]
+    return [*(_asked(config, name) for name in config.features if name in fit), *(of_nulls if nulls else [])]
+
+
+def _judged(config: ModelConfig, subject: Subject, one: Compared, fit: Sequence[str]) -> dict[tuple[str, bool], Judged]:
+    """By column, and whether it is about its nulls; without what has no distance."""
+    if not len(one.window.blocks) or not len(one.reference.blocks):
+        return {}
+    enough = min(one.window.n_rows.sum(), one.reference.n_rows.sum()) >= config.signals.drift.min_values
+    features = asked_of(config, fit, nulls=enough)
+    alpha, seed = config.alarm_level(subject.window, n_tests=N_TESTS), config.signals.seed
+    found = judge(one.reference, one.window, features, alpha=alpha, seed=seed)
+    if SCORE in fit and (sides := _scored(one)):
+        found |= judge(*sides, [_asked(config, SCORE)], alpha=alpha, seed=seed)
+    return {(asked.name, asked.method == "null_rate"): judged for asked, judged in found.items()}
+
+
+def _scored(one: Compared) -> tuple[Profile, Profile] | None:
+    """The blocks of either side in which the champion scored anything."""
+    scores = [side.numbers.get(SCORE) for side in (one.reference, one.window)]
+    there = [None if of_side is None else of_side.n_values > 0 for of_side in scores]
+    if there[0] is None or there[1] is None or not there[0].any() or not there[1].any():
+        return None
+    return one.reference.among(there[0]), one.window.among(there[1])
+
+
+def _signals(about: _About, column: Column, since: Since) -> Iterator[Signal]:
+    """The signal of a column against one of what it is compared with, and that of its nulls where it may have any.
+
+    Against anything but the reference only where there is a distance: a stretch without rows is no fault.
+    """
+    found = [_distance(about, column, since)]
+    if column.name in nullable(about.config):
+        why = (
+            column.why if isinstance(column, Refusal) and not about.told else "a side has too few rows with this column"
+        )
+        found.append(_compared(about, column.name, since, why, nulls=True))
+    yield from (signal for signal in found if since == "reference" or signal.status != "unknown")
+
+
+def _distance(about: _About, column: Column, since: Since) -> Signal:
+    if isinstance(column, Constant) and since == "reference":
+        detail = f"the reference is constant ({column.value:g}); the share of values that differ"
+        role = about.role(since, column.name)
+        return about.subject.above(SignalName.drift(column.name), role, column.share_other, 0.0, detail=detail)
+    why = column.why if isinstance(column, Refusal) else "a side has no value in its profiles"
+    return _compared(about, column.name, since, why, nulls=False)
+
+
+def _compared(about: _About, column: str, since: Since, why: str, *, nulls: bool) -> Signal:
+    name, role = SignalName.drift(column, since, nulls=nulls), about.role(since, column, nulls=nulls)
+    judged = about.judged(since, column, nulls=nulls)
+    if judged is None:
+        threshold = _asked(about.config, column, nulls=nulls).threshold
+        return about.subject.unknown(name, role, why, threshold=threshold)
+    return about.subject.compared(
+        name,
+        role,
+        judged.value,
+        threshold=judged.asked.threshold,
+        status=judged.status,
+        chance=judged.chance,
+        detail=judged.detail,
+    )
+
+
+__all__ = ["SCORE", "SHARE", "drift_signals", "nullable", "unmeasured"]
