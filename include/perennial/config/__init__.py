@@ -22,18 +22,16 @@ from perennial.config.loading import load_model, load_models, read_models
 from perennial.config.model import ModelConfig
 from perennial.config.rules import (
     Bake,
-    DriftMethod,
     ExtraExpectation,
     MetricGate,
-    PerformanceSignal,
     Policy,
     RelativeGate,
     ReviewPolicy,
-    Signals,
     SignoffPolicy,
     Training,
     Validation,
 )
+from perennial.config.signals.declared import DriftMethod, PerformanceSignal, Signals
 
 __all__ = [
     "RESERVED",

@@ -10,8 +10,9 @@ from pydantic import (
 
 from perennial.config.consistency import contradictions
 from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule, Sources
-from perennial.config.judgement import UNIT_PRICE
-from perennial.config.rules import Bake, Policy, Signals, SignoffPolicy, Training, Validation
+from perennial.config.rules import Bake, Policy, SignoffPolicy, Training, Validation
+from perennial.config.signals.declared import Signals
+from perennial.config.signals.judgement import UNIT_PRICE
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, Window, digest_of
 from perennial.statistics.metrics import METRICS, Metric
