@@ -91,6 +91,6 @@ def test_every_step_of_a_case_is_run_by_someone() -> None:
     code = "\n".join(
         path.read_text(encoding="utf-8")
         for folder in ("perennial/orchestration", "perennial/cli", "perennial/pipeline", "demo")
-        for path in (root / folder).glob("*.py")
+        for path in (root / folder).rglob("*.py")
     )
     assert {step for step in STEPS if f".{step}(" not in code and f"case.{step}" not in code} == set()

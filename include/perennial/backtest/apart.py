@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig, load_model
+from perennial.contracts.tags import CONFIG_TAG, MODEL_TAG
 from perennial.errors import ConfigError, PerennialError, TrainingError
 from perennial.evidence.logged import read_logged
 from perennial.registry import Registry
@@ -24,7 +25,6 @@ from perennial.training.fitting.process import how_it_ended, run_apart
 
 HISTORY, JOB, RESULT, OVERLAYS = "history.parquet", "job.json", "result.json", "policies"
 REPORT = ("backtest.html", "backtest.json")
-KIND_TAG = "perennial.kind"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def report(
     with temporary_folder("backtest-") as folder:
         _prepare(config, asked, folder, store=store, models_dir=models_dir, timeout_s=timeout_s)
         _replay(config, folder, timeout_s)
-        mlflow_run_id = start_run(registry, key, tags={KIND_TAG: "backtest"})
+        mlflow_run_id = start_run(registry, key, tags={MODEL_TAG: config.model, CONFIG_TAG: config.digest})
         kept = folder / "report"
         kept.mkdir()
         for name in REPORT:
