@@ -21,7 +21,14 @@ for config in declared_models():
         evaluation = retrain.evaluate(model, fitted, frozen)
         candidate = linked(retrain.register(model, fitted, frozen))
         signoff = linked(retrain.sign_off(model, request, candidate, evaluation, frozen))
-        review = ReviewSensor(task_id="review", task_display_name="Review", model=model, signoff=signoff)
+        # one that waits counts as active, and would keep the next candidate from its own review
+        review = ReviewSensor(
+            task_id="review",
+            task_display_name="Review",
+            model=model,
+            signoff=signoff,
+            max_active_tis_per_dag=retrain.RUNS_AT_ONCE,
+        )
         release = linked(retrain.promote(model, request, signoff))
         outcome = retrain.conclude(model, request)
 
