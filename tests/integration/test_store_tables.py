@@ -188,6 +188,9 @@ def earlier(postgres_server: URL, home: Path) -> Iterator[Store]:
     opened.close()
 
 
+ADDED_LATER = ("seq", "swept_at", "listing", "n_corrected", "profile_block_us")
+
+
 def test_what_was_staged_before_the_migration_is_still_swept_once(
     earlier: Store, store: Store, wine: ModelConfig, home: Path
 ) -> None:
@@ -195,7 +198,7 @@ def test_what_was_staged_before_the_migration_is_still_swept_once(
     take(wine, home, store)
     with store.begin() as connection:
         known = [dict(row) for row in connection.execute(select(batches)).mappings()]
-    older = [{k: v for k, v in row.items() if k not in ("seq", "swept_at", "listing", "n_corrected")} for row in known]
+    older = [{k: v for k, v in row.items() if k not in ADDED_LATER} for row in known]
     of_then = Table("batches", MetaData(), schema="perennial", autoload_with=earlier.engine)
     with earlier.begin() as connection:
         connection.execute(of_then.insert(), older)
