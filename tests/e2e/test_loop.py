@@ -35,7 +35,7 @@ SIGNOFF = (
     "{metrics: {accuracy: {min: 0.7}}, "
     "versus_champion: {metric: accuracy, min_gain: -0.2, rule: non_inferiority, margin: 0.3}, "
     "min_holdout_rows: 50, min_label_coverage: 0.9, max_parity_gap: 1.0e-9, "
-    "review: {mode: auto, deadline: 1h, poll_s: 0.5}}"
+    "review: {mode: auto, first_version: auto, deadline: 1h, poll_s: 0.5}}"
 )
 
 

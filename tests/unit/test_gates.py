@@ -18,6 +18,7 @@ from perennial.statistics.metrics import METRICS
 MODELS = Path(__file__).parents[1] / "models"
 WINE = load_model(MODELS / "wine_cultivar")
 DIABETES = load_model(MODELS / "diabetes_progress")
+TUMOUR = load_model(MODELS / "tumour_malignant")
 
 scores = st.floats(0, 1)
 broken = st.sampled_from([None, math.nan, math.inf, -math.inf])
@@ -124,9 +125,39 @@ def test_a_whole_interval_may_have_to_keep_an_absolute_bound() -> None:
     assert not gates_of(config, replace(judged, intervals={}))["metric/accuracy"].passed
 
 
-def with_gate(config: ModelConfig, **gate: object) -> ModelConfig:
+def test_a_gain_on_rows_that_could_not_have_seen_it_is_borderline() -> None:
+    """A gain of 0.05 is sure at an error of 0.02; rows that show 0.035 at the least do not show 0.01."""
+    config = with_gate(WINE, min_gain=0.01)
+    weak = versus(config, gain(0.04, 0.02))
+    assert (weak.passed, weak.borderline) == (True, True)
+    assert "these rows show differences from 0.03542 on, and 0.01 was to be seen" in weak.detail
+    assert not versus(config, gain(0.04, 0.005)).borderline, "the rows would have shown 0.01"
+    assert not versus(config, gain(0.06, 0.02)).borderline, "the whole interval lies above 0.01"
+    lost = versus(config, gain(0.0, 0.02))
+    assert (lost.passed, lost.borderline) == (False, False)
+    assert "0.01 was to be seen" in lost.detail
+    assert not versus(with_gate(WINE, min_gain=0.0), gain(0.04, 0.02)).borderline, "there is no margin to see"
+
+
+def test_an_absolute_bound_inside_the_interval_is_borderline() -> None:
+    judged = replace(evaluation(WINE, 0.75), intervals={"accuracy": around(0.75, 0.03, 200, 14, 0.95)})
+    gate = gates_of(WINE, judged)["metric/accuracy"]
+    assert (gate.passed, gate.borderline) == (True, True)
+    narrow = replace(judged, intervals={"accuracy": around(0.75, 0.02, 200, 14, 0.95)})
+    assert not gates_of(WINE, narrow)["metric/accuracy"].borderline
+
+
+def test_a_binary_task_guards_its_calibration_unless_told_otherwise() -> None:
+    assert TUMOUR.guards == {"log_loss": 0.02}
+    judged = replace(evaluation(TUMOUR), gains={"roc_auc": gain(0.1), "log_loss": gain(-0.05)})
+    assert not gates_of(TUMOUR, judged)["no_worse/log_loss"].passed
+    assert "no_worse/log_loss" not in gates_of(with_gate(TUMOUR, "roc_auc", min_gain=0.0, no_worse={}), judged)
+    assert WINE.guards == DIABETES.guards == {}, "there is no log loss of one score a row, or of numbers"
+
+
+def with_gate(config: ModelConfig, metric: str = "accuracy", **gate: object) -> ModelConfig:
     declared = config.model_dump()
-    declared["signoff"]["versus_champion"] = {"metric": "accuracy", **gate}
+    declared["signoff"]["versus_champion"] = {"metric": metric, **gate}
     return ModelConfig.model_validate(declared)
 
 

@@ -6,18 +6,29 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logs import day
-from perennial.config import load_model
-from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff
+from perennial.config import ModelConfig, ReviewPolicy, load_model
+from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff, from_record, to_record
 from perennial.signoff.review import Circumstances, answer_of
 from perennial.signoff.signing import describe, review_mode
 
 DEADLINE = timedelta(hours=1)
 SIGNED_AT = day(9).start
 WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
+EVALUATION = Evaluation(
+    model=WINE.model,
+    mlflow_run_id="run",
+    n_rows=200,
+    label_coverage=1.0,
+    candidate={},
+    baseline="2",
+    baseline_metrics={},
+    n_paired_rows=180,
+)
 
 
 def signoff(*, passed: bool = True, review: str = "manual") -> Signoff:
@@ -87,28 +98,57 @@ def test_without_the_time_of_day_the_deadline_is_not_asked() -> None:
     assert answer_of(signoff(), timeless, deadline=DEADLINE) is None
 
 
+def reviewed(**over: str) -> ModelConfig:
+    """The model with other keys of ``signoff.review``."""
+    policy = WINE.signoff.review.model_copy(update=over)
+    return WINE.model_copy(update={"signoff": WINE.signoff.model_copy(update={"review": policy})})
+
+
 def test_the_stricter_review_mode_wins() -> None:
     calm, shaken = ReleaseState(model="m"), ReleaseState(model="m", released_since_rollback=False)
     assert review_mode(WINE, calm, None) == "auto"
     assert review_mode(WINE, calm, "manual") == "manual"
     assert review_mode(WINE, shaken, "auto") == "manual"
-    policy = WINE.signoff.review.model_copy(update={"mode": "manual"})
-    strict = WINE.model_copy(update={"signoff": WINE.signoff.model_copy(update={"review": policy})})
-    assert review_mode(strict, calm, "auto") == "manual"
+    assert review_mode(reviewed(mode="manual"), calm, "auto") == "manual"
+
+
+def test_a_person_answers_for_the_first_version_unless_the_declaration_says_otherwise() -> None:
+    undeclared = ReviewPolicy(mode="auto", deadline=DEADLINE)
+    assert undeclared.first_version == "manual"
+    strict = reviewed(first_version="manual")
+    assert review_mode(strict, ReleaseState(model="m"), "auto") == "manual"
+    assert review_mode(strict, ReleaseState(model="m", champion="1"), None) == "auto"
+
+
+def test_borderline_asks_a_person_only_where_a_gate_could_not_have_seen_its_margin() -> None:
+    serving = ReleaseState(model="m", champion="1")
+    clear = signoff().gates
+    unsure = (*clear, replace(clear[0], name="versus_champion/accuracy", borderline=True))
+    careful = reviewed(mode="borderline")
+    assert review_mode(careful, serving, None, (), clear) == "auto"
+    assert review_mode(careful, serving, None, (), unsure) == "manual"
+    assert review_mode(WINE, serving, None, (), unsure) == "auto", "the mode auto takes it"
+    assert review_mode(careful, serving, "manual", (), clear) == "manual"
+
+
+def test_the_reviewer_is_told_which_gates_are_borderline() -> None:
+    gate = replace(signoff().gates[0], borderline=True)
+    told = describe(WINE, replace(signoff(), gates=(gate,)), EVALUATION)
+    assert "| metric/accuracy | passed, borderline |" in told
+    assert "Passed on rows that could not have seen what was asked: metric/accuracy." in told
+    with pytest.raises(ValueError, match="borderline at that"):
+        replace(gate, passed=False)
+
+
+def test_a_gate_of_before_borderline_is_read() -> None:
+    record = to_record(signoff())
+    for gate in record["gates"]:
+        del gate["borderline"]
+    assert from_record(Signoff, record) == signoff()
 
 
 def test_the_table_tells_the_reviewer_what_was_judged_and_how_to_answer() -> None:
-    evaluation = Evaluation(
-        model=WINE.model,
-        mlflow_run_id="run",
-        n_rows=200,
-        label_coverage=1.0,
-        candidate={},
-        baseline="2",
-        baseline_metrics={},
-        n_paired_rows=180,
-    )
-    told = describe(WINE, signoff(), evaluation)
+    told = describe(WINE, signoff(), EVALUATION)
     assert "| metric/accuracy | passed | 0.9 | 0.7 | accuracy 0.9 \\| keeps 0.7 |" in told
     assert "Set the tag `signoff` to `approved` or `rejected`" in told
     assert "within 1 h" in told

@@ -23,15 +23,13 @@ from perennial.config.model import ModelConfig
 from perennial.config.rules import (
     Bake,
     ExtraExpectation,
-    MetricGate,
     Policy,
-    RelativeGate,
-    ReviewPolicy,
-    SignoffPolicy,
     Training,
     Validation,
 )
 from perennial.config.signals.declared import DriftMethod, PerformanceSignal, Signals
+from perennial.config.signoff.declared import ReviewPolicy, SignoffPolicy
+from perennial.config.signoff.gates import MetricGate, RelativeGate
 
 __all__ = [
     "RESERVED",

@@ -89,7 +89,7 @@ def _task(config: ModelConfig) -> Iterator[str]:
 def _foreign_metrics(config: ModelConfig) -> list[str]:
     signoff = config.signoff
     used = {*config.signals.performance, *signoff.metrics, signoff.versus_champion.metric, config.bake.metric}
-    used |= set(signoff.versus_champion.no_worse)
+    used |= set(config.guards)
     used |= {config.gain_metric_name}
     return sorted(used - set(METRICS[config.task]))
 

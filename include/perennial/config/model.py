@@ -10,9 +10,11 @@ from pydantic import (
 
 from perennial.config.consistency import contradictions
 from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule, Sources
-from perennial.config.rules import Bake, Policy, SignoffPolicy, Training, Validation
+from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
+from perennial.config.signoff.declared import SignoffPolicy
+from perennial.config.signoff.gates import GUARD
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, Window, digest_of
 from perennial.statistics.metrics import METRICS, Metric
@@ -83,6 +85,19 @@ class ModelConfig(Strict):
         0.02
         """
         return self.signals.gain.price or UNIT_PRICE
+
+    @property
+    def guards(self) -> dict[str, float]:
+        """The metrics that may not be lost for that of ``signoff.versus_champion``, and by how much they may be worse.
+
+        >>> flights.guards
+        {'log_loss': 0.01}
+        """
+        wanted = self.signoff.versus_champion
+        if wanted.no_worse is not None:
+            return wanted.no_worse
+        known = METRICS[self.task]
+        return {name: margin for name, margin in GUARD.items() if name in known and name != wanted.metric}
 
     def judged_over(self, window: Window) -> Window:
         """The stretch that figures of a window are estimated over: it ends with the window, and holds enough blocks.

@@ -1,4 +1,4 @@
-"""What is checked, decided and asked for; what is measured has a folder of its own, ``signals``."""
+"""What is checked, decided and trained; folders of their own have ``signals`` and ``signoff``."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
@@ -106,67 +106,6 @@ class Training(Strict):
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])
-
-
-class MetricGate(Strict):
-    """Absolute bounds on the holdout; at least one. With ``of: interval`` the whole interval has to keep them."""
-
-    min: float | None = None
-    max: float | None = None
-    of: Literal["estimate", "interval"] = "estimate"
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("give min or max")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}: nothing could pass")
-        return self
-
-
-class RelativeGate(Strict):
-    """The candidate against the champion (or the constant predictor) on the same rows, in the unit of ``metric``.
-
-    ``rule: gain`` asks for ``min_gain``, and that the lower bound of the gain lies above zero; ``superiority`` that the
-    lower bound lies above ``min_gain``; ``non_inferiority`` that it lies above minus ``margin``, for refreshes by age.
-    Bounds are one-sided at ``confidence``, by the blocks of ``signals.uncertainty``; the second candidate against one
-    champion is allowed a quarter of the error of the first, the third a ninth, and so on. ``no_worse`` names further
-    metrics and how much worse the candidate may be in them.
-    """
-
-    metric: str
-    min_gain: float
-    rule: Literal["gain", "superiority", "non_inferiority"] = "gain"
-    margin: Annotated[float, Field(gt=0)] | None = None
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    no_worse: dict[str, Annotated[float, Field(ge=0)]] = Field(default={})
-
-    @model_validator(mode="after")
-    def _with_margin(self) -> Self:
-        if (self.rule == "non_inferiority") != (self.margin is not None):
-            raise ValueError("margin belongs to rule: non_inferiority, which needs it")
-        return self
-
-
-class ReviewPolicy(Strict):
-    """Who answers for a release. ``after_rollback: manual`` asks a human for the first release after a rollback."""
-
-    mode: Literal["auto", "manual"]
-    after_rollback: Literal["auto", "manual"] = "manual"
-    deadline: PositiveDuration
-    poll_s: Annotated[float, Field(gt=0)] = 5.0
-
-
-class SignoffPolicy(Strict):
-    """The gates. Every one fails when its evidence is missing."""
-
-    metrics: Annotated[dict[str, MetricGate], Field(min_length=1)]
-    versus_champion: RelativeGate
-    min_holdout_rows: Annotated[int, Field(ge=30)]
-    min_label_coverage: Share
-    max_parity_gap: Annotated[float, Field(ge=0)]
-    parity_rows: Annotated[int, Field(ge=10, le=100_000)] = 1000
-    review: ReviewPolicy
 
 
 class Bake(Strict):

@@ -11,7 +11,10 @@ from perennial.contracts.windows import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One pass/fail condition. Missing evidence (``value`` None) never passes, unless a person ``waived`` it."""
+    """One pass/fail condition. Missing evidence (``value`` None) never passes, unless a person ``waived`` it.
+
+    ``borderline``: it passed, on rows that could not have seen its margin, or whose interval reaches over its bound.
+    """
 
     name: str
     passed: bool
@@ -20,8 +23,11 @@ class Gate:
     detail: str
     waived: str = ""
     interval: Interval | None = None
+    borderline: bool = False
 
     def __post_init__(self) -> None:
+        if self.borderline and not self.passed:
+            raise ValueError(f"gate {self.name} failed, and is borderline at that")
         if self.passed and self.value is None and not self.waived:
             raise ValueError(f"gate {self.name} passes without evidence")
 
@@ -84,6 +90,11 @@ class Signoff:
     def failed(self) -> tuple[Gate, ...]:
         """The gates that it did not pass."""
         return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def borderline(self) -> tuple[Gate, ...]:
+        """The gates that it passed without their rows being enough to see what they ask for."""
+        return tuple(gate for gate in self.gates if gate.borderline)
 
     def __post_init__(self) -> None:
         if self.passed and (not self.gates or not all(gate.passed for gate in self.gates)):

@@ -63,13 +63,18 @@ def describe(config: ModelConfig, kind: str) -> str:
         gates=", ".join(gates),
         metric=config.signoff.versus_champion.metric,
         min_gain=config.signoff.versus_champion.min_gain,
-        review=f"{config.signoff.review.mode}; {config.signoff.review.after_rollback} after a rollback",
+        review=_review(config),
         max_wait=config.label.max_wait,
         bake_windows=config.bake.windows,
         bake_metric=config.bake.metric,
         bake_bound=config.bake.bound,
         model=config.model,
     )
+
+
+def _review(config: ModelConfig) -> str:
+    asked = config.signoff.review
+    return f"{asked.mode}; {asked.first_version} for the first version, {asked.after_rollback} after a rollback"
 
 
 def _bounds(low: float | None, high: float | None) -> str:

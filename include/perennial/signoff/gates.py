@@ -4,11 +4,10 @@ A gate's ``detail`` is a sentence for the reviewer. The relative gates judge the
 blocks: an estimate alone says nothing of how it might have come out on other days.
 """
 
-import math
-
 from perennial.config import MetricGate, ModelConfig
 from perennial.contracts import Evaluation, Gate, Interval
 from perennial.errors import SignoffError
+from perennial.signoff.conditions.figures import finite, shown
 from perennial.signoff.versus import no_worse_gate, versus_champion_gate
 
 
@@ -44,7 +43,7 @@ def judge(
         versus_champion_gate(config, evaluation, attempt=attempt, waived_by=waived_by),
         *(
             no_worse_gate(config, evaluation, name, margin, waived_by=waived_by)
-            for name, margin in policy.versus_champion.no_worse.items()
+            for name, margin in config.guards.items()
         ),
         minimum_gate("min_holdout_rows", evaluation.n_rows, policy.min_holdout_rows, "labelled holdout rows"),
         minimum_gate(
@@ -65,6 +64,8 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate, interval: In
     'roc_auc could not be computed on the holdout'
     >>> metric_gate("metric/rmse", float("nan"), MetricGate(max=65.0)).passed
     False
+    >>> metric_gate("metric/roc_auc", 0.71, MetricGate(min=0.65), around(0.71, 0.05, 900, 14, 0.95)).borderline
+    True
     >>> metric_gate("metric/roc_auc", 0.71, MetricGate(min=0.65, of="interval")).detail
     'roc_auc 0.71 has no interval, and the whole interval has to keep its bound'
     """
@@ -72,8 +73,10 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate, interval: In
     bound = bounds.min if bounds.min is not None else bounds.max
     known = finite(value)
 
-    def gate(passed: bool, detail: str, bound: float | None = bound) -> Gate:
-        return Gate(name=name, passed=passed, value=known, bound=bound, detail=detail, interval=interval)
+    def gate(passed: bool, detail: str, bound: float | None = bound, *, borderline: bool = False) -> Gate:
+        return Gate(
+            name=name, passed=passed, value=known, bound=bound, detail=detail, interval=interval, borderline=borderline
+        )
 
     if known is None:
         return gate(False, f"{metric} could not be computed on the holdout")
@@ -90,7 +93,13 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate, interval: In
         return gate(False, f"{told} {reaches} above the maximum {shown(bounds.max)}", bounds.max)
     limits = [("minimum", bounds.min), ("maximum", bounds.max)]
     asked = " and ".join(f"the {word} {shown(limit)}" for word, limit in limits if limit is not None)
+    if interval and not _surely(bounds, interval):
+        return gate(True, f"{told} keeps {asked}, and its interval does not", borderline=True)
     return gate(True, f"{told} keeps {asked}")
+
+
+def _surely(bounds: MetricGate, interval: Interval) -> bool:
+    return (bounds.min is None or interval.low >= bounds.min) and (bounds.max is None or interval.high <= bounds.max)
 
 
 def minimum_gate(name: str, value: float, minimum: float, what: str) -> Gate:
@@ -126,21 +135,3 @@ def parity_gate(gap: float | None, most: float, detail: str) -> Gate:
         return Gate(name="parity", passed=False, value=None, bound=most, detail=reason)
     told = f"{detail}: largest score difference {shown(known)}, at most {shown(most)} allowed"
     return Gate(name="parity", passed=known <= most, value=known, bound=most, detail=told)
-
-
-def finite(value: float | None) -> float | None:
-    """The value when it is a finite number, else None.
-
-    >>> finite(float("inf")) is finite(None) is None
-    True
-    """
-    return value if value is not None and math.isfinite(value) else None
-
-
-def shown(value: float) -> str:
-    """Four significant digits, whole numbers whole.
-
-    >>> shown(336776), shown(0.70123), shown(1e-9)
-    ('336776', '0.7012', '1e-09')
-    """
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.4g}"  # noqa: PLR2004

@@ -23,8 +23,8 @@ from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REVIEWER_TAG, SIGNOFF
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
+from perennial.signoff.conditions.figures import shown
 from perennial.signoff.flagged import read_flags
-from perennial.signoff.gates import shown
 from perennial.signoff.polling import PENDING
 from perennial.store import Store
 
@@ -34,21 +34,34 @@ ReviewMode = Literal["auto", "manual"]
 
 
 def review_mode(
-    config: ModelConfig, state: ReleaseState, override: ReviewMode | None, flags: tuple[Flag, ...] = ()
+    config: ModelConfig,
+    state: ReleaseState,
+    override: ReviewMode | None,
+    flags: tuple[Flag, ...] = (),
+    gates: tuple[Gate, ...] = (),
 ) -> ReviewMode:
-    """``manual`` when anything asks for it: the mode, the first release after a rollback, the request, a flag. Pure.
+    """``manual`` when anything asks for it: the mode, the first version, a rollback before, the request, a flag. Pure.
 
-    >>> review_mode(flights, ReleaseState(model="m"), None)
-    'auto'
-    >>> review_mode(flights, ReleaseState(model="m", released_since_rollback=False), None)
+    In the mode ``borderline`` a gate that passed without its rows being enough does.
+
+    >>> serving = ReleaseState(model="m", champion="3")
+    >>> review_mode(flights, serving, None), review_mode(flights, ReleaseState(model="m"), None)
+    ('auto', 'auto')
+    >>> review_mode(flights, ReleaseState(model="m", champion="3", released_since_rollback=False), None)
     'manual'
     >>> found = Flag(name="flag/label_rate", window=day(0), detail="label rate 0.73")
-    >>> review_mode(flights, ReleaseState(model="m"), "auto", (found,))
+    >>> review_mode(flights, serving, "auto", (found,))
     'manual'
     """
     policy = config.signoff.review
-    after_rollback = not state.released_since_rollback and policy.after_rollback == "manual"
-    return "manual" if flags or after_rollback or "manual" in (policy.mode, override) else "auto"
+    asks = (
+        "manual" in (policy.mode, override),
+        state.champion is None and policy.first_version == "manual",
+        not state.released_since_rollback and policy.after_rollback == "manual",
+        bool(flags),
+        policy.mode == "borderline" and any(gate.borderline for gate in gates),
+    )
+    return "manual" if any(asks) else "auto"
 
 
 def sign_off(
@@ -82,7 +95,7 @@ def sign_off(
         evaluation,
         snapshot,
         gates,
-        review=review_mode(config, state, review_override, flags),
+        review=review_mode(config, state, review_override, flags, gates),
         as_of=as_of,
         flags=flags,
     )
@@ -134,7 +147,9 @@ def _digest(evaluation: Evaluation, gates: tuple[Gate, ...], flags: tuple[Flag, 
     rounded = [{name: round(value, 9) for name, value in found.items()} for found in figures]
     judged = [(gate.name, gate.passed, gate.bound, gate.value and round(gate.value, 9)) for gate in gates]
     flagged = [[(flag.name, flag.window.key) for flag in flags]] if flags else []
-    return digest_of(evaluation.mlflow_run_id, evaluation.n_rows, evaluation.n_paired_rows, rounded, judged, *flagged)
+    unsure = [names] if (names := [gate.name for gate in gates if gate.borderline]) else []
+    n_rows = evaluation.n_rows, evaluation.n_paired_rows
+    return digest_of(evaluation.mlflow_run_id, *n_rows, rounded, judged, *flagged, *unsure)
 
 
 def _belong_together(
@@ -211,7 +226,7 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     rows = "\n".join(
-        f"| {gate.name} | {'passed' if gate.passed else '**FAILED**'} | {_figure(gate.value)}{_interval(gate)} "
+        f"| {gate.name} | {_verdict(gate)} | {_figure(gate.value)}{_interval(gate)} "
         f"| {_figure(gate.bound)} "
         f"| {_in_a_cell(gate.detail)} |"
         for gate in signoff.gates
@@ -251,11 +266,19 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     if signoff.review == "auto":
         return "No review is asked for: it is promoted by the policy."
     hours = config.signoff.review.deadline.total_seconds() / 3600
+    unsure = ", ".join(gate.name for gate in signoff.borderline)
+    why = f" Passed on rows that could not have seen what was asked: {unsure}." if unsure else ""
     return (
         "**It waits for your review.** Set the tag `signoff` to `approved` or `rejected` here, and the tag `reviewer` "
         "to your name (the last two in the list of tags: scroll it). Without an answer within "
-        f"{shown(hours)} h it is rejected. An approval expires when the champion changes."
+        f"{shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
     )
+
+
+def _verdict(gate: Gate) -> str:
+    if not gate.passed:
+        return "**FAILED**"
+    return "passed, borderline" if gate.borderline else "passed"
 
 
 def _dates(window: Window) -> str:

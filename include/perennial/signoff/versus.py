@@ -7,13 +7,16 @@ are.
 
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Evaluation, Gate, Interval
+from perennial.signoff.conditions.figures import power
 from perennial.statistics.intervals import lower_bound
 
 
 def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, attempt: int = 1, waived_by: str = "") -> Gate:
     """The candidate's gain over the baseline on the rows that both scored, positive when the candidate is better.
 
-    A champion that can not be scored any more fails it, unless a person waived the comparison by name.
+    A champion that can not be scored any more fails it, unless a person waived the comparison by name. A gain on rows
+    that show differences from more than ``min_gain`` on only, and that is not surely as large, is borderline: such rows
+    exaggerate what passes.
 
     >>> gate = versus_champion_gate(flights, evaluation)
     >>> gate.passed, round(gate.value, 3)
@@ -42,8 +45,15 @@ def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, attempt
     )
     if not passed and found.value >= wanted.min_gain:
         detail += "; these rows could not tell: a longer training.holdout would"
+    unseen = power(found.value - low, wanted.margin or wanted.min_gain)
     return Gate(
-        name=name, passed=passed, value=found.value, bound=wanted.min_gain, detail=detail, interval=found.interval
+        name=name,
+        passed=passed,
+        value=found.value,
+        bound=wanted.min_gain,
+        detail=detail + unseen,
+        interval=found.interval,
+        borderline=passed and bool(unseen) and wanted.rule == "gain" and low <= wanted.min_gain,
     )
 
 
@@ -68,6 +78,7 @@ def no_worse_gate(
         f"{_both(evaluation, metric)}: a gain of {found.value:.4g}, {_told(found.interval, low, confidence)}; "
         f"{'as' if passed else 'not'} asked: no worse than {margin:.4g}"
     )
+    detail += power(found.value - low, margin)
     return Gate(name=name, passed=passed, value=found.value, bound=-margin, detail=detail, interval=found.interval)
 
 

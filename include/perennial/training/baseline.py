@@ -33,8 +33,8 @@ class Comparison:
 
 def gains_over(config: ModelConfig, mine: Answers, theirs: Answers) -> dict[str, Estimate]:
     """How much better ``mine`` are than ``theirs`` for the same rows, in every metric that the gates ask for. Pure."""
-    wanted = config.signoff.versus_champion
-    return {name: mine.gain_over(theirs, config, name) for name in (wanted.metric, *wanted.no_worse)}
+    asked = (config.signoff.versus_champion.metric, *config.guards)
+    return {name: mine.gain_over(theirs, config, name) for name in asked}
 
 
 def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:

@@ -142,7 +142,7 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
     attempt = 1 + len(trial.history.judged_against(state.champion) - {version})
     gates = judge(config, evaluation, parity_gap=0.0, parity_detail="one process scores all", attempt=attempt)
     flags = flags_on(config, trial.flagged(), snapshot, excluded=state.excluded)
-    review = review_mode(config, state, request.review, flags)
+    review = review_mode(config, state, request.review, flags, gates)
     signed = verdict(config, candidate, evaluation, snapshot, gates, review=review, as_of=request.as_of, flags=flags)
     trial.write(signoff_entry(config, signed, evaluation))
     return evaluation, signed

@@ -1,0 +1,36 @@
+"""All that is asked of a candidate, and who answers for it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from perennial.config.signoff.gates import MetricGate, RelativeGate
+from perennial.config.values import PositiveDuration, Share, Strict
+
+
+class ReviewPolicy(Strict):
+    """Who answers for a release of a candidate that passed its gates.
+
+    ``mode: auto`` the policy, ``manual`` a person, ``borderline`` the policy where the gates passed clearly, and a
+    person where one passed that could not have seen its margin. ``first_version`` and ``after_rollback`` ask a person
+    for the first version of all, and for the first release after a rollback, whatever the mode; flagged data always
+    does.
+    """
+
+    mode: Literal["auto", "manual", "borderline"]
+    after_rollback: Literal["auto", "manual"] = "manual"
+    first_version: Literal["auto", "manual"] = "manual"
+    deadline: PositiveDuration
+    poll_s: Annotated[float, Field(gt=0)] = 5.0
+
+
+class SignoffPolicy(Strict):
+    """The gates. Every one fails when its evidence is missing."""
+
+    metrics: Annotated[dict[str, MetricGate], Field(min_length=1)]
+    versus_champion: RelativeGate
+    min_holdout_rows: Annotated[int, Field(ge=30)]
+    min_label_coverage: Share
+    max_parity_gap: Annotated[float, Field(ge=0)]
+    parity_rows: Annotated[int, Field(ge=10, le=100_000)] = 1000
+    review: ReviewPolicy

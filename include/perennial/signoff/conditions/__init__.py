@@ -1,0 +1,1 @@
+"""Gates by what they look at: groups of rows, the data, the fresh process; all pure."""
