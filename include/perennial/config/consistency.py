@@ -61,12 +61,15 @@ def _names(config: ModelConfig) -> Iterator[str]:
 
 def _groups(config: ModelConfig) -> Iterator[str]:
     """Columns whose values are to be told apart have to be there, and to have values that are not numbers."""
-    columns = config.signals.fairness.columns
-    for key, named in (("fairness", columns), ("slices", config.signals.slices.columns)):
+    signals, signoff = config.signals, config.signoff
+    protected = {"signals.fairness": signals.fairness.columns, "signoff.fairness": signoff.fairness.columns}
+    sliced = {"signals.slices": signals.slices.columns, "signoff.slices": signoff.slices.columns}
+    for key, named in (protected | sliced).items():
         if wrong := [name for name in named if name not in config.categories]:
-            yield f"signals.{key}.columns {first_of(wrong)}: no category and no boolean among the features"
-    if columns and config.task != "binary":
-        yield f"signals.fairness: it compares the rates of a decision, which a {config.task} task does not make"
+            yield f"{key}.columns {first_of(wrong)}: no category and no boolean among the features"
+    for key, named in protected.items():
+        if named and config.task != "binary":
+            yield f"{key}: it compares the rates of a decision, which a {config.task} task does not make"
 
 
 def _grace(config: ModelConfig) -> Iterator[str]:
@@ -90,7 +93,7 @@ def _foreign_metrics(config: ModelConfig) -> list[str]:
     signoff = config.signoff
     used = {*config.signals.performance, *signoff.metrics, signoff.versus_champion.metric, config.bake.metric}
     used |= set(config.guards)
-    used |= {config.gain_metric_name}
+    used |= {config.gain_metric_name, config.slice_metric}
     return sorted(used - set(METRICS[config.task]))
 
 
@@ -104,6 +107,12 @@ def _judgement(config: ModelConfig) -> Iterator[str]:
         )
     if gain.price is not None and gain.price >= metric.values.width:
         yield f"signals.gain.price = {gain.price:g}: no two values of {metric.name} lie further apart"
+    slices, judged_by = config.signoff.slices, config.metric(config.slice_metric)
+    if slices.asked and slices.max_loss is None and judged_by.values.width > 1:
+        yield (
+            f"signoff.slices.max_loss: {judged_by.name} has a unit of its own: say how much of it a slice may lose, or "
+            "name another metric"
+        )
     if by is not None and by not in config.features:
         yield f"signals.uncertainty.block_by = {by}: no such feature"
 

@@ -14,7 +14,7 @@ from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
 from perennial.config.signoff.declared import SignoffPolicy
-from perennial.config.signoff.gates import GUARD
+from perennial.config.signoff.gates import GUARD, UNIT_LOSS
 from perennial.config.values import Name, Strict
 from perennial.contracts import SourceKind, Window, digest_of
 from perennial.statistics.metrics import METRICS, Metric
@@ -98,6 +98,24 @@ class ModelConfig(Strict):
             return wanted.no_worse
         known = METRICS[self.task]
         return {name: margin for name, margin in GUARD.items() if name in known and name != wanted.metric}
+
+    @property
+    def slice_metric(self) -> str:
+        """The metric by which slices of a candidate are judged.
+
+        >>> flights.slice_metric
+        'roc_auc'
+        """
+        return self.signoff.slices.metric or self.signoff.versus_champion.metric
+
+    @property
+    def max_slice_loss(self) -> float:
+        """How much a slice may lose, in the unit of ``slice_metric``.
+
+        >>> flights.max_slice_loss
+        0.05
+        """
+        return self.signoff.slices.max_loss or UNIT_LOSS
 
     def judged_over(self, window: Window) -> Window:
         """The stretch that figures of a window are estimated over: it ends with the window, and holds enough blocks.

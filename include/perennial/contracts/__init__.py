@@ -8,6 +8,7 @@ from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Public
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
 from perennial.contracts.measured.estimates import Chance, Estimate, Interval
+from perennial.contracts.measured.judged import Apart, GroupFacts, SliceGain, SliceGains
 from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
@@ -17,6 +18,7 @@ from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
     "Action",
+    "Apart",
     "Audit",
     "BakeState",
     "Batch",
@@ -30,6 +32,7 @@ __all__ = [
     "FittedRun",
     "Flag",
     "Gate",
+    "GroupFacts",
     "Hold",
     "Interval",
     "LedgerEntry",
@@ -46,6 +49,8 @@ __all__ = [
     "SignalStatus",
     "Signoff",
     "Since",
+    "SliceGain",
+    "SliceGains",
     "Snapshot",
     "SourceKind",
     "Subject",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from perennial.contracts.measured.estimates import Estimate, Interval
+from perennial.contracts.measured.judged import GroupFacts
 from perennial.contracts.windows import Window
 
 
@@ -49,7 +50,8 @@ class Evaluation:
     metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair, and
     ``champion_lost`` that there will never be one: the champion can not be scored any more. ``intervals`` are those of
     ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows,
-    positive for better, in the unit of each metric. ``fit_cpu_s`` are the CPU seconds that the fit took.
+    positive for better, in the unit of each metric. ``groups`` is None where none is asked for.
+    ``fit_cpu_s`` are the CPU seconds that the fit took.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Evaluation:
     intervals: dict[str, Interval] = field(default_factory=dict)
     gains: dict[str, Estimate] = field(default_factory=dict)
     fit_cpu_s: float = 0.0
+    groups: GroupFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

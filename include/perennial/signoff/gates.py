@@ -8,6 +8,7 @@ from perennial.config import MetricGate, ModelConfig
 from perennial.contracts import Evaluation, Gate, Interval
 from perennial.errors import SignoffError
 from perennial.signoff.conditions.figures import finite, shown
+from perennial.signoff.conditions.groups import group_gates
 from perennial.signoff.versus import no_worse_gate, versus_champion_gate
 
 
@@ -45,6 +46,7 @@ def judge(
             no_worse_gate(config, evaluation, name, margin, waived_by=waived_by)
             for name, margin in config.guards.items()
         ),
+        *group_gates(config, evaluation, waived_by=waived_by),
         minimum_gate("min_holdout_rows", evaluation.n_rows, policy.min_holdout_rows, "labelled holdout rows"),
         minimum_gate(
             "min_label_coverage", evaluation.label_coverage, policy.min_label_coverage, "share of holdout rows labelled"

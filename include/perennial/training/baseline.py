@@ -20,7 +20,10 @@ CONSTANT = "constant"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Candidate and baseline on the same rows; no rows, and ``problem``, when they can not be compared."""
+    """Candidate and baseline on the same rows; no rows, and ``problem``, when they can not be compared.
+
+    ``mine`` and ``theirs`` answer for these rows, which ``later`` chooses among those of the holdout (all for None).
+    """
 
     baseline: str
     n_rows: int
@@ -29,6 +32,9 @@ class Comparison:
     problem: str = ""
     champion_lost: bool = False
     gains: dict[str, Estimate] = field(default_factory=dict)
+    mine: Answers | None = None
+    theirs: Answers | None = None
+    later: NDArray[np.bool_] | None = None
 
 
 def gains_over(config: ModelConfig, mine: Answers, theirs: Answers) -> dict[str, Estimate]:
@@ -66,6 +72,8 @@ def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[An
         candidate=mine,
         metrics=always.metrics(config),
         gains=gains_over(config, candidate, always),
+        mine=candidate,
+        theirs=always,
     )
 
 
@@ -103,7 +111,7 @@ def versus_champion(
         theirs = answer(config, model, snapshot.holdout_uri, storage=store.storage).rows(later)
     except PermanentError as error:
         return _none(champion, f"champion {champion} could not be scored: {error}", champion_lost=True)
-    return against_champion(config, champion, candidate.rows(later), theirs)
+    return replace(against_champion(config, champion, candidate.rows(later), theirs), later=later)
 
 
 def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: Answers) -> Comparison:
@@ -119,6 +127,8 @@ def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: 
         candidate=mine.metrics(config),
         metrics=theirs.metrics(config),
         gains=gains_over(config, mine, theirs),
+        mine=mine,
+        theirs=theirs,
     )
 
 

@@ -18,6 +18,7 @@ from perennial.registry.scoring import score
 from perennial.store import Store
 from perennial.training.baseline import Comparison, versus_champion, versus_constant
 from perennial.training.importance import MOST_ROWS, feature_importance
+from perennial.training.measured.groups import columns_of, group_facts
 from perennial.training.plots import figures
 from perennial.training.rows import answer, pick, take_rows
 from perennial.training.snapshot import verify_snapshot
@@ -47,7 +48,9 @@ def evaluate(
         )
     if compared.problem:
         _log.warning("%s: no comparison with the champion: %s", config.model, compared.problem)
-    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared)
+    columns = list(columns_of(config))
+    rows = store.storage.read_table(snapshot.holdout_uri, columns=columns) if columns else None
+    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared, rows=rows)
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
     log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
     _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
@@ -55,9 +58,18 @@ def evaluate(
 
 
 def evaluation_of(
-    config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, candidate: Answers, compared: Comparison
+    config: ModelConfig,
+    fitted: FittedRun,
+    snapshot: Snapshot,
+    candidate: Answers,
+    compared: Comparison,
+    *,
+    rows: pa.Table | None = None,
 ) -> Evaluation:
-    """What the gates judge, from the candidate's answers for its holdout and what they were compared with. Pure."""
+    """What the gates judge, from the candidate's answers for its holdout and what they were compared with. Pure.
+
+    ``rows`` hold the features by which groups are told apart, in the order of the answers.
+    """
     return Evaluation(
         model=config.model,
         mlflow_run_id=fitted.mlflow_run_id,
@@ -73,6 +85,7 @@ def evaluation_of(
         intervals=_intervals(config, candidate),
         gains=compared.gains,
         fit_cpu_s=fitted.cpu_s,
+        groups=None if rows is None else group_facts(config, rows, candidate, compared),
     )
 
 

@@ -1,6 +1,6 @@
 """What follows a decision of a trial: a retrain with its gates and its promotion, or a rollback."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -27,6 +27,7 @@ from perennial.signoff.gates import judge
 from perennial.signoff.signing import review_mode, signoff_entry, verdict
 from perennial.training.baseline import Comparison, against_champion, against_constant
 from perennial.training.evaluate import evaluation_of
+from perennial.training.measured.groups import columns_of
 from perennial.training.rows import labels_of
 from perennial.training.snapshot import mature_holdout, refuse_held, too_few_to_train
 from perennial.trial.state import Trial, Version
@@ -138,7 +139,8 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
         model=model, version=version, mlflow_run_id=version, artifact_digest=version, snapshot_id=version
     )
     answers = trial.answers(version, trial.versions[version].holdout)
-    evaluation = evaluation_of(config, fitted, snapshot, answers, _compared(trial, version))
+    rows = trial.log.table(trial.versions[version].holdout, columns_of(config)) if columns_of(config) else None
+    evaluation = evaluation_of(config, fitted, snapshot, answers, _compared(trial, version), rows=rows)
     attempt = 1 + len(trial.history.judged_against(state.champion) - {version})
     gates = judge(config, evaluation, parity_gap=0.0, parity_detail="one process scores all", attempt=attempt)
     flags = flags_on(config, trial.flagged(), snapshot, excluded=state.excluded)
@@ -160,7 +162,7 @@ def _compared(trial: Trial, version: str) -> Comparison:
         problem = f"no holdout row lies after the champion's own holdout, {lineage.holdout.key}"
         return Comparison(baseline=state.champion, n_rows=0, candidate={}, metrics={}, problem=problem)
     theirs = trial.answers(state.champion, trial.versions[version].holdout[later])
-    return against_champion(config, state.champion, answers.rows(later), theirs)
+    return replace(against_champion(config, state.champion, answers.rows(later), theirs), later=later)
 
 
 def _released(trial: Trial, request: RetrainRequest, signed: Signoff, *, people: People) -> tuple[Ending, str]:

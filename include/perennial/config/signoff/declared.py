@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.signoff.gates import MetricGate, RelativeGate
+from perennial.config.signoff.gates import FairnessGates, MetricGate, RelativeGate, SliceGates
 from perennial.config.values import PositiveDuration, Share, Strict
 
 
@@ -29,6 +29,8 @@ class SignoffPolicy(Strict):
 
     metrics: Annotated[dict[str, MetricGate], Field(min_length=1)]
     versus_champion: RelativeGate
+    slices: SliceGates = SliceGates()
+    fairness: FairnessGates = FairnessGates()
     min_holdout_rows: Annotated[int, Field(ge=30)]
     min_label_coverage: Share
     max_parity_gap: Annotated[float, Field(ge=0)]

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
 from perennial.evidence.answers import NO_BLOCKS, answers_in, blocks_in
-from perennial.monitoring.estimates.encoding import learn_encoding
+from perennial.evidence.groups.encoding import learn_encoding
 from perennial.statistics.blocks import Codes
 from perennial.statistics.expected.estimates import Judged, matched
 from perennial.statistics.expected.truths import Asked, drawn_rows

@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Signal, SignalName, Subject
 from perennial.evidence.answers import NO_BLOCKS, answers_in, demands_of
-from perennial.monitoring.estimates.encoding import Encoding, learn_encoding
+from perennial.evidence.groups.worst import losses, values_of, worst_slice
 from perennial.monitoring.estimates.expectation import Expectation
 from perennial.statistics.comparing.shares import apart_from_rest
-from perennial.statistics.rows import Rows
 
 FOUND = SignalName("slice", "found")
-MOST_VALUES = 20
-"""Of a column; its most frequent ones."""
-MOST_LEAVES = 8
 Numbers = NDArray[np.float64]
 
 
@@ -48,7 +44,7 @@ def _declared(
     All intervals of a column hold at once (Bonferroni).
     """
     asked = config.signals.slices
-    values = [] if rows is None or why else _values(rows, column, asked.min_rows)
+    values = [] if rows is None or why else values_of(rows[column], asked.min_rows)
     for name, wanted in config.signals.performance.items():
         metric = config.metric(name)
         if rows is None or why or not values:
@@ -58,19 +54,11 @@ def _declared(
         demands = demands_of(config)
         each = replace(demands, confidence=1 - (1 - demands.confidence) / len(values))
         for value, inside in values:
-            found = answers_in(config, rows.filter(inside)).estimate(config, name, demands=each)
+            found = answers_in(config, rows.filter(pa.array(inside))).estimate(config, name, demands=each)
             signal = SignalName("slice", f"{name}/{column}={value}")
             if found.value is None:
                 found = Estimate(problem=f"{name} can not be computed on the rows of {value}")
             yield subject.estimated(signal, asked.role, found, threshold=wanted.bound, is_least=metric.more_is_better)
-
-
-def _values(rows: pa.Table, column: str, min_rows: int) -> list[tuple[str, pa.Array]]:
-    """The most frequent values of a column that have enough rows, and which rows those are."""
-    texts = rows[column].cast(pa.string()).fill_null("(missing)").to_numpy(zero_copy_only=False).astype(str)
-    names, counts = np.unique(texts, return_counts=True)
-    large = [place for place in np.argsort(-counts, kind="stable")[:MOST_VALUES] if counts[place] >= min_rows]
-    return [(str(names[place]), pa.array(texts == names[place])) for place in large]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +75,7 @@ def _found(
 ) -> Signal:
     """How much more the loss of the worst slice exceeds what was expected than that of all other rows does.
 
-    In shares of the expected loss. A shallow tree looks for the slice in one half of the blocks, and it is judged in
-    the other, in turn: what was looked for among many is judged on rows that had no part in the looking.
+    In shares of the expected loss.
     """
     asked = config.signals.slices
     searched: _Searched | str = why or (known if isinstance(known, str) else "no labelled rows")
@@ -96,15 +83,9 @@ def _found(
         searched = _prepared(config, rows, known)
     if isinstance(searched, str):
         return subject.unknown(FOUND, asked.role, searched, threshold=asked.max_excess)
-    inside = np.zeros(len(searched.excess), dtype=bool)
-    told = []
-    for half in (0, 1):
-        judged = searched.blocks % 2 == half
-        leaf, rule = _worst_leaf(config, searched, ~judged)
-        inside |= judged & leaf
-        told.append(rule)
+    inside, told = worst_slice(config, searched.rows, searched.excess, searched.blocks, min_rows=asked.min_rows)
     found = apart_from_rest(searched.excess, inside, searched.blocks, demands=demands_of(config))
-    detail = f"{' | '.join(dict.fromkeys(told))}: {int(inside.sum())} rows; {found.basis}"
+    detail = f"{told}: {int(inside.sum())} rows; {found.basis}"
     return subject.estimated(FOUND, asked.role, found, threshold=asked.max_excess, is_least=False, detail=detail)
 
 
@@ -115,47 +96,7 @@ def _prepared(config: ModelConfig, rows: pa.Table, known: Expectation) -> _Searc
         return NO_BLOCKS
     if real is None or drawn is None:
         return "fewer than two labelled rows, or a score that is missing or no number"
-    expected = np.mean([_losses(config, one) for one in drawn], axis=0)
+    expected = np.mean([losses(config, one) for one in drawn], axis=0)
     if not expected.mean() > 0:
         return "no loss is expected of any row: there is nothing to exceed"
-    return _Searched(rows, (_losses(config, real) - expected) / expected.mean(), answers.blocks)
-
-
-def _losses(config: ModelConfig, rows: Rows) -> Numbers:
-    """The squared error of each row; for classes whether it is wrong."""
-    if config.task == "multiclass":
-        return np.asarray(rows.truth != rows.predicted, dtype=np.float64)
-    return np.asarray((rows.truth - rows.scores) ** 2, dtype=np.float64)
-
-
-def _worst_leaf(config: ModelConfig, searched: _Searched, among: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], str]:
-    """Which rows lie in the leaf with the largest mean excess of a tree on some of them, and the rule of that leaf."""
-    from sklearn.tree import DecisionTreeRegressor
-
-    n_least, excess = config.signals.slices.min_rows // 2, searched.excess[among]
-    if len(excess) < 2 * n_least:
-        return np.zeros(len(among), dtype=bool), "too few rows to look in"
-    looked_in = searched.rows.filter(pa.array(among))
-    encoding = learn_encoding(config, looked_in, excess, columns=tuple(config.features))
-    tree = DecisionTreeRegressor(max_leaf_nodes=MOST_LEAVES, min_samples_leaf=n_least, random_state=0)
-    tree.fit(encoding.of(looked_in), excess)
-    leaves = tree.apply(encoding.of(searched.rows))
-    worst = max(np.unique(leaves), key=lambda leaf: float(tree.tree_.value[leaf].item()))
-    return leaves == worst, _rule(tree, encoding, int(worst))
-
-
-def _rule(tree: object, encoding: Encoding, leaf: int) -> str:
-    """The conditions on the way to a leaf, as people read them."""
-    nodes = tree.tree_  # type: ignore[attr-defined]
-    parts: list[str] = []
-    while leaf:
-        parent = int(np.flatnonzero((nodes.children_left == leaf) | (nodes.children_right == leaf))[0])
-        name, below = encoding.columns[nodes.feature[parent]], nodes.children_left[parent] == leaf
-        edge = float(nodes.threshold[parent])
-        if name in encoding.codes:
-            held = [value for value, code in encoding.codes[name].items() if (code <= edge) == below]
-            parts.append(f"{name} in {', '.join(sorted(held)[:5])}{' ...' if len(held) > 5 else ''}")  # noqa: PLR2004
-        else:
-            parts.append(f"{name} {'<=' if below else '>'} {edge:.4g}")
-        leaf = parent
-    return " and ".join(reversed(parts)) or "all rows"
+    return _Searched(rows, (losses(config, real) - expected) / expected.mean(), answers.blocks)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from perennial.contracts import Estimate
 from perennial.statistics.blocks import Codes, count_blocks
 from perennial.statistics.influence import of_ratio
-from perennial.statistics.intervals import DEFAULT, Demands, around
+from perennial.statistics.intervals import DEFAULT, MOST_FAILED, Demands, around
 from perennial.statistics.rows import Rows
 
 Flags = NDArray[np.bool_]
@@ -71,6 +71,61 @@ MEASURES: dict[str, Callable[..., Estimate]] = {
     "average_odds": average_odds,
 }
 """Every measure by name; each takes :class:`Grouped` and ``demands``."""
+
+
+_AMONG: dict[str, tuple[int | None, ...]] = {
+    "statistical_parity": (None,),
+    "equal_opportunity": (1,),
+    "average_odds": (1, 0),
+}
+
+
+def worsening(
+    measure: str, old: Grouped, new: Grouped, *, rng: np.random.Generator, demands: Demands = DEFAULT
+) -> Estimate:
+    """By how much further apart ``new`` treats the groups than ``old`` does on the same rows: positive is worse.
+
+    The largest difference of a rate is no mean: its error is the spread over blocks drawn with replacement, as for
+    metrics without influence. Raises ValueError for rows of other groups or blocks.
+
+    >>> rows = [Rows(np.zeros(40), np.zeros(40), np.tile(said, 10)) for said in ([1, 1, 0, 0], [1, 0, 1, 0])]
+    >>> old, new = (Grouped(one, np.tile(["a", "b"], 20), np.repeat(np.arange(10), 4)) for one in rows)
+    >>> worsening("statistical_parity", old, new, rng=np.random.default_rng(1)).value
+    1.0
+    """
+    if not (np.array_equal(old.groups, new.groups) and np.array_equal(old.blocks, new.blocks)):
+        raise ValueError("the two are not of the same rows: their groups or blocks differ")
+    apart = [MEASURES[measure](side, demands=demands) for side in (old, new)]
+    if apart[0].value is None or apart[1].value is None:
+        return Estimate(problem=apart[0].problem or apart[1].problem)
+    value, n_blocks = apart[1].value - apart[0].value, count_blocks(new.blocks)
+    if n_blocks < demands.min_blocks:
+        return Estimate(value=value, problem=f"{n_blocks} blocks; an interval needs {demands.min_blocks}")
+    drawn = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=demands.n_resamples)
+    gaps = [np.mean([_gaps(side, label, drawn) for label in _AMONG[measure]], axis=0) for side in (old, new)]
+    values = gaps[1] - gaps[0]
+    if (n_failed := int(np.isnan(values).sum())) > MOST_FAILED * len(values):
+        return Estimate(value=value, problem=f"a group has no rows on {n_failed} of {len(values)} resamples")
+    error = float(np.sqrt(n_blocks / (n_blocks - 1)) * np.nanstd(values, ddof=1))
+    return Estimate(value=value, interval=around(value, error, len(new.groups), n_blocks, demands.confidence))
+
+
+def _gaps(side: Grouped, label: int | None, drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The largest difference of the rate of predicted positives on each draw, NaN where a group has no rows there.
+
+    ``drawn``, shape (n_times, blocks), says how often each block is in. Of all rows, or those with the ``label``.
+    """
+    blocks = np.unique(side.blocks, return_inverse=True)[1]
+    names, groups = np.unique(side.groups, return_inverse=True)
+    among = np.ones(len(groups), bool) if label is None else side.rows.truth == label
+    shape = (drawn.shape[1], len(names))
+    sizes, hits = np.zeros(shape), np.zeros(shape)
+    np.add.at(sizes, (blocks[among], groups[among]), 1)
+    chosen = among & (side.rows.predicted == 1)
+    np.add.at(hits, (blocks[chosen], groups[chosen]), 1)
+    n_rows = drawn @ sizes
+    rates = (drawn @ hits) / np.where(n_rows > 0, n_rows, np.nan)
+    return np.asarray(rates.max(axis=1) - rates.min(axis=1))
 
 
 def _widest(side: Grouped, chosen: Flags, among: Flags, demands: Demands) -> Estimate:

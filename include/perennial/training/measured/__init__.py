@@ -1,0 +1,1 @@
+"""What is measured of a candidate for its gates beside its metrics: groups, data, robustness."""
