@@ -16,6 +16,7 @@ import pytest
 
 from perennial.config import load_model
 from perennial.contracts import (
+    DataFacts,
     Estimate,
     Evaluation,
     Gate,
@@ -79,6 +80,7 @@ def _evaluation() -> Evaluation:
         baseline_metrics={"roc_auc": 0.65},
         n_paired_rows=6000,
         candidate_paired={"roc_auc": 0.7},
+        data=DataFacts(n_same_ids=0, shared_entities=None, gap_s=0.0, least_class={"train": 900, "holdout": 300}),
         gains={
             "roc_auc": Estimate(value=0.05, interval=around(0.05, 0.02, 6000, 14, 0.95)),
             "log_loss": Estimate(value=0.01, interval=around(0.01, 0.005, 6000, 14, 0.95)),

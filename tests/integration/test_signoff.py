@@ -20,6 +20,7 @@ from perennial import ledger
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import (
     Candidate,
+    DataFacts,
     Estimate,
     Evaluation,
     Hold,
@@ -47,6 +48,7 @@ from perennial.store import Store, signals
 
 NO_CHAMPION = ReleaseState(model="unused")
 N_ROWS = 80
+SOUND = DataFacts(n_same_ids=0, shared_entities=None, gap_s=60.0, least_class={"train": 90, "holdout": 20})
 
 
 @pytest.fixture
@@ -118,6 +120,7 @@ def evaluated(candidate: Candidate, *, accuracy: float = 0.95, baseline: str = "
         model=candidate.model,
         mlflow_run_id=candidate.mlflow_run_id,
         n_rows=N_ROWS,
+        data=SOUND,
         label_coverage=1.0,
         candidate={"accuracy": accuracy},
         candidate_paired={"accuracy": accuracy},
@@ -173,17 +176,24 @@ def test_the_registered_version_scores_the_same_in_a_fresh_process(
     wine: ModelConfig, models_dir: Path, registry: Registry
 ) -> None:
     candidate = registered(wine, models_dir, registry)
-    gap, detail = parity_gap(wine, candidate, frozen(wine), registry_uri=registry.uri, models_dir=models_dir)
+    gap, detail, serving = parity_gap(wine, candidate, frozen(wine), registry_uri=registry.uri, models_dir=models_dir)
     assert gap is not None, detail
     assert gap <= wine.signoff.max_parity_gap
     assert detail == f"{N_ROWS} holdout rows scored in a fresh process"
+    assert serving is not None
+    assert 0 < serving.single_p50_ms <= serving.single_p99_ms
+    assert serving.batch_p50_ms <= serving.batch_p99_ms
+    assert (serving.n_single, serving.n_batches, serving.batch_rows) <= (200, 20, 1000)
+    assert 0.001 < serving.model_mb < 10
+    assert 50 < serving.memory_mb < 2000
+    assert serving.signature == "the version carries no signature: anything would be taken for a request"
 
 
 def test_scores_other_than_those_that_were_judged_are_found(
     wine: ModelConfig, models_dir: Path, registry: Registry
 ) -> None:
     candidate = registered(wine, models_dir, registry, shift=0.125)
-    gap, _ = parity_gap(wine, candidate, frozen(wine), registry_uri=registry.uri, models_dir=models_dir)
+    gap, _, _ = parity_gap(wine, candidate, frozen(wine), registry_uri=registry.uri, models_dir=models_dir)
     assert gap == pytest.approx(0.125)
 
 
@@ -194,21 +204,21 @@ def test_what_keeps_the_fresh_process_from_answering_is_told_and_is_no_gap(
     given: dict[str, Any] = {"registry_uri": registry.uri, "models_dir": models_dir}
 
     swapped = replace(candidate, artifact_digest="f" * 64)
-    gap, detail = parity_gap(wine, swapped, frozen(wine), **given)
+    gap, detail, _ = parity_gap(wine, swapped, frozen(wine), **given)
     assert gap is None
     assert "digest" in detail
 
     (tmp_path / "broken" / "perennial").mkdir(parents=True)
     (tmp_path / "broken" / "perennial" / "__init__.py").touch()
     elsewhere = {"PYTHONPATH": str(tmp_path / "broken")}
-    gap, detail = parity_gap(wine, candidate, frozen(wine), **given, environment=elsewhere)
+    gap, detail, _ = parity_gap(wine, candidate, frozen(wine), **given, environment=elsewhere)
     assert gap is None
     assert detail.startswith("the fresh process ended with code 1: ")
     assert "No module named 'perennial.signoff'" in detail
 
     changed = models_dir / wine.model / "model.yaml"
     changed.write_text(changed.read_text(encoding="utf-8").replace("owner: cellar", "owner: attic"), encoding="utf-8")
-    gap, detail = parity_gap(wine, candidate, frozen(wine), **given)
+    gap, detail, _ = parity_gap(wine, candidate, frozen(wine), **given)
     assert gap is None
     assert "model.yaml changed" in detail
 
@@ -217,7 +227,7 @@ def test_a_version_without_reference_rows_has_no_gap(wine: ModelConfig, registry
     candidate = registered(wine, models_dir, registry)
     rows = pa.table({"score": [0.5], "part": ["holdout"], "predicted": ["barolo"]})
     save_reference(registry, candidate.mlflow_run_id, rows, {})
-    gap, detail = parity_gap(wine, candidate, frozen(wine), registry_uri=registry.uri, models_dir=models_dir)
+    gap, detail, _ = parity_gap(wine, candidate, frozen(wine), registry_uri=registry.uri, models_dir=models_dir)
     assert (gap, detail) == (None, "the reference has 1 holdout rows; 50 are needed")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Estimate, Evaluation, Gate
+from perennial.contracts import DataFacts, Estimate, Evaluation, Gate
 from perennial.errors import SignoffError
 from perennial.signoff.gates import judge
 from perennial.statistics.intervals import around
@@ -19,6 +19,8 @@ MODELS = Path(__file__).parents[1] / "models"
 WINE = load_model(MODELS / "wine_cultivar")
 DIABETES = load_model(MODELS / "diabetes_progress")
 TUMOUR = load_model(MODELS / "tumour_malignant")
+
+SOUND = DataFacts(n_same_ids=0, shared_entities=None, gap_s=60.0, least_class={"train": 90, "holdout": 30})
 
 scores = st.floats(0, 1)
 broken = st.sampled_from([None, math.nan, math.inf, -math.inf])
@@ -34,6 +36,7 @@ def evaluation(config: ModelConfig, candidate: float = 0.9, baseline: float = 0.
         model=config.model,
         mlflow_run_id="run",
         n_rows=200,
+        data=SOUND,
         label_coverage=0.95,
         candidate=dict.fromkeys(names, candidate),
         candidate_paired=dict.fromkeys(names, candidate),
@@ -57,6 +60,9 @@ def test_a_good_candidate_passes_every_gate() -> None:
         "versus_champion/accuracy",
         "min_holdout_rows",
         "min_label_coverage",
+        "data/same_ids",
+        "data/gap",
+        "data/classes",
         "parity",
     ]
 

@@ -113,6 +113,8 @@ def _judgement(config: ModelConfig) -> Iterator[str]:
             f"signoff.slices.max_loss: {judged_by.name} has a unit of its own: say how much of it a slice may lose, or "
             "name another metric"
         )
+    if (entity := config.signoff.data.entity) is not None and entity not in config.features:
+        yield f"signoff.data.entity = {entity}: no such feature"
     if by is not None and by not in config.features:
         yield f"signals.uncertainty.block_by = {by}: no such feature"
 

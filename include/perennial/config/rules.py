@@ -91,7 +91,9 @@ class Policy(Strict):
 
 
 class Training(Strict):
-    """What a candidate is fitted and judged on: ``train`` right before ``holdout``, both before the request.
+    """What a candidate is fitted and judged on: ``train``, an ``embargo``, and ``holdout``, all before the request.
+
+    An embargo keeps apart what hangs together across the border (a ride, a case): its rows are in neither.
 
     A retrain request without an outcome is taken for one that nobody runs, and started by the maintenance,
     ``dispatch_after`` and ``timeout`` after it was written, by the clock.
@@ -102,6 +104,7 @@ class Training(Strict):
     min_train_rows: Annotated[int, Field(ge=10)]
     cv_folds: Annotated[int, Field(ge=2, le=20)]
     seed: int
+    embargo: Duration = timedelta(0)
     timeout: PositiveDuration
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})

@@ -8,7 +8,7 @@ from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Public
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
 from perennial.contracts.measured.estimates import Chance, Estimate, Interval
-from perennial.contracts.measured.judged import Apart, GroupFacts, SliceGain, SliceGains
+from perennial.contracts.measured.judged import Apart, DataFacts, GroupFacts, Serving, SliceGain, SliceGains
 from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
@@ -24,6 +24,7 @@ __all__ = [
     "Batch",
     "Candidate",
     "Chance",
+    "DataFacts",
     "Decision",
     "Ending",
     "Estimate",
@@ -43,6 +44,7 @@ __all__ = [
     "ReleaseState",
     "RetrainRequest",
     "Review",
+    "Serving",
     "Signal",
     "SignalName",
     "SignalRole",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from perennial.contracts.measured.estimates import Estimate, Interval
-from perennial.contracts.measured.judged import GroupFacts
+from perennial.contracts.measured.judged import DataFacts, GroupFacts
 from perennial.contracts.windows import Window
 
 
@@ -69,6 +69,7 @@ class Evaluation:
     gains: dict[str, Estimate] = field(default_factory=dict)
     fit_cpu_s: float = 0.0
     groups: GroupFacts | None = None
+    data: DataFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,12 +88,13 @@ def rows_of_a_retrain(
 
 
 def train_before(config: ModelConfig, holdout: Window) -> Window:
-    """The stretch that a candidate is fitted on: ``training.train`` right before its holdout. Pure.
+    """The stretch that a candidate is fitted on: ``training.train`` before its holdout, less the embargo. Pure.
 
     >>> train_before(flights, day(42)) == Window(start=day(0).start, end=day(41).end)
     True
     """
-    return Window(start=holdout.start - config.training.train, end=holdout.start)
+    end = holdout.start - config.training.embargo
+    return Window(start=end - config.training.train, end=end)
 
 
 def holdout_ends(config: ModelConfig, as_of: datetime, *, further: timedelta = timedelta(0)) -> Iterator[datetime]:

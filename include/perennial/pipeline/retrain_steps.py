@@ -109,6 +109,7 @@ class RetrainSteps(Bound):
     def sign_off(self, request_id: str, candidate: Candidate, evaluation: Evaluation, snapshot: Snapshot) -> Signoff:
         """The verdict over all gates, written on the version and in the ledger; a passed version becomes challenger."""
         from perennial.release.promote import challenge
+        from perennial.signoff.conditions.serving import serving_gates
         from perennial.signoff.gates import judge
         from perennial.signoff.parity import parity_gap
         from perennial.signoff.signing import sign_off
@@ -116,7 +117,7 @@ class RetrainSteps(Bound):
         request, history = self.request(request_id), ledger.read(self.store, self.model)
         attempt = 1 + len(history.judged_against(history.state.champion) - {candidate.version})
         waived_by = f"{request.requested_by}: {request.cause}" if request.without_comparison else ""
-        gap, detail = parity_gap(
+        gap, detail, serving = parity_gap(
             self.config, candidate, snapshot, registry_uri=self.registry.uri, models_dir=self.settings.models_dir
         )
         signed = sign_off(
@@ -124,7 +125,15 @@ class RetrainSteps(Bound):
             candidate,
             evaluation,
             snapshot,
-            judge(self.config, evaluation, parity_gap=gap, parity_detail=detail, attempt=attempt, waived_by=waived_by),
+            judge(
+                self.config,
+                evaluation,
+                parity_gap=gap,
+                parity_detail=detail,
+                attempt=attempt,
+                waived_by=waived_by,
+                further=serving_gates(self.config, serving),
+            ),
             state=self.state(),
             registry=self.registry,
             store=self.store,

@@ -3,6 +3,7 @@
 import importlib
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,30 @@ def load_model(
         if expected_digest is not None:
             verify_digest(folder, expected_digest, name=name, version=version)
         return read_model(folder / MODEL_FILE, trusted_types=trusted_types, what=f"{name} version {version}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """A version as it was loaded: its estimator, the size of its files in bytes, and MLflow's signature, or None."""
+
+    model: Any
+    n_bytes: int
+    signature: ModelSignature | None
+
+
+def inspect_model(
+    registry: Registry, name: str, version: str, *, trusted_types: Iterable[str], expected_digest: str
+) -> Inspected:
+    """The same as :func:`load_model`, with what the files say beside the estimator. Raises as it does."""
+    with downloaded_version(registry, name, version) as folder:
+        verify_digest(folder, expected_digest, name=name, version=version)
+        model = read_model(folder / MODEL_FILE, trusted_types=trusted_types, what=f"{name} version {version}")
+        described = Model.load(str(folder)) if (folder / "MLmodel").is_file() else None
+        return Inspected(
+            model=model,
+            n_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            signature=None if described is None else described.signature,
+        )
 
 
 def log_model(

@@ -4,9 +4,12 @@ A gate's ``detail`` is a sentence for the reviewer. The relative gates judge the
 blocks: an estimate alone says nothing of how it might have come out on other days.
 """
 
+from collections.abc import Iterable
+
 from perennial.config import MetricGate, ModelConfig
 from perennial.contracts import Evaluation, Gate, Interval
 from perennial.errors import SignoffError
+from perennial.signoff.conditions.data import data_gates
 from perennial.signoff.conditions.figures import finite, shown
 from perennial.signoff.conditions.groups import group_gates
 from perennial.signoff.versus import no_worse_gate, versus_champion_gate
@@ -20,14 +23,16 @@ def judge(
     parity_detail: str,
     attempt: int = 1,
     waived_by: str = "",
+    further: Iterable[Gate] = (),
 ) -> tuple[Gate, ...]:
     """All gates of the model, in the order in which a reviewer reads them.
 
     ``parity_gap`` is the largest absolute score difference between the run and a fresh process; None when it could not
     be measured, and then ``parity_detail`` says why. ``attempt`` counts the candidates judged against this champion,
     this one included: they share the error that one would be allowed. ``waived_by`` is the person, with a reason, who
-    takes it upon himself that there is no comparison where the champion can not be scored. Raises SignoffError when the
-    evaluation is another model's.
+    takes it upon himself that there is no comparison where the champion can not be scored. ``further`` gates were
+    judged on what only the caller has: those of the fresh process. Raises SignoffError when the evaluation is another
+    model's.
 
     >>> gates = judge(flights, evaluation, parity_gap=None, parity_detail="the fresh process did not answer")
     >>> [gate.name for gate in gates if not gate.passed]
@@ -51,7 +56,9 @@ def judge(
         minimum_gate(
             "min_label_coverage", evaluation.label_coverage, policy.min_label_coverage, "share of holdout rows labelled"
         ),
+        *data_gates(config, evaluation.data),
         parity_gate(parity_gap, policy.max_parity_gap, parity_detail),
+        *further,
     )
 
 

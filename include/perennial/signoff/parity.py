@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig
-from perennial.contracts import Candidate, Snapshot
+from perennial.contracts import Candidate, Serving, Snapshot, from_record
 from perennial.errors import ParityTimeout, RegistryUnavailable, SignoffError
 from perennial.registry import Registry, load_reference
 from perennial.storage.work import temporary_folder
@@ -27,6 +27,16 @@ _INCLUDE = Path(__file__).resolve().parents[2]
 _STDERR_SHOWN = 300
 
 Measured = tuple[float | None, str]
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""As a serving process is started: without it, latencies are those of threads that wait for one another."""
+
+
+class Found(NamedTuple):
+    """The gap and its sentence, and what the version costs; None where no fresh process answered."""
+
+    gap: float | None
+    detail: str
+    serving: Serving | None = None
 
 
 def parity_gap(
@@ -38,8 +48,10 @@ def parity_gap(
     models_dir: Path,
     timeout_s: float = 120,
     environment: Mapping[str, str] | None = None,
-) -> Measured:
+) -> Found:
     """The largest absolute difference between the scores that were judged and those of a fresh process, and a sentence.
+
+    Also what the version costs there.
 
     Up to ``signoff.parity_rows`` holdout rows of the version's reference are compared, with the scores that the
     evaluation logged for them. ``environment`` adds variables to the nearly empty environment of the fresh process.
@@ -55,11 +67,11 @@ def parity_gap(
         )
     reference = load_reference(Registry(registry_uri), candidate.model, candidate.version)
     if reference is None:
-        return None, f"version {candidate.version} has no reference rows to compare with"
+        return Found(None, f"version {candidate.version} has no reference rows to compare with")
     judged = reference.filter(pc.equal(reference["part"], "holdout")).slice(0, config.signoff.parity_rows)
     needed = min(config.signoff.parity_rows, config.signoff.min_holdout_rows, config.signals.sample_rows)
     if judged.num_rows < needed:
-        return None, f"the reference has {judged.num_rows} holdout rows; {needed} are needed"
+        return Found(None, f"the reference has {judged.num_rows} holdout rows; {needed} are needed")
     with temporary_folder("parity-") as folder:
         rows = folder / "rows.parquet"
         pq.write_table(judged.select(list(config.features)), rows)
@@ -73,7 +85,9 @@ def parity_gap(
             "rows": str(rows),
         }
         answer, problem = _ask(request, home=str(folder), timeout_s=timeout_s, environment=environment or {})
-    return (None, problem) if answer is None else compare(judged, answer)
+    if answer is None:
+        return Found(None, problem)
+    return Found(*compare(judged, answer), serving=from_record(Serving, answer["serving"]))
 
 
 def _ask(
@@ -81,7 +95,7 @@ def _ask(
 ) -> tuple[dict[str, Any] | None, str]:
     """What the fresh process answers, or None and why there is no answer."""
     command = [sys.executable, "-m", "perennial.signoff.parity_process"]
-    variables = {"PATH": os.defpath, "PYTHONPATH": str(_INCLUDE), "HOME": home, **environment}
+    variables = {"PATH": os.defpath, "PYTHONPATH": str(_INCLUDE), "HOME": home, **_ONE_THREAD, **environment}
     try:
         done = subprocess.run(  # noqa: S603 - our own module, by the interpreter that runs us
             command,

@@ -1,8 +1,9 @@
 """``python -m perennial.signoff.parity_process``: scores rows with a registered version, as a serving process would.
 
 Reads one JSON object on standard input: ``registry_uri``, ``model``, ``version``, ``artifact_digest``, ``models_dir``,
-``config_digest`` and ``rows`` (a Parquet file of features). Writes one on standard output: ``scores`` and ``predicted``
-(null but for multiclass), or ``error`` with ``transient``. Any other end is a crash.
+``config_digest`` and ``rows`` (a Parquet file of features). Writes one on standard output: ``scores``, ``predicted``
+(null but for multiclass) and ``serving`` (the record Serving), or ``error`` with ``transient``. Any other end is a
+crash.
 """
 
 import json
@@ -32,17 +33,26 @@ def _scores(request: dict[str, Any]) -> dict[str, Any]:
         )
     import pyarrow.parquet as pq
 
-    from perennial.registry import Registry, load_model, score
+    from perennial.registry import Registry, score
+    from perennial.registry.models import inspect_model
+    from perennial.signoff.timing import costs, signature_problem
 
-    model = load_model(
+    found = inspect_model(
         Registry(request["registry_uri"]),
         config.model,
         request["version"],
         trusted_types=config.training.trusted_types,
         expected_digest=request["artifact_digest"],
     )
-    scores, predicted = score(config, model, pq.read_table(request["rows"], memory_map=False))
-    return {"scores": scores.tolist(), "predicted": None if predicted is None else predicted.tolist()}
+    rows = pq.read_table(request["rows"], memory_map=False)
+    scores, predicted = score(config, found.model, rows)
+    serving = {
+        **costs(config, found.model, rows, batch_rows=config.signoff.serving.batch_rows),
+        "model_mb": found.n_bytes / 2**20,
+        "signature": signature_problem(config, found.signature, rows),
+    }
+    classes = None if predicted is None else predicted.tolist()
+    return {"scores": scores.tolist(), "predicted": classes, "serving": serving}
 
 
 def main() -> None:

@@ -23,7 +23,9 @@ from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REVIEWER_TAG, SIGNOFF
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
+from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.conditions.figures import shown
+from perennial.signoff.conditions.serving import MEASURED_ANEW
 from perennial.signoff.flagged import read_flags
 from perennial.signoff.polling import PENDING
 from perennial.store import Store
@@ -88,7 +90,10 @@ def sign_off(
     _belong_together(config, candidate, evaluation, snapshot, gates)
     if state.champion == candidate.version and (standing := _released_on(candidate, store=store)):
         return standing
-    flags = read_flags(config, snapshot, excluded=state.excluded, store=store)
+    flags = (
+        *read_flags(config, snapshot, excluded=state.excluded, store=store),
+        *leak_flags(config, evaluation, snapshot),
+    )
     made = verdict(
         config,
         candidate,
@@ -145,11 +150,16 @@ def _digest(evaluation: Evaluation, gates: tuple[Gate, ...], flags: tuple[Flag, 
     """What was judged, to nine decimals: sums over threads differ in the last ones from run to run."""
     figures = [evaluation.candidate, evaluation.candidate_paired, evaluation.baseline_metrics]
     rounded = [{name: round(value, 9) for name, value in found.items()} for found in figures]
-    judged = [(gate.name, gate.passed, gate.bound, gate.value and round(gate.value, 9)) for gate in gates]
+    judged = [(gate.name, gate.passed, gate.bound, _stable(gate)) for gate in gates]
     flagged = [[(flag.name, flag.window.key) for flag in flags]] if flags else []
     unsure = [names] if (names := [gate.name for gate in gates if gate.borderline]) else []
     n_rows = evaluation.n_rows, evaluation.n_paired_rows
     return digest_of(evaluation.mlflow_run_id, *n_rows, rounded, judged, *flagged, *unsure)
+
+
+def _stable(gate: Gate) -> float | None:
+    """The value, but for what is measured anew each time: a second look at the same candidate is no other signoff."""
+    return None if gate.value is None or gate.name.startswith(MEASURED_ANEW) else round(gate.value, 9)
 
 
 def _belong_together(
@@ -227,7 +237,7 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     rows = "\n".join(
         f"| {gate.name} | {_verdict(gate)} | {_figure(gate.value)}{_interval(gate)} "
-        f"| {_figure(gate.bound)} "
+        f"| {'-' if gate.bound is None else shown(gate.bound)} "
         f"| {_in_a_cell(gate.detail)} |"
         for gate in signoff.gates
     )

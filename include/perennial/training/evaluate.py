@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.config import ModelConfig
-from perennial.contracts import Evaluation, FittedRun, Interval, ReleaseState, Snapshot
+from perennial.contracts import DataFacts, Evaluation, FittedRun, Interval, ReleaseState, Snapshot, Window
 from perennial.contracts.tags import BASELINE_PROBLEM_TAG, BASELINE_TAG
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers
+from perennial.evidence.samples import read_sample
 from perennial.registry.client import Registry
 from perennial.registry.models import load_logged_model
 from perennial.registry.reference import save_reference
@@ -18,6 +19,8 @@ from perennial.registry.scoring import score
 from perennial.store import Store
 from perennial.training.baseline import Comparison, versus_champion, versus_constant
 from perennial.training.importance import MOST_ROWS, feature_importance
+from perennial.training.measured.data import MOST_ROWS as MOST_ROWS_ASKED
+from perennial.training.measured.data import columns_asked, data_facts
 from perennial.training.measured.groups import columns_of, group_facts
 from perennial.training.plots import figures
 from perennial.training.rows import answer, pick, take_rows
@@ -50,7 +53,8 @@ def evaluate(
         _log.warning("%s: no comparison with the champion: %s", config.model, compared.problem)
     columns = list(columns_of(config))
     rows = store.storage.read_table(snapshot.holdout_uri, columns=columns) if columns else None
-    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared, rows=rows)
+    facts = _facts(config, snapshot, store=store)
+    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared, rows=rows, facts=facts)
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
     log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
     _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
@@ -65,6 +69,7 @@ def evaluation_of(
     compared: Comparison,
     *,
     rows: pa.Table | None = None,
+    facts: DataFacts | None = None,
 ) -> Evaluation:
     """What the gates judge, from the candidate's answers for its holdout and what they were compared with. Pure.
 
@@ -85,8 +90,19 @@ def evaluation_of(
         intervals=_intervals(config, candidate),
         gains=compared.gains,
         fit_cpu_s=fitted.cpu_s,
+        data=facts,
         groups=None if rows is None else group_facts(config, rows, candidate, compared),
     )
+
+
+def _facts(config: ModelConfig, snapshot: Snapshot, *, store: Store) -> DataFacts:
+    """Of the frozen rows, beside the rows that were served last as of the request."""
+    parts = (snapshot.train_uri, snapshot.n_train), (snapshot.holdout_uri, snapshot.n_holdout)
+    seed, storage = config.signals.seed, store.storage
+    train, holdout = (storage.read_table(uri, columns=columns_asked(config)) for uri, _ in parts)
+    samples = [take_rows(uri, pick(n_rows, MOST_ROWS_ASKED, seed), storage=storage) for uri, n_rows in parts]
+    newest = Window(start=snapshot.as_of - config.training.holdout, end=snapshot.as_of)
+    return data_facts(config, (train, holdout), (samples[0], samples[1]), read_sample(config, newest, store=store))
 
 
 def _intervals(config: ModelConfig, candidate: Answers) -> dict[str, Interval]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from perennial.contracts import (
     Candidate,
+    DataFacts,
     Decision,
     Ending,
     Evaluation,
@@ -14,6 +15,7 @@ from perennial.contracts import (
     Review,
     Signoff,
     Snapshot,
+    Window,
 )
 from perennial.decision.record import outcome_entry, request_entry, request_of
 from perennial.errors import PermanentError, TrainingError
@@ -22,11 +24,13 @@ from perennial.release.hold import word_on
 from perennial.release.intent import completed, hold_of
 from perennial.release.promote import promotion_intent
 from perennial.release.rollback import rollback_intent
+from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.flagged import flags_on
 from perennial.signoff.gates import judge
 from perennial.signoff.signing import review_mode, signoff_entry, verdict
 from perennial.training.baseline import Comparison, against_champion, against_constant
 from perennial.training.evaluate import evaluation_of
+from perennial.training.measured.data import MOST_ROWS, columns_asked, data_facts
 from perennial.training.measured.groups import columns_of
 from perennial.training.rows import labels_of
 from perennial.training.snapshot import mature_holdout, refuse_held, too_few_to_train
@@ -140,14 +144,25 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
     )
     answers = trial.answers(version, trial.versions[version].holdout)
     rows = trial.log.table(trial.versions[version].holdout, columns_of(config)) if columns_of(config) else None
-    evaluation = evaluation_of(config, fitted, snapshot, answers, _compared(trial, version), rows=rows)
+    compared, facts = _compared(trial, version), _facts(trial, version, request.as_of)
+    evaluation = evaluation_of(config, fitted, snapshot, answers, compared, rows=rows, facts=facts)
     attempt = 1 + len(trial.history.judged_against(state.champion) - {version})
     gates = judge(config, evaluation, parity_gap=0.0, parity_detail="one process scores all", attempt=attempt)
-    flags = flags_on(config, trial.flagged(), snapshot, excluded=state.excluded)
+    found = flags_on(config, trial.flagged(), snapshot, excluded=state.excluded)
+    flags = (*found, *leak_flags(config, evaluation, snapshot))
     review = review_mode(config, state, request.review, flags, gates)
     signed = verdict(config, candidate, evaluation, snapshot, gates, review=review, as_of=request.as_of, flags=flags)
     trial.write(signoff_entry(config, signed, evaluation))
     return evaluation, signed
+
+
+def _facts(trial: Trial, version: str, as_of: datetime) -> DataFacts:
+    config, log = trial.config, trial.log
+    places = trial.trained_on[version], trial.versions[version].holdout
+    whole = [log.table(one, columns_asked(config)) for one in places]
+    samples = [log.table(log.drawn(one, MOST_ROWS)) for one in places]
+    newest = log.drawn(log.within(Window(start=as_of - config.training.holdout, end=as_of)), MOST_ROWS)
+    return data_facts(config, (whole[0], whole[1]), (samples[0], samples[1]), log.table(newest))
 
 
 def _compared(trial: Trial, version: str) -> Comparison:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.signoff.gates import FairnessGates, MetricGate, RelativeGate, SliceGates
+from perennial.config.signoff.gates import DataGates, FairnessGates, MetricGate, RelativeGate, ServingGates, SliceGates
 from perennial.config.values import PositiveDuration, Share, Strict
 
 
@@ -31,6 +31,8 @@ class SignoffPolicy(Strict):
     versus_champion: RelativeGate
     slices: SliceGates = SliceGates()
     fairness: FairnessGates = FairnessGates()
+    serving: ServingGates = ServingGates()
+    data: DataGates = DataGates()
     min_holdout_rows: Annotated[int, Field(ge=30)]
     min_label_coverage: Share
     max_parity_gap: Annotated[float, Field(ge=0)]

@@ -94,3 +94,40 @@ class FairnessGates(Strict):
     of: Literal["estimate", "interval"] = "estimate"
     max_worsening: Annotated[float, Field(gt=0, le=1)] = 0.05
     min_rows: Annotated[int, Field(ge=30)] = 100
+
+
+class ServingGates(Strict):
+    """What the registered version may cost in the fresh process that also checks parity, on one thread.
+
+    The 50 % and the 99 % quantile of the latency of one row (``max_p50_ms``, ``max_p99_ms``) and of ``batch_rows`` rows
+    (``max_batch_p99_ms``), the size of its files (``max_model_mb``), and the most memory that the process ever held
+    (``max_memory_mb``, some 300 for imports alone). Without a bound it is measured, shown, and passes. ``signature``:
+    the version has to carry one that takes the features as declared and refuses a request without one of them, or with
+    text for a number.
+    """
+
+    max_p50_ms: Annotated[float, Field(gt=0)] | None = None
+    max_p99_ms: Annotated[float, Field(gt=0)] | None = None
+    max_batch_p99_ms: Annotated[float, Field(gt=0)] | None = None
+    batch_rows: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    max_model_mb: Annotated[float, Field(gt=0)] | None = None
+    max_memory_mb: Annotated[float, Field(gt=0)] | None = None
+    signature: bool = True
+
+
+class DataGates(Strict):
+    """What training and holdout rows have to be. No id may be in both, and ``training.embargo`` lies between them.
+
+    ``min_class_rows``: so many rows of each class, in both. ``entity`` names a feature whose values may be in both for
+    at most a share of ``max_shared_entities`` of the holdout's rows. ``max_power``: a feature that alone foretells the
+    labels better than that (AUC; correlation for numbers) may hold what is known only afterwards: a flag, so that a
+    person answers. ``max_drifted``: the most that the share of features may be whose PSI between training rows and the
+    newest rows is ``drift_psi`` or more; without it the share is shown. ``null`` switches a rule off.
+    """
+
+    min_class_rows: Annotated[int, Field(ge=1)] | None = 10
+    entity: Name | None = None
+    max_shared_entities: Share = 0.0
+    max_power: Annotated[float, Field(gt=0.5, le=1)] | None = 0.99
+    max_drifted: Share | None = None
+    drift_psi: Annotated[float, Field(gt=0)] = 0.25

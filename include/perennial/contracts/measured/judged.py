@@ -40,3 +40,45 @@ class GroupFacts:
 
     slices: dict[str, SliceGains] = field(default_factory=dict)
     fairness: dict[str, Apart] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How the registered version behaves in a fresh process of one thread, prepared from logged rows as when serving.
+
+    Latencies in milliseconds: of ``n_single`` requests of one row each, and of ``n_batches`` requests of ``batch_rows``
+    rows. ``model_mb`` is the size of the version's files, ``memory_mb`` the most that the process ever held, imports
+    included; both in 2^20 bytes. ``signature`` says why the version's signature does not keep wrong requests out;
+    empty when it does.
+    """
+
+    single_p50_ms: float
+    single_p99_ms: float
+    n_single: int
+    batch_p50_ms: float
+    batch_p99_ms: float
+    batch_rows: int
+    n_batches: int
+    model_mb: float
+    memory_mb: float
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """What training and holdout rows say of themselves.
+
+    ``n_same_ids`` rows of the holdout have an id that the training rows have too; ``shared_entities`` is the share of
+    its rows whose declared entity has training rows, None without one. ``gap_s`` lie between the last event trained on
+    and the first judged on. ``least_class`` is how many rows the rarest class has in ``train`` and in ``holdout``;
+    empty for regression. ``powers`` say how well one feature alone foretells the labels of the holdout (AUC, the mean
+    over the classes where there are more, correlation for numbers; in [0, 1]), ``drifts`` the PSI of each feature
+    between the training rows and the newest rows served; what could not be computed is absent.
+    """
+
+    n_same_ids: int
+    shared_entities: float | None
+    gap_s: float
+    least_class: dict[str, int] = field(default_factory=dict)
+    powers: dict[str, float] = field(default_factory=dict)
+    drifts: dict[str, float] = field(default_factory=dict)

@@ -22,7 +22,8 @@ def texts_of(values: pa.ChunkedArray) -> NDArray[np.str_]:
     >>> texts_of(pa.chunked_array([["JFK", None]])).tolist()
     ['JFK', '(missing)']
     """
-    return values.cast(pa.string()).fill_null(NO_VALUE).to_numpy(zero_copy_only=False).astype(str)
+    texts: NDArray[np.str_] = values.cast(pa.string()).fill_null(NO_VALUE).to_numpy(zero_copy_only=False).astype(str)
+    return texts
 
 
 def values_of(values: pa.ChunkedArray, min_rows: int) -> list[tuple[str, Chosen]]:

@@ -38,10 +38,12 @@ def group_facts(config: ModelConfig, rows: pa.Table, candidate: Answers, compare
         slices[column] = _declared(config, column, paired, *both) if both else SliceGains(problem=why)
     if config.signoff.slices.find:
         slices["found"] = _found(config, paired, *both) if both else SliceGains(problem=why)
-    fairness = {}
+    fairness: dict[str, Apart] = {}
     for column in config.signoff.fairness.columns:
         own = _grouped(config, candidate, rows, column)
-        pair = [_grouped(config, side, paired, column) for side in both] if both else [(None, why), (None, why)]
+        pair: list[tuple[Grouped | None, str]] = [(None, why), (None, why)]
+        if both:
+            pair = [_grouped(config, side, paired, column) for side in both]
         fairness |= {f"{measure}/{column}": _apart(config, measure, own, pair) for measure in MEASURES}
     return GroupFacts(slices=slices, fairness=fairness)
 
