@@ -2,12 +2,13 @@
 
 import typer
 
-from perennial.cli import acting, backtest, reading, runs
+from perennial.cli import acting, backtest, reading, runs, signoff
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(reading.app)
 app.add_typer(runs.app, name="run")
 app.add_typer(acting.app)
+app.add_typer(signoff.app, name="signoff")
 app.add_typer(backtest.app)
 
 

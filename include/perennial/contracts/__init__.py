@@ -8,6 +8,7 @@ from perennial.contracts.batches import Audit, Batch, ExpectationVerdict, Public
 from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Snapshot
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
 from perennial.contracts.measured.estimates import Chance, Estimate, Interval
+from perennial.contracts.measured.hindsight import Hindsight, Record, record_of
 from perennial.contracts.measured.judged import Apart, DataFacts, GroupFacts, Serving, SliceGain, SliceGains
 from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.records import digest_of, from_record, to_record
@@ -34,12 +35,14 @@ __all__ = [
     "Flag",
     "Gate",
     "GroupFacts",
+    "Hindsight",
     "Hold",
     "Interval",
     "LedgerEntry",
     "LedgerKind",
     "Lineage",
     "Publication",
+    "Record",
     "Release",
     "ReleaseState",
     "RetrainRequest",
@@ -62,6 +65,7 @@ __all__ = [
     "is_nobody",
     "number_of",
     "parse_moment",
+    "record_of",
     "to_record",
     "utc",
 ]

@@ -22,6 +22,7 @@ LedgerKind = Literal[
     "hold",
     "acknowledgement",
     "integrity",
+    "hindsight",
 ]
 
 

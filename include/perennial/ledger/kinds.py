@@ -140,4 +140,12 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "abandons": "entry id of the intent that is given up; without the three others",
         },
     ),
+    "hindsight": KindOfEntry(
+        meaning="whether a promotion was right, on the labelled rows after it",
+        writers=("signoff.record.hindsight",),
+        payload={
+            "hindsight": "the record Hindsight: the gain that was judged, and the one that came",
+            "promotion": "entry id of the promotion",
+        },
+    ),
 }

@@ -16,6 +16,7 @@ from perennial.contracts import (
     Evaluation,
     FittedRun,
     LedgerEntry,
+    Record,
     Release,
     RetrainRequest,
     Review,
@@ -139,10 +140,17 @@ class RetrainSteps(Bound):
             store=self.store,
             as_of=request.as_of,
             review_override="manual" if waived_by else request.review,
+            record=self.gate_record(request.as_of),
         )
         if signed.passed:
             challenge(self.config, signed, store=self.store, registry=self.registry)
         return signed
+
+    def gate_record(self, as_of: datetime) -> Record:
+        """How often the gates were right: promotions beside what they replaced, on labelled rows after them."""
+        from perennial.signoff.record.hindsight import look_back
+
+        return look_back(self.config, as_of=as_of, store=self.store, registry=self.registry)
 
     def review(self, signoff_id: str, *, now: datetime | None = None) -> Review | None:
         """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too.

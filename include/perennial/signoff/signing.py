@@ -11,6 +11,7 @@ from perennial.contracts import (
     Flag,
     Gate,
     LedgerEntry,
+    Record,
     ReleaseState,
     Signoff,
     Snapshot,
@@ -78,14 +79,16 @@ def sign_off(
     store: Store,
     as_of: datetime,
     review_override: ReviewMode | None = None,
+    record: Record | None = None,
 ) -> Signoff:
     """The verdict, written to the ledger and shown on the version.
 
     The champion seen is the one that the evaluation compared with. The same candidate against the same champion, by the
     same rules and on the same figures, is signed off once: a second call returns the recorded verdict, and a reviewer's
     tag stays. Other rules, figures or flags make another signoff, with a review of its own. A candidate that became the
-    champion is not judged against itself: it keeps the verdict that made it champion. Raises SignoffError when
-    the evidence belongs to another candidate, or the champion changed since the evaluation; RegistryUnavailable.
+    champion is not judged against itself: it keeps the verdict that made it champion. The ``record`` of the gates is
+    told to the reviewer. Raises SignoffError when the evidence belongs to another candidate, or the champion changed
+    since the evaluation; RegistryUnavailable.
     """
     _belong_together(config, candidate, evaluation, snapshot, gates)
     if state.champion == candidate.version and (standing := _released_on(candidate, store=store)):
@@ -113,7 +116,7 @@ def sign_off(
             )
         ledger.append(store, signoff_entry(config, made, evaluation))
         signoff = _recorded(made, store=store) or made
-    _show(config, signoff, evaluation, registry=registry)
+    _show(config, signoff, evaluation, record, registry=registry)
     return signoff
 
 
@@ -212,10 +215,12 @@ def signoff_entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation)
     )
 
 
-def _show(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, registry: Registry) -> None:
+def _show(
+    config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None, *, registry: Registry
+) -> None:
     """Table and tags on the version. The tag that a reviewer sets is written once for each signoff."""
     name, version = signoff.model, signoff.version
-    describe_version(registry, name, version, describe(config, signoff, evaluation))
+    describe_version(registry, name, version, describe(config, signoff, evaluation, record))
     set_version_tags(registry, name, version, {GATES_TAG: "passed" if signoff.passed else FAILED})
     if version_tags(registry, name, version).get(ENTRY_TAG) == signoff.signoff_id:
         return
@@ -226,7 +231,7 @@ def _show(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, regi
     set_version_tags(registry, name, version, {**tags, ENTRY_TAG: signoff.signoff_id})
 
 
-def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> str:
+def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None = None) -> str:
     """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure.
 
     >>> describe(flights, signed, evaluation).splitlines()[0]
@@ -255,6 +260,7 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> s
 - judged on {_dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
 - compared with {rival} on {evaluation.n_paired_rows} of these rows
 - as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
+{"" if record is None else f"- the gates so far: {record}"}
 """
 
 

@@ -1,0 +1,1 @@
+"""The record of the gates themselves: whether what they let through was right."""
