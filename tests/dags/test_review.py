@@ -71,14 +71,14 @@ def signoff(
     return made
 
 
-def fires(signoff: Signoff) -> str | None:
+def fires(signoff: Signoff, **reviewers: object) -> str | None:
     """What the trigger says within a second of watching, or None."""
     from airflow.sdk.module_loading import import_string
 
     from perennial.orchestration.review import ReviewTrigger
 
     async def watch() -> str | None:
-        path, arguments = ReviewTrigger(signoff.model, signoff.version, 0.05).serialize()
+        path, arguments = ReviewTrigger(signoff.model, signoff.version, 0.05, **reviewers).serialize()
         events = import_string(path)(**arguments).run()
         try:
             event = await asyncio.wait_for(anext(events), PATIENCE_S)
@@ -93,16 +93,24 @@ def fires(signoff: Signoff) -> str | None:
 
 @pytest.mark.parametrize(("tag", "seen"), [("approved", "approved"), (" Rejected", "rejected"), ("aproved", None)])
 def test_the_trigger_fires_on_an_answer_and_on_nothing_else(signoff: Signoff, mlflow_uri: str, tag, seen) -> None:
-    Registry(mlflow_uri).client.set_model_version_tag(signoff.model, signoff.version, "signoff", tag)
+    client = Registry(mlflow_uri).client
+    client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "ada")
+    client.set_model_version_tag(signoff.model, signoff.version, "signoff", tag)
     assert fires(signoff) == seen
 
 
 def test_the_trigger_waits_on_for_a_person(signoff: Signoff, mlflow_uri: str) -> None:
-    """Fired on the policy's name, the sensor would only defer again, as fast as it can."""
+    """Fired on an approval that does not count, the sensor would only defer again, as fast as it can."""
     client = Registry(mlflow_uri).client
-    client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "policy")
     client.set_model_version_tag(signoff.model, signoff.version, "signoff", "approved")
     assert fires(signoff) is None
+    client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "policy")
+    assert fires(signoff) is None
+    client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "ada")
+    assert fires(signoff, not_by="Ada") is None
+    assert fires(signoff, people=2) is None
+    client.set_model_version_tag(signoff.model, signoff.version, "second_reviewer", "bob")
+    assert fires(signoff, people=2) == "approved"
 
 
 def test_the_trigger_waits_on_when_mlflow_is_silent(signoff: Signoff, monkeypatch: pytest.MonkeyPatch) -> None:

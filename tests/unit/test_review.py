@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.config import ModelConfig, ReviewPolicy, load_model
 from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff, from_record, to_record
-from perennial.signoff.review import Circumstances, answer_of
+from perennial.signoff.review import Circumstances, answer_of, reviewers_of
 from perennial.signoff.signing import describe, review_mode
 
 DEADLINE = timedelta(hours=1)
@@ -52,9 +52,8 @@ def found(
 ) -> Circumstances:
     now = SIGNED_AT + DEADLINE + timedelta(minutes=late_min)
     entry = signoff().signoff_id
-    return Circumstances(
-        entry=entry, tag=tag, reviewer="ada", champion=champion, digest=digest * 64, since=SIGNED_AT, now=now
-    )
+    tags = {"reviewer": "ada"} if tag is None else {"reviewer": "ada", "signoff": tag}
+    return Circumstances(entry=entry, tags=tags, champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
 
 
 @given(
@@ -98,10 +97,66 @@ def test_without_the_time_of_day_the_deadline_is_not_asked() -> None:
     assert answer_of(signoff(), timeless, deadline=DEADLINE) is None
 
 
-def reviewed(**over: str) -> ModelConfig:
+def reviewed(**over: object) -> ModelConfig:
     """The model with other keys of ``signoff.review``."""
     policy = WINE.signoff.review.model_copy(update=over)
     return WINE.model_copy(update={"signoff": WINE.signoff.model_copy(update={"review": policy})})
+
+
+@pytest.mark.parametrize(
+    ("tags", "word", "why"),
+    [
+        ({"reviewer": "ada"}, "approved", ""),
+        ({}, None, "tag reviewer is empty"),
+        ({"reviewer": "  "}, None, "tag reviewer is empty"),
+        ({"reviewer": "Auto"}, None, "is not a person's name"),
+        ({"reviewer": " Grace  Hopper "}, None, "asked for this retrain"),
+    ],
+)
+def test_an_approval_needs_the_name_of_somebody_who_did_not_ask_for_it(
+    tags: dict[str, str], word: str | None, why: str
+) -> None:
+    asked = replace(signoff(), requested_by="grace hopper")
+    reviewers = reviewers_of(WINE, asked)
+    seen = replace(found("approved"), entry=asked.signoff_id, tags={"signoff": "approved", **tags})
+    answer = answer_of(asked, seen, deadline=DEADLINE, reviewers=reviewers)
+    assert (answer and answer.verdict) == word
+    assert why in reviewers.missing(tags)
+    assert bool(why) == bool(reviewers.missing(tags))
+
+
+def test_whoever_asked_may_approve_where_the_declaration_says_so_and_is_told_where_not() -> None:
+    asked = replace(signoff(), requested_by="ada")
+    assert "ada asked for it and can not approve it" in describe(WINE, asked, EVALUATION)
+    lone = reviewed(by_requester=True)
+    assert reviewers_of(lone, asked).said(found("approved").tags) == "approved"
+    assert "can not approve it" not in describe(lone, asked, EVALUATION)
+
+
+def test_two_people_approve_together_and_one_rejects_alone() -> None:
+    strict = reviewed(people=2)
+    reviewers = reviewers_of(strict, signoff())
+    assert "`reviewer` and `second_reviewer`" in describe(strict, signoff(), EVALUATION)
+
+    def said(**tags: str) -> tuple[str, str] | None:
+        seen = replace(found(), tags=tags)
+        answer = answer_of(signoff(), seen, deadline=DEADLINE, reviewers=reviewers)
+        return answer and (answer.verdict, answer.reviewer)
+
+    assert said(signoff="approved", reviewer="ada") is None
+    assert said(signoff="approved", reviewer="ada", second_reviewer="Ada") is None
+    assert said(signoff="approved", reviewer="ada", second_reviewer="policy") is None
+    assert said(signoff="approved", second_reviewer="bob") is None
+    assert said(signoff="approved", reviewer="ada", second_reviewer="bob") == ("approved", "ada and bob")
+    assert said(signoff="rejected", reviewer="bob") == ("rejected", "bob")
+    assert said(signoff="rejected") == ("rejected", "unnamed reviewer")
+
+
+def test_the_reviewers_reason_is_part_of_the_answer() -> None:
+    tags = {"signoff": "approved", "reviewer": "ada", "signoff.reason": " looked at\n the slices "}
+    answer = answer_of(signoff(), replace(found(), tags=tags), deadline=DEADLINE)
+    assert answer is not None
+    assert answer.reason == "tag signoff = approved: looked at the slices"
 
 
 def test_the_stricter_review_mode_wins() -> None:
@@ -150,7 +205,7 @@ def test_a_gate_of_before_borderline_is_read() -> None:
 def test_the_table_tells_the_reviewer_what_was_judged_and_how_to_answer() -> None:
     told = describe(WINE, signoff(), EVALUATION)
     assert "| metric/accuracy | passed | 0.9 | 0.7 | accuracy 0.9 \\| keeps 0.7 |" in told
-    assert "Set the tag `signoff` to `approved` or `rejected`" in told
+    assert "set `reviewer` to your name, and then `signoff` to `approved` or `rejected`" in told
     assert "within 1 h" in told
     assert "fitted on 2024-01-02 00:00 to 2024-01-03 00:00 UTC" in told
     assert "compared with champion version 2 on 180 of these rows" in told

@@ -55,7 +55,8 @@ class Flag:
 class Signoff:
     """The verdict over all gates for one exact artifact, against the champion that was seen.
 
-    With ``flags`` on the data it was made from it is never answered by the policy.
+    With ``flags`` on the data it was made from it is never answered by the policy. ``requested_by`` is who asked for
+    the retrain; empty in signoffs of before that was kept.
     """
 
     model: str
@@ -71,6 +72,7 @@ class Signoff:
     config_digest: str = ""
     evaluation_digest: str = ""
     flags: tuple[Flag, ...] = ()
+    requested_by: str = ""
 
     @property
     def signoff_id(self) -> str:

@@ -49,6 +49,8 @@ NOTE_TAG = "perennial.signoff_note"
 RELEASE_TAG = "perennial.release"
 SIGNOFF_TAG = "signoff"
 REVIEWER_TAG = "reviewer"
+SECOND_TAG = "second_reviewer"
+REASON_TAG = "signoff.reason"
 VERSION_TAGS = {
     DIGEST_TAG: "SHA-256 over the version's files when it was registered",
     GATES_TAG: "`passed` or `failed`",
@@ -56,7 +58,9 @@ VERSION_TAGS = {
         "`pending` until a reviewer writes `approved` or `rejected` here; `not required` where the policy answers, "
         "`failed` when a gate did"
     ),
-    REVIEWER_TAG: "who answered; a reviewer fills it in",
+    REVIEWER_TAG: "who answered; a reviewer fills it in, and an approval without a name is none",
+    SECOND_TAG: "the other one, where `signoff.review.people` is 2",
+    REASON_TAG: "why, in the reviewer's own words; it goes to the ledger",
     ENTRY_TAG: "id of the signoff in the ledger that the answer is about",
     NOTE_TAG: "that the reviewer's word was not understood; empty once it is",
     RELEASE_TAG: "`promoted` or `rolled back`",

@@ -7,6 +7,7 @@ without importing MLflow; what the answer is worth is judged by the task when it
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from perennial.errors import PermanentError, TransientError
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
 from perennial.settings import load_settings
-from perennial.signoff.polling import read_tags, said_by_a_person
+from perennial.signoff.polling import Reviewers, read_tags
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)
@@ -29,19 +30,20 @@ GRACE = timedelta(seconds=5)
 class ReviewTrigger(BaseTrigger):
     """Fires when the tag ``signoff`` of a model version is an answer, or when the version can not be read any more."""
 
-    def __init__(self, model: str, version: str, poll_s: float) -> None:
+    def __init__(self, model: str, version: str, poll_s: float, people: int = 1, not_by: str = "") -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
         self.model = model
         self.version = version
         self.poll_s = poll_s
+        self.reviewers = Reviewers(people=people, not_by=not_by)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments; no address, which may hold a password.
 
         >>> ReviewTrigger("flight_delay", "4", 5.0).serialize()[1]
-        {'model': 'flight_delay', 'version': '4', 'poll_s': 5.0}
+        {'model': 'flight_delay', 'version': '4', 'poll_s': 5.0, 'people': 1, 'not_by': ''}
         """
-        arguments = {"model": self.model, "version": self.version, "poll_s": self.poll_s}
+        arguments = {"model": self.model, "version": self.version, "poll_s": self.poll_s, **asdict(self.reviewers)}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -51,7 +53,7 @@ class ReviewTrigger(BaseTrigger):
             while True:
                 verdict: str | None = None
                 try:
-                    verdict = said_by_a_person(await read_tags(client, uri, self.model, self.version))
+                    verdict = self.reviewers.said(await read_tags(client, uri, self.model, self.version))
                 except TransientError as error:
                     log.warning("%s; asking again in %g s", error, self.poll_s)
                 except PermanentError as error:
@@ -101,10 +103,11 @@ class ReviewSensor(BaseSensorOperator):
     def _answer(self) -> dict[str, Any]:
         with opened(self.model) as case:
             review = case.review(self.signoff, now=datetime.now(UTC))
-            version, policy = case.signoff(self.signoff).version, case.config.signoff.review
+            signed, policy = case.signoff(self.signoff), case.config.signoff.review
+            version, reviewers = signed.version, case.reviewers(signed)
         if review is None:
             self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", version)
-            trigger = ReviewTrigger(self.model, version, policy.poll_s)
+            trigger = ReviewTrigger(self.model, version, policy.poll_s, **asdict(reviewers))
             self.defer(trigger=trigger, method_name="resume", timeout=policy.deadline + GRACE)
         self.log.info("%s by %s: %s", review.verdict, review.reviewer, review.reason)
         return to_record(review)

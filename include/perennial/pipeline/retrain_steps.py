@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from perennial import ledger
 from perennial.contracts import (
@@ -26,6 +27,9 @@ from perennial.contracts import (
 from perennial.errors import ReleaseError, SignoffError, TrainingError
 from perennial.ledger import History
 from perennial.pipeline.bound import Bound
+
+if TYPE_CHECKING:
+    from perennial.signoff.polling import Reviewers
 
 
 class RetrainSteps(Bound):
@@ -141,6 +145,7 @@ class RetrainSteps(Bound):
             as_of=request.as_of,
             review_override="manual" if waived_by else request.review,
             record=self.gate_record(request.as_of),
+            requested_by=request.requested_by,
         )
         if signed.passed:
             challenge(self.config, signed, store=self.store, registry=self.registry)
@@ -151,6 +156,12 @@ class RetrainSteps(Bound):
         from perennial.signoff.record.hindsight import look_back
 
         return look_back(self.config, as_of=as_of, store=self.store, registry=self.registry)
+
+    def reviewers(self, signed: Signoff) -> Reviewers:
+        """Whose word a signoff waits for."""
+        from perennial.signoff.review import reviewers_of
+
+        return reviewers_of(self.config, signed)
 
     def review(self, signoff_id: str, *, now: datetime | None = None) -> Review | None:
         """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too.

@@ -4,15 +4,17 @@ Imports no heavy library: the standard library, httpx, and the contracts.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
 
 from perennial.contracts import is_nobody
-from perennial.contracts.tags import REVIEWER_TAG, SIGNOFF_TAG
+from perennial.contracts.tags import REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import RegistryUnavailable, SignoffError
 
 PENDING = "pending"
+UNNAMED = "unnamed reviewer"
 _PATH = "/api/2.0/mlflow/model-versions/get"
 _SERVER_ERROR = 500
 
@@ -52,14 +54,61 @@ def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])}
 
 
-def said_by_a_person(tags: Mapping[str, str]) -> Literal["approved", "rejected"] | None:
-    """What the tags of a version say, unless under a name that only the policy answers under.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewers:
+    """How many people an approval takes, and whose name does not count: that of whoever asked for the retrain."""
 
-    >>> said_by_a_person({"signoff": "approved", "reviewer": "ada"}), said_by_a_person({"signoff": "approved"})
-    ('approved', 'approved')
-    >>> said_by_a_person({"signoff": "approved", "reviewer": "policy"})
-    """
-    return None if is_nobody(tags.get(REVIEWER_TAG)) else answer_in(tags.get(SIGNOFF_TAG))
+    people: int = 1
+    not_by: str = ""
+
+    def said(self, tags: Mapping[str, str]) -> Literal["approved", "rejected"] | None:
+        """What the tags of a version say: approved under enough names that count, rejected by anybody else than nobody.
+
+        >>> ada = {"signoff": "approved", "reviewer": "ada"}
+        >>> Reviewers().said(ada), Reviewers().said({"signoff": "approved"}), Reviewers(people=2).said(ada)
+        ('approved', None, None)
+        >>> Reviewers(not_by="Ada ").said(ada), Reviewers().said({"signoff": "approved", "reviewer": "policy"})
+        (None, None)
+        >>> Reviewers(people=2, not_by="ada").said({**ada, "signoff": "rejected"})
+        'rejected'
+        """
+        answer = answer_in(tags.get(SIGNOFF_TAG))
+        if answer == "rejected":
+            return None if is_nobody(tags.get(REVIEWER_TAG)) else "rejected"
+        return answer if answer is None or not self.missing(tags) else None
+
+    def missing(self, tags: Mapping[str, str]) -> str:
+        """What an approval still needs, in words for the reviewer; empty when it has all.
+
+        >>> Reviewers(people=2).missing({"reviewer": "ada", "second_reviewer": " ADA"})
+        "tag second_reviewer = ' ADA' is the first reviewer again: somebody else has to agree"
+        """
+        seen: set[str] = set()
+        for tag in (REVIEWER_TAG, SECOND_TAG)[: self.people]:
+            name = tags.get(tag, "")
+            if not name.strip():
+                return f"tag {tag} is empty: write your name, an approval without one is none"
+            if is_nobody(name):
+                return f"tag {tag} = {name!r} is not a person's name: write your own"
+            if _plain(name) == _plain(self.not_by):
+                return f"tag {tag} = {name!r} asked for this retrain: somebody else has to approve it"
+            if _plain(name) in seen:
+                return f"tag {tag} = {name!r} is the first reviewer again: somebody else has to agree"
+            seen.add(_plain(name))
+        return ""
+
+    def names(self, tags: Mapping[str, str]) -> str:
+        """The people of an answer, as the ledger names them.
+
+        >>> Reviewers(people=2).names({"reviewer": "ada", "second_reviewer": "bob"}), Reviewers().names({})
+        ('ada and bob', 'unnamed reviewer')
+        """
+        found = [tags.get(tag, "").strip() for tag in (REVIEWER_TAG, SECOND_TAG)[: self.people]]
+        return " and ".join(name for name in found if name) or UNNAMED
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 async def read_tags(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str) -> dict[str, str]:

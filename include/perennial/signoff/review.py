@@ -5,20 +5,22 @@ in the ledger is the answer, whatever the tag says later.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Review, Signoff, from_record, is_nobody, to_record
-from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REVIEWER_TAG, SIGNOFF_TAG
+from perennial.contracts import LedgerEntry, Review, Signoff, from_record, to_record
+from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import PermanentError, SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
-from perennial.signoff.polling import PENDING, answer_in, said_by_a_person
+from perennial.signoff.polling import PENDING, Reviewers, answer_in
 from perennial.store import Store
 
-UNNAMED = "unnamed reviewer"
+_PEOPLES_TAGS = (SIGNOFF_TAG, REVIEWER_TAG, SECOND_TAG, REASON_TAG)
+_LONGEST_REASON = 2000
 _log = logging.getLogger(__name__)
 
 
@@ -26,14 +28,13 @@ _log = logging.getLogger(__name__)
 class Circumstances:
     """What an answer is held against: tags, champion and files as they are now.
 
-    ``entry`` is the signoff that the version's tags speak of. ``since`` is when the signoff was written; ``now`` is
-    None where the deadline is not asked about. ``digest`` is None when the files were not looked at. ``overtaken`` is
-    the version that took office since the signoff, if any did.
+    ``tags`` are those of the version that people write. ``entry`` is the signoff that its tags speak of. ``since`` is
+    when the signoff was written; ``now`` is None where the deadline is not asked about. ``digest`` is None when the
+    files were not looked at. ``overtaken`` is the version that took office since the signoff, if any did.
     """
 
     entry: str | None
-    tag: str | None
-    reviewer: str | None
+    tags: Mapping[str, str]
     champion: str | None
     digest: str | None
     since: datetime | None
@@ -42,11 +43,24 @@ class Circumstances:
     now: datetime | None = None
 
 
-def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> Review | None:
+def reviewers_of(config: ModelConfig, signoff: Signoff) -> Reviewers:
+    """Who may answer a signoff. Pure.
+
+    >>> reviewers_of(flights, signed)
+    Reviewers(people=1, not_by='')
+    """
+    policy = config.signoff.review
+    return Reviewers(people=policy.people, not_by="" if policy.by_requester else signoff.requested_by)
+
+
+def answer_of(
+    signoff: Signoff, seen: Circumstances, *, deadline: timedelta, reviewers: Reviewers | None = None
+) -> Review | None:
     """The answer to a signoff, or None while a reviewer may still give it. Pure.
 
     Failed gates, another champion and other files reject, whoever approved. A reviewer's own ``rejected`` always
-    counts; an approval that is read after the deadline does not, since a tag does not say when it was set.
+    counts; an approval that is read after the deadline does not, since a tag does not say when it was set. Nor does one
+    without the names that ``reviewers`` ask for.
 
     >>> from dataclasses import replace
     >>> from datetime import UTC
@@ -55,13 +69,13 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
     >>> gate = Gate(name="metric/r2", passed=True, value=0.5, bound=0.3, detail="r2 0.5 keeps the minimum 0.3")
     >>> signed = Signoff(model="m", version="3", artifact_digest="d", champion_seen="2", gates=(gate,), passed=True,
     ...     review="manual", as_of=day.end, train=day, holdout=day)
-    >>> seen = Circumstances(entry=signed.signoff_id, tag="approved", reviewer="ada", champion="2", digest="d",
-    ...     since=day.end)
+    >>> tags = {"signoff": "approved", "reviewer": "ada"}
+    >>> seen = Circumstances(entry=signed.signoff_id, tags=tags, champion="2", digest="d", since=day.end)
     >>> answer_of(signed, seen, deadline=timedelta(hours=1)).verdict
     'approved'
     >>> answer_of(signed, replace(seen, champion="4"), deadline=timedelta(hours=1)).verdict
     'rejected'
-    >>> answer_of(signed, replace(seen, tag="pending"), deadline=timedelta(hours=1)) is None
+    >>> answer_of(signed, replace(seen, tags={"signoff": "pending"}), deadline=timedelta(hours=1)) is None
     True
     """
 
@@ -75,25 +89,31 @@ def answer_of(signoff: Signoff, seen: Circumstances, *, deadline: timedelta) -> 
         return rejected("policy", f"gates failed: {', '.join(failed)}")
     if changed := changes(signoff, seen):
         return rejected("policy", f"{changed} since the signoff; retrain for a candidate that is judged anew")
-    tags = {SIGNOFF_TAG: seen.tag or "", REVIEWER_TAG: seen.reviewer or ""}
-    said = said_by_a_person(tags) if signoff.review == "manual" else "approved"
-    reviewer = (seen.reviewer or UNNAMED) if signoff.review == "manual" else "policy"
+    manual, who = signoff.review == "manual", reviewers or Reviewers()
+    said = who.said(seen.tags) if manual else "approved"
+    reviewer = who.names(seen.tags) if manual else "policy"
     if said == "rejected":
-        return rejected(reviewer, f"tag {SIGNOFF_TAG} = rejected")
-    if signoff.review == "manual" and seen.now and seen.since and seen.now > seen.since + deadline:
+        return rejected(reviewer, _in_words(seen.tags))
+    if manual and seen.now and seen.since and seen.now > seen.since + deadline:
         return rejected("deadline", f"no answer was read by {(seen.since + deadline).isoformat(timespec='seconds')}")
     if said is None:
         return None
-    reason = f"tag {SIGNOFF_TAG} = approved" if signoff.review == "manual" else "all gates passed, review mode auto"
+    reason = _in_words(seen.tags) if manual else "all gates passed, review mode auto"
     if signoff.flags:
         reason = f"{reason}, in spite of {first_of(signoff.flags)}"
     return Review(model=signoff.model, version=signoff.version, verdict="approved", reviewer=reviewer, reason=reason)
 
 
+def _in_words(tags: Mapping[str, str]) -> str:
+    """What a person wrote, with the reason if one was given."""
+    why = " ".join(tags.get(REASON_TAG, "").split())[:_LONGEST_REASON]
+    return f"tag {SIGNOFF_TAG} = {answer_in(tags.get(SIGNOFF_TAG))}" + (f": {why}" if why else "")
+
+
 def changes(signoff: Signoff, seen: Circumstances) -> str | None:
     """What differs from what was signed off, in words; None when nothing does. Pure.
 
-    >>> now = Circumstances(entry=None, tag=None, reviewer=None, champion="5", digest="d", since=None)
+    >>> now = Circumstances(entry=None, tags={}, champion="5", digest="d", since=None)
     >>> changes(signed, now)
     'the champion changed from version 3 to version 5'
     """
@@ -120,8 +140,9 @@ def read_review(
 ) -> Review | None:
     """The answer as it stands, or None while it is pending; ``now`` judges the deadline too.
 
-    A tag that is neither ``pending``, ``approved`` nor ``rejected`` leaves the review pending and is answered with a
-    note on the version. Raises SignoffError for a signoff that is not in the ledger, RegistryUnavailable.
+    A tag that is neither ``pending``, ``approved`` nor ``rejected``, and an approval without the names that it needs,
+    leave the review pending and are answered with a note on the version. Raises SignoffError for a signoff that is not
+    in the ledger, RegistryUnavailable.
     """
     history = ledger.read(store, config.model)
     entry = history.entry(signoff.signoff_id)
@@ -135,15 +156,14 @@ def read_review(
         return Review(
             model=signoff.model, version=signoff.version, verdict="rejected", reviewer="policy", reason=reason
         )
-    tag = tags.get(SIGNOFF_TAG)
+    reviewers = reviewers_of(config, signoff)
     if signoff.review == "manual" and signoff.passed:
-        _note(signoff, tag, tags, registry=registry)
+        _note(signoff, reviewers, tags, registry=registry)
     release = history.released_after(entry)
-    needs_files = signoff.review == "auto" or answer_in(tag) == "approved"
+    needs_files = signoff.review == "auto" or reviewers.said(tags) == "approved"
     seen = Circumstances(
         entry=tags.get(ENTRY_TAG),
-        tag=tag,
-        reviewer=tags.get(REVIEWER_TAG),
+        tags={tag: tags[tag] for tag in _PEOPLES_TAGS if tag in tags},
         champion=history.state.champion,
         digest=artifact_digest(registry, signoff.model, signoff.version) if needs_files else None,
         since=entry.recorded_at,
@@ -151,7 +171,7 @@ def read_review(
         overtaken=release.version if release else None,
         now=now,
     )
-    return answer_of(signoff, seen, deadline=config.signoff.review.deadline)
+    return answer_of(signoff, seen, deadline=config.signoff.review.deadline, reviewers=reviewers)
 
 
 def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
@@ -164,14 +184,14 @@ def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
         raise
 
 
-def _note(signoff: Signoff, tag: str | None, tags: dict[str, str], *, registry: Registry) -> None:
-    """Tell a reviewer, where he looks, that his tag was not understood; take the note back when it is."""
-    said = answer_in(tag)
+def _note(signoff: Signoff, reviewers: Reviewers, tags: dict[str, str], *, registry: Registry) -> None:
+    """Tell a reviewer, where he looks, what his answer lacks; take the note back when it lacks nothing."""
+    tag = tags.get(SIGNOFF_TAG)
     note = ""
-    if said is None and tag not in (None, PENDING):
+    if answer_in(tag) is None and tag not in (None, PENDING):
         note = f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
-    elif said is not None and is_nobody(reviewer := tags.get(REVIEWER_TAG)):
-        note = f"tag {REVIEWER_TAG} = {reviewer!r} is not a person's name: write your own"
+    elif answer_in(tag) is not None and reviewers.said(tags) is None:
+        note = reviewers.missing(tags)
     if note == tags.get(NOTE_TAG, ""):
         return
     set_version_tags(registry, signoff.model, signoff.version, {NOTE_TAG: note})
@@ -211,7 +231,9 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
     if standing is None:
         raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
     if signoff.review == "manual" and _tags(signoff, registry=registry) is not None:
-        tags = {SIGNOFF_TAG: standing.verdict, REVIEWER_TAG: standing.reviewer}
+        tags: dict[str, str] = {SIGNOFF_TAG: standing.verdict}
+        if " and " not in standing.reviewer:  # of two people each has a tag
+            tags[REVIEWER_TAG] = standing.reviewer
         set_version_tags(registry, signoff.model, signoff.version, tags)
     return standing
 

@@ -20,7 +20,7 @@ from perennial.contracts import (
     from_record,
     to_record,
 )
-from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REVIEWER_TAG, SIGNOFF_TAG
+from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
@@ -80,6 +80,7 @@ def sign_off(
     as_of: datetime,
     review_override: ReviewMode | None = None,
     record: Record | None = None,
+    requested_by: str = "",
 ) -> Signoff:
     """The verdict, written to the ledger and shown on the version.
 
@@ -106,6 +107,7 @@ def sign_off(
         review=review_mode(config, state, review_override, flags, gates),
         as_of=as_of,
         flags=flags,
+        requested_by=requested_by,
     )
     signoff = _recorded(made, store=store)
     if signoff is None:
@@ -130,6 +132,7 @@ def verdict(
     review: ReviewMode,
     as_of: datetime,
     flags: tuple[Flag, ...] = (),
+    requested_by: str = "",
 ) -> Signoff:
     """The verdict over the gates of one candidate. Pure."""
     return Signoff(
@@ -146,6 +149,7 @@ def verdict(
         config_digest=config.digest,
         evaluation_digest=_digest(evaluation, gates, flags),
         flags=flags,
+        requested_by=requested_by,
     )
 
 
@@ -227,7 +231,8 @@ def _show(
     tags = {SIGNOFF_TAG: NOT_REQUIRED if signoff.passed else FAILED}
     if signoff.passed and signoff.review == "manual":
         # an empty tag is one that the reviewer only has to fill in, and takes away the name under an older signoff
-        tags = {SIGNOFF_TAG: PENDING, REVIEWER_TAG: ""}
+        second = {SECOND_TAG: ""} if config.signoff.review.people > 1 else {}
+        tags = {SIGNOFF_TAG: PENDING, REVIEWER_TAG: "", REASON_TAG: "", **second}
     set_version_tags(registry, name, version, {**tags, ENTRY_TAG: signoff.signoff_id})
 
 
@@ -284,11 +289,19 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     hours = config.signoff.review.deadline.total_seconds() / 3600
     unsure = ", ".join(gate.name for gate in signoff.borderline)
     why = f" Passed on rows that could not have seen what was asked: {unsure}." if unsure else ""
+    two = config.signoff.review.people > 1
+    names = "`reviewer` and `second_reviewer` to two people's names" if two else "`reviewer` to your name"
     return (
-        "**It waits for your review.** Set the tag `signoff` to `approved` or `rejected` here, and the tag `reviewer` "
-        "to your name (the last two in the list of tags: scroll it). Without an answer within "
-        f"{shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
+        f"**It waits for your review.** In the list of tags here (scroll it) set {names}, and then `signoff` to "
+        f"`approved` or `rejected`; `signoff.reason` takes your reason.{_not_by(config, signoff)} Without an answer "
+        f"within {shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
     )
+
+
+def _not_by(config: ModelConfig, signoff: Signoff) -> str:
+    if signoff.requested_by in ("", "policy") or config.signoff.review.by_requester:
+        return ""
+    return f" {_in_a_cell(signoff.requested_by)} asked for it and can not approve it."
 
 
 def _verdict(gate: Gate) -> str:

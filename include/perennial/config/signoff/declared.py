@@ -14,12 +14,15 @@ class ReviewPolicy(Strict):
     ``mode: auto`` the policy, ``manual`` a person, ``borderline`` the policy where the gates passed clearly, and a
     person where one passed that could not have seen its margin. ``first_version`` and ``after_rollback`` ask a person
     for the first version of all, and for the first release after a rollback, whatever the mode; flagged data always
-    does.
+    does. An approval needs the names of ``people``, and whoever asked for the retrain is none of them unless
+    ``by_requester``; one person's rejection is enough.
     """
 
     mode: Literal["auto", "manual", "borderline"]
     after_rollback: Literal["auto", "manual"] = "manual"
     first_version: Literal["auto", "manual"] = "manual"
+    people: Literal[1, 2] = 1
+    by_requester: bool = False
     deadline: PositiveDuration
     poll_s: Annotated[float, Field(gt=0)] = 5.0
 
