@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
@@ -91,6 +92,11 @@ def fires(signoff: Signoff, **reviewers: object) -> str | None:
     return asyncio.run(watch())
 
 
+def note_on(client: Any, signoff: Signoff) -> str:
+    """What the reviewer is told on the version."""
+    return str(client.get_model_version(signoff.model, signoff.version).tags["perennial.signoff_note"])
+
+
 @pytest.mark.parametrize(("tag", "seen"), [("approved", "approved"), (" Rejected", "rejected"), ("aproved", None)])
 def test_the_trigger_fires_on_an_answer_and_on_nothing_else(signoff: Signoff, mlflow_uri: str, tag, seen) -> None:
     client = Registry(mlflow_uri).client
@@ -106,11 +112,14 @@ def test_the_trigger_waits_on_for_a_person(signoff: Signoff, mlflow_uri: str) ->
     assert fires(signoff) is None
     client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "policy")
     assert fires(signoff) is None
+    assert "is not a person's name" in note_on(client, signoff)
     client.set_model_version_tag(signoff.model, signoff.version, "reviewer", "ada")
     assert fires(signoff, not_by="Ada") is None
+    assert "somebody else has to approve it" in note_on(client, signoff)
     assert fires(signoff, people=2) is None
     client.set_model_version_tag(signoff.model, signoff.version, "second_reviewer", "bob")
     assert fires(signoff, people=2) == "approved"
+    assert note_on(client, signoff) == ""
 
 
 def test_the_trigger_waits_on_when_mlflow_is_silent(signoff: Signoff, monkeypatch: pytest.MonkeyPatch) -> None:

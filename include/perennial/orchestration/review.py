@@ -17,11 +17,12 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from perennial.contracts import to_record
+from perennial.contracts.tags import NOTE_TAG
 from perennial.errors import PermanentError, TransientError
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
 from perennial.settings import load_settings
-from perennial.signoff.polling import Reviewers, read_tags
+from perennial.signoff.polling import Reviewers, read_tags, write_note
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)
@@ -47,13 +48,19 @@ class ReviewTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ask every ``poll_s`` seconds; a server that does not answer is asked again."""
+        """Ask every ``poll_s`` seconds; a server that does not answer is asked again.
+
+        Whoever writes tags that are no answer is told so on the version at once.
+        """
         uri = load_settings().require_mlflow_uri()
         async with httpx.AsyncClient(timeout=30) as client:
             while True:
                 verdict: str | None = None
                 try:
-                    verdict = self.reviewers.said(await read_tags(client, uri, self.model, self.version))
+                    tags = await read_tags(client, uri, self.model, self.version)
+                    verdict = self.reviewers.said(tags)
+                    if (note := self.reviewers.note(tags)) != tags.get(NOTE_TAG, ""):
+                        await write_note(client, uri, self.model, self.version, note)
                 except TransientError as error:
                     log.warning("%s; asking again in %g s", error, self.poll_s)
                 except PermanentError as error:

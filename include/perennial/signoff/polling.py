@@ -3,19 +3,20 @@
 Imports no heavy library: the standard library, httpx, and the contracts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
 
 from perennial.contracts import is_nobody
-from perennial.contracts.tags import REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
+from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import RegistryUnavailable, SignoffError
 
 PENDING = "pending"
 UNNAMED = "unnamed reviewer"
 _PATH = "/api/2.0/mlflow/model-versions/get"
+_SET_TAG = "/api/2.0/mlflow/model-versions/set-tag"
 _SERVER_ERROR = 500
 
 
@@ -97,6 +98,21 @@ class Reviewers:
             seen.add(_plain(name))
         return ""
 
+    def note(self, tags: Mapping[str, str]) -> str:
+        """What to tell whoever wrote the tags, where they look: why they are no answer; empty for one, and for none.
+
+        >>> Reviewers().note({"signoff": "aproved"})
+        "tag signoff = 'aproved' is not understood: write approved or rejected"
+        >>> Reviewers().note({"signoff": "pending"}), Reviewers().note({"signoff": "approved", "reviewer": "ada"})
+        ('', '')
+        """
+        tag = tags.get(SIGNOFF_TAG)
+        if answer_in(tag) is not None:
+            return "" if self.said(tags) else self.missing(tags)
+        if tag in (None, PENDING):
+            return ""
+        return f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
+
     def names(self, tags: Mapping[str, str]) -> str:
         """The people of an answer, as the ledger names them.
 
@@ -111,6 +127,12 @@ def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
+async def write_note(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str, note: str) -> None:
+    """Put the note of :meth:`Reviewers.note` on the version. Raises as :func:`read_tags`."""
+    tag = {"name": model, "version": version, "key": NOTE_TAG, "value": note}
+    await _answered(client.post(mlflow_uri.rstrip("/") + _SET_TAG, json=tag), mlflow_uri, model, version)
+
+
 async def read_tags(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str) -> dict[str, str]:
     """The tags of a version as they stand.
 
@@ -118,12 +140,17 @@ async def read_tags(client: httpx.AsyncClient, mlflow_uri: str, model: str, vers
     (the version was deleted, or the credentials are wrong).
     """
     url, query = poll_request(mlflow_uri, model, version)
+    answer = await _answered(client.get(url, params=query), mlflow_uri, model, version)
+    return tags_of(answer.json())
+
+
+async def _answered(asked: Awaitable[httpx.Response], mlflow_uri: str, model: str, version: str) -> httpx.Response:
     try:
-        answer = await client.get(url, params=query)
+        answer = await asked
     except httpx.TransportError as error:
         raise RegistryUnavailable(f"MLflow at {mlflow_uri}: {type(error).__name__}: {error}") from error
     if answer.status_code >= _SERVER_ERROR:
         raise RegistryUnavailable(f"MLflow at {mlflow_uri}: {answer.status_code}: {answer.text[:200]}")
     if answer.status_code != httpx.codes.OK:
         raise SignoffError(f"{model} version {version}: MLflow answers {answer.status_code}: {answer.text[:200]}")
-    return tags_of(answer.json())
+    return answer

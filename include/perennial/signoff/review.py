@@ -16,7 +16,7 @@ from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_T
 from perennial.errors import PermanentError, SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import set_version_tags, version_tags
-from perennial.signoff.polling import PENDING, Reviewers, answer_in
+from perennial.signoff.polling import Reviewers, answer_in
 from perennial.store import Store
 
 _PEOPLES_TAGS = (SIGNOFF_TAG, REVIEWER_TAG, SECOND_TAG, REASON_TAG)
@@ -186,12 +186,7 @@ def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
 
 def _note(signoff: Signoff, reviewers: Reviewers, tags: dict[str, str], *, registry: Registry) -> None:
     """Tell a reviewer, where he looks, what his answer lacks; take the note back when it lacks nothing."""
-    tag = tags.get(SIGNOFF_TAG)
-    note = ""
-    if answer_in(tag) is None and tag not in (None, PENDING):
-        note = f"tag {SIGNOFF_TAG} = {tag!r} is not understood: write approved or rejected"
-    elif answer_in(tag) is not None and reviewers.said(tags) is None:
-        note = reviewers.missing(tags)
+    note = reviewers.note(tags)
     if note == tags.get(NOTE_TAG, ""):
         return
     set_version_tags(registry, signoff.model, signoff.version, {NOTE_TAG: note})
