@@ -1,6 +1,5 @@
 """A comparison as one HTML page that needs nothing else: tables, and plots as SVG."""
 
-import io
 from html import escape
 from typing import Any
 
@@ -8,16 +7,12 @@ from perennial.backtest.compare import Comparison
 from perennial.backtest.outcome import Outcome
 from perennial.backtest.policies import NEVER, UNGATED
 from perennial.contracts import Estimate
+from perennial.pages.html import document, svg, table
 
 HEADINGS = (
     "policy", "quality", "pooled", "gain over never", "retrains", "promoted", "refused", "failed", "reviews",
     "rollbacks", "probes", "CPU s", "gain a retrain",
 )  # fmt: skip
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left;"
-    "font-variant-numeric:tabular-nums;vertical-align:top}th{background:#f4f4f4}svg{max-width:100%;height:auto}"
-)
 
 
 def row_of(outcome: Outcome) -> tuple[str, ...]:
@@ -63,20 +58,17 @@ def page(found: Comparison) -> str:
         f"{escape(found.metric)}, the mean over windows and pooled; intervals are by blocks. Retrains, fits and CPU "
         "seconds (fits + probes) are those after the first champion. People "
         f"{'approve' if found.people == 'approve' else 'never answer'}.</p>",
-        _table(HEADINGS, [row_of(outcome) for outcome in found.outcomes]),
+        table(HEADINGS, [row_of(outcome) for outcome in found.outcomes]),
         "<h2>Quality over time</h2>",
-        _svg(_over_time(found)),
+        svg(_over_time(found)),
         "<h2>Gain over each baseline</h2>",
-        _table(("policy", "over", "gain"), _versus(found)),
+        table(("policy", "over", "gain"), _versus(found)),
         "<h2>Proposal for this model's noise</h2>",
-        _table(("key", "now", "proposed", "why"), _proposals(found)),
+        table(("key", "now", "proposed", "why"), _proposals(found)),
         f"<p>Configuration {found.config_digest[:16]}, recipe {found.recipe_digest[:16]}, log "
         f"{found.log_digest[:16]}.</p>",
     ]
-    body = "\n".join(parts)
-    title = f"Backtest of {escape(found.model)}"
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en">{head}{body}</html>'
+    return document(f"Backtest of {found.model}", parts)
 
 
 def _versus(found: Comparison) -> list[tuple[str, ...]]:
@@ -88,12 +80,6 @@ def _proposals(found: Comparison) -> list[tuple[str, ...]]:
         (item.key, *("-" if value is None else f"{value:g}" for value in (item.now, item.proposed)), item.why)
         for item in found.proposal
     ]
-
-
-def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _over_time(found: Comparison) -> Any:
@@ -119,13 +105,3 @@ def _over_time(found: Comparison) -> Any:
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     return figure
-
-
-def _svg(figure: Any) -> str:
-    from matplotlib import rc_context
-
-    out = io.StringIO()
-    with rc_context({"svg.hashsalt": "perennial", "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]

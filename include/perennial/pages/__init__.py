@@ -1,0 +1,1 @@
+"""Pages of HTML that need nothing else: tables whose every cell is escaped, and plots as SVG."""
