@@ -20,10 +20,14 @@ from perennial.contracts import (
     Estimate,
     Evaluation,
     Gate,
+    GroupFacts,
     Interval,
     LedgerEntry,
     LedgerKind,
+    Robustness,
     Signoff,
+    SliceGain,
+    SliceGains,
     Subject,
     Window,
     to_record,
@@ -70,6 +74,8 @@ def _signed() -> Signoff:
 
 
 def _evaluation() -> Evaluation:
+    gain = Estimate(value=0.01, interval=around(0.01, 0.002, 900, 14, 0.95))
+    kept = SliceGains(slices=(SliceGain(name="origin=JFK", n_rows=900, gain=gain),))
     return Evaluation(
         model="flight_delay",
         mlflow_run_id="run",
@@ -80,6 +86,7 @@ def _evaluation() -> Evaluation:
         baseline_metrics={"roc_auc": 0.65},
         n_paired_rows=6000,
         candidate_paired={"roc_auc": 0.7},
+        groups=GroupFacts(slices={"origin": kept, "carrier": kept, "found": kept}),
         data=DataFacts(n_same_ids=0, shared_entities=None, gap_s=0.0, least_class={"train": 900, "holdout": 300}),
         gains={
             "roc_auc": Estimate(value=0.05, interval=around(0.05, 0.02, 6000, 14, 0.95)),
@@ -100,6 +107,7 @@ def shared_names(doctest_namespace: dict[str, Any]) -> None:
         entry=_entry,
         Estimate=Estimate,
         Interval=Interval,
+        Robustness=Robustness,
         around=around,
         compute=compute,
         to_record=to_record,

@@ -345,7 +345,7 @@ def test_a_failed_verdict_says_which_gate_and_no_tag_approves_it(
     verdict = signed(manual, candidate, store=store, registry=registry, accuracy=0.5)
     assert not verdict.passed
     told = registry.client.get_model_version(manual.model, candidate.version).description
-    assert "1 of 5 gates failed" in told
+    assert "1 of 8 gates failed" in told
     assert "accuracy 0.5 is below the minimum 0.7" in told
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved"})
     answer = read_review(manual, verdict, registry=registry, store=store)

@@ -177,6 +177,14 @@ def test_too_few_paired_rows_fail_and_say_how_many_there_were() -> None:
     assert gate.detail == "only 12 rows new to both candidate and champion 1; 50 are needed"
 
 
+def test_a_candidate_judged_on_sixty_rows_is_stopped_by_the_gates_meant_for_it() -> None:
+    flights = load_model(MODELS.parents[1] / "include" / "models" / "flight_delay")
+    judged = evaluation(flights, n_rows=60, n_paired_rows=60)
+    failed = {name: gate.detail for name, gate in gates_of(flights, judged).items() if not gate.passed}
+    assert failed["min_holdout_rows"] == "labelled holdout rows: 60, at least 5000 needed"
+    assert failed["versus_champion/roc_auc"] == "only 60 rows new to both candidate and champion 1; 5000 are needed"
+
+
 def test_the_relative_gate_says_why_the_champion_could_not_be_compared() -> None:
     judged = evaluation(WINE, n_paired_rows=0, baseline_metrics={}, baseline_problem="champion 1 can not be loaded")
     gate = gates_of(WINE, judged)["versus_champion/accuracy"]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from logs import day
 from perennial.config import ModelConfig, ReviewPolicy, load_model
 from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff, from_record, to_record
+from perennial.signoff.report.describing import describe
 from perennial.signoff.review import Circumstances, answer_of, reviewers_of
-from perennial.signoff.signing import describe, review_mode
+from perennial.signoff.signing import review_mode
 
 DEADLINE = timedelta(hours=1)
 SIGNED_AT = day(9).start

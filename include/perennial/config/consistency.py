@@ -113,6 +113,14 @@ def _judgement(config: ModelConfig) -> Iterator[str]:
             f"signoff.slices.max_loss: {judged_by.name} has a unit of its own: say how much of it a slice may lose, or "
             "name another metric"
         )
+    robust = config.signoff.robustness
+    for key, named, known in (
+        ("measurement_error", robust.measurement_error, config.numbers),
+        ("monotone", robust.monotone, config.numbers),
+        ("invariant", robust.invariant, tuple(config.features)),
+    ):
+        if wrong := [name for name in named if name not in known]:
+            yield f"signoff.robustness.{key} {first_of(wrong)}: no such {'feature' if key == 'invariant' else 'number'}"
     if (entity := config.signoff.data.entity) is not None and entity not in config.features:
         yield f"signoff.data.entity = {entity}: no such feature"
     if by is not None and by not in config.features:

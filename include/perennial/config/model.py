@@ -104,7 +104,7 @@ class ModelConfig(Strict):
         """The metric by which slices of a candidate are judged.
 
         >>> flights.slice_metric
-        'roc_auc'
+        'brier'
         """
         return self.signoff.slices.metric or self.signoff.versus_champion.metric
 
@@ -113,7 +113,7 @@ class ModelConfig(Strict):
         """How much a slice may lose, in the unit of ``slice_metric``.
 
         >>> flights.max_slice_loss
-        0.05
+        0.02
         """
         return self.signoff.slices.max_loss or UNIT_LOSS
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from perennial.contracts.measured.estimates import Estimate, Interval
-from perennial.contracts.measured.judged import DataFacts, GroupFacts
+from perennial.contracts.measured.judged import DataFacts, GroupFacts, Robustness
 from perennial.contracts.windows import Window
 
 
@@ -75,6 +75,7 @@ class Evaluation:
     fit_cpu_s: float = 0.0
     groups: GroupFacts | None = None
     data: DataFacts | None = None
+    robustness: Robustness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,6 +114,7 @@ class RetrainSteps(Bound):
     def sign_off(self, request_id: str, candidate: Candidate, evaluation: Evaluation, snapshot: Snapshot) -> Signoff:
         """The verdict over all gates, written on the version and in the ledger; a passed version becomes challenger."""
         from perennial.release.promote import challenge
+        from perennial.signoff.conditions.robustness import robustness_gates
         from perennial.signoff.conditions.serving import serving_gates
         from perennial.signoff.gates import judge
         from perennial.signoff.parity import parity_gap
@@ -137,7 +138,10 @@ class RetrainSteps(Bound):
                 parity_detail=detail,
                 attempt=attempt,
                 waived_by=waived_by,
-                further=serving_gates(self.config, serving),
+                further=(
+                    *serving_gates(self.config, serving),
+                    *robustness_gates(self.config, evaluation.robustness),
+                ),
             ),
             state=self.state(),
             registry=self.registry,

@@ -188,6 +188,12 @@ def log_folder(registry: Registry, run_id: str, folder: Path, artifact_path: str
         registry.client.log_artifacts(run_id, str(folder), artifact_path)
 
 
+def log_page(registry: Registry, run_id: str, name: str, text: str) -> None:
+    """Upload a page of HTML as an artifact; the same name again replaces it."""
+    with asking(registry, f"logging {name} of run {run_id}"):
+        registry.client.log_text(run_id, text, name)
+
+
 def log_figures(registry: Registry, run_id: str, figures: Mapping[str, Figure], artifact_path: str) -> None:
     """Upload figures as PNG under their file names."""
     with asking(registry, f"logging {artifact_path} of run {run_id}"):

@@ -15,7 +15,6 @@ from perennial.contracts import (
     ReleaseState,
     Signoff,
     Snapshot,
-    Window,
     digest_of,
     from_record,
     to_record,
@@ -23,12 +22,14 @@ from perennial.contracts import (
 from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
+from perennial.registry.runs import log_page
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
 from perennial.signoff.conditions.data import leak_flags
-from perennial.signoff.conditions.figures import shown
 from perennial.signoff.conditions.serving import MEASURED_ANEW
 from perennial.signoff.flagged import read_flags
 from perennial.signoff.polling import PENDING
+from perennial.signoff.report.describing import REPORT, describe
+from perennial.signoff.report.page import page
 from perennial.store import Store
 
 NOT_REQUIRED = "not required"
@@ -224,6 +225,7 @@ def _show(
 ) -> None:
     """Table and tags on the version. The tag that a reviewer sets is written once for each signoff."""
     name, version = signoff.model, signoff.version
+    log_page(registry, evaluation.mlflow_run_id, REPORT, page(config, signoff, evaluation, record=record))
     describe_version(registry, name, version, describe(config, signoff, evaluation, record))
     set_version_tags(registry, name, version, {GATES_TAG: "passed" if signoff.passed else FAILED})
     if version_tags(registry, name, version).get(ENTRY_TAG) == signoff.signoff_id:
@@ -234,93 +236,3 @@ def _show(
         second = {SECOND_TAG: ""} if config.signoff.review.people > 1 else {}
         tags = {SIGNOFF_TAG: PENDING, REVIEWER_TAG: "", REASON_TAG: "", **second}
     set_version_tags(registry, name, version, {**tags, ENTRY_TAG: signoff.signoff_id})
-
-
-def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None = None) -> str:
-    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure.
-
-    >>> describe(flights, signed, evaluation).splitlines()[0]
-    '### Signoff of flight_delay version 4: all gates passed'
-    """
-    n_failed = sum(not gate.passed for gate in signoff.gates)
-    verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
-    rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
-    rows = "\n".join(
-        f"| {gate.name} | {_verdict(gate)} | {_figure(gate.value)}{_interval(gate)} "
-        f"| {'-' if gate.bound is None else shown(gate.bound)} "
-        f"| {_in_a_cell(gate.detail)} |"
-        for gate in signoff.gates
-    )
-    return f"""### Signoff of {signoff.model} version {signoff.version}: {verdict}
-
-{config.title}
-
-{_what_next(config, signoff)}
-{_flags(signoff)}
-| gate | verdict | value | bound | why |
-|---|---|---|---|---|
-{rows}
-
-- fitted on {_dates(signoff.train)}
-- judged on {_dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
-- compared with {rival} on {evaluation.n_paired_rows} of these rows
-- as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
-{"" if record is None else f"- the gates so far: {record}"}
-"""
-
-
-def _flags(signoff: Signoff) -> str:
-    """What the reviewer has to know of the data, as a section; empty without flags."""
-    if not signoff.flags:
-        return ""
-    found = "\n".join(f"- {_in_a_cell(str(flag))}" for flag in signoff.flags)
-    return f"""
-**The data it was made from is flagged.** Find out whether the world changed or the data is faulty before you approve:
-
-{found}
-"""
-
-
-def _what_next(config: ModelConfig, signoff: Signoff) -> str:
-    if not signoff.passed:
-        return "It will not be promoted. What failed stands in the table; the next retrain makes another candidate."
-    if signoff.review == "auto":
-        return "No review is asked for: it is promoted by the policy."
-    hours = config.signoff.review.deadline.total_seconds() / 3600
-    unsure = ", ".join(gate.name for gate in signoff.borderline)
-    why = f" Passed on rows that could not have seen what was asked: {unsure}." if unsure else ""
-    two = config.signoff.review.people > 1
-    names = "`reviewer` and `second_reviewer` to two people's names" if two else "`reviewer` to your name"
-    return (
-        f"**It waits for your review.** In the list of tags here (scroll it) set {names}, and then `signoff` to "
-        f"`approved` or `rejected`; `signoff.reason` takes your reason.{_not_by(config, signoff)} Without an answer "
-        f"within {shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
-    )
-
-
-def _not_by(config: ModelConfig, signoff: Signoff) -> str:
-    if signoff.requested_by in ("", "policy") or config.signoff.review.by_requester:
-        return ""
-    return f" {_in_a_cell(signoff.requested_by)} asked for it and can not approve it."
-
-
-def _verdict(gate: Gate) -> str:
-    if not gate.passed:
-        return "**FAILED**"
-    return "passed, borderline" if gate.borderline else "passed"
-
-
-def _dates(window: Window) -> str:
-    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
-
-
-def _interval(gate: Gate) -> str:
-    return f" ({gate.interval})" if gate.interval else ""
-
-
-def _figure(value: float | None) -> str:
-    return "missing" if value is None else shown(value)
-
-
-def _in_a_cell(detail: str) -> str:
-    return " ".join(detail.split()).replace("|", "\\|")

@@ -1,6 +1,7 @@
 """Judge a candidate on its holdout, beside the champion on the same rows, and keep what drift is measured against."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from perennial.training.importance import MOST_ROWS, feature_importance
 from perennial.training.measured.data import MOST_ROWS as MOST_ROWS_ASKED
 from perennial.training.measured.data import columns_asked, data_facts
 from perennial.training.measured.groups import columns_of, group_facts
+from perennial.training.measured.robustness import robustness
 from perennial.training.plots import figures
 from perennial.training.rows import answer, pick, take_rows
 from perennial.training.snapshot import verify_snapshot
@@ -55,6 +57,12 @@ def evaluate(
     rows = store.storage.read_table(snapshot.holdout_uri, columns=columns) if columns else None
     facts = _facts(config, snapshot, store=store)
     evaluation = evaluation_of(config, fitted, snapshot, candidate, compared, rows=rows, facts=facts)
+    tried = take_rows(
+        snapshot.holdout_uri,
+        pick(snapshot.n_holdout, config.signoff.robustness.rows, config.signals.seed),
+        storage=store.storage,
+    )
+    evaluation = replace(evaluation, robustness=robustness(config, model, tried))
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
     log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
     _log_reference(config, fitted, snapshot, model, store=store, registry=registry)

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.signoff.gates import DataGates, FairnessGates, MetricGate, RelativeGate, ServingGates, SliceGates
+from perennial.config.signoff.gates import (
+    DataGates,
+    FairnessGates,
+    MetricGate,
+    RelativeGate,
+    RobustnessGates,
+    ServingGates,
+    SliceGates,
+)
 from perennial.config.values import PositiveDuration, Share, Strict
 
 
@@ -36,6 +44,7 @@ class SignoffPolicy(Strict):
     fairness: FairnessGates = FairnessGates()
     serving: ServingGates = ServingGates()
     data: DataGates = DataGates()
+    robustness: RobustnessGates = RobustnessGates()
     min_holdout_rows: Annotated[int, Field(ge=30)]
     min_label_coverage: Share
     max_parity_gap: Annotated[float, Field(ge=0)]

@@ -131,3 +131,23 @@ class DataGates(Strict):
     max_power: Annotated[float, Field(gt=0.5, le=1)] | None = 0.99
     max_drifted: Share | None = None
     drift_psi: Annotated[float, Field(gt=0)] = 0.25
+
+
+class RobustnessGates(Strict):
+    """What may matter little to a candidate's answers, tried on ``rows`` rows of its holdout.
+
+    ``measurement_error`` says by how much a number may be off, in its unit: moved within that (and within ``min`` and
+    ``max`` of the feature), 99 % of the answers move by ``max_change`` at most; that is in the unit of the score, where
+    another predicted class is a move of 1. ``missing``: an optional feature that is missing still gives an answer.
+    ``monotone`` declares in which direction the score follows a number, against which at most a share of
+    ``max_violations`` of the rows may answer; ``invariant`` by how much the answer may move when a feature takes the
+    values of other rows.
+    """
+
+    rows: Annotated[int, Field(ge=30, le=20_000)] = 500
+    measurement_error: dict[Name, Annotated[float, Field(gt=0)]] = Field(default={})
+    max_change: Annotated[float, Field(gt=0)] = 0.1
+    missing: bool = True
+    monotone: dict[Name, Literal["increasing", "decreasing"]] = Field(default={})
+    max_violations: Share = 0.01
+    invariant: dict[Name, Annotated[float, Field(ge=0)]] = Field(default={})

@@ -82,3 +82,21 @@ class DataFacts:
     least_class: dict[str, int] = field(default_factory=dict)
     powers: dict[str, float] = field(default_factory=dict)
     drifts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Robustness:
+    """How the candidate answers for rows that differ from logged ones in what should matter little, on ``n_rows`` rows.
+
+    ``changed`` is the 99 % quantile of how far an answer moves when numbers move within their measurement error, None
+    where none is declared; ``missing`` names what happened when an optional feature was missing, empty when nothing
+    did. ``violations`` is the share of rows, by feature, whose answers do not follow the declared direction;
+    ``moved`` the most that an answer moved, by feature, when that took other rows' values. Another predicted class
+    counts as a move of 1.
+    """
+
+    n_rows: int
+    changed: float | None = None
+    missing: str = ""
+    violations: dict[str, float] = field(default_factory=dict)
+    moved: dict[str, float] = field(default_factory=dict)

@@ -5,9 +5,10 @@ from html import escape
 from typing import Any
 
 from perennial.config import ModelConfig
-from perennial.contracts import Estimate, Evaluation, Gate, Record, Signoff, Window
+from perennial.contracts import Estimate, Evaluation, Gate, Record, Signoff
 from perennial.pages.html import document, svg, table
 from perennial.signoff.conditions.figures import shown
+from perennial.signoff.report.describing import dates
 
 _MOST = 15
 """So many features are shown, those that stand out most."""
@@ -35,9 +36,7 @@ def _parts(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record
     yield f'<p><span class="{mark}">{verdict}{unsure}</span>. {_next(signoff)}</p><p>{escape(config.title)}</p>'
     if signoff.flags:
         yield "<h2>The data it was made from is flagged</h2>"
-        yield table(
-            ("flag", "window", "finding"), [(one.name, _dates(one.window), one.detail) for one in signoff.flags]
-        )
+        yield table(("flag", "window", "finding"), [(one.name, dates(one.window), one.detail) for one in signoff.flags])
     yield "<h2>Gates</h2>"
     yield table(
         ("gate", "verdict", "value", "bound", "rows", "blocks", "why"),
@@ -130,8 +129,8 @@ def _data(signoff: Signoff, evaluation: Evaluation) -> Iterator[str]:
     yield table(
         ("what", "is"),
         [
-            ("fitted on", _dates(signoff.train)),
-            ("judged on", _dates(signoff.holdout)),
+            ("fitted on", dates(signoff.train)),
+            ("judged on", dates(signoff.holdout)),
             ("share of the holdout's rows with a label", f"{evaluation.label_coverage:.1%}"),
             ("known as of", f"{signoff.as_of:%Y-%m-%d %H:%M} UTC"),
             ("asked for by", signoff.requested_by or "not kept"),
@@ -193,7 +192,3 @@ def _forest(gains: dict[str, Estimate]) -> Any:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else shown(value)
-
-
-def _dates(window: Window) -> str:
-    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,100 @@
+"""The verdict as a reviewer reads it, on the version's page in MLflow. Pure."""
+
+from perennial.config import ModelConfig
+from perennial.contracts import Evaluation, Gate, Record, Signoff, Window
+from perennial.signoff.conditions.figures import shown
+
+REPORT = "signoff/report.html"
+"""Where the artifacts of a run hold the page of its version's newest signoff."""
+
+
+def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None = None) -> str:
+    """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure.
+
+    >>> describe(flights, signed, evaluation).splitlines()[0]
+    '### Signoff of flight_delay version 4: all gates passed'
+    """
+    n_failed = sum(not gate.passed for gate in signoff.gates)
+    verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
+    rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
+    rows = "\n".join(
+        f"| {gate.name} | {_verdict(gate)} | {_figure(gate.value)}{_interval(gate)} "
+        f"| {'-' if gate.bound is None else shown(gate.bound)} "
+        f"| {_in_a_cell(gate.detail)} |"
+        for gate in signoff.gates
+    )
+    return f"""### Signoff of {signoff.model} version {signoff.version}: {verdict}
+
+{config.title}
+
+{_what_next(config, signoff)}
+{_flags(signoff)}
+| gate | verdict | value | bound | why |
+|---|---|---|---|---|
+{rows}
+
+- fitted on {dates(signoff.train)}
+- judged on {dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
+- compared with {rival} on {evaluation.n_paired_rows} of these rows
+- as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
+- more in its run's artifact `{REPORT}`, and in `perennial lineage version {signoff.model} {signoff.version}`
+{"" if record is None else f"- the gates so far: {record}"}
+"""
+
+
+def _flags(signoff: Signoff) -> str:
+    """What the reviewer has to know of the data, as a section; empty without flags."""
+    if not signoff.flags:
+        return ""
+    found = "\n".join(f"- {_in_a_cell(str(flag))}" for flag in signoff.flags)
+    return f"""
+**The data it was made from is flagged.** Find out whether the world changed or the data is faulty before you approve:
+
+{found}
+"""
+
+
+def _what_next(config: ModelConfig, signoff: Signoff) -> str:
+    if not signoff.passed:
+        return "It will not be promoted. What failed stands in the table; the next retrain makes another candidate."
+    if signoff.review == "auto":
+        return "No review is asked for: it is promoted by the policy."
+    hours = config.signoff.review.deadline.total_seconds() / 3600
+    unsure = ", ".join(gate.name for gate in signoff.borderline)
+    why = f" Passed on rows that could not have seen what was asked: {unsure}." if unsure else ""
+    two = config.signoff.review.people > 1
+    names = "`reviewer` and `second_reviewer` to two people's names" if two else "`reviewer` to your name"
+    return (
+        f"**It waits for your review.** In the list of tags here (scroll it) set {names}, and then `signoff` to "
+        f"`approved` or `rejected`; `signoff.reason` takes your reason.{_not_by(config, signoff)} Without an answer "
+        f"within {shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
+    )
+
+
+def _not_by(config: ModelConfig, signoff: Signoff) -> str:
+    if signoff.requested_by in ("", "policy") or config.signoff.review.by_requester:
+        return ""
+    return f" {_in_a_cell(signoff.requested_by)} asked for it and can not approve it."
+
+
+def _verdict(gate: Gate) -> str:
+    if not gate.passed:
+        return "**FAILED**"
+    return "passed, borderline" if gate.borderline else "passed"
+
+
+def dates(window: Window) -> str:
+    """A stretch with its hours."""
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _interval(gate: Gate) -> str:
+    return f" ({gate.interval})" if gate.interval else ""
+
+
+def _figure(value: float | None) -> str:
+    return "missing" if value is None else shown(value)
+
+
+def _in_a_cell(detail: str) -> str:
+    return " ".join(detail.split()).replace("|", "\\|")
