@@ -161,6 +161,7 @@ def test_excluded_stretches_and_shadow_rows_are_left_out(store: Store, tumour: M
 # --- fit
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_a_fit_says_everything_and_is_made_once(
     store: Store, tumour: ModelConfig, registry: Registry, models_dir: Path
 ) -> None:

@@ -1,0 +1,221 @@
+"""What a test starts of ours is forked from a process that has imported everything, instead of importing anew.
+
+Fits, parity checks and backtests run in processes of their own, which import for 4 to 7 CPU seconds and work for a tenth
+of one. Here such a process is a child of the test as ever, with the descriptors, folder, group and variables that it
+was started with and nothing else; what it has in common with others is what was imported, and the seed of ``hash``.
+Only the very commands of the product are answered so; whatever else a test starts is started. Tests of the start itself
+ask for the fixture ``fresh_processes``.
+"""
+
+import array
+import atexit
+import ctypes
+import inspect
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+INCLUDE = str(ROOT / "include")
+WITH_MLFLOW = "perennial.signoff.parity_process"
+APART = ("perennial.training.fitting.worker", "perennial.backtest.apart")
+IMPORTED = (
+    *APART,
+    "perennial.backtest.command",
+    "perennial.registry.models",
+    "perennial.registry.scoring",
+    "sklearn.compose",
+    "sklearn.dummy",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+)
+PR_SET_CHILD_SUBREAPER = 36
+STARTED = subprocess.Popen  # the real one
+_EXECUTE = inspect.signature(STARTED._execute_child)
+_lock = threading.Lock()
+_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+
+
+def program(command: object) -> list[str] | None:
+    """The module to run and the arguments to call its ``main`` with; None for a command that is not the product's."""
+    match command:
+        case [sys.executable, "-P", "-c", _, include, module, folder] if include == INCLUDE and module in APART:
+            return [module, folder]
+        case [sys.executable, "-m", module] if module == WITH_MLFLOW:
+            return [module]
+    return None
+
+
+def is_bare(environment: dict[str, str] | None) -> bool:
+    """Whether nothing is in it that a process reads while it starts, but where the product lies."""
+    told = environment or os.environ
+    return not any(name.startswith(("PYTHON", "LD_")) for name in told if told[name] != INCLUDE)
+
+
+class Forked(STARTED):  # type: ignore[misc]
+    """``subprocess.Popen``, forking where it can."""
+
+    def _execute_child(self, *given: Any) -> None:
+        told = _EXECUTE.bind(self, *given).arguments
+        wanted = program(told["args"])
+        if wanted is None or not is_bare(told["env"]):
+            super()._execute_child(*given)
+            return
+        outputs = [told[name] if told[name] != -1 else number for name, number in (("c2pwrite", 1), ("errwrite", 2))]
+        descriptors = [told["p2cread"] if told["p2cread"] != -1 else 0, *outputs]
+        order = {
+            "program": wanted,
+            "cwd": str(told["cwd"] or Path.cwd()),
+            "env": dict(told["env"] if told["env"] is not None else os.environ),
+            "group": told["process_group"],
+        }
+        self.pid = fork(order, descriptors)
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(told[name] for name in pipes))
+
+
+def fork(order: dict[str, Any], descriptors: list[int]) -> int:
+    """Have one forked; its number. It is our child: we adopt what the process between us leaves behind."""
+    with _lock:
+        server = _serving()
+        _adopt(True)
+        try:
+            message = json.dumps(order).encode()
+            rights = array.array("i", descriptors)
+            server.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+            return int(server.recv(64))
+        finally:
+            _adopt(False)
+
+
+def _adopt(whether: bool) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(whether), 0, 0, 0)
+
+
+def _serving() -> socket.socket:
+    """Our end of the socket to the process that forks; started by whoever asks first, and ended with us."""
+    global _server  # noqa: PLW0603 - one for each process that runs tests
+    if _server is None:
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = STARTED(
+            [sys.executable, "-P", "-c", _START, INCLUDE, str(Path(__file__).parent), str(its.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={"PATH": os.defpath, "OMP_NUM_THREADS": "1"},
+            cwd="/",
+            pass_fds=[its.fileno()],
+            start_new_session=True,
+        )
+        its.close()
+        ours.settimeout(180)
+        _server = (process, ours)
+    return _server[1]
+
+
+def close() -> None:
+    """End the process that forks, if there is one; what it forked lives on."""
+    if _server is not None:
+        process, ours = _server
+        ours.close()
+        process.wait(60)
+
+
+_START = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import forked
+forked.serve(int(sys.argv[3]))
+"""
+
+
+def serve(descriptor: int) -> None:
+    """Import, and fork for each order until the socket is closed."""
+    asked = socket.socket(fileno=descriptor)
+    before = set(os.environ)
+    for name in IMPORTED:
+        __import__(name)
+    by_imports = {name: value for name, value in os.environ.items() if name not in before}
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 3)
+        if not message:
+            os._exit(0)
+        asked.send(str(_fork_twice(json.loads(message), descriptors, asked, by_imports)).encode())
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _fork_twice(order: dict[str, Any], descriptors: list[int], asked: socket.socket, by_imports: dict[str, str]) -> int:
+    """The number of a process whose parent is gone."""
+    out, into = os.pipe()
+    if (between := os.fork()) == 0:
+        if (pid := os.fork()) == 0:
+            os.close(out)
+            os.close(into)
+            asked.close()
+            _become(order, descriptors, by_imports)
+        if order["group"] != -1:
+            with suppress(OSError):  # it did so itself, and has ended meanwhile
+                os.setpgid(pid, order["group"] or pid)
+        os.write(into, str(pid).encode())
+        os._exit(0)
+    os.close(into)
+    os.waitpid(between, 0)
+    pid = int(os.read(out, 64))
+    os.close(out)
+    return pid
+
+
+def _become(order: dict[str, Any], descriptors: list[int], by_imports: dict[str, str]) -> None:
+    """Be the process that was ordered, to its end."""
+    code = 1
+    try:
+        if order["group"] != -1:
+            os.setpgid(0, order["group"])
+        for number, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.chdir(order["cwd"])
+        module, *arguments = order["program"]
+        os.environ.clear()
+        os.environ.update({**(by_imports if module == WITH_MLFLOW else {}), **order["env"]})
+        time.tzset()
+        tempfile.tempdir = None
+        sys.modules["numpy"].random.seed()  # a fresh process does not draw what another has drawn
+        _run(module, arguments)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _end(code)
+
+
+def _run(module: str, arguments: list[str]) -> None:
+    if arguments:
+        sys.modules[module].main(*map(Path, arguments))
+    else:
+        runpy.run_module(module, run_name="__main__")
+
+
+def _end(code: int) -> None:
+    """As an interpreter ends, but for taking every module apart."""
+    with suppress(BaseException):
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
