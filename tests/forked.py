@@ -1,8 +1,8 @@
 """What a test starts of ours is forked from a process that has imported everything, instead of importing anew.
 
-Fits, parity checks and backtests run in processes of their own, which import for 4 to 7 CPU seconds and work for a tenth
-of one. Here such a process is a child of the test as ever, with the descriptors, folder, group and variables that it
-was started with and nothing else; what it has in common with others is what was imported, and the seed of ``hash``.
+Fits, parity checks and backtests run in processes of their own, which import for 4 to 7 CPU seconds and work for a
+tenth of one. Here such a process is a child of the test as ever, with the descriptors, folder, group and variables that
+it was started with and nothing else; what it has in common with others is what was imported, and the seed of ``hash``.
 Only the very commands of the product are answered so; whatever else a test starts is started. Tests of the start itself
 ask for the fixture ``fresh_processes``.
 """
@@ -153,8 +153,8 @@ def serve(descriptor: int) -> None:
         if not message:
             os._exit(0)
         asked.send(str(_fork_twice(json.loads(message), descriptors, asked, by_imports)).encode())
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for received in descriptors:
+            os.close(received)
 
 
 def _fork_twice(order: dict[str, Any], descriptors: list[int], asked: socket.socket, by_imports: dict[str, str]) -> int:

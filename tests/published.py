@@ -13,7 +13,6 @@ from perennial.config import ModelConfig
 from perennial.contracts import RetrainRequest, Window
 from perennial.store import Store, bulk, schema
 
-
 tumours = cache(lambda: load_breast_cancer(return_X_y=True, as_frame=True))
 
 

@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql
 from perennial.errors import StoreUnavailable
 from perennial.store.engine import Store
 
-
 _databases: "weakref.WeakKeyDictionary[Engine, Any]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
