@@ -3,8 +3,8 @@
 Fits, parity checks and backtests run in processes of their own, which import for 4 to 7 CPU seconds and work for a
 tenth of one. Here such a process is a child of the test as ever, with the descriptors, folder, group and variables that
 it was started with and nothing else; what it has in common with others is what was imported, and the seed of ``hash``.
-Only the very commands of the product are answered so; whatever else a test starts is started. Tests of the start itself
-ask for the fixture ``fresh_processes``.
+Only the very commands of the product are answered so, and code of tests that begins with ``TAKES_ROWS_IN``; whatever
+else a test starts is started. Tests of the start itself ask for the fixture ``fresh_processes``.
 """
 
 import array
@@ -25,43 +25,59 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from perennial.orchestration.preload import quiet_great_expectations
+
 ROOT = Path(__file__).parents[1]
 INCLUDE = str(ROOT / "include")
 WITH_MLFLOW = "perennial.signoff.parity_process"
 APART = ("perennial.training.fitting.worker", "perennial.backtest.apart")
-IMPORTED = (
-    *APART,
-    "perennial.backtest.command",
-    "perennial.registry.models",
-    "perennial.registry.scoring",
-    "sklearn.compose",
-    "sklearn.dummy",
-    "sklearn.ensemble",
-    "sklearn.linear_model",
-    "sklearn.pipeline",
-    "sklearn.preprocessing",
-)
+TAKES_ROWS_IN = "# forked from a process that has imported what takes rows in\n"
+IMPORTED = {
+    "fits": (
+        *APART,
+        "perennial.backtest.command",
+        "perennial.registry.models",
+        "perennial.registry.scoring",
+        "sklearn.compose",
+        "sklearn.dummy",
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "sklearn.pipeline",
+        "sklearn.preprocessing",
+    ),
+    "rows": (
+        "perennial.ingest.stage",
+        "perennial.validation.audit",
+        "perennial.publishing.publish",
+        "great_expectations",
+        "perennial.cli",
+        "perennial.registry",
+        "ingesting",
+    ),
+}
 PR_SET_CHILD_SUBREAPER = 36
 STARTED = subprocess.Popen  # the real one
 _EXECUTE = inspect.signature(STARTED._execute_child)
 _lock = threading.Lock()
-_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+_servers: dict[str, tuple[subprocess.Popen[bytes], socket.socket]] = {}
 
 
-def program(command: object) -> list[str] | None:
-    """The module to run and the arguments to call its ``main`` with; None for a command that is not the product's."""
+def program(command: object, environment: dict[str, str]) -> list[str] | None:
+    """Who shall fork it, the module or the code to run, and its arguments; None for what is not ours.
+
+    Nor is a command whose environment holds what Python reads while it starts, other than where the product lies.
+    """
+    is_bare = not any(name.startswith(("PYTHON", "LD_")) for name in environment if environment[name] != INCLUDE)
     match command:
         case [sys.executable, "-P", "-c", _, include, module, folder] if include == INCLUDE and module in APART:
-            return [module, folder]
+            return ["fits", module, folder] if is_bare else None
         case [sys.executable, "-m", module] if module == WITH_MLFLOW:
-            return [module]
+            return ["fits", module] if is_bare else None
+        case [sys.executable, "-c", str(code), *arguments] if code.startswith(TAKES_ROWS_IN):
+            return ["rows", code, *arguments]
     return None
-
-
-def is_bare(environment: dict[str, str] | None) -> bool:
-    """Whether nothing is in it that a process reads while it starts, but where the product lies."""
-    told = environment or os.environ
-    return not any(name.startswith(("PYTHON", "LD_")) for name in told if told[name] != INCLUDE)
 
 
 class Forked(STARTED):  # type: ignore[misc]
@@ -69,28 +85,29 @@ class Forked(STARTED):  # type: ignore[misc]
 
     def _execute_child(self, *given: Any) -> None:
         told = _EXECUTE.bind(self, *given).arguments
-        wanted = program(told["args"])
-        if wanted is None or not is_bare(told["env"]):
+        environment = dict(told["env"] if told["env"] is not None else os.environ)
+        wanted = program(told["args"], environment)
+        if wanted is None:
             super()._execute_child(*given)
             return
         outputs = [told[name] if told[name] != -1 else number for name, number in (("c2pwrite", 1), ("errwrite", 2))]
         descriptors = [told["p2cread"] if told["p2cread"] != -1 else 0, *outputs]
         order = {
-            "program": wanted,
+            "program": wanted[1:],
             "cwd": str(told["cwd"] or Path.cwd()),
-            "env": dict(told["env"] if told["env"] is not None else os.environ),
+            "env": environment,
             "group": told["process_group"],
         }
-        self.pid = fork(order, descriptors)
+        self.pid = fork(wanted[0], order, descriptors)
         self._child_created = True
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         self._close_pipe_fds(*(told[name] for name in pipes))
 
 
-def fork(order: dict[str, Any], descriptors: list[int]) -> int:
+def fork(kind: str, order: dict[str, Any], descriptors: list[int]) -> int:
     """Have one forked; its number. It is our child: we adopt what the process between us leaves behind."""
     with _lock:
-        server = _serving()
+        server = _serving(kind)
         _adopt(True)
         try:
             message = json.dumps(order).encode()
@@ -105,13 +122,12 @@ def _adopt(whether: bool) -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(whether), 0, 0, 0)
 
 
-def _serving() -> socket.socket:
+def _serving(kind: str) -> socket.socket:
     """Our end of the socket to the process that forks; started by whoever asks first, and ended with us."""
-    global _server  # noqa: PLW0603 - one for each process that runs tests
-    if _server is None:
+    if kind not in _servers:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = STARTED(
-            [sys.executable, "-P", "-c", _START, INCLUDE, str(Path(__file__).parent), str(its.fileno())],
+            [sys.executable, "-P", "-c", _START, INCLUDE, str(Path(__file__).parent), kind, str(its.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env={"PATH": os.defpath, "OMP_NUM_THREADS": "1"},
@@ -121,31 +137,32 @@ def _serving() -> socket.socket:
         )
         its.close()
         ours.settimeout(180)
-        _server = (process, ours)
-    return _server[1]
+        _servers[kind] = (process, ours)
+    return _servers[kind][1]
 
 
 def close() -> None:
-    """End the process that forks, if there is one; what it forked lives on."""
-    if _server is not None:
-        process, ours = _server
+    """End the processes that fork; what they forked lives on."""
+    for process, ours in _servers.values():
         ours.close()
         process.wait(60)
+    _servers.clear()
 
 
 _START = """
 import sys
 sys.path[:0] = sys.argv[1:3]
 import forked
-forked.serve(int(sys.argv[3]))
+forked.serve(sys.argv[3], int(sys.argv[4]))
 """
 
 
-def serve(descriptor: int) -> None:
+def serve(kind: str, descriptor: int) -> None:
     """Import, and fork for each order until the socket is closed."""
     asked = socket.socket(fileno=descriptor)
     before = set(os.environ)
-    for name in IMPORTED:
+    quiet_great_expectations()
+    for name in IMPORTED[kind]:
         __import__(name)
     by_imports = {name: value for name, value in os.environ.items() if name not in before}
     while True:
@@ -193,7 +210,7 @@ def _become(order: dict[str, Any], descriptors: list[int], by_imports: dict[str,
         os.environ.update({**(by_imports if module == WITH_MLFLOW else {}), **order["env"]})
         time.tzset()
         tempfile.tempdir = None
-        sys.modules["numpy"].random.seed()  # a fresh process does not draw what another has drawn
+        np.random.seed()
         _run(module, arguments)
         code = 0
     except SystemExit as error:
@@ -205,7 +222,10 @@ def _become(order: dict[str, Any], descriptors: list[int], by_imports: dict[str,
 
 
 def _run(module: str, arguments: list[str]) -> None:
-    if arguments:
+    if module.startswith(TAKES_ROWS_IN):
+        sys.argv = ["-c", *arguments]
+        exec(module, {"__name__": "__main__"})  # noqa: S102 - code of a test
+    elif arguments:
         sys.modules[module].main(*map(Path, arguments))
     else:
         runpy.run_module(module, run_name="__main__")

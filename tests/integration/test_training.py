@@ -259,9 +259,9 @@ def test_a_fit_that_never_ends_is_ended_with_all_its_processes(
     publish_days(store, tumour, range(8))
     recipe(models_dir, tumour, ENDLESS.format(mark=tumour.model))
     hurried = tumour.model_copy(
-        update={"training": tumour.training.model_copy(update={"timeout": timedelta(seconds=10)})}
+        update={"training": tumour.training.model_copy(update={"timeout": timedelta(seconds=4)})}
     )
-    with pytest.raises(TrainingError, match=r"not fitted within training\.timeout = 0:00:10"):
+    with pytest.raises(TrainingError, match=r"not fitted within training\.timeout = 0:00:04"):
         fit_on(hurried, snapshot_of(tumour, store), store, registry, models_dir)
     wait_until(lambda: not processes_with(tumour.model))
 
