@@ -65,6 +65,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The scheduler of the longest test goes before whatever runs beside it, which is not waited for at last."""
+    marker = item.get_closest_marker("xdist_group")
+    is_beside = "PYTEST_XDIST_WORKER" in os.environ and not (marker and marker.args[0] == "airflow")
+    if is_beside and os.getpriority(os.PRIO_PROCESS, 0) == 0:
+        os.nice(10)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def forked_processes() -> Iterator[None]:
     """Fits, parity checks and backtests in processes that need not import (see forked.py)."""
