@@ -92,10 +92,10 @@ class Storage:
     def write_passing(
         self, relative: str, schema: pa.Schema, *, draft: bool = False
     ) -> Iterator[ipc.RecordBatchFileWriter]:
-        """A writer of rows as Arrow holds them in memory, a fourth of the work of Parquet to write and an eighth to read.
+        """A writer of rows that are read once and soon, as Arrow holds them in memory; the file appears as above.
 
-        On this machine's disk as they are, elsewhere packed (LZ4). The name has to end in ``PASSING``, unless it is a
-        ``draft``, to be read again.
+        On this machine's disk they are not packed, elsewhere by LZ4. A file whose name does not end in ``PASSING`` is
+        read as Parquet: a ``draft`` has to get such a name.
         """
         packed = None if isinstance(self.filesystem, fs.LocalFileSystem) else "lz4"
         options = ipc.IpcWriteOptions(compression=packed)

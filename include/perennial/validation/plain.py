@@ -1,7 +1,7 @@
 """Columns of a chunk that need no cast: numbers that were staged as numbers, moments as programs write them.
 
-Most columns of a JSON log are of this kind in every chunk, and taking one as it is costs a fiftieth of its cast. Whether
-a column is, is asked of all its values at once; one that is otherwise, and the SQL of :mod:`casting` reads them all.
+Most columns of a JSON log are of this kind in every chunk, and taking one as it is costs a fiftieth of its cast.
+Whether a column is, is asked of all its values at once: one is otherwise, and the SQL of :mod:`casting` reads them.
 """
 
 import pyarrow as pa
