@@ -70,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("xdist_group")
     is_beside = "PYTEST_XDIST_WORKER" in os.environ and not (marker and marker.args[0] == "airflow")
     if is_beside and os.getpriority(os.PRIO_PROCESS, 0) == 0:
-        os.nice(10)
+        os.nice(5)
 
 
 @pytest.fixture(scope="session", autouse=True)
