@@ -13,7 +13,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Decision, Lineage, ReleaseState, Window, to_record
 from perennial.decision.facts import Facts, gather
 from perennial.decision.policy import decide
-from perennial.decision.record import entry_of, record, record_request, recorded, request_of
+from perennial.decision.record import entry_of, record, record_outcome, record_request, recorded, request_of
 from perennial.evidence.stretches import TrainingRows
 from perennial.store import Store, bulk, schema
 
@@ -280,3 +280,19 @@ def test_a_request_of_a_person_counts_for_the_cooldown_once(store: Store, wine: 
     assert recorded(store, "unheard of") is None
     assert request_of(replace(decide(wine, retraining), action="stay", retrain_run_id=None)) is None
     assert isinstance(decide(wine, retraining), Decision)
+
+
+def test_why_the_candidate_before_was_refused_stands_in_the_next_request(
+    store: Store, wine: ModelConfig, retraining: Facts
+) -> None:
+    asked = request_of(decide(wine, retraining))
+    record_request(asked, store=store)
+    record_outcome(asked, "refused", "gates failed: versus_champion", store=store)
+    told = gathered(store, wine, 6, champion_of(wine)).refused
+    assert told == f"the candidate before, as of {asked.as_of:%Y-%m-%d}, was refused: gates failed: versus_champion"
+    decided = decide(wine, replace(retraining, refused=told))
+    assert decided.action == "retrain"
+    assert decided.reasons[-1] == told
+    assert decided.decision_id == decide(wine, retraining).decision_id, "it is told, and decides nothing"
+    record_outcome(replace(asked, run_id="later"), "promoted", "version 4 promoted", store=store)
+    assert gathered(store, wine, 6, champion_of(wine)).refused is None

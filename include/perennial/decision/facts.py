@@ -1,17 +1,22 @@
 """What a decision rests on: the batches of its window, the signals measured so far, the rows a retrain would use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, Window
+from perennial.contracts import LedgerEntry, ReleaseState, Signal, Window
 from perennial.decision.blindness import read_blind
 from perennial.decision.sequence import last_windows
+from perennial.decision.wording import day
 from perennial.evidence.maturity import read_waiting
 from perennial.evidence.stretches import TrainingRows, training_rows
 from perennial.store import Store, batches, signals
 from perennial.store.batches import BatchAccount
+
+_LONGEST = 400
+"""Of a refusal, in characters: the whole of it stands in the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +27,8 @@ class Facts:
     what is not measured for longer than labels are waited for. ``signals`` are those of the present champion's version,
     of the last windows, each as it was measured last. ``seen`` are the windows that anything was delivered for, oldest
     first, ``waiting`` those that wait for labels. ``rows`` counts the labelled rows that a retrain as of now would use.
-    ``newest_decided`` is the end of the latest window that was decided about.
+    ``newest_decided`` is the end of the latest window that was decided about, ``refused`` what became of the last
+    candidate, where it was not promoted.
     """
 
     window: Window
@@ -36,6 +42,7 @@ class Facts:
     waiting: tuple[Window, ...] = ()
     rows: TrainingRows = field(default_factory=TrainingRows)
     newest_decided: datetime | None = None
+    refused: str | None = None
 
     @property
     def newest(self) -> tuple[Signal, ...]:
@@ -93,7 +100,23 @@ def gather(
         waiting=waiting,
         rows=training_rows(config, window, state, store=store),
         newest_decided=ledger.newest_decided(store, config.model),
+        refused=last_refusal(ledger.entries(store, config.model, kinds=["retrain_outcome"], last=1)),
     )
+
+
+def last_refusal(outcomes: Sequence[LedgerEntry]) -> str | None:
+    """What a reader of the next decision has to know of the last candidate: why it was not promoted. Pure.
+
+    >>> last_refusal([entry("retrain_outcome", ended="refused")])
+    'the candidate before, as of 2013-01-02, was refused: a reason'
+    >>> last_refusal([entry("retrain_outcome", ended="promoted")]), last_refusal([])
+    (None, None)
+    """
+    last = outcomes[-1] if outcomes else None
+    if last is None or last.payload.get("ended") not in ("refused", "rejected"):
+        return None
+    told = last.reason if len(last.reason) <= _LONGEST else f"{last.reason[:_LONGEST]}…"
+    return f"the candidate before, as of {day(last.at)}, was {last.payload['ended']}: {told}"
 
 
 def why_halted(window: Window, newest: tuple[BatchAccount, ...], n_published: int) -> str | None:

@@ -50,6 +50,8 @@ def decide(config: ModelConfig, facts: Facts) -> Decision:
     ('stay', 'halt')
     """
     action, reasons = _judge(config, facts)
+    if action == "retrain" and facts.refused:
+        reasons = (*reasons, facts.refused)
     cause = reasons if action in ("halt", "blind") else ()
     known = (sorted(facts.batch_ids), *_acknowledged(config, facts))
     decision_id = digest_of("decision", config.model, facts.window.key, *known, *cause)
