@@ -1,6 +1,8 @@
+import adbc_driver_postgresql
 import pyarrow as pa
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import create_engine, func, select, text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError as DatabaseRefusal
 from sqlalchemy.exc import InternalError
 
@@ -82,6 +84,29 @@ def test_a_failed_bulk_transaction_leaves_nothing(store: Store, wine: ModelConfi
         raise RuntimeError("cut off")
     with store.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_the_types_of_the_server_are_read_once_for_a_store_and_an_outage_is_outlived(
+    store: Store, wine: ModelConfig, postgres_server: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    connect = adbc_driver_postgresql.connect
+    monkeypatch.setattr(adbc_driver_postgresql, "connect", lambda uri: asked.append(uri) or connect(uri))
+    query = select(func.count().label("n")).select_from(schema.labels_table(wine))
+    server = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+
+    def let_in(whether: bool) -> None:
+        with server.connect() as connection:
+            connection.execute(text(f'ALTER DATABASE "{store.engine.url.database}" ALLOW_CONNECTIONS {whether}'))
+
+    assert bulk.read(store, query)["n"].to_pylist() == [0]
+    let_in(False)
+    with pytest.raises(StoreUnavailable, match="not currently accepting connections"):
+        bulk.read(store, query)
+    let_in(True)
+    assert bulk.read(store, query)["n"].to_pylist() == [0]
+    assert asked == [store.libpq_uri]
+    server.dispose()
 
 
 def test_a_new_feature_adds_a_column_and_a_changed_type_is_refused(store: Store, wine: ModelConfig) -> None:

@@ -1,6 +1,7 @@
 """The Data Docs page of one audit, from Great Expectations' own renderers, without its static files."""
 
 import html
+from functools import cache
 from typing import Any
 
 from perennial.contracts import Batch
@@ -39,8 +40,14 @@ def render(batch: Batch, tallies: list[Tally], *, passed: bool) -> str:
             },
         },
     )
-    page: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(outcome))
+    page: str = _view().render(ValidationResultsPageRenderer().render(outcome))
     return page
+
+
+@cache
+def _view() -> Any:
+    """Made once for all audits of a process: each new one compiles its templates anew."""
+    return DefaultJinjaPageView()
 
 
 def escaped(value: Any) -> Any:
