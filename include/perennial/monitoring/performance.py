@@ -24,6 +24,7 @@ from perennial.evidence.maturity import (
     read_labels_in,
 )
 from perennial.monitoring.judged.signals import families, judged_signals
+from perennial.monitoring.judged.earlier import read_earlier
 from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.reference import fetch_reference
 from perennial.registry import Registry
@@ -93,7 +94,8 @@ def measure_performance(
     found += [coverage_signal(config, replace(run, window=coverage.window), coverage) for coverage in planned.coverage]
     known = fetch_reference(registry, config.model, str(state.champion)) if planned.of_champion else (None, "")
     for coverage in planned.of_champion:
-        found += _of_version(config, replace(run, window=coverage.window), coverage, known, state=state, store=store)
+        subject = replace(run, window=coverage.window)
+        found += _of_version(config, subject, coverage, known, told=tuple(found), state=state, store=store)
     for coverage in planned.of_others:
         subject = replace(run, window=coverage.window)
         found += _of_the_version_that_served(config, subject, state=state, store=store, registry=registry)
@@ -110,8 +112,9 @@ def _of_version(
     store: Store,
 ) -> Iterator[Signal]:
     """All that labels say of the version that the subject names: performance, flags, and what else is switched on.
+    told: tuple[Signal, ...] = (),
 
-    ``known`` is its reference, or why that is gone.
+    ``known`` is its reference, or why that is gone; ``told`` what this run measured of earlier windows.
     """
     reference, gone = known
     judged, rows = read_judged(
@@ -130,7 +133,8 @@ def _of_version(
     beside = Beside(reference=reference, gone=gone, lateness=lateness)
     why = not_enough(config, judged, rows)
     yield from label_flags(config, subject, rows, beside=beside, why=why)
-    yield from judged_signals(config, subject, rows, reference=reference, gone=gone, why=why)
+    earlier = read_earlier(config, subject, told=told, excluded=state.excluded, store=store)
+    yield from judged_signals(config, subject, rows, reference=reference, gone=gone, earlier=earlier, why=why)
 
 
 def _of_the_version_that_served(

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from perennial.config.signals.hints import (
     AttributionSignals,
+    ConceptSignals,
     ControlSignals,
     EstimateSignals,
     FairnessSignals,
@@ -121,6 +122,7 @@ class Signals(Strict):
     estimate: EstimateSignals = EstimateSignals()
     prediction: PredictionSignals = PredictionSignals()
     slices: SliceSignals = SliceSignals()
+    concept: ConceptSignals = ConceptSignals()
     fairness: FairnessSignals = FairnessSignals()
     skew: SkewSignals = SkewSignals()
     attribution: AttributionSignals = AttributionSignals()

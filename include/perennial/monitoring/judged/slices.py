@@ -12,8 +12,8 @@ from perennial.contracts import Estimate, Signal, SignalName, Subject
 from perennial.evidence.answers import NO_BLOCKS, answers_in, demands_of
 from perennial.monitoring.estimates.encoding import Encoding, learn_encoding
 from perennial.monitoring.estimates.expectation import Expectation
+from perennial.monitoring.estimates.losses import excess_of
 from perennial.statistics.comparing.shares import apart_from_rest
-from perennial.statistics.rows import Rows
 
 FOUND = SignalName("slice", "found")
 MOST_VALUES = 20
@@ -115,17 +115,8 @@ def _prepared(config: ModelConfig, rows: pa.Table, known: Expectation) -> _Searc
         return NO_BLOCKS
     if real is None or drawn is None:
         return "fewer than two labelled rows, or a score that is missing or no number"
-    expected = np.mean([_losses(config, one) for one in drawn], axis=0)
-    if not expected.mean() > 0:
-        return "no loss is expected of any row: there is nothing to exceed"
-    return _Searched(rows, (_losses(config, real) - expected) / expected.mean(), answers.blocks)
-
-
-def _losses(config: ModelConfig, rows: Rows) -> Numbers:
-    """The squared error of each row; for classes whether it is wrong."""
-    if config.task == "multiclass":
-        return np.asarray(rows.truth != rows.predicted, dtype=np.float64)
-    return np.asarray((rows.truth - rows.scores) ** 2, dtype=np.float64)
+    excess = excess_of(config, real, drawn)
+    return excess if isinstance(excess, str) else _Searched(rows, excess.values / excess.expected, answers.blocks)
 
 
 def _worst_leaf(config: ModelConfig, searched: _Searched, among: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], str]:
