@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=600)
     parser.add_argument("--seed", type=int, default=20130101)
     parser.add_argument("--flights", type=Path, help="where the flights are kept once they are prepared")
-    parser.add_argument("--half-years", type=int, default=200)
+    parser.add_argument("--half-years", type=int, default=150)
     asked = parser.parse_args()
     synthetic(asked.repetitions, asked.seed)
     if asked.flights:

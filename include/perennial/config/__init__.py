@@ -5,6 +5,10 @@ Unknown keys, wrong types and contradictions are refused with the file, the key,
 
 from perennial.config.consistency import RESERVED
 from perennial.config.inputs import (
+    CAUSED,
+    ERROR,
+    LATENCY,
+    MEMORY,
     BoolFeature,
     CategoryFeature,
     Feature,
@@ -34,6 +38,10 @@ from perennial.config.rules import (
 from perennial.config.signals.declared import DriftMethod, PerformanceSignal, Signals
 
 __all__ = [
+    "CAUSED",
+    "ERROR",
+    "LATENCY",
+    "MEMORY",
     "RESERVED",
     "Bake",
     "BoolFeature",

@@ -9,7 +9,17 @@ from pydantic import (
 )
 
 from perennial.config.consistency import contradictions
-from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule, Sources
+from perennial.config.inputs import (
+    CAUSED,
+    ERROR,
+    LATENCY,
+    MEMORY,
+    Feature,
+    Label,
+    PredictionColumns,
+    Schedule,
+    Sources,
+)
 from perennial.config.rules import Bake, Policy, SignoffPolicy, Training, Validation
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
@@ -157,6 +167,15 @@ class ModelConfig(Strict):
         """
         return tuple(name for name in self.features if name not in self.numbers)
 
+    @property
+    def operational(self) -> tuple[str, ...]:
+        """The published columns that say how a request went, as far as the log has them.
+
+        >>> flights.operational
+        ()
+        """
+        return tuple(name for name in (LATENCY, MEMORY, ERROR, CAUSED) if name in self.delivered("predictions"))
+
     def delivered(self, source: SourceKind) -> dict[str, str]:
         """``{published column: its name in the delivery}``; optional columns that are not declared are left out.
 
@@ -175,6 +194,10 @@ class ModelConfig(Strict):
             "predicted": columns.predicted,
             "model_version": columns.model_version,
             "role": columns.role,
+            LATENCY: columns.latency_ms,
+            MEMORY: columns.memory_mb,
+            ERROR: columns.error,
+            CAUSED: columns.caused,
         }
         return {name: delivered for name, delivered in names.items() if delivered is not None}
 

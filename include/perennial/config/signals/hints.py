@@ -108,6 +108,23 @@ class SliceSignals(Strict):
     max_excess: Annotated[float, Field(gt=0)] = 0.25
 
 
+class SystemSignals(Strict):
+    """How serving went, as far as the log tells it (``latency_ms``, ``error`` and ``memory_mb`` of ``columns``).
+
+    The most that the median, the 95 % and the 99 % quantile of the latency, the share of requests that were answered
+    with an error, and the 95 % quantile of the memory may be: breached by a whole interval alone. Without a bound a
+    figure has to go on as it did, within ``sigmas`` standard deviations of up to 20 earlier windows.
+    """
+
+    role: ToldRole = "alert"
+    max_latency_p50_ms: Annotated[float, Field(gt=0)] | None = None
+    max_latency_p95_ms: Annotated[float, Field(gt=0)] | None = None
+    max_latency_p99_ms: Annotated[float, Field(gt=0)] | None = None
+    max_error_rate: Share | None = 0.01
+    max_memory_p95_mb: Annotated[float, Field(gt=0)] | None = None
+    sigmas: Annotated[float, Field(gt=0)] = 3.0
+
+
 class ControlSignals(Strict):
     """Series of signals, by their names (``drift/temp_f``, ``quality/volume``), that have to go on as they did.
 
