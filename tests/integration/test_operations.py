@@ -17,7 +17,7 @@ from perennial.evidence.deliveries.operations import count_caused, read_requests
 from perennial.evidence.labelled import read_judged, stream_labelled
 from perennial.evidence.maturity import read_coverage
 from perennial.evidence.profiles.reading import read_profile
-from perennial.evidence.samples import read_sample
+from perennial.evidence.samples import read_again, read_sample
 from perennial.evidence.stretches import count_labelled
 from perennial.monitoring.performance import caused_signal
 from perennial.monitoring.system.requests import measure_system
@@ -161,3 +161,22 @@ def test_a_profile_counts_the_rows_that_are_served(store: Store, told: ModelConf
     sample = read_sample(told, DAY, store=store)
     grid = grid_of(sample, [*told.numbers, "score"])
     assert int(read_profile(told, DAY, as_of=DAY.end, grid=grid, store=store).n_rows.sum()) == 34
+
+
+def test_rows_that_were_frozen_are_read_again_as_they_are_known_now(
+    store: Store, wine: ModelConfig, home: Path
+) -> None:
+    rows = rows_of(WINE)
+    write_lines(landing(home, WINE) / "a.jsonl", rows)
+    take(wine, home, store)
+    ids = [row["prediction_id"] for row in rows[:5]]
+    before = read_again(wine, [*ids, "nobody"], as_of=DAY.end, store=store).sort_by("prediction_id")
+    assert before["prediction_id"].to_pylist() == sorted(ids)
+    rows[0]["hue"] += 1.0
+    write_lines(landing(home, WINE) / "a.jsonl", rows)
+    _, _, account = take(wine, home, store)
+    assert account.n_corrected == 1
+    now = read_again(wine, ids, as_of=day(1).end, store=store).sort_by("prediction_id")
+    place = now["prediction_id"].to_pylist().index(rows[0]["prediction_id"])
+    assert now["hue"][place].as_py() == pytest.approx(before["hue"][place].as_py() + 1.0)
+    assert read_again(wine, [], as_of=DAY.end, store=store).num_rows == 0

@@ -176,6 +176,23 @@ class ModelConfig(Strict):
         """
         return tuple(name for name in (LATENCY, MEMORY, ERROR, CAUSED) if name in self.delivered("predictions"))
 
+    @property
+    def declared(self) -> dict[str, dict[str, object]]:
+        """How each feature is declared, as far as its values mean something else when that changes, and the classes.
+
+        >>> flights.declared["origin"]
+        {'type': 'category', 'from': 'origin', 'categories': ['EWR', 'JFK', 'LGA']}
+        """
+        told: dict[str, dict[str, object]] = {
+            name: {"type": spec.type, "from": spec.logged_as or name} for name, spec in self.features.items()
+        }
+        for name, spec in self.features.items():
+            if spec.type == "category":
+                told[name]["categories"] = list(spec.categories)
+            elif spec.type != "bool":
+                told[name]["unit"] = spec.unit
+        return told | {"label.classes": {"categories": list(self.label.classes or ())}}
+
     def delivered(self, source: SourceKind) -> dict[str, str]:
         """``{published column: its name in the delivery}``; optional columns that are not declared are left out.
 
