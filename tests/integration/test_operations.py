@@ -12,12 +12,13 @@ from logs import day
 from monitored import log_of, publish_labels, publish_predictions, serving
 from perennial.config import ModelConfig
 from perennial.contracts import Subject, Window
+from perennial.evidence.deliveries.again import read_again
 from perennial.evidence.deliveries.logged import read_logged
 from perennial.evidence.deliveries.operations import count_caused, read_requests
 from perennial.evidence.labelled import read_judged, stream_labelled
 from perennial.evidence.maturity import read_coverage
 from perennial.evidence.profiles.reading import read_profile
-from perennial.evidence.samples import read_again, read_sample
+from perennial.evidence.samples import read_sample
 from perennial.evidence.stretches import count_labelled
 from perennial.monitoring.performance import caused_signal
 from perennial.monitoring.system.requests import measure_system

@@ -8,14 +8,13 @@ on the ids and the seed alone, neither on the order of the rows nor on how they 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, ColumnElement, Select, Table, func, literal, select
 
 from perennial.config import ModelConfig
 from perennial.contracts import Window
-from perennial.evidence.rows import known, served
+from perennial.evidence.rows import served
 from perennial.store import Store
 from perennial.store.bulk import read
 from perennial.store.schema import predictions_table
@@ -88,22 +87,6 @@ def read_scored(
     if rows.num_rows > most:
         rows = read(store, query.order_by(sample_key(predictions, config.signals.seed)).limit(most))
     return rows.sort_by("prediction_id")
-
-
-def read_again(config: ModelConfig, ids: Sequence[str], *, as_of: datetime, store: Store) -> pa.Table:
-    """The served rows of these ids as they were known at a moment: ``prediction_id`` and the features.
-
-    As many ids as go into one statement; those without such a row are left out. Raises StoreUnavailable.
-    """
-    predictions = predictions_table(config)
-    columns = [predictions.c[name] for name in ("prediction_id", *config.features)]
-    query = select(*columns).where(
-        predictions.c.prediction_id.in_(ids), predictions.c.role == "champion", known(predictions, as_of)
-    )
-    with store.begin() as connection:
-        rows = connection.execute(query).all()
-    found = zip(*rows, strict=True) if rows else ([] for _ in columns)
-    return pa.table({column.name: list(values) for column, values in zip(columns, found, strict=True)})
 
 
 def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequence[str]], *, store: Store) -> Counts:

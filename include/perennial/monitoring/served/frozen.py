@@ -26,7 +26,7 @@ class Frozen:
     """Rows as the champion was fitted and judged on, and those published with the same ids, as far as there are any.
 
     ``drawn`` has the columns of :func:`perennial.registry.reference.load_reference`, ``published`` those of
-    :func:`perennial.evidence.samples.read_again`.
+    :func:`perennial.evidence.deliveries.again.read_again`.
     """
 
     drawn: pa.Table

@@ -9,7 +9,8 @@ from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Subject, Window
 from perennial.contracts.signals import Family
 from perennial.errors import PermanentError
-from perennial.evidence.samples import read_again, read_scored
+from perennial.evidence.deliveries.again import read_again
+from perennial.evidence.samples import read_scored
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import estimate_signals
 from perennial.monitoring.families import spoken
