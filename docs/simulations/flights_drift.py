@@ -24,7 +24,7 @@ from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
 from perennial.evidence.profiles.keeping import layout_of
 from perennial.monitoring.drift.judging import Judged, judge
-from perennial.monitoring.drift.signals import N_TESTS, asked_of
+from perennial.monitoring.drift.signals import asked_of
 from perennial.profiles.counting import count_rows, grid_of
 from perennial.profiles.profile import Profile
 
@@ -144,7 +144,7 @@ def power(
 
     Those are judged with the nine days before, of which the last 0, 4 or 9 changed too.
     """
-    days, daily = profile_of(config, frame, grid), config.signals.false_alarms.share / 182 / N_TESTS
+    days, daily = profile_of(config, frame, grid), config.signals.false_alarms.share / 182 / config.n_alarm_tests
     sys.stdout.write(
         "\n| change | 14 d | and undecided | daily: first day | fifth day | tenth day |\n|---|---|---|---|---|---|\n"
     )
@@ -193,7 +193,7 @@ def main() -> None:
     table = pa.Table.from_pandas(frame[["event_time", *FEATURES]], preserve_index=False)
     grid = grid_of(table, config.numbers)
     SPREADS.update({name: float(frame[name].std()) for name in config.numbers})
-    alpha = config.alarm_level(Window(start=START, end=START + config.schedule.length(START)), n_tests=N_TESTS)
+    alpha = config.alarm_level(Window(start=START, end=START + config.schedule.length(START)))
     days = profile_of(config, frame, grid)
     for only, previous in (("alarms", False), ("previous", True)):
         if asked.only in (None, only):

@@ -19,7 +19,7 @@ from perennial.errors import IntegrityError
 from perennial.ledger import chain
 from perennial.store import Store, open_store
 from perennial.store.migrate import migrate
-from perennial.store.ownership import why_unprotected
+from perennial.store.roles.ownership import why_unprotected
 from servers import reachable_folder, temporary_postgres
 from stack import postgres
 

@@ -183,6 +183,8 @@ def test_what_was_served_is_measured_before_any_label_is_in(
         "estimate/accuracy": "ok",
         "skew/score": "breached",
         "skew/schema": "ok",
+        "skew/snapshot": "unknown",  # an older reference kept no ids
+        "skew/declared": "unknown",
         "attribution/ndcg": "unknown",  # what never changes leans on nothing
     }
     n_before = n_signals(store)
@@ -198,6 +200,7 @@ def test_without_a_reference_what_needs_it_is_unknown_and_the_version_is_asked_a
     found = by_name(measure_served(wine, day(0), store=store, registry=registry, state=state))
     assert {name for name, signal in found.items() if signal.status == "unknown"} == {
         "prediction/classes", "prediction/score", "estimate/accuracy", "attribution/ndcg",
+        "skew/snapshot", "skew/declared",
     }  # fmt: skip
     assert "gone" in found["estimate/accuracy"].detail
     assert found["skew/score"].status == "breached"
@@ -247,14 +250,19 @@ def test_a_window_is_measured_once_by_the_first_run_that_finds_it_mature(
         "performance/accuracy": "ok",
         "performance/accuracy_loss": "ok",
         "concept/accuracy": "ok",
+        "concept/residuals": "ok",
+        "concept/excess_in_window": "ok",
+        "concept/excess": "undecided",
         "labels/classes": "undecided",
         "slice/found": "unknown",
     }
+    assert "of 1 windows" in found["concept/excess"].detail
     assert {signal.as_of for signal in second} == {day(1).end}
     assert not [signal for signal in second if signal.window == day(1) and signal.name.startswith("performance")]
     publish_day(store, wine, 2, frames[2])
     third = performance_of(wine, 2, store=store, registry=registry, state=state)
     assert {signal.window for signal in third if signal.name.startswith("performance")} == {day(2)}
+    assert "of 2 windows" in by_name(third, day(2))["concept/excess"].detail
     assert performance_of(wine, 1, store=store, registry=registry, state=state) == second
 
 

@@ -27,6 +27,7 @@ from perennial.registry import (
     load_reference,
     score,
 )
+from perennial.registry.reference import declared_in
 from perennial.registry.runs import RunKey, find_runs
 from perennial.registry.versions import version_tags
 from perennial.store import Store
@@ -385,7 +386,10 @@ def test_a_first_candidate_meets_the_constant_predictor_on_every_holdout_row(
     assert worse * (judged.baseline_metrics[metric] - judged.candidate[metric]) > 0
     reference = load_reference(registry, config.model, candidate.version)
     assert reference is not None
-    assert reference.column_names == [*config.features, "event_time", "label", "score", "predicted", "part"]
+    assert reference.column_names == [
+        *config.features, "prediction_id", "event_time", "label", "score", "predicted", "part",
+    ]  # fmt: skip
+    assert declared_in(reference) == config.declared
     by_part = {part: reference.filter(pa.compute.equal(reference["part"], part)) for part in ("train", "holdout")}
     assert by_part["train"]["score"].null_count == by_part["train"].num_rows == frozen.n_train
     assert by_part["holdout"]["score"].null_count == 0

@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "simulations"
     [
         ("coverage.py", ["--blocks", "14", "--truth-blocks", "100"], 6),
         ("false_alarms.py", ["--permutations", "19", "--window-days", "7"], 3),
+        ("since_promotion.py", [], 7),
     ],
 )
 def test_a_simulation_prints_its_table(

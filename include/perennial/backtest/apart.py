@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from perennial.config import ModelConfig, load_model
 from perennial.contracts.tags import CONFIG_TAG, MODEL_TAG
 from perennial.errors import ConfigError, PerennialError, TrainingError
-from perennial.evidence.logged import read_logged
+from perennial.evidence.deliveries.logged import read_logged
 from perennial.registry import Registry
 from perennial.registry.runs import RunKey, ensure_experiment, finish_run, finished_run, log_folder, start_run
 from perennial.storage.work import temporary_folder

@@ -5,6 +5,10 @@ Unknown keys, wrong types and contradictions are refused with the file, the key,
 
 from perennial.config.consistency import RESERVED
 from perennial.config.inputs import (
+    CAUSED,
+    ERROR,
+    LATENCY,
+    MEMORY,
     BoolFeature,
     CategoryFeature,
     Feature,
@@ -32,6 +36,10 @@ from perennial.config.signoff.declared import ReviewPolicy, SignoffPolicy
 from perennial.config.signoff.gates import MetricGate, RelativeGate
 
 __all__ = [
+    "CAUSED",
+    "ERROR",
+    "LATENCY",
+    "MEMORY",
     "RESERVED",
     "Bake",
     "BoolFeature",

@@ -122,9 +122,18 @@ class Sources(Strict):
     labels: Source
 
 
+LATENCY, MEMORY, ERROR, CAUSED = "_latency_ms", "_memory_mb", "_error", "_caused"
+"""Published columns that say how a request went, and are never features: no feature can be called so."""
+
+
 class PredictionColumns(Strict):
     """Names in the prediction log. ``score`` is P(positive class) for binary, the value for regression, P(predicted)
-    for multiclass, which also needs ``predicted``. Without ``role`` every row was scored by the champion."""
+    for multiclass, which also needs ``predicted``. Without ``role`` every row was scored by the champion.
+
+    How a request went may be told too, and is never a feature: ``latency_ms`` and ``memory_mb`` (numbers, at least 0),
+    ``error`` (a boolean: it was answered with an error; such a row needs no score, and counts in ``signals.system``
+    alone) and ``caused`` (a boolean that every row has: what the model answered decided what its label is, so that the
+    label neither teaches nor judges)."""
 
     id: str = "prediction_id"
     timestamp: str = "event_time"
@@ -132,6 +141,10 @@ class PredictionColumns(Strict):
     predicted: str | None = None
     model_version: str = "model_version"
     role: str | None = None
+    latency_ms: str | None = None
+    memory_mb: str | None = None
+    error: str | None = None
+    caused: str | None = None
 
 
 class Label(Strict):

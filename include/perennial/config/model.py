@@ -9,7 +9,17 @@ from pydantic import (
 )
 
 from perennial.config.consistency import contradictions
-from perennial.config.inputs import Feature, Label, PredictionColumns, Schedule, Sources
+from perennial.config.inputs import (
+    CAUSED,
+    ERROR,
+    LATENCY,
+    MEMORY,
+    Feature,
+    Label,
+    PredictionColumns,
+    Schedule,
+    Sources,
+)
 from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
@@ -128,17 +138,39 @@ class ModelConfig(Strict):
         needed = timedelta(0) if uncertainty.block_by else uncertainty.min_blocks * uncertainty.block
         return Window(start=min(window.start, window.end - needed), end=window.end)
 
-    def alarm_level(self, window: Window, *, n_tests: int) -> float:
-        """How small p has to be in each of ``n_tests`` tests of a window, for ``signals.false_alarms`` to be kept.
+    @property
+    def n_alarm_tests(self) -> int:
+        """How many tests share ``signals.false_alarms``: features and score, and those of ``concept`` where they alarm.
+
+        >>> flights.n_alarm_tests
+        2
+        """
+        concept = self.signals.concept
+        return 4 if concept.enabled and self.signals.estimate.enabled and concept.role == "alert" else 2
+
+    def alarm_level(self, window: Window) -> float:
+        """How small p has to be in each test of a window, for ``signals.false_alarms`` to be kept.
 
         Windows that end within one block count once: they are judged on the same blocks, but for the last.
 
-        >>> round(flights.alarm_level(day(0), n_tests=2), 5)
+        >>> round(flights.alarm_level(day(0)), 5)
         0.00192
         """
         budget = self.signals.false_alarms
         length = max(self.schedule.length(window.start), self.signals.uncertainty.block)
-        return budget.share / max(1.0, budget.per / length) / n_tests
+        return budget.share / max(1.0, budget.per / length) / self.n_alarm_tests
+
+    @property
+    def alarm_level_of_champion(self) -> float:
+        """How probable it may be that a test of all that a champion ever serves alarms, where nothing changed.
+
+        ``policy.max_age`` lets ``per / max_age`` champions begin in a stretch, and one serves when it begins.
+
+        >>> round(flights.alarm_level_of_champion, 5)
+        0.00993
+        """
+        budget = self.signals.false_alarms
+        return budget.share / (1 + budget.per / self.policy.max_age) / self.n_alarm_tests
 
     def serves_by(self, since: datetime) -> datetime:
         """When a version released as of ``since`` serves at the latest: its review may have taken that long."""
@@ -168,6 +200,32 @@ class ModelConfig(Strict):
         """
         return tuple(name for name in self.features if name not in self.numbers)
 
+    @property
+    def operational(self) -> tuple[str, ...]:
+        """The published columns that say how a request went, as far as the log has them.
+
+        >>> flights.operational
+        ()
+        """
+        return tuple(name for name in (LATENCY, MEMORY, ERROR, CAUSED) if name in self.delivered("predictions"))
+
+    @property
+    def declared(self) -> dict[str, dict[str, object]]:
+        """How each feature is declared, as far as its values mean something else when that changes, and the classes.
+
+        >>> flights.declared["origin"]
+        {'type': 'category', 'from': 'origin', 'categories': ['EWR', 'JFK', 'LGA']}
+        """
+        told: dict[str, dict[str, object]] = {
+            name: {"type": spec.type, "from": spec.logged_as or name} for name, spec in self.features.items()
+        }
+        for name, spec in self.features.items():
+            if spec.type == "category":
+                told[name]["categories"] = list(spec.categories)
+            elif spec.type != "bool":
+                told[name]["unit"] = spec.unit
+        return told | {"label.classes": {"categories": list(self.label.classes or ())}}
+
     def delivered(self, source: SourceKind) -> dict[str, str]:
         """``{published column: its name in the delivery}``; optional columns that are not declared are left out.
 
@@ -186,6 +244,10 @@ class ModelConfig(Strict):
             "predicted": columns.predicted,
             "model_version": columns.model_version,
             "role": columns.role,
+            LATENCY: columns.latency_ms,
+            MEMORY: columns.memory_mb,
+            ERROR: columns.error,
+            CAUSED: columns.caused,
         }
         return {name: delivered for name, delivered in names.items() if delivered is not None}
 

@@ -30,6 +30,7 @@ Family = Literal[
     "fairness",
     "skew",
     "attribution",
+    "system",
     "control",
     "silent",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import Select, select
 from perennial.config import ModelConfig
 from perennial.contracts import Window
 from perennial.evidence.maturity import Coverage, maturity, read_coverage
-from perennial.evidence.rows import arrived, served
+from perennial.evidence.rows import arrived, counted
 from perennial.evidence.samples import sample_key
 from perennial.store import Store
 from perennial.store.bulk import read, stream
@@ -47,7 +47,8 @@ def labelled_query(
         select(*columns, labels.c.label)
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
         .where(
-            served(predictions, coverage.window, as_of=as_of, excluded=excluded), predictions.c.model_version == version
+            counted(predictions, coverage.window, as_of=as_of, excluded=excluded),
+            predictions.c.model_version == version,
         )
     )
     if coverage.n_by_champion_labelled <= config.signals.sample_rows:
@@ -169,5 +170,5 @@ def _stretch_query(
     return (
         select(*columns, labels.c.label, *(brought if with_batches else ()))
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
-        .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
+        .where(counted(predictions, stretch, as_of=as_of, excluded=excluded))
     )

@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, select
 
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, Window
-from perennial.evidence.rows import arrived, known, served
+from perennial.evidence.rows import arrived, counted, known, served
 from perennial.store import Store, signals
 from perennial.store.batches import published_windows
 from perennial.store.schema import batches, labels_table, predictions_table
@@ -217,7 +217,10 @@ def read_waiting(config: ModelConfig, as_of: datetime, *, store: Store) -> tuple
 def read_coverage(
     config: ModelConfig, window: Window, *, as_of: datetime, champion: str | None, store: Store
 ) -> Coverage:
-    """Counts over all served rows of the window; a label counts when it had arrived before ``as_of``."""
+    """Counts over the served rows of the window; a label counts when it had arrived before ``as_of``.
+
+    Rows whose label the model caused itself are none of them.
+    """
     predictions, labels = predictions_table(config), labels_table(config)
     by_champion = predictions.c.model_version == champion
     n_labelled = func.count(labels.c.prediction_id)
@@ -229,7 +232,7 @@ def read_coverage(
             n_labelled.filter(by_champion).label("n_by_champion_labelled"),
         )
         .select_from(predictions.outerjoin(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, window, as_of=as_of))
+        .where(counted(predictions, window, as_of=as_of))
     )
     with store.begin() as connection:
         return Coverage(window=window, **connection.execute(query).one()._mapping)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, and_, not_, or_
+from sqlalchemy import ColumnElement, Table, and_, not_, or_, true
 
+from perennial.config import CAUSED, ERROR
 from perennial.contracts import Window
 from perennial.store.schema import KNOWN_AT, SUPERSEDED_AT
 
@@ -26,14 +27,47 @@ def served(
 ) -> ColumnElement[bool]:
     """The rows of a stretch that a champion scored, as they were known at ``as_of``, without ``excluded`` stretches.
 
+    And without those that were answered with an error.
+
     >>> from perennial.store.schema import predictions_table
     >>> "role =" in str(served(predictions_table(flights), day(0), as_of=day(0).end))
     True
     """
+    asked = requested(predictions, stretch, as_of=as_of, excluded=excluded)
+    return and_(asked, *unmarked(predictions, ERROR))
+
+
+def requested(
+    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = ()
+) -> ColumnElement[bool]:
+    """Those of :func:`served`, and what a champion answered with an error."""
     time = predictions.c.event_time
     left_out = [not_(and_(time >= window.start, time < window.end)) for window in excluded]
     inside = (time >= stretch.start, time < stretch.end)
     return and_(*inside, predictions.c.role == "champion", known(predictions, as_of), *left_out)
+
+
+def counted(
+    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = ()
+) -> ColumnElement[bool]:
+    """Those of :func:`served` whose label may teach and judge: the model did not cause it itself.
+
+    >>> from perennial.config import PredictionColumns
+    >>> from perennial.store.schema import predictions_table
+    >>> told = flights.model_copy(update={"columns": PredictionColumns(caused="accepted")})
+    >>> "_caused IS NOT true" in str(counted(predictions_table(told), day(0), as_of=day(0).end))
+    True
+    """
+    asked = served(predictions, stretch, as_of=as_of, excluded=excluded)
+    return and_(asked, *unmarked(predictions, CAUSED))
+
+
+def unmarked(predictions: Table, *marks: str) -> list[ColumnElement[bool]]:
+    """What leaves out the rows with one of the marks, as far as the log has such marks: ``_error`` or ``_caused``.
+
+    A row from before the log had it is not marked.
+    """
+    return [predictions.c[mark].is_not(true()) for mark in marks if mark in predictions.c]
 
 
 def arrived(predictions: Table, labels: Table, as_of: datetime) -> ColumnElement[bool]:

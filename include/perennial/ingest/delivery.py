@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from perennial.config import ModelConfig
+from perennial.config import LATENCY, MEMORY, ModelConfig
 from perennial.contracts import SourceKind, number_of
 from perennial.errors import ConfigError, PermanentError, first_of
 from perennial.ingest.formats.staged import INTERNAL
@@ -72,7 +72,7 @@ def number_columns(config: ModelConfig, source: SourceKind) -> dict[str, pa.Data
     ({'late': DataType(double)}, DataType(double))
     """
     kinds = {name: pa.int64() if config.features[name].type == "int" else pa.float64() for name in config.numbers}
-    kinds["score"] = pa.float64()
+    kinds |= {"score": pa.float64(), LATENCY: pa.float64(), MEMORY: pa.float64()}
     if config.task != "multiclass":
         kinds["label"] = pa.float64()
     wanted: dict[str, set[pa.DataType | None]] = {}

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.config import ModelConfig
+from perennial.config import CAUSED, ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.evidence.answers import Answers, answers_in
+from perennial.evidence.deliveries.operations import count_caused
 from perennial.evidence.labelled import census, not_enough, read_judged
 from perennial.evidence.lateness import read_lateness
 from perennial.evidence.maturity import (
@@ -23,6 +24,7 @@ from perennial.evidence.maturity import (
     read_ended,
     read_labels_in,
 )
+from perennial.monitoring.judged.earlier import read_earlier
 from perennial.monitoring.judged.signals import families, judged_signals
 from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.reference import fetch_reference
@@ -33,6 +35,7 @@ from perennial.store.signals import save
 
 SERVED = SignalName("served_by_champion")
 UNMATCHED = SignalName("labels", "unmatched")
+CAUSED_SHARE = SignalName("labels", "caused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +91,15 @@ def measure_performance(
     labels = read_labels_in(config, window, champion=state.champion, ended=ended, earlier=earlier, store=store)
     planned = plan(config, window, labels, state=state)
     found = [unmatched_signal(config, run, *count_unmatched(config, window, store=store))]
+    if CAUSED in config.operational:
+        found.append(caused_signal(config, run, *count_caused(config, window, store=store)))
     if planned.served:
         found.append(served_signal(config, run, planned.served))
     found += [coverage_signal(config, replace(run, window=coverage.window), coverage) for coverage in planned.coverage]
     known = fetch_reference(registry, config.model, str(state.champion)) if planned.of_champion else (None, "")
     for coverage in planned.of_champion:
-        found += _of_version(config, replace(run, window=coverage.window), coverage, known, state=state, store=store)
+        subject = replace(run, window=coverage.window)
+        found += _of_version(config, subject, coverage, known, told=tuple(found), state=state, store=store)
     for coverage in planned.of_others:
         subject = replace(run, window=coverage.window)
         found += _of_the_version_that_served(config, subject, state=state, store=store, registry=registry)
@@ -106,12 +112,13 @@ def _of_version(
     coverage: Coverage,
     known: tuple[pa.Table | None, str],
     *,
+    told: tuple[Signal, ...] = (),
     state: ReleaseState,
     store: Store,
 ) -> Iterator[Signal]:
     """All that labels say of the version that the subject names: performance, flags, and what else is switched on.
 
-    ``known`` is its reference, or why that is gone.
+    ``known`` is its reference, or why that is gone; ``told`` what this run measured of earlier windows.
     """
     reference, gone = known
     judged, rows = read_judged(
@@ -130,7 +137,8 @@ def _of_version(
     beside = Beside(reference=reference, gone=gone, lateness=lateness)
     why = not_enough(config, judged, rows)
     yield from label_flags(config, subject, rows, beside=beside, why=why)
-    yield from judged_signals(config, subject, rows, reference=reference, gone=gone, why=why)
+    earlier = read_earlier(config, subject, told=told, excluded=state.excluded, store=store)
+    yield from judged_signals(config, subject, rows, reference=reference, gone=gone, earlier=earlier, why=why)
 
 
 def _of_the_version_that_served(
@@ -206,6 +214,19 @@ def unmatched_signal(config: ModelConfig, subject: Subject, n_labels: int, n_unm
         return subject.unknown(UNMATCHED, "watch", "no labels were delivered", threshold=most)
     detail = f"{n_unmatched} of {n_labels} delivered labels have no prediction"
     return subject.above(UNMATCHED, "watch", n_unmatched / n_labels, most, detail=detail)
+
+
+def caused_signal(config: ModelConfig, subject: Subject, n_rows: int, n_caused: int) -> Signal:
+    """``labels/caused``: the share of a window's served rows whose label the model caused, which nothing counts. Pure.
+
+    >>> caused_signal(flights, subject, 8, 6).status, caused_signal(flights, subject, 0, 0).status
+    ('breached', 'unknown')
+    """
+    most = config.signals.max_caused_share
+    if not n_rows:
+        return subject.unknown(CAUSED_SHARE, "alert", "the window holds no served prediction", threshold=most)
+    detail = f"{n_caused} of {n_rows} served rows are marked: their labels neither teach nor judge"
+    return subject.above(CAUSED_SHARE, "alert", n_caused / n_rows, most, detail=detail)
 
 
 def holdout_answers(config: ModelConfig, reference: pa.Table | None) -> Answers | None:

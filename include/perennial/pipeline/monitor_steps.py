@@ -43,14 +43,16 @@ class MonitorSteps(Bound):
         return measure_drift(self.config, window, store=self.store, registry=self.registry, state=self.state())
 
     def measure_quality(self, window: Window) -> tuple[Signal, ...]:
-        """Null, unseen, out-of-range and type-error rates, and what served rows tell before any label is in."""
+        """Null, unseen, out-of-range and type-error rates, and what requests tell before any label is in."""
         from perennial.monitoring.quality import measure_quality
         from perennial.monitoring.served.measuring import measure_served
+        from perennial.monitoring.system.requests import measure_system
 
         state = self.state()
         of_values = measure_quality(self.config, window, store=self.store, registry=self.registry, state=state)
         of_answers = measure_served(self.config, window, store=self.store, registry=self.registry, state=state)
-        return (*of_values, *of_answers)
+        of_requests = measure_system(self.config, window, store=self.store, state=state)
+        return (*of_values, *of_answers, *of_requests)
 
     def measure_performance(self, window: Window) -> tuple[Signal, ...]:
         """The champion against the labels of every window that became mature by the end of this one."""

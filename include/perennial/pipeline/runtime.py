@@ -12,7 +12,7 @@ from perennial.ledger.chain import Chain
 from perennial.pipeline.case import Case
 from perennial.settings import Settings
 from perennial.store import Store, open_store
-from perennial.store.ownership import why_unprotected
+from perennial.store.roles.ownership import why_unprotected
 
 if TYPE_CHECKING:
     from perennial.registry import Registry

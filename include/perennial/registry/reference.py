@@ -1,7 +1,9 @@
 """What a version was fitted and judged on: the reference of every drift, and the importance of its features."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow.artifacts
 import pyarrow as pa
@@ -13,6 +15,7 @@ from perennial.storage.work import temporary_folder
 
 REFERENCE = "reference/reference.parquet"
 IMPORTANCE = "reference/importance.json"
+DECLARED = b"perennial.declared"
 
 
 def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: dict[str, float] | None) -> None:
@@ -27,11 +30,27 @@ def save_reference(registry: Registry, run_id: str, rows: pa.Table, importance: 
                 registry.client.log_artifact(run_id, str(weights), "reference")
 
 
+def with_declared(rows: pa.Table, declared: Mapping[str, object]) -> pa.Table:
+    """The rows with how their features were declared, which stays with them wherever they are written."""
+    return rows.replace_schema_metadata({DECLARED: json.dumps(declared)})
+
+
+def declared_in(rows: pa.Table) -> dict[str, dict[str, Any]] | None:
+    """How the features of a reference were declared when its version was fitted; None for one of before that was kept.
+
+    >>> rows = pa.table({"origin": ["JFK"]})
+    >>> declared_in(rows), declared_in(with_declared(rows, {"origin": {"type": "category"}}))
+    (None, {'origin': {'type': 'category'}})
+    """
+    found = (rows.schema.metadata or {}).get(DECLARED)
+    return None if found is None else json.loads(found)
+
+
 def load_reference(registry: Registry, name: str, version: str) -> pa.Table | None:
     """A bounded sample of the rows a version was fitted and judged on; None when none was logged.
 
-    Columns: the features with their types in the store, ``event_time`` (timestamp[us], UTC; absent from references of
-    before 0.3), ``label``, ``score`` (of this version; null for training rows),
+    Columns: the features with their types in the store, ``prediction_id`` and ``event_time`` (timestamp[us], UTC; both
+    absent from references of before they were kept), ``label``, ``score`` (of this version; null for training rows),
     ``predicted`` (text, null but for multiclass holdout rows), ``part`` (``train`` or ``holdout``).
     """
     with temporary_folder("reference-") as folder:

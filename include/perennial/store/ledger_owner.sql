@@ -1,6 +1,6 @@
 -- Gives the ledger to a role that nobody can log in as, so that the application's own can not switch its triggers off.
 -- For an administrator of the server, in Perennial's database; as often as one likes. The application calls the
--- function after its migrations (perennial.store.ownership), and the local stack and docker-compose.yaml run this file.
+-- function after its migrations (perennial.store.roles.ownership), and the local stack and docker-compose.yaml run this file.
 DO $body$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'perennial_ledger') THEN

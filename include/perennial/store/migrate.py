@@ -7,7 +7,7 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from perennial.store.engine import Store
-from perennial.store.ownership import give_ledger_away
+from perennial.store.roles.ownership import give_ledger_away
 
 
 def migrate(store: Store, revision: str = "head") -> None:

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import Index
 from sqlalchemy.sql.type_api import TypeEngine
 
-from perennial.config import Feature, ModelConfig
+from perennial.config import CAUSED, ERROR, Feature, ModelConfig
 
 metadata = MetaData(schema="perennial")
 Moment = DateTime(timezone=True)
@@ -244,6 +244,7 @@ def _versioning() -> tuple[Column[Any], ...]:
 def predictions_table(config: ModelConfig) -> Table:
     """Published predictions: id, event time, the features, score, predicted class, model version, role, batch.
 
+    And ``_latency_ms``, ``_memory_mb``, ``_error``, ``_caused``, where ``columns`` of the model names them in the log.
     A corrected row stands there once for every version, with the moments that tell when it was the truth.
     """
     name = f"{config.model}__predictions"
@@ -259,6 +260,7 @@ def predictions_table(config: ModelConfig) -> Table:
             "model_version", Text, nullable=False, doc="the version that scored; any text before there is a champion"
         ),
         Column("role", Text, primary_key=True, doc="prediction role: champion for what was served"),
+        *(Column(name, Boolean() if name in (ERROR, CAUSED) else Double()) for name in config.operational),
         Column("batch_seq", BigInteger, nullable=False, doc="seq of the batch that published it"),
         *_versioning(),
     )

@@ -14,7 +14,7 @@ from perennial.evidence.answers import Answers
 from perennial.evidence.samples import read_sample
 from perennial.registry.client import Registry
 from perennial.registry.models import load_logged_model
-from perennial.registry.reference import save_reference
+from perennial.registry.reference import save_reference, with_declared
 from perennial.registry.runs import log_figures, log_values
 from perennial.registry.scoring import score
 from perennial.store import Store
@@ -148,6 +148,7 @@ def _log_reference(
     rows = pa.concat_tables(
         [_reference_rows(config, train, None, "train"), _reference_rows(config, holdout, model, "holdout")]
     )
+    rows = with_declared(rows, config.declared)
     save_reference(registry, fitted.mlflow_run_id, rows, feature_importance(config, model, probe))
 
 
@@ -164,9 +165,9 @@ def sample_sizes(n_train: int, n_holdout: int, most: int) -> tuple[int, int]:
 
 
 def _reference_rows(config: ModelConfig, rows: pa.Table, model: object | None, part: str) -> pa.Table:
-    """Features, time and label as in the store, with the score and the class that ``model`` answers, or null."""
+    """Features, id, time and label as in the store, with the score and the class that ``model`` answers, or null."""
     n_rows = rows.num_rows
-    kept = rows.select([*config.features, "event_time", "label"])
+    kept = rows.select([*config.features, "prediction_id", "event_time", "label"])
     scores, predicted = score(config, model, rows) if model is not None else (None, None)
     columns = {
         "score": pa.nulls(n_rows, pa.float64()) if scores is None else pa.array(np.asarray(scores, dtype=np.float64)),

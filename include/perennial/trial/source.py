@@ -19,7 +19,7 @@ def log_of_store(config: ModelConfig, *, until: datetime | None, store: Store) -
 
     Raises ConfigError when nothing was, StoreUnavailable.
     """
-    from perennial.evidence.logged import read_logged
+    from perennial.evidence.deliveries.logged import read_logged
 
     return log_of(config, read_logged(config, until=until, store=store))
 
@@ -27,13 +27,17 @@ def log_of_store(config: ModelConfig, *, until: datetime | None, store: Store) -
 def log_of_file(config: ModelConfig, path: Path) -> Log:
     """The log in one file of predictions with their labels, under the names that deliveries have in ``model.yaml``.
 
-    Where the log has several roles, only rows of the role ``champion`` were served. Raises ConfigError when the file
+    Where the log has several roles, only rows of the role ``champion`` were served; rows that were answered with an
+    error, or whose label the model caused, are left out. Raises ConfigError when the file
     can not be read, or lacks a column.
     """
     table = _read(path)
     named = {**config.delivered("predictions"), **config.delivered("labels")}
     if (role := config.columns.role) and role in table.column_names:
         table = table.filter(pc.equal(table[role], "champion"))
+    for mark in (config.columns.error, config.columns.caused):
+        if mark is not None and mark in table.column_names:
+            table = table.filter(pc.invert(pc.fill_null(table[mark].cast(pa.bool_()), False)))
     columns = {name: table[told] for name, told in named.items() if told in table.column_names}
     if absent := [
         named[name] for name in ("prediction_id", "event_time", "label", "labelled_at") if name not in columns

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import sqlalchemy as sa
 
-from perennial.config import ModelConfig
+from perennial.config import CAUSED, ERROR, LATENCY, MEMORY, ModelConfig
 from perennial.contracts import SourceKind, Window, number_of
 
 Kind = Literal["key", "text", "float", "int", "bool", "moment"]
@@ -18,6 +18,7 @@ MALFORMED = "_malformed"
 ROW_NUMBER = "row_number"
 CHUNK_NUMBER = "_row_number"
 """What a chunk calls the number of its rows: beside delivered names, of which one may well be ``row_number``."""
+ANSWERS = ("score", "predicted")
 LONGEST_KEY = 512
 _SHOWN_CHARACTERS = 80
 _ZONED = r"\d\d:\d\d.*([zZ]|[+-]\d\d(:?\d\d)?)$"
@@ -71,14 +72,22 @@ def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
             name: (feature.type if feature.type != "category" else "text", feature.nullable)
             for name, feature in config.features.items()
         }
+        may_fail = ERROR in delivered
+        told: dict[str, tuple[Kind, bool]] = {
+            LATENCY: ("float", True),
+            MEMORY: ("float", True),
+            ERROR: ("bool", True),
+            CAUSED: ("bool", False),
+        }
         kinds = {
             "prediction_id": ("key", False),
             "event_time": ("moment", False),
             **features,
-            "score": ("float", False),
-            "predicted": ("text", "predicted" not in delivered),
+            "score": ("float", may_fail),
+            "predicted": ("text", "predicted" not in delivered or may_fail),
             "model_version": ("key", False),
             "role": ("key", False),
+            **{name: told[name] for name in config.operational},
         }
     return tuple(Field(name, delivered.get(name), kind, nullable) for name, (kind, nullable) in kinds.items())
 
@@ -156,7 +165,19 @@ def _casts(columns: tuple[Field, ...], window: Window, *, binary_label: bool) ->
         column.name: _cast(column, chunk, window, binary_label=binary_label and column.name == "label")
         for column in columns
     }
+    if ERROR in casts:
+        casts |= {c.name: _unless_failed(c, casts) for c in columns if c.name in ANSWERS and c.delivered is not None}
     return chunk, casts
+
+
+def _unless_failed(column: Field, casts: dict[str, Cast]) -> Cast:
+    """An answer that may be missing where the request was answered with an error, and nowhere else."""
+    cast = casts[column.name]
+    faultless = sa.and_(cast.type_fault.is_(None), cast.other_fault.is_(None))
+    failed = sa.func.coalesce(sa.cast(casts[ERROR].value, sa.Integer), 0)
+    lacking = sa.and_(cast.value.is_(None), faultless, failed == 0)
+    missing = sa.case((lacking, sa.literal(f"{column.name}: missing")))
+    return Cast(cast.value, cast.type_fault, sa.func.coalesce(cast.other_fault, missing))
 
 
 def _why_malformed(line: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

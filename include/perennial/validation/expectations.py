@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from perennial.config import ExtraExpectation, ModelConfig
+from perennial.config import LATENCY, MEMORY, ExtraExpectation, ModelConfig
 from perennial.contracts import SourceKind
 from perennial.errors import ConfigError, first_of
 from perennial.validation.casting import Field, fields
@@ -88,6 +88,8 @@ def _schema_rules(config: ModelConfig, column: Field) -> Iterable[tuple[str, dic
 def _range(config: ModelConfig, column: Field) -> tuple[float | None, float | None]:
     if column.name == "score":
         return (None, None) if config.task == "regression" else (0.0, 1.0)
+    if column.name in (LATENCY, MEMORY):
+        return 0.0, None
     feature = config.features.get(column.name)
     return (feature.min, feature.max) if feature is not None and feature.type in ("float", "int") else (None, None)
 

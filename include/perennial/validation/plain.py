@@ -7,8 +7,9 @@ Whether a column is, is asked of all its values at once: one is otherwise, and t
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.config import ERROR
 from perennial.contracts import Window, number_of
-from perennial.validation.casting import ARROW, Field
+from perennial.validation.casting import ANSWERS, ARROW, Field
 
 _SHORTEST_MOMENT = len("2024-01-01T05:06:07Z")
 """Of texts as long as this Arrow takes none for a moment that the cast takes for another one, or for none."""
@@ -29,12 +30,15 @@ def plain_values(chunk: pa.Table, columns: tuple[Field, ...], window: Window) ->
     {}
     """
     found: dict[str, pa.ChunkedArray] = {}
+    may_fail = any(column.name == ERROR for column in columns)
     for column in columns:
         values = None
         if column.delivered is not None and column.kind in ("float", "int"):
             values = _numbers(chunk.column(column.delivered), chunk.column(number_of(column.delivered)))
         if column.delivered is not None and column.kind == "moment":
             values = _moments(chunk.column(column.delivered), window, since_any=column.name == "labelled_at")
+        if may_fail and column.name in ANSWERS and values is not None and values.null_count:
+            values = None  # whether one may be missing is asked of its row
         if values is not None:
             found[column.name] = values
     return found

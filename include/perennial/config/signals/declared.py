@@ -7,12 +7,14 @@ from pydantic import Field, field_validator
 
 from perennial.config.signals.hints import (
     AttributionSignals,
+    ConceptSignals,
     ControlSignals,
     EstimateSignals,
     FairnessSignals,
     PredictionSignals,
     SkewSignals,
     SliceSignals,
+    SystemSignals,
 )
 from perennial.config.signals.judgement import FalseAlarms, FlagSignals, GainSignal, Uncertainty
 from perennial.config.values import Duration, Share, Strict
@@ -106,7 +108,8 @@ class Signals(Strict):
 
     With fewer than ``min_served_share`` of a window's predictions from the champion, most of what is served is not what
     was promoted; with more than ``max_unmatched_labels`` of the delivered labels without a prediction, the label source
-    belongs to something else.
+    belongs to something else; with more than ``max_caused_share`` of a window's rows marked as ``columns.caused``, what
+    is left says little about the model.
     """
 
     sample_rows: Annotated[int, Field(ge=500, le=200_000)]
@@ -119,12 +122,15 @@ class Signals(Strict):
     gain: GainSignal = GainSignal()
     flags: FlagSignals = FlagSignals()
     estimate: EstimateSignals = EstimateSignals()
+    concept: ConceptSignals = ConceptSignals()
     prediction: PredictionSignals = PredictionSignals()
     slices: SliceSignals = SliceSignals()
     fairness: FairnessSignals = FairnessSignals()
     skew: SkewSignals = SkewSignals()
     attribution: AttributionSignals = AttributionSignals()
+    system: SystemSignals = SystemSignals()
     control: ControlSignals = ControlSignals()
     min_labelled_rows: Annotated[int, Field(ge=30)]
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5
+    max_caused_share: Share = 0.5

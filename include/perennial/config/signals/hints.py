@@ -22,6 +22,26 @@ class EstimateSignals(Strict):
     role: Literal["watch"] = "watch"
 
 
+class ConceptSignals(Strict):
+    """Whether labels still follow the scores, beside how far each metric was off from what ``estimate`` expected.
+
+    Residuals are labels less scores. ``max_residual_shift`` is how far their distribution may lie from that of the
+    champion's holdout, in standard deviations (of numbers); ``max_residual_error`` how far the mean residual of like
+    scores may have moved (of classes). Either is breached where permuted blocks show as much no more often than
+    ``signals.false_alarms`` allows. ``max_excess`` is how much more the champion may lose since its promotion than its
+    scores let expect, as a share of that: a test that may be looked at after every window, tightest for a change of
+    ``effect`` standard deviations of what blocks differ by. Off with ``estimate``, whose expectations it needs. With
+    the role ``alert``, its two tests share the budget of ``signals.false_alarms``.
+    """
+
+    enabled: bool = True
+    role: ToldRole = "watch"
+    max_residual_shift: Annotated[float, Field(gt=0)] = 0.25
+    max_residual_error: Share = 0.05
+    max_excess: Annotated[float, Field(ge=0)] = 0.1
+    effect: Annotated[float, Field(gt=0)] = 1.0
+
+
 class PredictionSignals(Strict):
     """Predicted classes and mean score beside the champion's holdout; labels, once they are in, beside its reference.
 
@@ -86,6 +106,23 @@ class SliceSignals(Strict):
     role: ToldRole = "watch"
     min_rows: Annotated[int, Field(ge=30)] = 300
     max_excess: Annotated[float, Field(gt=0)] = 0.25
+
+
+class SystemSignals(Strict):
+    """How serving went, as far as the log tells it (``latency_ms``, ``error`` and ``memory_mb`` of ``columns``).
+
+    The most that the median, the 95 % and the 99 % quantile of the latency, the share of requests that were answered
+    with an error, and the 95 % quantile of the memory may be: breached by a whole interval alone. Without a bound a
+    figure has to go on as it did, within ``sigmas`` standard deviations of up to 20 earlier windows.
+    """
+
+    role: ToldRole = "alert"
+    max_latency_p50_ms: Annotated[float, Field(gt=0)] | None = None
+    max_latency_p95_ms: Annotated[float, Field(gt=0)] | None = None
+    max_latency_p99_ms: Annotated[float, Field(gt=0)] | None = None
+    max_error_rate: Share | None = 0.01
+    max_memory_p95_mb: Annotated[float, Field(gt=0)] | None = None
+    sigmas: Annotated[float, Field(gt=0)] = 3.0
 
 
 class ControlSignals(Strict):

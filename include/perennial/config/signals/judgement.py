@@ -29,10 +29,12 @@ class Uncertainty(Strict):
 
 class FalseAlarms(Strict):
     """How often a model of which nothing changes may be said to have drifted: in at most a ``share`` of the stretches
-    of length ``per`` any drift alarms. Each window gets an even part of it, and each of its two tests (of all features
-    together, and of the score) half of that: ``share`` 0.05 and 13 windows in ``per`` let a test alarm at p <= 0.0019.
-    Windows shorter than a block count by block. With more than a thousand windows in ``per`` no test can alarm, and
-    everything is undecided.
+    of length ``per`` any drift alarms. Its tests have an even part of it each: all features together, and the score;
+    with the role ``alert`` in ``signals.concept`` also residuals, and the loss since the promotion. What is tested in
+    every window has an even part of that for each: ``share`` 0.05 and 13 windows in ``per`` let one of two tests alarm
+    at p <= 0.0019. Windows shorter than a block count by block. What is tested of a champion as long as it serves has a
+    part for each of the champions that ``policy.max_age`` brings. With more than a thousand windows in ``per`` no test
+    can alarm, and everything is undecided.
     """
 
     share: Annotated[float, Field(gt=0, le=0.5)] = 0.05

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, exists, false, func, or_, select, 
 
 from perennial.config import ModelConfig
 from perennial.contracts import Snapshot, SourceKind, Window, from_record
-from perennial.evidence.rows import arrived, served
+from perennial.evidence.rows import arrived, counted
 from perennial.store import Store
 from perennial.store.schema import KNOWN_AT, SUPERSEDED, batches, labels_table, predictions_table, snapshots
 
@@ -145,7 +145,7 @@ def _numbers(config: ModelConfig, stretch: Window, as_of: datetime, source: str)
         select(rows.c.batch_seq)
         .distinct()
         .select_from(predictions.join(labels, arrived(predictions, labels, as_of)))
-        .where(served(predictions, stretch, as_of=as_of))
+        .where(counted(predictions, stretch, as_of=as_of))
     )
 
 

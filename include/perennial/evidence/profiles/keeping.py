@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from perennial.config import ModelConfig
+from perennial.config import ERROR, ModelConfig
 from perennial.contracts import Window
 from perennial.profiles.coding import encode
 from perennial.profiles.counting import SCORE, Layout, count_rows, grid_of
@@ -49,10 +49,13 @@ def layout_of(config: ModelConfig, grid: Grid) -> Layout:
 
 
 def served_rows(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Of rows with their ``role`` those that a champion scored, a bounded table at a time."""
+    """Of rows with their ``role`` those that a champion scored without an error, a bounded table at a time."""
     for one in rows:
         table = pa.Table.from_batches([one])
-        yield table.filter(pc.equal(table["role"], "champion"))
+        of_champion = pc.equal(table["role"], "champion")
+        if ERROR in table.column_names:
+            of_champion = pc.and_(of_champion, pc.invert(pc.fill_null(table[ERROR], False)))
+        yield table.filter(of_champion)
 
 
 def choose_grid(cursor: Any, config: ModelConfig, rows: Callable[[], Iterable[pa.RecordBatch]]) -> Grid:
@@ -132,7 +135,7 @@ def count_published(
 
     ``rows`` reads the columns that it is asked for.
     """
-    columns = [*columns_of(config), "role"]
+    columns = [*columns_of(config), "role", *(name for name in config.operational if name == ERROR)]
     grid = _first_grid(config, rows(columns)) if newest is None else newest
     profile = count_rows(served_rows(rows(columns)), layout_of(config, grid))
     return Counted(profile=profile, grid=grid, is_first=newest is None)

@@ -18,8 +18,6 @@ from perennial.monitoring.drift.share import SHARE, unknown_share, weighted_shar
 from perennial.profiles.profile import Profile
 
 SCORE = "score"
-N_TESTS = 2
-"""All features together, and the score, whose reference is the holdout alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ def _judged(config: ModelConfig, subject: Subject, one: Compared, fit: Sequence[
         return {}
     enough = min(one.window.n_rows.sum(), one.reference.n_rows.sum()) >= config.signals.drift.min_values
     features = asked_of(config, fit, nulls=enough)
-    alpha, seed = config.alarm_level(subject.window, n_tests=N_TESTS), config.signals.seed
+    alpha, seed = config.alarm_level(subject.window), config.signals.seed
     found = judge(one.reference, one.window, features, alpha=alpha, seed=seed)
     if SCORE in fit and (sides := _scored(one)):
         found |= judge(*sides, [_asked(config, SCORE)], alpha=alpha, seed=seed)

@@ -1,6 +1,6 @@
 """Everything but performance and flags that labelled rows tell about a window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
@@ -8,6 +8,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Signal, Subject
 from perennial.contracts.signals import Family
 from perennial.monitoring.estimates.expectation import Expectation, learn
+from perennial.monitoring.estimates.lasting import lasting_signals
 from perennial.monitoring.estimates.signals import concept_signals
 from perennial.monitoring.families import spoken
 from perennial.monitoring.judged.fairness import fairness_signals
@@ -34,14 +35,17 @@ def judged_signals(
     *,
     reference: pa.Table | None,
     gone: str,
+    earlier: Iterable[Signal] = (),
     why: str | None = None,
 ) -> tuple[Signal, ...]:
     """The signals of every family that is switched on; one that says nothing is silent, which is a breach. Pure.
 
     ``rows`` are those of :func:`perennial.evidence.labelled.read_judged` with features; ``why`` they say nothing makes
-    every signal unknown. Without a reference, because it is ``gone``, what needs it is unknown.
+    every signal unknown. Without a reference, because it is ``gone``, what needs it is unknown. ``earlier`` are those
+    of :func:`perennial.monitoring.estimates.lasting.lasting_signals`.
     """
-    return spoken(subject, families(config), _signals(config, subject, rows, reference=reference, gone=gone, why=why))
+    found = _signals(config, subject, rows, reference=reference, gone=gone, earlier=earlier, why=why)
+    return spoken(subject, families(config), found)
 
 
 def _signals(
@@ -51,6 +55,7 @@ def _signals(
     *,
     reference: pa.Table | None,
     gone: str,
+    earlier: Iterable[Signal],
     why: str | None,
 ) -> Iterator[Signal]:
     if config.signals.prediction.enabled:
@@ -61,3 +66,5 @@ def _signals(
     yield from slice_signals(config, subject, rows, known=known, why=why)
     if config.signals.estimate.enabled:
         yield from concept_signals(config, subject, rows, known=known, why=why)
+        if config.signals.concept.enabled:
+            yield from lasting_signals(config, subject, rows, known=known, earlier=earlier, why=why)

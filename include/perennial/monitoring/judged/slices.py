@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Signal, SignalName, Subject
 from perennial.evidence.answers import NO_BLOCKS, answers_in, demands_of
-from perennial.evidence.groups.worst import losses, values_of, worst_slice
+from perennial.evidence.groups.worst import values_of, worst_slice
 from perennial.monitoring.estimates.expectation import Expectation
+from perennial.monitoring.estimates.losses import excess_of
 from perennial.statistics.comparing.shares import apart_from_rest
 
 FOUND = SignalName("slice", "found")
@@ -96,7 +97,5 @@ def _prepared(config: ModelConfig, rows: pa.Table, known: Expectation) -> _Searc
         return NO_BLOCKS
     if real is None or drawn is None:
         return "fewer than two labelled rows, or a score that is missing or no number"
-    expected = np.mean([losses(config, one) for one in drawn], axis=0)
-    if not expected.mean() > 0:
-        return "no loss is expected of any row: there is nothing to exceed"
-    return _Searched(rows, (losses(config, real) - expected) / expected.mean(), answers.blocks)
+    excess = excess_of(config, real, drawn)
+    return excess if isinstance(excess, str) else _Searched(rows, excess.values / excess.expected, answers.blocks)

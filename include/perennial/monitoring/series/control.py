@@ -4,14 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from perennial.config import ModelConfig
-from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
+from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
 from perennial.monitoring.families import spoken
-from perennial.statistics.comparing.limits import LEAST_EARLIER, control_limits
+from perennial.monitoring.series.limits import MOST_EARLIER, within_limits
 from perennial.store import Store
 from perennial.store.signals import measured_named, save
-
-MOST_EARLIER = 20
-"""Windows before the one that is looked at."""
 
 
 def measure_control(config: ModelConfig, window: Window, *, store: Store, state: ReleaseState) -> tuple[Signal, ...]:
@@ -54,13 +51,4 @@ def control_signals(config: ModelConfig, subject: Subject, history: Iterable[Sig
 
 def _signal(config: ModelConfig, subject: Subject, name: SignalName, newest: Signal, earlier: list[float]) -> Signal:
     asked, value = config.signals.control, float(newest.value or 0.0)
-    limits = control_limits(earlier, asked.sigmas)
-    if limits is None:
-        problem = f"{len(earlier)} earlier windows, limits need {LEAST_EARLIER}"
-        known = Estimate(value=value, problem=problem)
-        undecided = subject.estimated(name, asked.role, known, threshold=0.0, is_least=True, detail=problem)
-        return replace(undecided, threshold=None)
-    low, high = limits
-    bound = low if abs(value - low) < abs(value - high) else high
-    detail = f"{low:.4g} to {high:.4g} after {len(earlier)} earlier windows"
-    return subject.known(name, asked.role, value, threshold=bound, breached=not low <= value <= high, detail=detail)
+    return within_limits(subject, name, asked.role, value, earlier=earlier, sigmas=asked.sigmas)

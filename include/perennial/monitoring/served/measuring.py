@@ -9,6 +9,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Subject, Window
 from perennial.contracts.signals import Family
 from perennial.errors import PermanentError
+from perennial.evidence.deliveries.again import read_again
 from perennial.evidence.samples import read_scored
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import estimate_signals
@@ -16,6 +17,7 @@ from perennial.monitoring.families import spoken
 from perennial.monitoring.reference import fetch_reference
 from perennial.monitoring.served.answers import prediction_signals
 from perennial.monitoring.served.attribution import attribution_signals
+from perennial.monitoring.served.frozen import Frozen, frozen_signals, some_frozen
 from perennial.monitoring.served.rescoring import skew_signals
 from perennial.registry import Registry, load_model, score
 from perennial.store import Store
@@ -37,7 +39,12 @@ def measure_served(
     reference, gone = fetch_reference(registry, config.model, state.champion)
     rows = read_scored(config, window, state.champion, excluded=state.excluded, store=store)
     model = _champion(config, registry, state) if {"skew", "attribution"} & set(expected) else ""
-    found = served_signals(config, subject, rows, reference=reference, gone=gone, model=model)
+    frozen: Frozen | str = gone
+    if reference is not None and config.signals.skew.enabled:
+        drawn = some_frozen(config, reference)
+        ids = drawn["prediction_id"].to_pylist() if "prediction_id" in drawn.column_names else []
+        frozen = Frozen(drawn, read_again(config, ids, as_of=subject.as_of, store=store))
+    found = served_signals(config, subject, rows, reference=reference, gone=gone, frozen=frozen, model=model)
     return save(store, spoken(subject, expected, found))
 
 
@@ -73,12 +80,19 @@ def families(config: ModelConfig) -> tuple[Family, ...]:
 
 
 def served_signals(
-    config: ModelConfig, subject: Subject, rows: pa.Table, *, reference: pa.Table | None, gone: str, model: Any | str
+    config: ModelConfig,
+    subject: Subject,
+    rows: pa.Table,
+    *,
+    reference: pa.Table | None,
+    gone: str,
+    frozen: Frozen | str,
+    model: Any | str,
 ) -> Iterator[Signal]:
     """All of them, of ``rows`` as :func:`perennial.evidence.samples.read_scored` gives them.
 
     Without a reference, because it is ``gone``, every signal that needs it is unknown; likewise of the ``model``, the
-    champion's estimator, or why it can not be had.
+    champion's estimator, or why it can not be had, and of rows that were ``frozen`` when it was fitted.
     """
     if config.signals.prediction.enabled:
         yield from prediction_signals(config, subject, rows, reference=reference, gone=gone)
@@ -87,6 +101,7 @@ def served_signals(
         yield from estimate_signals(config, subject, rows, known=known)
     if config.signals.skew.enabled:
         yield from skew_signals(config, subject, rows, model=model)
+        yield from frozen_signals(config, subject, frozen)
     if config.signals.attribution.enabled:
         answer = model if isinstance(model, str) else (lambda table: score(config, model, table))
         yield from attribution_signals(config, subject, rows, reference=reference, answer=gone or answer)

@@ -108,7 +108,7 @@ def permute_blocks(
         raise ValueError(f"{n_window} of {n_blocks} blocks in the window: both sides need one")
     if wrong := [column.column for column in columns if len(column.counts) != n_blocks]:
         raise ValueError(f"not {n_blocks} blocks: {', '.join(wrong)}")
-    parted = _parted(in_window, n_permutations, rng)
+    parted = partings(in_window, n_permutations, rng)
     measured = [part for column in columns for part in _measure(column, parted)]
     # shape (n_distances, n_permutations), the first of which is the window itself
     z = np.stack([scores for _, _, _, scores in measured]) if measured else np.empty((0, len(parted)))
@@ -125,8 +125,14 @@ def permute_blocks(
     )
 
 
-def _parted(in_window: NDArray[np.bool_], n_permutations: int, rng: np.random.Generator) -> Floats:
-    """Which blocks are the window, as 1.0, in each permutation: the first is the window itself."""
+def partings(in_window: NDArray[np.bool_], n_permutations: int, rng: np.random.Generator) -> Floats:
+    """Which blocks are the window, as 1.0, in each permutation: the first is the window itself.
+
+    Of shape (n, n_blocks); each way to part them once where there are no more than ``n_permutations``.
+
+    >>> partings(np.array([True, False, False]), 9, np.random.default_rng(1)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     n_blocks, n_window = len(in_window), int(in_window.sum())
     if comb(n_blocks, n_window) > n_permutations:
         others = rng.permuted(np.tile(in_window, (n_permutations, 1)), axis=1)

@@ -1,0 +1,1 @@
+"""How serving went: latency, errors and memory, as far as the log tells them."""

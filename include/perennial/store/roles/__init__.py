@@ -1,0 +1,1 @@
+"""Whom the tables belong to, in PostgreSQL."""
