@@ -152,8 +152,9 @@ def test_corrected_label_counts_from_when_it_was_known(
     first, *others = label_rows(rows)
     write_lines(labels / "a.jsonl", [first | {"label": "grignolino"}, *others])
     assert counts(take(wine, home, store, "labels")[2]) == (1, 1, 0, 39)
-    said = [known(wine, store, as_of)[rows[0]["prediction_id"]][1] for as_of in (DAY.end, noon, day(2).end)]
-    assert said == ["barolo", "barolo", "grignolino"]
+    moments = (DAY.end, noon, day(2).end, day(3).end)
+    said_then = [known(wine, store, as_of)[rows[0]["prediction_id"]][1] for as_of in moments]
+    assert said_then == ["barolo", "barolo", "barbera", "grignolino"], "the third day came in: its run may be reading"
 
 
 def test_corrected_label_with_the_same_time_counts_after_the_last_decision(
@@ -165,6 +166,22 @@ def test_corrected_label_with_the_same_time_counts_after_the_last_decision(
     assert counts(take(wine, home, store, "labels")[2]) == (1, 1, 0, 39)
     first = rows[0]["prediction_id"]
     assert [known(wine, store, day(n).end)[first][1] for n in (0, 4, 5)] == ["barolo", "barolo", "barbera"]
+
+
+def test_what_a_run_measures_is_not_corrected_half_way(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, rows: list[dict[str, Any]]
+) -> None:
+    """The next day was staged, and is being measured, when the first one is delivered again otherwise."""
+    path = home / "landing" / WINE / "predictions" / f"{day(1).start:%Y-%m-%d}"
+    path.mkdir(parents=True)
+    tomorrow = [row | {"event_time": row["event_time"].replace("2024-01-01", "2024-01-02")} for row in rows]
+    write_lines(path / "a.jsonl", [row | {"prediction_id": f"x{i}"} for i, row in enumerate(tomorrow)])
+    stage(wine, day(1), "predictions", store=store, home=home)
+    measured_first = known(wine, store, day(1).end)
+    write_lines(folder / "a.jsonl", [row | {"ash": 4.5} for row in rows])
+    assert counts(take(wine, home, store)[2]) == (40, 40, 0, 0)
+    assert known(wine, store, day(1).end) == measured_first
+    assert {ash for ash, _ in known(wine, store, day(2).end).values()} == {4.5}
 
 
 def test_same_label_with_a_later_time_changes_nothing_that_is_read(

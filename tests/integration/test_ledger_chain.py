@@ -184,6 +184,9 @@ def test_what_was_cut_off_at_the_end_shows_against_a_head_that_was_noted(store: 
     noted = chain.verify(store, "m").head
     ledger.append(store, replace(ENTRY, entry_id="later"))
     assert chain.verify(store, "m", known=noted).n_entries == 4
+    written(store, 1, model="other")
+    with pytest.raises(IntegrityError, match="holds no entry with the digest"):
+        chain.verify(store, "m", known=chain.verify(store, "other").head)
     with store.begin() as connection:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text("DELETE FROM perennial.ledger WHERE entry_id IN ('e2', 'later')"))
@@ -230,6 +233,30 @@ def test_a_transaction_that_sees_an_old_world_can_not_fork_the_chain(store: Stor
         written(store, 1)
         with pytest.raises(DatabaseRefusal, match="ledger_chain_key"):
             old.execute(insert, {"id": "forked"})
+    assert chain.verify(store, "m").n_entries == 1
+
+
+def test_when_it_was_written_is_said_by_the_clock_of_the_database_alone(store: Store) -> None:
+    insert = text(
+        "INSERT INTO perennial.ledger (entry_id, model, kind, at, actor, reason, payload, recorded_at) "
+        "VALUES ('e', 'm', 'integrity', now(), 'test', 'r', '{}', '2001-01-01') RETURNING recorded_at > now()"
+    )
+    with store.begin() as connection:
+        assert connection.execute(insert).scalar_one()
+
+
+def test_functions_that_somebody_puts_before_the_systems_do_not_make_the_chain(store: Store) -> None:
+    forged = "CREATE FUNCTION forged.{} AS $$ SELECT {} $$ LANGUAGE sql"
+    with store.engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA forged"))
+        connection.execute(text(forged.format("sha256(bytea) RETURNS bytea", "'x'::bytea")))
+        connection.execute(text(forged.format("clock_timestamp() RETURNS timestamptz", "'2001-01-01'::timestamptz")))
+        connection.execute(text("SET LOCAL search_path = forged, pg_catalog"))
+        insert = (
+            "INSERT INTO perennial.ledger (entry_id, model, kind, at, actor, reason, payload) "
+            "VALUES ('e', 'm', 'integrity', now(), 'test', 'r', '{}') RETURNING recorded_at > now()"
+        )
+        assert connection.execute(text(insert)).scalar_one()
     assert chain.verify(store, "m").n_entries == 1
 
 

@@ -84,7 +84,7 @@ def test_each_object_is_copied_once(wine: ModelConfig, remote: Store, home: Path
     batch = take(from_files(wine, bucket.uri("in/a.jsonl"), "jsonl"), home, remote)[0]
     staged = [key for key in bucket.kept.copied if "staging" in key]
     assert len(staged) == 3, "the staged rows, the accepted ones and the quarantined ones"
-    assert sum(key.endswith(f"{batch.batch_id}.parquet") for key in bucket.kept.copied) == 1
+    assert sum(key.endswith(f"{batch.batch_id}.arrow") for key in bucket.kept.copied) == 1
     left = [key for key in bucket.kept.objects if key.endswith((".part", ".incoming"))]
     assert not left
 

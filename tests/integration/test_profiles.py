@@ -15,10 +15,12 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Window
 from perennial.evidence.profiles.keeping import block_us, columns_of, layout_of, newest_grid
-from perennial.evidence.profiles.reading import read_profile
+from perennial.evidence.profiles.reading import count_on, read_profile
 from perennial.evidence.rows import served
-from perennial.profiles.counting import count_rows
+from perennial.profiles.counting import SCORE, count_rows
+from perennial.profiles.grid import grid_id
 from perennial.profiles.profile import Profile
+from perennial.publishing.moving import Moved, move
 from perennial.store import Store, bulk
 from perennial.store.schema import batches, predictions_table, profiles
 
@@ -185,6 +187,24 @@ def test_a_publication_that_dies_leaves_rows_and_profile_or_neither(
     take(wine, home, store)
     assert in_no_profile(store) == 0
     assert kept(wine, store).n_rows.sum() == 60
+    assert_same(kept(wine, store), counted(wine, store))
+
+
+def test_rows_are_counted_on_the_grid_that_the_model_was_given_while_they_were_copied(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {name: np.array([1.0, 2.0]) for name in [*wine.numbers, SCORE]}
+
+    def move_and_choose(*args: Any, **kwargs: Any) -> Moved:
+        count_on(wine, given, made_of="a reference", store=store)
+        return move(*args, **kwargs)
+
+    monkeypatch.setattr("perennial.publishing.publish.move", move_and_choose)
+    write_lines(folder / "a.jsonl", rows_of(WINE, 60))
+    take(wine, home, store)
+    assert grid_id(grid_in(wine, store)) == grid_id(given)
+    with store.begin() as connection:
+        assert set(connection.scalars(select(profiles.c.grid_id))) == {grid_id(given)}
     assert_same(kept(wine, store), counted(wine, store))
 
 

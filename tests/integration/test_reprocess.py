@@ -1,11 +1,14 @@
 """Rows that were held back are published once the rule that held them back is mended, and nothing else changes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
@@ -18,6 +21,7 @@ from perennial.contracts import Window, number_of
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
 from perennial.pipeline.reprocessing import Reprocessed, reprocess
+from perennial.storage import Storage
 from perennial.store import Store
 from perennial.store.batches import completeness
 from perennial.validation.audit import audit_again
@@ -83,8 +87,20 @@ def test_what_passes_the_mended_rule_is_published_and_the_rest_stays(
 
 
 def as_the_release_before(patch: pytest.MonkeyPatch) -> None:
-    """From here on every number is staged as text, and in no column of its own."""
+    """From here on every number is staged as text, and in no column of its own, and what is staged is Parquet."""
     patch.setattr("perennial.ingest.stage.number_columns", lambda *_: {})
+    patch.setattr(Storage, "write_passing", _write_light_parquet)
+    for room in ("ingest.stage", "validation.audit"):
+        patch.setattr(f"perennial.{room}.PASSING", ".parquet")
+
+
+@contextmanager
+def _write_light_parquet(
+    storage: Storage, relative: str, schema: pa.Schema, *, draft: bool = False
+) -> Iterator[pq.ParquetWriter]:
+    packing: dict[str, Any] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+    with storage.write(relative, draft=draft) as stream, pq.ParquetWriter(stream, schema, **packing) as writer:
+        yield writer
 
 
 @pytest.mark.parametrize("numbers", [True, False], ids=["numbers", "text of the release before"])
@@ -125,7 +141,8 @@ def test_a_column_that_is_declared_otherwise_by_now_is_read_as_its_text(
 
     def audited() -> list[pa.Table]:
         verdict = audit_again(config, stage(wine, DAY, "predictions", store=store, home=home), store=store)
-        return [store.storage.read_table(str(uri)) for uri in (verdict.accepted_uri, verdict.quarantine_uri)]
+        uris = (str(verdict.accepted_uri), str(verdict.quarantine_uri))
+        return [pa.Table.from_batches(store.storage.read_batches(uri)) for uri in uris]
 
     with monkeypatch.context() as patch:
         as_the_release_before(patch)

@@ -12,6 +12,7 @@ from perennial.contracts import number_of
 from perennial.ingest.delivery import DeliveryFindings
 from perennial.ingest.files import Digesting
 from perennial.ingest.formats import jsonl
+from perennial.ingest.formats import typed as typed_lines
 from perennial.ingest.formats.staged import NO_NUMBERS, Numbers
 from perennial.store.duck import session
 from perennial.validation.casting import Field
@@ -88,6 +89,12 @@ OTHER: dict[str, dict[str, Any] | str] = {
     "a blank line": "",
     "too large for a float": '{"id": "b", "hue": 1e999}',
 }
+REFUSED = {
+    "a fraction for a whole number", "infinity", "digits that a float drops", "a fraction for a text",
+    "an unknown key", "two records in a line", "a record over two lines", "one over two lines, then two in a line",
+    "NaN for a whole number", "a blank line", "too large for a float",
+}  # fmt: skip
+"""For these pyarrow names no record, or the block has more lines than records."""
 
 
 @pytest.mark.parametrize("at", [0, 39])
@@ -115,7 +122,46 @@ def test_a_record_that_is_otherwise_is_read_as_any_text(case: str, at: int) -> N
     assert as_text(typed) == plain.to_pylist()
     assert findings.present == plain_findings.present
     expected_typed = 40 if case == "an unknown key" and at == 0 else 0
-    assert n_typed(typed) == expected_typed, "a block is read in one way"
+    assert n_typed(typed) == expected_typed, "a block of so few lines is read in one way"
+
+
+@pytest.mark.parametrize("at", [(0,), (17, 18), (0, 16, 39)])
+@pytest.mark.parametrize("case", OTHER)
+def test_a_few_records_that_are_otherwise_are_set_aside(
+    case: str, at: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typed_lines, "_LINES_FOR_ONE_OTHER", 40 // 6)
+    other = OTHER[case]
+    rows: list[dict[str, Any] | str] = [ROW | {"id": str(number)} for number in range(40)]
+    for number in at:
+        rows[number] = other if isinstance(other, str) else ROW | other
+    text = lines_of(rows)
+    typed, findings = read(text)
+    plain, plain_findings = read(text, NO_NUMBERS)
+    assert as_text(typed) == plain.to_pylist()
+    assert findings.present == plain_findings.present
+    if case not in REFUSED and at[0] >= typed_lines.FIRST:
+        assert n_typed(typed) == 40 - len(at)
+
+
+def test_keys_of_a_record_that_is_set_aside_are_not_those_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_lines, "_LINES_FOR_ONE_OTHER", 10)
+    rows: list[dict[str, Any] | str] = [dict(ROW) for _ in range(40)]
+    rows[3] = '{"id": "b", "tint": 1, "tint": 2}'
+    typed, findings = read(lines_of(rows))
+    assert (n_typed(typed), findings.difference(DECLARED)) == (39, ((), ()))
+    rows[30] = ROW | {"tint": 3.0}
+    assert read(lines_of(rows))[1].difference(DECLARED) == ((), ("tint",))
+
+
+def test_too_many_records_that_are_otherwise_refuse_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_lines, "_LINES_FOR_ONE_OTHER", 10)
+    rows: list[dict[str, Any] | str] = [dict(ROW) for _ in range(40)]
+    for number, other in enumerate([ROW | {"hue": "?"}, "end of log", ROW | {"hue": "?"}, "end of log"]):
+        rows[20 + 4 * number] = other
+    assert n_typed(read(lines_of(rows))[0]) == 36
+    rows[39] = "end of log"
+    assert n_typed(read(lines_of(rows))[0]) == 0
 
 
 def test_random_numbers_are_shown_as_they_were_before() -> None:

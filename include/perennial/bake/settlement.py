@@ -40,6 +40,9 @@ def window_outcome(figures: Mapping[str, Signal], required: Iterable[SignalName]
     >>> def told(signal): return window_outcome({str(own): signal}, [own], flights.metric("roc_auc"))
     >>> told(auc(0.7, 0.05)), told(auc(0.6, 0.05)), told(auc(0.5, 0.05)), told(auc(0.3, 0.05))
     ('passed', 'passed', 'unknown', 'failed')
+    >>> from dataclasses import replace
+    >>> told(replace(auc(0.6, 0.05), interval=None))
+    'unknown'
     >>> window_outcome({str(own): auc(0.7, 0.05)}, [own, paired], flights.metric("roc_auc"))
     'unknown'
     """

@@ -2,13 +2,14 @@
 
 import typer
 
-from perennial.cli import acting, backtest, reading, runs
+from perennial.cli import acting, backtest, provenance, reading, runs
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(reading.app)
 app.add_typer(runs.app, name="run")
 app.add_typer(acting.app)
 app.add_typer(backtest.app)
+app.add_typer(provenance.app)
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ class ExpectationVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """The verdict over one staged batch. ``accepted_uri`` and ``quarantine_uri`` are Parquet paths in the storage."""
+    """The verdict over one staged batch. ``accepted_uri`` and ``quarantine_uri`` are paths in the storage."""
 
     batch_id: str
     verdict: Literal["publish", "halt"]

@@ -9,7 +9,11 @@ from perennial.contracts.windows import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Frozen training and holdout rows. Training lies strictly before the holdout in event time."""
+    """Frozen training and holdout rows. Training lies strictly before the holdout in event time.
+
+    ``batches`` are the numbers of the deliveries that brought them, predictions and labels; empty in snapshots of
+    before that was kept.
+    """
 
     snapshot_id: str
     model: str
@@ -22,6 +26,7 @@ class Snapshot:
     n_train: int
     n_holdout: int
     holdout_label_coverage: float
+    batches: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,9 @@ from perennial.store import Store
 from perennial.store.bulk import read, stream
 from perennial.store.schema import labels_table, predictions_table
 
+BATCHES = ("_prediction_batch", "_label_batch")
+"""The columns that say which batch a row, and its label, came with; no feature can be called so."""
+
 
 def labelled_query(
     config: ModelConfig,
@@ -144,22 +147,27 @@ def stream_labelled(
     """The served rows of a stretch with their label, batch by batch, in the order of time, without ``excluded`` ones.
 
     Columns: ``prediction_id`` (text), ``event_time`` (timestamp[us], UTC), the features with their types in the store,
-    ``label`` (double, text for multiclass). A label counts when it had arrived before ``as_of``, and every value is the
-    one known then. Raises StoreUnavailable.
+    ``label`` (double, text for multiclass), and the ``BATCHES`` that brought either (bigint). A label counts when it
+    had arrived before ``as_of``, and every value is the one known then. Raises StoreUnavailable.
     """
-    predictions = predictions_table(config)
-    query = _stretch_query(config, stretch, as_of=as_of, excluded=excluded)
-    with stream(store, query.order_by(predictions.c.event_time, predictions.c.prediction_id)) as reader:
+    query = _stretch_query(config, stretch, as_of=as_of, excluded=excluded, with_batches=True)
+    with stream(store, query.order_by("event_time", "prediction_id")) as reader:
         yield reader
 
 
 def _stretch_query(
-    config: ModelConfig, stretch: Window, *, as_of: datetime, excluded: tuple[Window, ...]
+    config: ModelConfig,
+    stretch: Window,
+    *,
+    as_of: datetime,
+    excluded: tuple[Window, ...],
+    with_batches: bool = False,
 ) -> Select[tuple[object, ...]]:
     predictions, labels = predictions_table(config), labels_table(config)
     columns = [predictions.c[name] for name in ("prediction_id", "event_time", *config.features)]
+    brought = [rows.c.batch_seq.label(name) for rows, name in zip((predictions, labels), BATCHES, strict=True)]
     return (
-        select(*columns, labels.c.label)
+        select(*columns, labels.c.label, *(brought if with_batches else ()))
         .join_from(predictions, labels, arrived(predictions, labels, as_of))
         .where(served(predictions, stretch, as_of=as_of, excluded=excluded))
     )

@@ -1,4 +1,4 @@
-"""Stage: the rows of one window, as they were delivered, to one Parquet file."""
+"""Stage: the rows of one window, as they were delivered, to one file."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from perennial.ingest.formats.delimited import read_csv
 from perennial.ingest.formats.jsonl import read_jsonl
 from perennial.ingest.formats.staged import NO_NUMBERS, Numbers, staged_schema
 from perennial.ingest.tables import Remote, read_table
-from perennial.storage.files import in_groups
+from perennial.storage.files import PASSING, in_groups
 from perennial.store import Store
 from perennial.store.duck import session
 from perennial.store.schema import batches
@@ -77,7 +77,7 @@ def stage(
         window=window,
         digest=digest,
         n_rows=n_rows,
-        uri=f"staging/{config.model}/{source}/{batch_id}.parquet" if problem is None else None,
+        uri=f"staging/{config.model}/{source}/{batch_id}{PASSING}" if problem is None else None,
         files=tuple(file.path for file in files),
         missing_columns=missing,
         extra_columns=extra,
@@ -131,9 +131,9 @@ def _write(rows: Iterator[pa.RecordBatch], incoming: str, schema: pa.Schema, sto
     """How many rows were written, or why they could not be read to their end."""
     n_rows = 0
     try:
-        with store.storage.write_parquet(incoming, schema, passing=True, draft=True) as writer:
+        with store.storage.write_passing(incoming, schema, draft=True) as writer:
             for group in in_groups(rows):
-                writer.write_table(group)
+                writer.write_table(group.combine_chunks())
                 n_rows += group.num_rows
     except UnusableDelivery as error:
         return 0, redacted(str(error))

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Batch
+from perennial.evidence.deliveries.accounts import newest_delivered
 from perennial.publishing import keys, versions
 from perennial.publishing.numbered import among, without
 from perennial.store import Store, bulk, statements
@@ -112,6 +113,9 @@ def _correct(
     statements.run(cursor, versions.added(config.model))
     added = dict(cursor.fetchall())
     decided = ledger.newest_decided(store, config.model)
+    if decided is not None:
+        # a window that was staged since may be measured at this moment: its run sees nothing of it, rather than a part
+        decided = max(decided, newest_delivered(config, batch.window, store=store) or decided)
     by = versions.Correcting(seq=seq, window=batch.window, decided=decided, added=added)
     statements.run(cursor, statements.create(versions.CORRECTING))
     statements.run(cursor, versions.find(again, target, by))

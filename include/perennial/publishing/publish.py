@@ -4,8 +4,11 @@ Everything happens in one transaction that holds the model's publish lock, so a 
 two processes never count the same row.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import takewhile
+from threading import Event
 from typing import Any
 
 import adbc_driver_manager
@@ -16,9 +19,9 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import Causes, count_causes, within_limits
-from perennial.evidence.profiles.keeping import keep_published, void
+from perennial.evidence.profiles.keeping import Counted, count_published, keep_published, newest_grid, void
 from perennial.evidence.profiles.reading import ensure
-from perennial.publishing.moving import Moved, copy, move
+from perennial.publishing.moving import Moved, Rows, copy, move
 from perennial.publishing.transaction import publishing, quarantined
 from perennial.store import Store, statements
 from perennial.store.schema import batches, quarantine
@@ -81,9 +84,47 @@ def _publish(
     def rows(columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         return store.storage.read_batches(audit.accepted_uri, columns) if audit.accepted_uri else iter(())
 
-    moved = Moved()
-    if audit.n_accepted:
-        moved = move(cursor, seq, config, batch, rows, store=store, keys_checked=keys_checked)
+    with _counting(cursor, config, rows, ahead=batch.source == "predictions" and not keys_checked) as counted:
+        moved = Moved()
+        if audit.n_accepted:
+            moved = move(cursor, seq, config, batch, rows, store=store, keys_checked=keys_checked)
+        account = _account(cursor, seq, config, batch, audit, moved=moved, store=store)
+        statements.run(cursor, _settled(account))
+        if batch.source == "predictions":
+            only_new = moved.n_published == audit.n_accepted and not moved.n_corrected
+            if moved.n_published and not only_new:
+                void(cursor, config, batch.window)
+            else:
+                keep_published(cursor, config, seq, rows if only_new else lambda _: iter(()), counted())
+        return account
+
+
+@contextmanager
+def _counting(cursor: Any, config: ModelConfig, rows: Rows, *, ahead: bool) -> Iterator[Callable[[], Counted | None]]:
+    """Yields what waits for the profile of all rows, or has none unless ``ahead``.
+
+    A thread counts them while PostgreSQL writes them, when this process has little to do.
+    """
+    if not ahead:
+        yield lambda: None
+        return
+    newest, given_up = newest_grid(cursor, config.model), Event()
+
+    def until_given_up(columns: list[str]) -> Iterator[pa.RecordBatch]:
+        return takewhile(lambda _: not given_up.is_set(), rows(columns))
+
+    with ThreadPoolExecutor(1) as thread:
+        counting = thread.submit(count_published, config, newest, until_given_up)
+        try:
+            yield counting.result
+        finally:
+            given_up.set()
+
+
+def _account(
+    cursor: Any, seq: int, config: ModelConfig, batch: Batch, audit: Audit, *, moved: Moved, store: Store
+) -> Publication:
+    """The account of a batch whose rows were moved, its quarantine with it. Raises _TooManyContradictions."""
     n_quarantined = audit.n_quarantined + moved.n_conflicts
     causes = count_causes(_all_quarantined(cursor, seq, audit, store)) if moved.n_conflicts else Causes()
     _halt_over_limit(config, batch, n_quarantined, moved.n_conflicts, causes)
@@ -100,13 +141,6 @@ def _publish(
         n_corrected=moved.n_corrected,
     )
     _check(account, moved, config)
-    statements.run(cursor, _settled(account))
-    if batch.source == "predictions":
-        only_new = moved.n_published == audit.n_accepted and not moved.n_corrected
-        if moved.n_published and not only_new:
-            void(cursor, config, batch.window)
-        else:
-            keep_published(cursor, config, seq, rows if only_new else lambda _: iter(()))
     return account
 
 

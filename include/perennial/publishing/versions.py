@@ -35,7 +35,9 @@ CORRECTING = sa.Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correcting:
-    """What a batch may correct: its number, its window, the last moment that was decided as of, the newer columns.
+    """What a batch may correct: its number, its window, the last moment that was read as of, the newer columns.
+
+    ``decided`` is the newest end of a window that was decided about, or staged since; None before the first decision.
 
     ``added`` gives for a column the number of the last batch whose rows were published without it.
     """
@@ -81,7 +83,7 @@ def _fillable(column: sa.Column[Any], target: sa.Table, by: Correcting) -> sa.Co
 
 
 def _known_at(again: sa.Table, target: sa.Table, by: Correcting) -> sa.ColumnElement[Any]:
-    """The last moment decided as of; no earlier than the version before, and than the event, or the label, itself."""
+    """The last moment read as of; no earlier than the version before, and than the event, or the label, itself."""
     own = again.c.event_time if "event_time" in again.c else again.c.labelled_at
     decided = [] if by.decided is None else [sa.cast(sa.literal(by.decided, Moment), Moment)]
     return sa.func.greatest(own, target.c[KNOWN_AT], *decided)

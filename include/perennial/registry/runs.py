@@ -1,7 +1,8 @@
 """MLflow runs, one finished run for one retrain request: started, found again, filled and ended."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from mlflow.exceptions import MlflowException
 from perennial.contracts.tags import PROBLEM_TAG, RECIPE_TAG, REQUEST_TAG, SNAPSHOT_TAG
 from perennial.errors import PermanentError
 from perennial.registry.client import Registry, asking
+from perennial.storage.work import temporary_folder
 
 _LONGEST_TAG = 5000
+SOURCE = "source"
+"""Where the artifacts of a run hold what it was made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +55,40 @@ def ensure_experiment(registry: Registry, name: str) -> str:
 
 def find_runs(registry: Registry, key: RunKey) -> list[Any]:
     """The runs of this request, newest first, whatever became of them."""
+    return [run for run in _fitted_on(registry, key) if run.data.tags.get(REQUEST_TAG) == key.request]
+
+
+def runs_of_snapshot(registry: Registry, model: str, snapshot_id: str) -> tuple[str, ...]:
+    """The ids of the runs that were fitted on a snapshot, for whichever request and whatever became of them."""
+    runs = _fitted_on(registry, RunKey(model=model, snapshot_id=snapshot_id, request=""))
+    return tuple(str(run.info.run_id) for run in runs)
+
+
+def _fitted_on(registry: Registry, key: RunKey) -> list[Any]:
     experiment_id = ensure_experiment(registry, key.experiment)
-    with asking(registry, f"looking for the run of request {key.request}"):
-        runs = registry.client.search_runs([experiment_id], f"tags.`{SNAPSHOT_TAG}` = '{key.snapshot_id}'")
-    return [run for run in runs if run.data.tags.get(REQUEST_TAG) == key.request]
+    with asking(registry, f"looking for the runs of snapshot {key.snapshot_id}"):
+        return list(registry.client.search_runs([experiment_id], f"tags.`{SNAPSHOT_TAG}` = '{key.snapshot_id}'"))
+
+
+def tags_of_run(registry: Registry, run_id: str) -> dict[str, str]:
+    """All tags of a run. Raises PermanentError when there is no such run, RegistryUnavailable."""
+    with asking(registry, f"reading run {run_id}"):
+        return dict(registry.client.get_run(run_id).data.tags)
+
+
+def metrics_of_run(registry: Registry, run_id: str) -> dict[str, float]:
+    """All metrics of a run, each as it was logged last. Raises as :func:`tags_of_run`."""
+    with asking(registry, f"reading run {run_id}"):
+        return dict(registry.client.get_run(run_id).data.metrics)
+
+
+@contextmanager
+def downloaded_source(registry: Registry, run_id: str) -> Iterator[Path]:
+    """The recipe, ``model.yaml`` and list of packages of a run, in a temporary folder that is gone afterwards."""
+    with temporary_folder("source-") as folder:
+        with asking(registry, f"downloading the source of run {run_id}"):
+            registry.client.download_artifacts(run_id, SOURCE, str(folder))
+        yield folder / SOURCE
 
 
 NAME_LENGTH = 24

@@ -13,12 +13,14 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
+from pyarrow import fs, ipc
 
 from perennial.errors import StorageUnavailable, redacted
 from perennial.storage.filesystems import open_filesystem
 
 GROUP_ROWS = 65_536
+PASSING = ".arrow"
+"""What the name of a file of rows that are read once and soon ends in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +82,32 @@ class Storage:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     @contextmanager
-    def write_parquet(
-        self, relative: str, schema: pa.Schema, *, passing: bool = False, draft: bool = False
-    ) -> Iterator[pq.ParquetWriter]:
-        """A Parquet writer to a file that appears only when the block ends well, unless it is a ``draft``.
-
-        Zstandard for what is kept; ``passing`` is for rows that are read once and soon: LZ4 and no dictionaries, three
-        times as fast to write and twice as fast to read.
-        """
+    def write_parquet(self, relative: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+        """A Parquet writer (Zstandard) to a file that appears only when the block ends well."""
         packing: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
-        if passing:
-            packing = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
-        with self.write(relative, draft=draft) as stream, pq.ParquetWriter(stream, schema, **packing) as writer:
+        with self.write(relative) as stream, pq.ParquetWriter(stream, schema, **packing) as writer:
+            yield writer
+
+    @contextmanager
+    def write_passing(
+        self, relative: str, schema: pa.Schema, *, draft: bool = False
+    ) -> Iterator[ipc.RecordBatchFileWriter]:
+        """A writer of rows that are read once and soon, as Arrow holds them in memory; the file appears as above.
+
+        On this machine's disk they are not packed, elsewhere by LZ4. A file whose name does not end in ``PASSING`` is
+        read as Parquet: a ``draft`` has to get such a name.
+        """
+        packed = None if isinstance(self.filesystem, fs.LocalFileSystem) else "lz4"
+        options = ipc.IpcWriteOptions(compression=packed)
+        with self.write(relative, draft=draft) as stream, ipc.new_file(stream, schema, options=options) as writer:
             yield writer
 
     def read_batches(self, relative: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of a Parquet file, a bounded batch (65,536 rows at most) at a time."""
+        """The rows of a file of either kind, a bounded batch at a time: 65,536 rows of Parquet, else as written."""
         with self.filesystem.open_input_file(self.path(relative)) as source:
+            if relative.endswith(PASSING):
+                yield from _arrow_batches(source, columns)
+                return
             # pre-buffering, the default, keeps every column chunk read so far: memory would grow with the file
             yield from pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=GROUP_ROWS, columns=columns)
 
@@ -115,8 +126,17 @@ class Storage:
             self.filesystem.delete_file(self.path(relative))
 
 
+def _arrow_batches(source: Any, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    reader = ipc.open_file(source)
+    if columns is not None:
+        places = [reader.schema.get_field_index(name) for name in columns]
+        reader = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=places))
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number)
+
+
 def in_groups(rows: Iterable[pa.RecordBatch], n_rows: int = GROUP_ROWS) -> Iterator[pa.Table]:
-    """Record batches put together until they have ``n_rows`` rows or more: a Parquet file of many small groups is slow.
+    """Record batches put together until they have ``n_rows`` rows or more: a file of many small groups is slow.
 
     >>> batches = [pa.record_batch({"hue": pa.nulls(n)}) for n in (2, 0, 2, 1)]
     >>> [table.num_rows for table in in_groups(iter(batches), 3)]

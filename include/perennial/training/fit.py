@@ -28,6 +28,7 @@ from perennial.errors import PermanentError
 from perennial.registry.client import Registry
 from perennial.registry.models import log_model
 from perennial.registry.runs import (
+    SOURCE,
     RunKey,
     fail_run,
     finish_run,
@@ -156,7 +157,7 @@ def _log(
     for source in (recipe.copy, recipe.original.parent / "model.yaml", folder / "fit.txt"):
         if source.is_file():
             shutil.copy(source, evidence)
-    log_folder(registry, run_id, evidence, "source")
+    log_folder(registry, run_id, evidence, SOURCE)
     model = read_model(
         folder / MODEL_FILE, trusted_types=config.training.trusted_types, what=f"the model of {recipe.original}"
     )

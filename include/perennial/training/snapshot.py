@@ -3,10 +3,12 @@
 import hashlib
 from datetime import datetime
 
+import pyarrow as pa
+
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, RetrainRequest, Snapshot, Window, digest_of
 from perennial.errors import IntegrityError, TrainingError
-from perennial.evidence.labelled import stream_labelled
+from perennial.evidence.labelled import BATCHES, stream_labelled
 from perennial.evidence.stretches import Choice, Labelled, choose_holdout, train_before
 from perennial.storage import Storage
 from perennial.store import Store, snapshots
@@ -57,11 +59,12 @@ def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: Relea
     train = train_before(config, holdout.stretch)
     refuse_held(train, holdout.stretch, state)
     uris = {part: f"snapshots/{config.model}/{snapshot_id}/{part}.parquet" for part in ("train", "holdout")}
-    n_train = _write(config, uris["train"], train, as_of, state, store=store)
+    batches: set[int] = set()
+    n_train = _write(config, uris["train"], train, as_of, state, store=store, batches=batches)
     if few := too_few_to_train(config, n_train, train, state):
         store.storage.delete(uris["train"])
         raise TrainingError(few)
-    n_holdout = _write(config, uris["holdout"], holdout.stretch, as_of, state, store=store)
+    n_holdout = _write(config, uris["holdout"], holdout.stretch, as_of, state, store=store, batches=batches)
     return Snapshot(
         snapshot_id=snapshot_id,
         model=config.model,
@@ -74,6 +77,7 @@ def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: Relea
         n_train=n_train,
         n_holdout=n_holdout,
         holdout_label_coverage=holdout.n_labelled / holdout.n_rows,
+        batches=tuple(sorted(batches)),
     )
 
 
@@ -119,16 +123,24 @@ def mature_holdout(config: ModelConfig, as_of: datetime, choice: Choice) -> Labe
 
 
 def _write(
-    config: ModelConfig, uri: str, stretch: Window, as_of: datetime, state: ReleaseState, *, store: Store
+    config: ModelConfig,
+    uri: str,
+    stretch: Window,
+    as_of: datetime,
+    state: ReleaseState,
+    *,
+    store: Store,
+    batches: set[int],
 ) -> int:
+    """The rows of a stretch into a file; the numbers of the batches that brought them are added to ``batches``."""
     n_rows = 0
-    with (
-        stream_labelled(config, stretch, as_of=as_of, excluded=state.excluded, store=store) as rows,
-        store.storage.write_parquet(uri, rows.schema) as file,
-    ):
-        for batch in rows:
-            file.write_batch(batch)
-            n_rows += batch.num_rows
+    with stream_labelled(config, stretch, as_of=as_of, excluded=state.excluded, store=store) as rows:
+        names = [name for name in rows.schema.names if name not in BATCHES]
+        with store.storage.write_parquet(uri, pa.schema([rows.schema.field(name) for name in names])) as file:
+            for batch in rows:
+                file.write_batch(batch.select(names))
+                batches.update(*(batch.column(name).unique().to_pylist() for name in BATCHES))
+                n_rows += batch.num_rows
     return n_rows
 
 

@@ -9,18 +9,18 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import QUARANTINE, Causes, count_causes, within_limits
-from perennial.storage.files import in_groups
+from perennial.storage.files import PASSING, in_groups
 from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
 from perennial.store.duck import session
-from perennial.validation.casting import cast_query, fault_query, fields, typed_schema
+from perennial.validation.casting import fields, typed_schema
 from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render
 from perennial.validation.sample import Sample
 from perennial.validation.sorting import Prepared, Sorter
 
-CHUNK_ROWS = 262_144
+CHUNK_ROWS = 524_288
 SAMPLE_ROWS = 100_000
 
 
@@ -76,8 +76,8 @@ def _without_rows(config: ModelConfig, batch: Batch) -> Audit | None:
 def _with_rows(config: ModelConfig, batch: Batch, store: Store, *, again: bool = False) -> Audit:
     if batch.uri is None:
         raise IntegrityError(f"batch {batch.batch_id} of {batch.model} has {batch.n_rows} rows and no staged file")
-    base = batch.uri.removesuffix(".parquet") + (".again" if again else "")
-    accepted_uri, quarantine_uri = f"{base}.accepted.parquet", f"{base}.quarantine.parquet"
+    base = batch.uri.rpartition(".")[0] + (".again" if again else "")
+    accepted_uri, quarantine_uri = f"{base}.accepted{PASSING}", f"{base}.quarantine.parquet"
     docs_uri = f"docs/{batch.model}/{batch.batch_id}{'.again' if again else ''}.html"
     suite = rules(config, batch.source)
     found = tallies(suite)
@@ -85,8 +85,8 @@ def _with_rows(config: ModelConfig, batch: Batch, store: Store, *, again: bool =
     with closing(session()) as connection:
         sorter = Sorter(
             columns=columns,
-            casts=cast_query(columns, batch.window, binary_label=config.task == "binary"),
-            faults=fault_query(columns, batch.window, binary_label=config.task == "binary"),
+            window=batch.window,
+            binary_label=config.task == "binary",
             rules=[rule for rule in suite if rule.level == "row"],
             found=found,
             connection=connection,
@@ -127,9 +127,7 @@ def _sort_all(batch: Batch, sorter: Sorter, sample: Sample | None, uris: tuple[s
     accepted_uri, quarantine_uri = uris
     n_rows = n_accepted = n_quarantined = 0
     with ExitStack() as open_:
-        accepted = open_.enter_context(
-            store.storage.write_parquet(accepted_uri, typed_schema(sorter.columns), passing=True)
-        )
+        accepted = open_.enter_context(store.storage.write_passing(accepted_uri, typed_schema(sorter.columns)))
         quarantine = open_.enter_context(store.storage.write_parquet(quarantine_uri, QUARANTINE))
         ahead, behind = (open_.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
         written = behind.submit(lambda: None)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -10,14 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
+from perennial.contracts import Window
 from perennial.evidence.causes import QUARANTINE
 from perennial.store.duck import select
-from perennial.validation.casting import CHUNK_NUMBER, MALFORMED, ROW_NUMBER, Field, typed_schema
+from perennial.validation.casting import (
+    CHUNK_NUMBER,
+    MALFORMED,
+    ROW_NUMBER,
+    Field,
+    cast_query,
+    fault_query,
+    typed_schema,
+)
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
 from perennial.validation.numbers import as_text, with_numbers
+from perennial.validation.plain import plain_values
 
 _REASONS = """
     WITH faults AS (
@@ -63,8 +71,8 @@ class Sorter:
     """What stays the same from chunk to chunk, and what is counted over them."""
 
     columns: tuple[Field, ...]
-    casts: sa.Select[Any]
-    faults: sa.Select[Any]
+    window: Window
+    binary_label: bool
     rules: list[Rule]
     found: dict[int, Tally]
     connection: duckdb.DuckDBPyConnection
@@ -76,12 +84,16 @@ class Sorter:
         """Cast one chunk (the staged schema), whose first row is ``first_row``; touches nothing that ``sort`` does."""
         numbers = pa.array(np.arange(first_row, first_row + chunk.num_rows, dtype=np.int64))
         chunk = with_numbers(chunk.append_column(CHUNK_NUMBER, numbers), self.columns, self.caster)
-        typed = select(self.caster, self.casts, chunk=chunk)
+        plain = plain_values(chunk, self.columns, self.window)
+        others = tuple(column for column in self.columns if column.name not in plain)
+        casts = cast_query(others, self.window, binary_label=self.binary_label)
+        typed = select(self.caster, casts, chunk=chunk)
         schema = typed_schema(self.columns)
-        rows = typed.select(schema.names).cast(schema)
+        values = {ROW_NUMBER: chunk.column(CHUNK_NUMBER), **plain}
+        rows = pa.table({n: values[n] if n in values else typed.column(n) for n in schema.names}).cast(schema)
         used = [c.name for c in self.columns if any(c.name in rule.columns for rule in self.rules)]
         faulty = np.flatnonzero(typed.column("_faulty").to_numpy())
-        return Prepared(chunk, rows, faulty, rows.select(used or [ROW_NUMBER]).to_pandas())
+        return Prepared(chunk, rows, faulty, rows.select(used or [ROW_NUMBER]).to_pandas(split_blocks=True))
 
     def sort(self, prepared: Prepared) -> Sorted:
         """Judge one chunk and split it."""
@@ -92,7 +104,8 @@ class Sorter:
             bad[positions] = True
         if not bad.any():
             return Sorted(prepared.rows, QUARANTINE.empty_table())
-        cast_faults = select(self.connection, self.faults, chunk=prepared.chunk.take(prepared.faulty))
+        words = fault_query(self.columns, self.window, binary_label=self.binary_label)
+        cast_faults = select(self.connection, words, chunk=prepared.chunk.take(prepared.faulty))
         self._count_type_errors(cast_faults)
         cast_faults = cast_faults.append_column("position", pa.array(prepared.faulty, pa.int64()))
         reasons = self._reasons(cast_faults, failed)

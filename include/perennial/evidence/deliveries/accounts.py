@@ -62,6 +62,15 @@ def read_delivered(config: ModelConfig, window: Window, *, most: int, store: Sto
     )
 
 
+def newest_delivered(config: ModelConfig, besides: Window, *, store: Store) -> datetime | None:
+    """The end of the latest other window that anything was staged for: what its run measures may have been read."""
+    other = ~((batches.c.window_start == besides.start) & (batches.c.window_end == besides.end))
+    query = select(func.max(batches.c.window_end)).where(batches.c.model == config.model, other)
+    with store.begin() as connection:
+        found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
 def newest_event(config: ModelConfig, window: Window, *, store: Store) -> datetime | None:
     """When the last served event of a window was, as known at its end; None for one without any."""
     predictions = predictions_table(config)

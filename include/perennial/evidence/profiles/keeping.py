@@ -1,6 +1,7 @@
 """Profiles and grids in PostgreSQL, on the cursor of the transaction that knows which rows they are made of."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,23 +55,26 @@ def served_rows(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield table.filter(pc.equal(table["role"], "champion"))
 
 
-def choose_grid(cursor: Any, config: ModelConfig, rows: Callable[[], Iterable[pa.RecordBatch]]) -> dict[str, Any]:
+def choose_grid(cursor: Any, config: ModelConfig, rows: Callable[[], Iterable[pa.RecordBatch]]) -> Grid:
     """The model's newest grid; where it has none, one made of the first of ``rows``, and kept."""
     if (kept := newest_grid(cursor, config.model)) is not None:
         return kept
-    sample, n_rows = [], 0
-    for one in rows():
-        sample.append(one)
-        n_rows += one.num_rows
-        if n_rows >= GRID_ROWS:
-            break
-    made = grid_of(pa.Table.from_batches(sample), [*config.numbers, SCORE]) if sample else {}
-    if made:
+    if made := _first_grid(config, rows()):
         keep_grid(cursor, config.model, made, made_of="the first rows")
     return made
 
 
-def newest_grid(cursor: Any, model: str) -> dict[str, Any] | None:
+def _first_grid(config: ModelConfig, rows: Iterable[pa.RecordBatch]) -> Grid:
+    sample, n_rows = [], 0
+    for one in rows:
+        sample.append(one)
+        n_rows += one.num_rows
+        if n_rows >= GRID_ROWS:
+            break
+    return grid_of(pa.Table.from_batches(sample), [*config.numbers, SCORE]) if sample else {}
+
+
+def newest_grid(cursor: Any, model: str) -> Grid | None:
     """The grid that was chosen last; None when the model has none."""
     query = sa.select(grids.c.edges).where(grids.c.model == model).order_by(grids.c.chosen_at.desc()).limit(1)
     edges = statements.scalar(cursor, query)
@@ -112,19 +116,46 @@ def keep(
         statements.run(cursor, upsert(profiles).values(typed).on_conflict_do_update(index_elements=keys, set_=new))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The profile of what a batch brings, and the grid that it was counted on: ``is_first``, made of those rows."""
+
+    profile: Profile
+    grid: Grid
+    is_first: bool
+
+
+def count_published(
+    config: ModelConfig, newest: Grid | None, rows: Callable[[list[str]], Iterator[pa.RecordBatch]]
+) -> Counted:
+    """The profile of rows none of which was there before, on the model's ``newest`` grid; nothing is kept.
+
+    ``rows`` reads the columns that it is asked for.
+    """
+    columns = [*columns_of(config), "role"]
+    grid = _first_grid(config, rows(columns)) if newest is None else newest
+    profile = count_rows(served_rows(rows(columns)), layout_of(config, grid))
+    return Counted(profile=profile, grid=grid, is_first=newest is None)
+
+
 def keep_published(
     cursor: Any,
     config: ModelConfig,
     seq: int,
     rows: Callable[[list[str]], Iterator[pa.RecordBatch]],
+    counted: Counted | None = None,
 ) -> None:
     """The profile of what a batch brought: rows none of which was there before.
 
-    Called in the transaction that publishes them; ``rows`` reads the columns it is asked for.
+    Called in the transaction that publishes them. ``counted`` is what :func:`count_published` made of them meanwhile; a
+    grid of their own is none any more when the model was given one.
     """
-    columns = [*columns_of(config), "role"]
-    grid = choose_grid(cursor, config, lambda: rows(columns))
-    keep(cursor, config, count_rows(served_rows(rows(columns)), layout_of(config, grid)), grid, seq=seq)
+    newest = newest_grid(cursor, config.model)
+    if counted is None or (counted.is_first and newest is not None):
+        counted = count_published(config, newest, rows)
+    if counted.is_first and counted.grid:
+        keep_grid(cursor, config.model, counted.grid, made_of="the first rows")
+    keep(cursor, config, counted.profile, counted.grid, seq=seq)
     marked = sa.update(batches).where(batches.c.seq == seq).values(profile_block_us=block_us(config))
     statements.run(cursor, marked)
 

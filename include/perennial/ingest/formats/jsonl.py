@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery
 from perennial.ingest.files import BLOCK_BYTES, Digesting
 from perennial.ingest.formats.staged import MALFORMED, NO_NUMBERS, Numbers, conform
-from perennial.ingest.formats.typed import Expected, Layout, read_typed
+from perennial.ingest.formats.typed import FIRST, Expected, Layout, Piece, read_typed
 
 LONGEST_LINE_BYTES = 64 << 20
 _N_READERS, _BLOCKS_AHEAD = 2, 3
@@ -42,7 +42,7 @@ _IS_RECORD = """
 class _Block:
     lines: pa.Array
     expected: Expected | None = None
-    typed: Future[pa.Table | None] | None = None
+    typed: Future[list[Piece] | None] | None = None
 
 
 def read_jsonl(
@@ -68,9 +68,9 @@ def read_jsonl(
             if len(block.lines):
                 ahead.append(block)
             if len(ahead) > _BLOCKS_AHEAD:
-                yield _finish(ahead.popleft(), layout, findings, connection)
+                yield from _finish(ahead.popleft(), layout, findings, connection)
         while ahead:
-            yield _finish(ahead.popleft(), layout, findings, connection)
+            yield from _finish(ahead.popleft(), layout, findings, connection)
 
 
 def _begin(text: bytes, name: str, layout: Layout, readers: Executor) -> _Block:
@@ -85,19 +85,44 @@ def _begin(text: bytes, name: str, layout: Layout, readers: Executor) -> _Block:
 
 def _finish(
     block: _Block, layout: Layout, findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
-) -> pa.RecordBatch:
+) -> Iterator[pa.RecordBatch]:
     """One row per line, in order; a line that is no record goes to ``_malformed`` as it is."""
-    rows = block.typed.result() if block.typed else None
-    connection.register("lines", pa.table({"line": block.lines}))
-    if rows is None or block.expected is None:
+    pieces = block.typed.result() if block.typed else None
+    if pieces is None or block.expected is None:
         layout.n_refused_in_a_row += 1
         rows = _take_apart(block.lines, layout.declared, findings, connection)
-        return conform(rows, layout.declared, layout.numbers)
+        yield conform(rows, layout.declared, layout.numbers)
+        return
     layout.n_refused_in_a_row = 0
-    findings.saw(block.expected.seen)
-    if not findings.knows(layout.declared):  # a column that no row has, or none of the first ones
+    numbers = [piece.first for piece in pieces if piece.rows is None]
+    _note_keys(block, block.expected, numbers, layout.declared, findings=findings, connection=connection)
+    others = iter(())
+    if numbers:
+        apart = _take_apart(block.lines.take(pa.array(numbers)), layout.declared, findings, connection)
+        others = iter(apart.slice(place, 1) for place in range(len(numbers)))
+    for piece in pieces:
+        rows = next(others) if piece.rows is None else piece.rows
+        if rows.num_rows:
+            yield conform(rows, layout.declared, layout.numbers)
+
+
+def _note_keys(
+    block: _Block,
+    expected: Expected,
+    others: list[int],
+    declared: tuple[str, ...],
+    *,
+    findings: DeliveryFindings,
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Note the keys of the lines that are alike: those of the first ones, when none of these is among the others."""
+    by_the_first = not others or others[0] >= FIRST
+    if by_the_first:
+        findings.saw(expected.seen)
+    if not by_the_first or not findings.knows(declared):  # a column that no row has, or none of the first ones
+        alike = np.delete(np.arange(len(block.lines)), others)
+        connection.register("lines", pa.table({"line": block.lines.take(pa.array(alike))}))
         findings.saw(key for (key,) in connection.sql(_KEYS).fetchall())
-    return conform(rows, layout.declared, layout.numbers)
 
 
 def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
@@ -155,7 +180,8 @@ def _as_lines(block: bytes, name: str) -> tuple[pa.Array, npt.NDArray[np.int32]]
 def _take_apart(
     lines: pa.Array, declared: tuple[str, ...], findings: DeliveryFindings, connection: duckdb.DuckDBPyConnection
 ) -> pa.Table:
-    """The rows of ``lines``, which the connection knows by that name, as text."""
+    """The rows of ``lines`` as text."""
+    connection.register("lines", pa.table({"line": lines}))
     structure = json.dumps(dict.fromkeys(declared, "VARCHAR"))
     rows = _uniform(structure, findings, connection)
     return _line_by_line(lines, structure, findings, connection) if rows is None else rows

@@ -1,12 +1,14 @@
 """JSON Lines as programs write them, by pyarrow's reader: every key of one type throughout a block, numbers as numbers.
 
-The first records of a block say which keys there are and what they hold. A block with a record that is otherwise in any
-way (another key, another type, a key twice, no record at all, a number that a float does not hold to the last digit) is
-refused as a whole, and left to the reader that takes every kind of line.
+The first records of a block say which keys there are and what they hold. A record that is otherwise (another type, a
+key twice, no record at all) is left to the reader that takes every kind of line. So is a whole block with more than a
+few of them, or with one that pyarrow does not point at: an unknown key, a number that a float does not hold to the last
+digit.
 """
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,9 +23,12 @@ import pyarrow.json as pajson
 from perennial.contracts import number_of
 from perennial.ingest.formats.staged import Numbers
 
-_FIRST = 16
+FIRST = 16
+"""So many records of a block say what to expect of it."""
 _MOST_KEYS = 1_000
 _MOST_REFUSED, _TRIED_AGAIN = 3, 16
+_LINES_FOR_ONE_OTHER = 512
+_ROW = re.compile(r" in row (\d+)$")
 _EXACT = 2.0**53
 _NEWLINE, _RETURN, _OPENING, _CLOSING = b"\n\r{}"
 _KINDS: Mapping[type, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -35,6 +40,16 @@ class Expected:
 
     schema: pa.Schema
     seen: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The lines of a block from ``first`` on and before ``last``: their ``rows`` (some columns of the staged schema),
+    or None for one line that is otherwise."""
+
+    first: int
+    last: int
+    rows: pa.Table | None
 
 
 @dataclass(slots=True)
@@ -64,7 +79,7 @@ class Layout:
         seen: set[str] = set()
         kinds = dict(self.kinds)
         try:
-            for line in lines.slice(0, _FIRST).to_pylist():
+            for line in lines.slice(0, FIRST).to_pylist():
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     return None
@@ -91,44 +106,72 @@ class Layout:
         return pa.float64() if kind == pa.int64() and key not in self.declared else kind
 
 
-def read_typed(block: bytes, offsets: npt.NDArray[np.int32], schema: pa.Schema, layout: Layout) -> pa.Table | None:
-    """The lines of ``block``, which begin at ``offsets[:-1]``, as columns of the staged schema; None when refused.
+def read_typed(block: bytes, offsets: npt.NDArray[np.int32], schema: pa.Schema, layout: Layout) -> list[Piece] | None:
+    """The lines of ``block``, which begin at ``offsets[:-1]``, in order; None when the block is refused.
 
     >>> layout = Layout(("id", "hue"), {"hue": pa.float64()})
     >>> schema = pa.schema([("id", pa.int64()), ("hue", pa.float64())])
-    >>> read_typed(b'{"id": 7, "hue": 1.5}', np.array([0, 21], np.int32), schema, layout).to_pylist()
+    >>> (piece,) = read_typed(b'{"id": 7, "hue": 1.5}', np.array([0, 21], np.int32), schema, layout)
+    >>> piece.rows.to_pylist()
     [{'id': '7', '_number:hue': 1.5}]
-    >>> read_typed(b'{"id": 7, "hue": 7}', np.array([0, 19], np.int32), schema, layout).to_pylist()
+    >>> (piece,) = read_typed(b'{"id": 7, "hue": 7}', np.array([0, 19], np.int32), schema, layout)
+    >>> piece.rows.to_pylist()
     [{'id': '7', 'hue': '7', '_number:hue': 7.0}]
     >>> read_typed(b'{"id": 7, "hue": 1.5, "hue": 2}', np.array([0, 31], np.int32), schema, layout) is None
     True
     """
-    if not _one_object_a_line(np.frombuffer(block, dtype=np.uint8), offsets):
-        return None
+    n_lines = len(offsets) - 1
+    n_left = n_lines // _LINES_FOR_ONE_OTHER
+    others = np.flatnonzero(~_between_braces(np.frombuffer(block, dtype=np.uint8), offsets)).tolist()
+    ends, first = deque([*others, n_lines]), 0
+    pieces: list[Piece] = []
+    n_left -= len(others)
+    while ends and n_left >= 0:
+        last = ends.popleft()
+        rows = _read(block, offsets[first : last + 1], schema, layout) if first < last else None
+        if isinstance(rows, int):
+            ends.extendleft([last, first + rows])
+            n_left -= 1
+            continue
+        if first < last:
+            if rows is None:
+                return None
+            pieces.append(Piece(first, last, rows))
+        if last < n_lines:
+            pieces.append(Piece(last, last + 1, None))
+        first = last + 1
+    return None if ends else pieces
+
+
+def _read(block: bytes, offsets: npt.NDArray[np.int32], schema: pa.Schema, layout: Layout) -> pa.Table | int | None:
+    """The rows of some lines between braces; or the number of the first one that is otherwise; or None."""
+    start, end, n_lines = int(offsets[0]), int(offsets[-1]), len(offsets) - 1
     try:
         rows = pajson.read_json(
-            pa.BufferReader(block),
-            read_options=pajson.ReadOptions(use_threads=False, block_size=len(block) + 1),
+            pa.BufferReader(pa.py_buffer(block).slice(start, end - start)),
+            read_options=pajson.ReadOptions(use_threads=False, block_size=end - start + 1),
             parse_options=pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
         )
-        if rows.num_rows != len(offsets) - 1 or not all(_exact(rows.column(name)) for name in layout.numbers):
+        if rows.num_rows != n_lines or not all(_exact(rows.column(name)) for name in layout.numbers):
             return None
-        lines = pa.StringArray.from_buffers(rows.num_rows, pa.py_buffer(offsets), pa.py_buffer(block))
+        lines = pa.StringArray.from_buffers(n_lines, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(block))
         staged = (_staged(name, rows.column(name), layout.numbers, lines) for name in layout.declared)
         return pa.table(dict(chain.from_iterable(staged)))
-    except pa.ArrowInvalid:
-        return None
+    except pa.ArrowInvalid as error:
+        told = _ROW.search(str(error))
+        return int(told.group(1)) if told and int(told.group(1)) < n_lines else None
 
 
-def _one_object_a_line(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> bool:
-    """True when every line begins with a brace and ends with one.
+def _between_braces(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """True for each line that begins with a brace and ends with one.
 
     As no text in JSON holds a line break, such lines hold one object each when there are as many objects as lines.
     """
     last = offsets[1:] - 1
     last = last - (text[last] == _NEWLINE)
     last = last - (text[last] == _RETURN)
-    return bool((text[offsets[:-1]] == _OPENING).all() and (text[last] == _CLOSING).all())
+    between: npt.NDArray[np.bool_] = (text[offsets[:-1]] == _OPENING) & (text[last] == _CLOSING)
+    return between
 
 
 def _exact(values: pa.ChunkedArray) -> bool:

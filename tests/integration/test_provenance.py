@@ -1,0 +1,191 @@
+"""Where a version came from, where a bad file went, and whether the version can be made again."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.engine import URL
+from typer.testing import CliRunner, Result
+
+from logs import day
+from perennial.cli import app
+from perennial.contracts import from_record, to_record
+from perennial.contracts.candidates import Snapshot
+from perennial.errors import IntegrityError, PermanentError
+from perennial.evidence.deliveries.traced import read_snapshots
+from perennial.pipeline import Case
+from perennial.provenance.lineage import of_delivery, of_prediction, of_version
+from perennial.provenance.reproduce import reproduce
+from perennial.registry.versions import source_run
+from perennial.store.schema import batches, predictions_table, snapshots
+from trained import copied, play, train
+
+pytestmark = pytest.mark.xdist_group("trained")
+
+
+@pytest.fixture(scope="module")
+def case(
+    postgres_server: URL, migrated_template: str, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Case]:
+    """A champion, version 1, fitted and judged on three days; and the day after, which it scored."""
+    trained = train(postgres_server, migrated_template, mlflow_uri, tmp_path_factory.mktemp("trained"))
+    runtime = copied(trained, postgres_server, mlflow_uri, tmp_path_factory.mktemp("world"))
+    play(trained.config, 3, runtime)
+    yield runtime.case(trained.config.model)
+    runtime.close()
+
+
+@pytest.fixture
+def ask(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
+    """The command line, in the world of that model."""
+    values = {
+        "PERENNIAL_DATABASE_URL": case.settings.require_database_url(),
+        "MLFLOW_TRACKING_URI": case.settings.require_mlflow_uri(),
+        "PERENNIAL_HOME": str(case.settings.home),
+        "PERENNIAL_MODELS_DIR": str(case.settings.models_dir),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    yield CliRunner()
+
+
+def said(done: Result) -> str:
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def prediction_of(case: Case, number: int) -> str:
+    """The id of some prediction of a day."""
+    table = predictions_table(case.config)
+    window = day(number)
+    inside = (table.c.event_time >= window.start, table.c.event_time < window.end)
+    with case.store.begin() as connection:
+        return str(connection.scalar(select(table.c.prediction_id).where(*inside).limit(1)))
+
+
+def delivered(case: Case, number: int) -> dict[str, int]:
+    """The numbers of the batches of a day, by source."""
+    with case.store.begin() as connection:
+        query = select(batches.c.source, batches.c.seq).where(batches.c.window_start == day(number).start)
+        return {row.source: row.seq for row in connection.execute(query)}
+
+
+def test_a_version_names_every_delivery_that_its_rows_and_labels_came_with_and_no_other(case: Case) -> None:
+    found = of_version(case, "1")
+    snapshot = found.snapshot
+    assert snapshot is not None
+    assert found.is_exact
+    held = [number for number in range(4) if any(day(number).overlaps(s) for s in (snapshot.train, snapshot.holdout))]
+    assert held in ([0, 1], [0, 1, 2])
+    brought = {seq for number in held for seq in delivered(case, number).values()}
+    assert {item.seq for item in found.deliveries} == brought
+    assert all(item.files and item.digest for item in found.deliveries)
+    assert found.made_of["cause"] == "test"
+    assert any("promotion by" in sentence for sentence in found.history)
+
+
+def test_a_file_names_the_versions_of_its_rows_and_whether_one_of_them_serves(case: Case) -> None:
+    first = delivered(case, 0)["labels"]
+    (by_number,) = of_delivery(case, str(first))
+    assert [used.versions for used in by_number.used_by] == [("1",)]
+    assert by_number.serving == ("1",)
+    file = by_number.delivery.files[0]
+    assert {first} == {item.delivery.seq for item in of_delivery(case, file)}
+    assert first in {item.delivery.seq for item in of_delivery(case, Path(file).name)}
+    assert of_delivery(case, by_number.delivery.batch_id[:12]) == (by_number,)
+    (later,) = of_delivery(case, str(delivered(case, 3)["predictions"]))
+    assert later.used_by == () and later.serving == ()
+
+
+@pytest.mark.parametrize("named", ["", "nowhere.jsonl", "999999999", "%", "é" * 9])
+def test_a_delivery_that_is_not_there_is_said_to_be_none(case: Case, named: str) -> None:
+    with pytest.raises(PermanentError, match="no delivery has"):
+        of_delivery(case, named)
+
+
+def test_a_prediction_leads_to_its_files_and_to_the_version_that_answered(case: Case) -> None:
+    early, late = (of_prediction(case, prediction_of(case, number)) for number in (0, 3))
+    assert (early.rows[0].model_version, early.scored_by) == ("legacy", None)
+    assert {item.seq for item in early.deliveries} == set(delivered(case, 0).values())
+    assert early.labels[0].batch_seq == delivered(case, 0)["labels"]
+    assert late.scored_by is not None
+    assert late.scored_by.version == "1"
+    with pytest.raises(PermanentError, match="no prediction 'x' is published"):
+        of_prediction(case, "x")
+
+
+def test_a_snapshot_of_before_deliveries_were_kept_names_those_of_its_stretches(case: Case) -> None:
+    exact = of_version(case, "1")
+    (snapshot,) = read_snapshots(case.config, store=case.store)
+    record = to_record(snapshot)
+    old = {key: value for key, value in record.items() if key != "batches"}
+    try:
+        write(case, old)
+        assert from_record(Snapshot, old).batches == ()
+        found = of_version(case, "1")
+    finally:
+        write(case, record)
+    assert not found.is_exact
+    assert found.deliveries == exact.deliveries
+
+
+def write(case: Case, record: dict[str, object]) -> None:
+    with case.store.begin() as connection:
+        connection.execute(update(snapshots).values(record=record))
+
+
+def test_a_version_is_made_again_with_equal_metrics_and_answers_whatever_the_recipe_says_today(
+    case: Case, ask: CliRunner
+) -> None:
+    recipe = case.settings.models_dir / case.model / "recipe.py"
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text.replace("LogisticRegression(C=c", "LogisticRegression(C=c / 9"), encoding="utf-8")
+    try:
+        found = json.loads(said(ask.invoke(app, ["reproduce", case.model, "1", "--json"])))
+    finally:
+        recipe.write_text(text, encoding="utf-8")
+    checks = {check["name"]: check for check in found["checks"]}
+    assert found["is_same"]
+    assert [name for name, check in checks.items() if not check["is_same"]] in ([], ["code", "lock file"])
+    assert "largest score difference 0" in checks["answers"]["detail"]
+    assert found["cpu_s"] > 0 and found["cpu_s_then"] > 0
+
+
+def test_what_differs_is_named_and_ends_the_command_with_1(case: Case, ask: CliRunner) -> None:
+    run_id = source_run(case.registry, case.model, "1")
+    then = case.registry.client.get_run(run_id).data.metrics["cv_accuracy_mean"]
+    case.registry.client.log_metric(run_id, "cv_accuracy_mean", then - 0.1, step=9)
+    try:
+        done = ask.invoke(app, ["reproduce", case.model, "1"])
+    finally:
+        case.registry.client.log_metric(run_id, "cv_accuracy_mean", then, step=10)
+    assert done.exit_code == 1, done.output
+    assert "cv_accuracy_mean then" in done.output
+    assert "NOT made again" in done.output
+
+
+def test_rows_that_were_changed_make_nothing_again(case: Case) -> None:
+    (snapshot,) = read_snapshots(case.config, store=case.store)
+    file = Path(case.store.storage.path(snapshot.train_uri))
+    kept = file.read_bytes()
+    try:
+        file.write_bytes(kept + b"\n")
+        with pytest.raises(IntegrityError, match="changed after they were frozen"):
+            reproduce(case, "1")
+    finally:
+        file.write_bytes(kept)
+
+
+def test_the_commands_say_it_in_words(case: Case, ask: CliRunner) -> None:
+    prediction = prediction_of(case, 3)
+    version = said(ask.invoke(app, ["lineage", "version", case.model, "1"]))
+    assert f"version 1 of {case.model}" in version and "fitted on" in version and "deliveries:" in version
+    batch = said(ask.invoke(app, ["lineage", "batch", case.model, str(delivered(case, 0)["predictions"])]))
+    assert "serving, or trusted: version 1" in batch
+    assert "by version 1" in said(ask.invoke(app, ["lineage", "prediction", case.model, prediction]))
+    assert json.loads(said(ask.invoke(app, ["lineage", "prediction", case.model, prediction, "--json"])))["rows"]
+    gone = ask.invoke(app, ["lineage", "version", case.model, "7"])
+    assert gone.exit_code == 1
+    assert "MLflow holds no version 7" in " ".join(gone.output.split())
