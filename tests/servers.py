@@ -185,6 +185,9 @@ def listeners(layout: StackLayout) -> tuple[list[Any], list[Any]]:
     """The addresses that the processes of a running stack really listen on, and those of them beyond loopback."""
     server = postgres.postmaster(layout.postgres / "data")
     processes = [*find_leftovers(layout), *([server] if server else [])]
-    sockets = [found for process in processes for found in process.net_connections("inet")]
+    sockets = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # a short one of Airflow has ended meanwhile
+            sockets += process.net_connections("inet")
     listening = [found.laddr for found in sockets if found.status == psutil.CONN_LISTEN]
     return listening, [address for address in listening if not ipaddress.ip_address(address.ip).is_loopback]
