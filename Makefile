@@ -29,8 +29,8 @@ up: setup ## start PostgreSQL, MLflow and Airflow on this machine
 down: setup ## stop them; the data stays
 	$(BIN)/perennial down
 
-test: setup ## run every test, in two processes that share one PostgreSQL and one MLflow server
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+test: setup ## run every test, in three processes that share one PostgreSQL and one MLflow server
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 check: setup ## lint, types, architecture, configuration
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ create databases, PERENNIAL_TEST_MLFLOW the URI of an MLflow server. That is als
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ import hypothesis
 import pytest
 from sqlalchemy.engine import URL, make_url
 
+import forked
 from perennial.config import ModelConfig, load_model
 from perennial.store import Store, open_store
 from perennial.store.migrate import migrate
@@ -61,6 +63,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return first.index(group) if group in first else len(first)
 
     items.sort(key=rank)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The scheduler of the longest test goes before whatever runs beside it, which is not waited for at last."""
+    marker = item.get_closest_marker("xdist_group")
+    is_beside = "PYTEST_XDIST_WORKER" in os.environ and not (marker and marker.args[0] == "airflow")
+    if is_beside and os.getpriority(os.PRIO_PROCESS, 0) == 0:
+        os.nice(10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_processes() -> Iterator[None]:
+    """Fits, parity checks and backtests in processes that need not import (see forked.py)."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(subprocess, "Popen", forked.Forked)
+        yield
+    forked.close()
+
+
+@pytest.fixture
+def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process of this test is started as the product starts it, and imports for itself."""
+    monkeypatch.setattr(subprocess, "Popen", forked.STARTED)
 
 
 @pytest.fixture(scope="session")

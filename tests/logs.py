@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,14 @@ def day(number: int) -> Window:
     return Window(start=ORIGIN + timedelta(days=number), end=ORIGIN + timedelta(days=number + 1))
 
 
+wines = cache(lambda: load_wine(return_X_y=True, as_frame=True))
+patients = cache(lambda: load_diabetes(return_X_y=True, as_frame=True))
+
+
 def wine_rows(n_rows: int, seed: int) -> pd.DataFrame:
     """Resampled wines with a little noise; the label is the cultivar."""
     rng = np.random.default_rng(seed)
-    data, target = load_wine(return_X_y=True, as_frame=True)
+    data, target = wines()
     picked = rng.integers(0, len(data), n_rows)
     columns = ["alcohol", "malic_acid", "ash", "magnesium", "flavanoids", "color_intensity", "hue", "proline"]
     frame = data[columns].iloc[picked].reset_index(drop=True)
@@ -37,7 +42,7 @@ def wine_rows(n_rows: int, seed: int) -> pd.DataFrame:
 def diabetes_rows(n_rows: int, seed: int) -> pd.DataFrame:
     """Resampled patients with a little noise; the label is the progression after one year."""
     rng = np.random.default_rng(seed)
-    data, target = load_diabetes(return_X_y=True, as_frame=True)
+    data, target = patients()
     picked = rng.integers(0, len(data), n_rows)
     frame = data.iloc[picked].reset_index(drop=True)
     frame["sex"] = np.where(frame["sex"] > 0, "two", "one")

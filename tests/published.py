@@ -1,6 +1,7 @@
 """Puts labelled rows straight into a model's tables, as if they had been ingested and published."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,13 @@ from perennial.config import ModelConfig
 from perennial.contracts import RetrainRequest, Window
 from perennial.store import Store, bulk, schema
 
+tumours = cache(lambda: load_breast_cancer(return_X_y=True, as_frame=True))
+
 
 def tumour_rows(n_rows: int, seed: int) -> pd.DataFrame:
     """Resampled tumours with a little noise; the label is 1 where malignant."""
     rng = np.random.default_rng(seed)
-    data, target = load_breast_cancer(return_X_y=True, as_frame=True)
+    data, target = tumours()
     picked = rng.integers(0, len(data), n_rows)
     frame = data[["mean radius", "mean texture", "mean smoothness"]].iloc[picked].reset_index(drop=True)
     frame.columns = ["mean_radius", "mean_texture", "mean_smoothness"]

@@ -100,6 +100,7 @@ if held or Path(os.environ["HOME"]) != Path.cwd():
 """
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_a_report_is_made_without_secrets_kept_in_mlflow_and_made_once(
     at_home: Path, store: Store, history: pd.DataFrame, mlflow_uri: str, models_dir: Path
 ) -> None:

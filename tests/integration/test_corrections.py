@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from forked import TAKES_ROWS_IN
 from ingesting import DAY, landing, published, quarantined, rows_of, take, write_lines
 from logs import day
 from perennial import ledger
@@ -320,7 +321,7 @@ def process(
         home=str(home),
         die=die,
     )
-    command = [sys.executable, "-c", textwrap.dedent(body)]
+    command = [sys.executable, "-c", TAKES_ROWS_IN + textwrap.dedent(body)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 

@@ -112,7 +112,7 @@ def test_a_probe_that_can_not_be_fitted_is_unknown_and_says_why(
 ) -> None:
     (models_dir / history.model / "recipe.py").write_text(recipe, encoding="utf-8")
     gain = history.signals.gain.model_copy(
-        update={"timeout": pd.Timedelta(seconds=20).to_pytimedelta(), "memory_mb": 2000}
+        update={"timeout": pd.Timedelta(seconds=5).to_pytimedelta(), "memory_mb": 2000}
     )
     config = history.model_copy(update={"signals": history.signals.model_copy(update={"gain": gain})})
     found = measured(config, 0, store=store, models_dir=models_dir)

@@ -254,8 +254,8 @@ def test_a_parity_check_that_ran_out_of_time_is_tried_again_and_judges_nothing(
     request, kinds = asked(served, "busy", 3), ("signoff", "retrain_outcome")
     before = ledger.entries(runtime.store, served.model, kinds=kinds)
     with monkeypatch.context() as busy:
-        busy.setattr(parity, "parity_gap", partial(parity.parity_gap, timeout_s=0.05))
-        with pytest.raises(ParityTimeout, match=r"version 2: .* no answer in 0.05 s: nothing was judged"):
+        busy.setattr(parity, "parity_gap", partial(parity.parity_gap, timeout_s=0.01))
+        with pytest.raises(ParityTimeout, match=r"version 2: .* no answer in 0.01 s: nothing was judged"):
             loops.retrain(runtime.case(served), request)
     assert ledger.entries(runtime.store, served.model, kinds=kinds) == before
     again = loops.retrain(runtime.case(served), request)
@@ -376,6 +376,7 @@ def test_changed_files_of_the_champion_are_found_by_maintenance(
         case.verify_files()
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_a_recipe_sees_no_secret_of_its_environment(
     runtime: Runtime, served: ModelConfig, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text
 from typer.testing import CliRunner
 
 from conftest import unique_model
+from forked import TAKES_ROWS_IN
 from logs import day, deliver, delivery
 from perennial import ledger
 from perennial.cli import app
@@ -111,7 +112,8 @@ def test_two_monitor_runs_at_once_end_like_one(runtime: Runtime, environment: di
     runtime.case(config).prepare()
     deliver(runtime.settings.home, "wine_cultivar", day(0), delivery("wine_cultivar", day(0)))
     window = day(0)
-    command = [sys.executable, "-c", "from perennial.cli import main; main()", "run", "monitor", config.model, "--json"]
+    command = [sys.executable, "-c", f"{TAKES_ROWS_IN}from perennial.cli import main; main()"]
+    command += ["run", "monitor", config.model, "--json"]
     command += ["--start", window.start.isoformat(), "--end", window.end.isoformat()]
     both = [
         subprocess.Popen(

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from forked import TAKES_ROWS_IN
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Window
@@ -223,7 +224,7 @@ def process(
         home=str(home),
         die=die,
     )
-    command = [sys.executable, "-c", textwrap.dedent(body)]
+    command = [sys.executable, "-c", TAKES_ROWS_IN + textwrap.dedent(body)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
@@ -291,12 +292,12 @@ lines = st.one_of(
 
 
 @settings(
-    max_examples=15,
+    max_examples=5,
     deadline=None,
     phases=(Phase.explicit, Phase.generate),  # a case takes half a second: shrinking one would take minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(garbage=st.lists(lines, max_size=15))
+@given(garbage=st.lists(lines, min_size=30, max_size=60))
 def test_no_row_is_lost_whatever_the_lines_hold(
     garbage: list[object], wine: ModelConfig, store: Store, home: Path, folder: Path
 ) -> None:

@@ -169,6 +169,7 @@ def signed(
     )
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_the_registered_version_scores_the_same_in_a_fresh_process(
     wine: ModelConfig, models_dir: Path, registry: Registry
 ) -> None:
@@ -187,6 +188,7 @@ def test_scores_other_than_those_that_were_judged_are_found(
     assert gap == pytest.approx(0.125)
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_what_keeps_the_fresh_process_from_answering_is_told_and_is_no_gap(
     wine: ModelConfig, models_dir: Path, registry: Registry, tmp_path: Path
 ) -> None:

@@ -52,25 +52,6 @@ def test_port_in_use_names_port_and_setting(component: str, setting: str) -> Non
             require_free_ports(ports)
 
 
-def test_up_is_idempotent_and_down_leaves_no_process(layout: StackLayout) -> None:
-    first = stack.up(layout, components=WITHOUT_AIRFLOW)
-    assert not first.already_running
-    assert httpx.get(f"{first.mlflow_url}/health").status_code == 200
-    _assert_private(layout)
-
-    said: list[str] = []
-    again = stack.up(layout, components=WITHOUT_AIRFLOW, progress=said.append)
-    assert again.already_running
-    assert said == ["the stack is already running"]
-    moved = StackLayout(home=layout.home, ports=Ports(airflow=1, mlflow=2, postgres=3))
-    assert stack.up(moved, components=WITHOUT_AIRFLOW).mlflow_url == first.mlflow_url
-
-    assert stack.down(layout.home) == ["mlflow", "postgres"]
-    assert not _alive(layout)
-    assert not layout.env_file.exists()
-    assert stack.down(layout.home) == []
-
-
 def _assert_private(layout: StackLayout) -> None:
     """No secret on a command line or in a file that others can read."""
     for file in (layout.credentials_file, layout.env_file, layout.run / "supervisord.conf", socket_file(layout)):
@@ -145,9 +126,11 @@ def test_deep_state_folder_gets_a_short_socket() -> None:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackLayout]:
-    """A stack that is up for all tests that only look at it."""
+    """A stack that is up for all tests that only look at it, and brought down by the last of them."""
     with temporary_stack() as made:
-        stack.up(made, components=WITHOUT_AIRFLOW)
+        first = stack.up(made, components=WITHOUT_AIRFLOW)
+        assert not first.already_running
+        assert httpx.get(f"{first.mlflow_url}/health").status_code == 200
         yield made
 
 
@@ -164,3 +147,19 @@ def test_what_supervised_processes_write_is_for_us_alone(running: StackLayout) -
     logs = [running.log_of("mlflow"), running.log_of("postgres")]
     written = [artifact, artifact.parent, *logs, running.postgres / "data" / "PG_VERSION"]
     assert {file.name: oct(file.lstat().st_mode & 0o077) for file in written if file.lstat().st_mode & 0o077} == {}
+
+
+def test_up_is_idempotent_and_down_leaves_no_process(running: StackLayout) -> None:
+    _assert_private(running)
+
+    said: list[str] = []
+    again = stack.up(running, components=WITHOUT_AIRFLOW, progress=said.append)
+    assert again.already_running
+    assert said == ["the stack is already running"]
+    moved = StackLayout(home=running.home, ports=Ports(airflow=1, mlflow=2, postgres=3))
+    assert stack.up(moved, components=WITHOUT_AIRFLOW).mlflow_url == again.mlflow_url == running.site().mlflow_url
+
+    assert stack.down(running.home) == ["mlflow", "postgres"]
+    assert not _alive(running)
+    assert not running.env_file.exists()
+    assert stack.down(running.home) == []

@@ -161,6 +161,7 @@ def test_excluded_stretches_and_shadow_rows_are_left_out(store: Store, tumour: M
 # --- fit
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_a_fit_says_everything_and_is_made_once(
     store: Store, tumour: ModelConfig, registry: Registry, models_dir: Path
 ) -> None:
@@ -258,9 +259,9 @@ def test_a_fit_that_never_ends_is_ended_with_all_its_processes(
     publish_days(store, tumour, range(8))
     recipe(models_dir, tumour, ENDLESS.format(mark=tumour.model))
     hurried = tumour.model_copy(
-        update={"training": tumour.training.model_copy(update={"timeout": timedelta(seconds=10)})}
+        update={"training": tumour.training.model_copy(update={"timeout": timedelta(seconds=4)})}
     )
-    with pytest.raises(TrainingError, match=r"not fitted within training\.timeout = 0:00:10"):
+    with pytest.raises(TrainingError, match=r"not fitted within training\.timeout = 0:00:04"):
         fit_on(hurried, snapshot_of(tumour, store), store, registry, models_dir)
     wait_until(lambda: not processes_with(tumour.model))
 

@@ -1,24 +1,56 @@
 """Rows in and out of PostgreSQL as Arrow, through ADBC: COPY in binary, no Python object per row."""
 
+import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
+import adbc_driver_postgresql
 import pyarrow as pa
+from adbc_driver_manager import AdbcConnection, dbapi
 from adbc_driver_manager import OperationalError as AdbcOperationalError
-from sqlalchemy import Select, Table
+from sqlalchemy import Engine, Select, Table
 from sqlalchemy.dialects import postgresql
 
 from perennial.errors import StoreUnavailable
 from perennial.store.engine import Store
+
+_databases: "weakref.WeakKeyDictionary[Engine, Any]" = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+class _Lasting:
+    """An ADBC database that its connections do not close: it holds no connection, but every type of the server."""
+
+    def __init__(self, uri: str) -> None:
+        self._db = adbc_driver_postgresql.connect(uri)
+
+    def connect(self) -> Any:
+        return dbapi.Connection(self, AdbcConnection(self._db))
+
+    def close(self) -> None:
+        """What a connection calls when it ends."""
+
+    def forget(self) -> None:
+        self._db.close()
+
+
+def _database(store: Store) -> _Lasting:
+    """Asked once for each handle on the store: reading the types takes ADBC fifty times as long as connecting."""
+    with _lock:
+        if store.engine not in _databases:
+            _databases[store.engine] = kept = _Lasting(store.libpq_uri)
+            weakref.finalize(store.engine, kept.forget)
+        found: _Lasting = _databases[store.engine]
+        return found
 
 
 @contextmanager
 def bulk_transaction(store: Store) -> Iterator[Any]:
     """An ADBC cursor in one transaction, committed when the block ends well. Raises StoreUnavailable."""
     try:
-        with adbc.connect(store.libpq_uri) as connection, connection.cursor() as cursor:
+        with _database(store).connect() as connection, connection.cursor() as cursor:
             yield cursor
             connection.commit()
     except AdbcOperationalError as error:
