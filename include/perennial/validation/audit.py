@@ -20,7 +20,7 @@ from perennial.validation.page import render
 from perennial.validation.sample import Sample
 from perennial.validation.sorting import Prepared, Sorter
 
-CHUNK_ROWS = 524_288
+CHUNK_ROWS = 262_144
 SAMPLE_ROWS = 100_000
 
 
