@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from perennial.store.engine import Store
 
-OWNER_SQL = Path(__file__).with_name("ledger_owner.sql")
+OWNER_SQL = Path(__file__).parents[1] / "ledger_owner.sql"
 _NOT_ALLOWED = "42501"
 _GIVE_AWAY = text("SELECT public.perennial_give_ledger_away()")
 _STANDING = text(
