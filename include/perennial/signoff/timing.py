@@ -12,7 +12,7 @@ from perennial.config import ModelConfig
 from perennial.registry import features_frame, score
 
 N_WARM, N_SINGLE, N_BATCHES = 3, 200, 20
-LONGEST_S = 2.0
+LONGEST_S = 1.0
 """So long requests of one kind go on at the most, however many are asked for: a slow version is slow after a few."""
 _MB = 2**20
 
