@@ -86,7 +86,8 @@ def test_a_candidate_better_overall_and_worse_in_one_clinic_is_stopped_by_the_ga
     mine, theirs = answers(np.where(CLINICS == "north", 1.8, 0.2)), answers(1.2)
     gates = versus(SLICED, mine, theirs)
     assert gates["versus_champion/roc_auc"].passed, "it is better overall"
-    failed = {name for name, gate in gates.items() if not gate.passed}
+    # of the rows themselves nothing was measured here
+    failed = {name for name, gate in gates.items() if not gate.passed and not name.startswith("data/")}
     assert failed == {"slice/clinic", "slice/found"}
     assert gates["slice/clinic"].detail.startswith("clinic=north (")
     assert "none of 3 slices may lose more than 0.05" in gates["slice/clinic"].detail

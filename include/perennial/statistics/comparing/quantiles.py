@@ -27,7 +27,7 @@ def quantile(values: NDArray[np.float64], share: float, blocks: Codes, *, demand
     if below.interval is None:
         return Estimate(value=value, problem=below.problem)
     reach = (below.interval.high - below.interval.low) / 2
-    if not 0 < share - reach <= share + reach < 1:
+    if reach == 0 or not 0 < share - reach <= share + reach < 1:  # no reach: all values lie below, in every block
         problem = f"the interval of the {100 * share:g} % quantile reaches beyond all {len(values)} values"
         return Estimate(value=value, problem=problem)
     low, high = np.quantile(values, [share - reach, share + reach], method="inverted_cdf").tolist()
