@@ -21,7 +21,7 @@ from forked import TAKES_ROWS_IN
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Window
-from perennial.evidence.quarantine import read_quarantine
+from perennial.evidence.deliveries.quarantine import read_quarantine
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
 from perennial.publishing import moving

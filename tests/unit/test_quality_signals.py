@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from logs import day
@@ -9,12 +10,14 @@ from perennial.contracts import Signal, Subject
 from perennial.evidence.samples import Counts
 from perennial.monitoring.quality import (
     Audited,
+    KnownValues,
     add_up,
     audit_signals,
     row_signals,
     summarise,
     without_reference,
 )
+from perennial.statistics.comparing.shares import share
 
 WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
 ABOUT = Subject.of_run(WINE.model, day(0), "1")
@@ -41,6 +44,25 @@ def test_a_null_rate_is_breached_by_its_increase_not_by_its_height() -> None:
     assert found["quality/null_rate/ash"].status == "ok"
     assert found["quality/null_rate/hue"].status == "breached"
     assert found["quality/null_rate/hue"].detail == "0.1500 of 100 rows, 0.0000 in the reference"
+
+
+def test_holes_in_a_few_blocks_are_no_proof_of_more_of_them_and_in_all_blocks_they_are() -> None:
+    known = KnownValues({"ash": 0.0}, {}, {"ash": share(np.zeros(20, int), np.full(20, 50))})
+    n_rows = np.full(14, 100)
+
+    def status(n_nulls: list[int]) -> str:
+        nulls = np.array(n_nulls)
+        seen = {"ash": int((n_rows - nulls).sum())}
+        counts = Counts(1400, dict.fromkeys(WINE.features, 1400) | seen, {}, {"": n_rows, "ash": n_rows - nulls})
+        found = {signal.name: signal for signal in row_signals(WINE, ABOUT, counts, known)}
+        assert found["quality/null_rate/ash"].value == nulls.sum() / 1400
+        return found["quality/null_rate/ash"].status
+
+    at_most = WINE.signals.quality.max_null_increase
+    assert at_most < 0.2
+    assert status([100, 100, 80, *[0] * 11]) == "undecided"
+    assert status([20] * 14) == "breached"
+    assert status([0] * 14) == "ok"
 
 
 def test_unseen_categories_are_a_share_of_the_values_that_are_there() -> None:

@@ -8,8 +8,11 @@ on the ids and the seed alone, neither on the order of the rows nor on how they 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from sqlalchemy import BigInteger, ColumnElement, Select, Table, func, literal, select
 
 from perennial.config import ModelConfig
@@ -17,18 +20,25 @@ from perennial.contracts import Window
 from perennial.evidence.rows import served
 from perennial.store import Store
 from perennial.store.bulk import read
-from perennial.store.schema import predictions_table
+from perennial.store.schema import Moment, predictions_table
 
 _SEEN, _UNSEEN = "seen__", "unseen__"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where blocks begin, as :func:`perennial.statistics.blocks.blocks_of_times` has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted over a whole window: rows, values that are not null, and those outside a list of known ones."""
+    """What was counted over a whole window: rows, values that are not null, and those outside a list of known ones.
+
+    ``by_block`` holds the first two once more, block by block in the order of time: arrays of shape (G,), rows under
+    the empty name; without them where blocks are no stretches of time.
+    """
 
     n_rows: int
     n_seen: dict[str, int]
     n_unseen: dict[str, int] = field(default_factory=dict)
+    by_block: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def sample_key(predictions: Table, seed: int) -> ColumnElement[int]:
@@ -91,16 +101,22 @@ def read_scored(
 
 def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequence[str]], *, store: Store) -> Counts:
     """One aggregate over all served rows of the window; ``known`` lists the known values of categories by feature."""
-    table = predictions_table(config)
+    table, uncertainty = predictions_table(config), config.signals.uncertainty
     columns = [func.count(table.c[name]).label(_SEEN + name) for name in config.features]
     columns += [
         func.count().filter(table.c[name].not_in(values)).label(_UNSEEN + name) for name, values in known.items()
     ]
     query = select(func.count().label("n_rows"), *columns).where(served(table, window, as_of=window.end))
+    if not uncertainty.block_by:
+        block = func.date_bin(literal(uncertainty.block), table.c.event_time, literal(_EPOCH, Moment))
+        query = query.group_by(block).order_by(block)
     with store.begin() as connection:
-        found = connection.execute(query).one()._mapping
+        blocks = [row._mapping for row in connection.execute(query)]
+    counted = {name: np.array([row[_SEEN + name] for row in blocks], dtype=np.int64) for name in config.features}
+    n_rows = np.array([row["n_rows"] for row in blocks], dtype=np.int64)
     return Counts(
-        n_rows=found["n_rows"],
-        n_seen={name: found[_SEEN + name] for name in config.features},
-        n_unseen={name: found[_UNSEEN + name] for name in known},
+        n_rows=int(n_rows.sum()),
+        n_seen={name: int(n.sum()) for name, n in counted.items()},
+        n_unseen={name: sum(row[_UNSEEN + name] for row in blocks) for name in known},
+        by_block={} if uncertainty.block_by else {"": n_rows, **counted},
     )

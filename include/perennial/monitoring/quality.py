@@ -1,19 +1,22 @@
 """How many values of a window are missing, unheard of, out of range or of the wrong type."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState, Signal, SignalName, Subject, Window
+from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
+from perennial.evidence.answers import blocks_in, demands_of
 from perennial.evidence.deliveries.accounts import newest_event, read_delivered
 from perennial.evidence.samples import Counts, count_values
 from perennial.monitoring.reference import fetch_reference, without_champion
 from perennial.monitoring.served.deliveries import MOST_EARLIER, delivery_signals
 from perennial.registry import Registry
+from perennial.statistics.comparing.shares import share
+from perennial.statistics.intervals import difference, mean
 from perennial.store import Store
 from perennial.store.batches import audits
 from perennial.store.signals import save
@@ -21,10 +24,14 @@ from perennial.store.signals import save
 
 @dataclass(frozen=True, slots=True)
 class KnownValues:
-    """What the champion knew of each feature: the share of nulls, and the values of each category."""
+    """What the champion knew of each feature: the share of nulls, and the values of each category.
+
+    ``estimates`` are those shares with their intervals, where its reference says in which block each row lies.
+    """
 
     null_rates: dict[str, float]
     values: dict[str, list[str]]
+    estimates: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def summarise(config: ModelConfig, rows: pa.Table) -> KnownValues:
     ``rows`` holds features with their types in the store; other columns are not looked at.
 
     >>> summarise(flights, pa.table({"origin": ["JFK", None], "temp_f": [40.0, None]}))
-    KnownValues(null_rates={'origin': 0.5, 'temp_f': 0.5}, values={'origin': ['JFK']})
+    KnownValues(null_rates={'origin': 0.5, 'temp_f': 0.5}, values={'origin': ['JFK']}, estimates={})
     """
     present = [name for name in config.features if name in rows.column_names and rows.num_rows]
     values = {
@@ -73,9 +80,13 @@ def summarise(config: ModelConfig, rows: pa.Table) -> KnownValues:
         for name in present
         if config.features[name].type == "category"
     }
+    blocks, demands = blocks_in(config, rows), demands_of(config)
     return KnownValues(
         null_rates={name: rows[name].null_count / rows.num_rows for name in present},
         values={name: found for name, found in values.items() if found},
+        estimates={}
+        if blocks is None
+        else {name: mean(pc.is_null(rows[name]).to_numpy().astype(float), blocks, demands=demands) for name in present},
     )
 
 
@@ -106,7 +117,8 @@ def without_reference(config: ModelConfig, subject: Subject, why: str) -> Iterat
 def row_signals(config: ModelConfig, subject: Subject, counts: Counts, known: KnownValues) -> Iterator[Signal]:
     """``quality/null_rate/<feature>`` (increase over the reference) and ``quality/unseen/<category>`` (share). Pure.
 
-    Without rows, or for a feature that the reference lacks: unknown.
+    Without rows, or for a feature that the reference lacks: unknown. An increase is breached by its whole interval,
+    where both sides have enough blocks for one, and by itself where they do not.
 
     >>> counts = Counts(8, dict.fromkeys(flights.features, 6))
     >>> known = KnownValues(dict.fromkeys(flights.features, 0.0), {})
@@ -124,11 +136,23 @@ def row_signals(config: ModelConfig, subject: Subject, counts: Counts, known: Kn
         rate = 1 - counts.n_seen[name] / counts.n_rows
         before = known.null_rates[name]
         detail = f"{rate:.4f} of {counts.n_rows} rows, {before:.4f} in the reference"
-        yield subject.above(
-            SignalName.quality("null_rate", name), quality.role, rate - before, quality.max_null_increase, detail=detail
-        )
+        signal, most = SignalName.quality("null_rate", name), quality.max_null_increase
+        found = _increase(config, counts, known, name)
+        if found.interval is None:
+            yield subject.above(signal, quality.role, rate - before, most, detail=detail)
+        else:
+            yield subject.estimated(signal, quality.role, found, threshold=most, is_least=False, detail=detail)
         if config.features[name].type == "category":
             yield _unseen(config, subject, name, counts)
+
+
+def _increase(config: ModelConfig, counts: Counts, known: KnownValues, name: str) -> Estimate:
+    """By how much more of a feature is null than in the reference, with its interval where there is one."""
+    if name not in known.estimates or name not in counts.by_block:
+        return Estimate(problem="one side has no blocks")
+    n_rows = counts.by_block[""]
+    now = share(n_rows - counts.by_block[name], n_rows, demands=demands_of(config))
+    return difference(now, known.estimates[name])
 
 
 def _unknown(config: ModelConfig, subject: Subject, name: str, why: str) -> Iterator[Signal]:

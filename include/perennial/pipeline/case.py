@@ -13,7 +13,7 @@ from perennial.pipeline.monitor_steps import MonitorSteps
 from perennial.pipeline.retrain_steps import RetrainSteps, promoted_by
 
 if TYPE_CHECKING:
-    from perennial.evidence.quarantine import BatchQuarantine
+    from perennial.evidence.deliveries.quarantine import BatchQuarantine
     from perennial.ingest.relisting import ChangedDelivery
     from perennial.pipeline.reprocessing import Reprocessed
 
@@ -80,7 +80,7 @@ class Case(MonitorSteps, RetrainSteps):
 
     def quarantine(self, window: Window | None = None, *, n_examples: int = 3) -> tuple[BatchQuarantine, ...]:
         """What is in quarantine and why, batch by batch, halted ones too; of all windows unless one is given."""
-        from perennial.evidence.quarantine import read_quarantine
+        from perennial.evidence.deliveries.quarantine import read_quarantine
 
         return read_quarantine(self.config, store=self.store, window=window, n_examples=n_examples)
 

@@ -56,6 +56,26 @@ def shift(
     return absolute(_apart(now / spread, before / spread, blocks, demands))
 
 
+def share(counts: NDArray[np.int64], totals: NDArray[np.int64], *, demands: Demands = DEFAULT) -> Estimate:
+    """The share of ``counts`` in ``totals``, both of shape (G,) and of one block each; a block may hold no row.
+
+    The error is that of a ratio of sums over blocks, by its influence.
+
+    >>> print(share(np.array([1, 0] * 6), np.full(12, 10)))
+    0.05 (0.01682 to 0.08318)
+    >>> share(np.array([1]), np.array([4])).problem
+    '1 blocks; an interval needs 10'
+    """
+    counts, totals = counts[totals > 0], totals[totals > 0]
+    if not len(totals):
+        return Estimate(problem="no rows")
+    value, n_rows = float(counts.sum() / totals.sum()), int(totals.sum())
+    if len(totals) < demands.min_blocks:
+        return Estimate(value=value, problem=f"{len(totals)} blocks; an interval needs {demands.min_blocks}")
+    error = clustered_error((counts - value * totals) / n_rows, np.arange(len(totals)))
+    return Estimate(value=value, interval=around(value, error, n_rows, len(totals), demands.confidence))
+
+
 def apart_from_rest(
     values: NDArray[np.float64], inside: NDArray[np.bool_], blocks: Codes, *, demands: Demands = DEFAULT
 ) -> Estimate:
