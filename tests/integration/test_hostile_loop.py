@@ -343,6 +343,8 @@ def test_a_deleted_champion_without_a_stable_one_is_left_by_a_persons_promotion(
     waived = next(gate for gate in waiting.signoff.gates if gate.waived)
     assert waived.waived == "ada: v1 was deleted"
     set_version_tags(runtime.registry, served.model, str(waiting.version), {"signoff": "approved", "reviewer": "ada"})
+    assert loops.retrain(case, by_hand).ended == "waiting", "who asked for it does not approve it"
+    set_version_tags(runtime.registry, served.model, str(waiting.version), {"reviewer": "bob"})
     assert loops.retrain(case, by_hand).ended == "promoted"
     assert case.verify().champion == waiting.version
     assert case.begin() == ()
