@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from logs import day
 from perennial.config import ModelConfig, ReviewPolicy, load_model
-from perennial.contracts import Evaluation, Gate, ReleaseState, Signoff, from_record, to_record
+from perennial.contracts import Evaluation, Flag, Gate, ReleaseState, Signoff, from_record, to_record
 from perennial.signoff.report.describing import describe
 from perennial.signoff.review import Circumstances, answer_of, reviewers_of
 from perennial.signoff.signing import review_mode
@@ -210,6 +210,18 @@ def test_the_table_tells_the_reviewer_what_was_judged_and_how_to_answer() -> Non
     assert "within 1 h" in told
     assert "fitted on 2024-01-02 00:00 to 2024-01-03 00:00 UTC" in told
     assert "compared with champion version 2 on 180 of these rows" in told
+
+
+@pytest.mark.parametrize(("n_gates", "n_flags"), [(1, 0), (20, 8), (30, 60), (300, 300)])
+def test_a_description_fits_into_what_mlflow_keeps_whatever_there_is_to_say(n_gates: int, n_flags: int) -> None:
+    gate, flag = signoff(passed=False).gates[0], Flag(name="flag/label_rate", window=day(1), detail="0.7 " * 90)
+    gates = tuple(replace(gate, name=f"gate/{number}", detail="so it is " * 60) for number in range(n_gates))
+    told = describe(WINE, replace(signoff(passed=False), gates=gates, flags=(flag,) * n_flags), EVALUATION)
+    assert len(told) <= 5000
+    if n_gates < 300:
+        assert all(f"| {gate.name} | **FAILED** |" in told for gate in gates)
+        assert ("- flag/label_rate" in told) == bool(n_flags)
+        assert "artifact digest" in told
 
 
 def test_polling_the_tag_imports_no_heavy_library() -> None:

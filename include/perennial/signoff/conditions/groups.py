@@ -10,6 +10,7 @@ from perennial.contracts import Apart, Estimate, Evaluation, Gate, SliceGain, Sl
 from perennial.signoff.conditions.figures import power, shown
 from perennial.statistics.intervals import lower_bound
 
+FOUND = "slice/found"
 CONSTANT = "constant"
 """The baseline of a first version, which treats everyone alike."""
 NOT_MEASURED = "not measured when the candidate was evaluated: clear the task evaluate"
@@ -50,6 +51,9 @@ def slice_gate(config: ModelConfig, name: str, gains: SliceGains, *, n_slices: i
     False
     >>> slice_gate(flights, "slice/origin", of(-0.01), n_slices=3).passed
     True
+    >>> rain = SliceGains(slices=(SliceGain(name="rain", n_rows=900, gain=Estimate(value=0.01, problem="5 blocks")),))
+    >>> [slice_gate(flights, name, rain, n_slices=1).passed for name in ("slice/origin", "slice/found")]
+    [False, True]
     >>> slice_gate(flights, "slice/origin", SliceGains(problem="no value of origin has 300 rows"), n_slices=0).detail
     'no value of origin has 300 rows'
     """
@@ -59,7 +63,7 @@ def slice_gate(config: ModelConfig, name: str, gains: SliceGains, *, n_slices: i
     if not gains.slices:
         return Gate(name=name, passed=False, value=None, bound=-margin, detail=gains.problem or NOT_MEASURED)
     confidence = 1 - (1 - config.signoff.versus_champion.confidence) / max(n_slices, len(gains.slices))
-    judged = [_judged(one, margin, confidence) for one in gains.slices]
+    judged = [_judged(one, margin, confidence, is_found=name == FOUND) for one in gains.slices]
     rank = {"lost": 0, "blind": 1, "unseen": 2, "kept": 3}
     worst, status = min(zip(gains.slices, judged, strict=True), key=lambda pair: (rank[pair[1]], _value(pair[0])))
     told = f"{worst.name} ({worst.n_rows} rows): a gain of {metric} of {worst.gain}"
@@ -82,9 +86,15 @@ def _value(one: SliceGain) -> float:
     return one.gain.value if one.gain.value is not None else 0.0
 
 
-def _judged(one: SliceGain, margin: float, confidence: float) -> str:
-    """``lost``, ``blind`` without an interval, ``unseen`` where it may be lost unseen, else ``kept``."""
+def _judged(one: SliceGain, margin: float, confidence: float, *, is_found: bool) -> str:
+    """``lost``, ``blind`` without an interval, ``unseen`` where it may be lost unseen, else ``kept``.
+
+    One that the search chose may lie in too few blocks for an interval (rain on five days): nobody asked for that one,
+    and it is lost or unseen by its estimate.
+    """
     value, interval = one.gain.value, one.gain.interval
+    if value is not None and interval is None and is_found:
+        return "lost" if value <= -margin else "unseen"
     if value is None or interval is None:
         return "blind"
     reach = value - lower_bound(value, interval, confidence)

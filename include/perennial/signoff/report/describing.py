@@ -7,20 +7,38 @@ from perennial.signoff.conditions.figures import shown
 REPORT = "signoff/report.html"
 """Where the artifacts of a run hold the page of its version's newest signoff."""
 
+MOST_CHARACTERS = 5000
+"""So long may a description be: MLflow's column holds no more in PostgreSQL."""
+_LENGTHS = (10_000, 400, 200, 120, 80, 40)
+
 
 def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None = None) -> str:
     """The verdict as Markdown, as the MLflow UI renders it on the version's page. Pure.
 
+    MLflow keeps 5,000 characters: where all that there is to say is longer, sentences and flags are cut to what fits,
+    and the page of the signoff has the whole.
+
     >>> describe(flights, signed, evaluation).splitlines()[0]
     '### Signoff of flight_delay version 4: all gates passed'
     """
+    for longest in _LENGTHS:
+        text = _described(config, signoff, evaluation, record, longest)
+        if len(text) <= MOST_CHARACTERS:
+            return text
+    return f"{text[: MOST_CHARACTERS - 1]}…"
+
+
+def _described(
+    config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None, longest: int
+) -> str:
+    """The description with no sentence longer than ``longest`` characters."""
     n_failed = sum(not gate.passed for gate in signoff.gates)
     verdict = "all gates passed" if signoff.passed else f"{n_failed} of {len(signoff.gates)} gates failed"
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     rows = "\n".join(
         f"| {gate.name} | {_verdict(gate)} | {_figure(gate.value)}{_interval(gate)} "
         f"| {'-' if gate.bound is None else shown(gate.bound)} "
-        f"| {_in_a_cell(gate.detail)} |"
+        f"| {_cut(_in_a_cell(gate.detail), longest)} |"
         for gate in signoff.gates
     )
     return f"""### Signoff of {signoff.model} version {signoff.version}: {verdict}
@@ -28,7 +46,7 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, reco
 {config.title}
 
 {_what_next(config, signoff)}
-{_flags(signoff)}
+{_flags(signoff, longest)}
 | gate | verdict | value | bound | why |
 |---|---|---|---|---|
 {rows}
@@ -42,11 +60,14 @@ def describe(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, reco
 """
 
 
-def _flags(signoff: Signoff) -> str:
+def _flags(signoff: Signoff, longest: int) -> str:
     """What the reviewer has to know of the data, as a section; empty without flags."""
     if not signoff.flags:
         return ""
-    found = "\n".join(f"- {_in_a_cell(str(flag))}" for flag in signoff.flags)
+    shown_first = signoff.flags[: max(1, longest // 40)]
+    found = "\n".join(f"- {_cut(_in_a_cell(str(flag)), longest)}" for flag in shown_first)
+    if len(shown_first) < len(signoff.flags):
+        found += f"\n- and {len(signoff.flags) - len(shown_first)} more"
     return f"""
 **The data it was made from is flagged.** Find out whether the world changed or the data is faulty before you approve:
 
@@ -94,6 +115,15 @@ def _interval(gate: Gate) -> str:
 
 def _figure(value: float | None) -> str:
     return "missing" if value is None else shown(value)
+
+
+def _cut(text: str, longest: int) -> str:
+    """A sentence of so many characters at most.
+
+    >>> _cut("too long", 4), _cut("fits", 4)
+    ('too…', 'fits')
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _in_a_cell(detail: str) -> str:
