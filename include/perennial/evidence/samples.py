@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from sqlalchemy import BigInteger, ColumnElement, Select, Table, func, literal, select
 
 from perennial.config import ModelConfig
@@ -31,14 +29,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Counts:
     """What was counted over a whole window: rows, values that are not null, and those outside a list of known ones.
 
-    ``by_block`` holds the first two once more, block by block in the order of time: arrays of shape (G,), rows under
-    the empty name; without them where blocks are no stretches of time.
+    ``by_block`` holds the first two once more, block by block in the order of time, rows under the empty name; it is
+    empty where blocks are no stretches of time.
     """
 
     n_rows: int
     n_seen: dict[str, int]
     n_unseen: dict[str, int] = field(default_factory=dict)
-    by_block: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    by_block: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def sample_key(predictions: Table, seed: int) -> ColumnElement[int]:
@@ -112,11 +110,11 @@ def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequen
         query = query.group_by(block).order_by(block)
     with store.begin() as connection:
         blocks = [row._mapping for row in connection.execute(query)]
-    counted = {name: np.array([row[_SEEN + name] for row in blocks], dtype=np.int64) for name in config.features}
-    n_rows = np.array([row["n_rows"] for row in blocks], dtype=np.int64)
+    counted = {name: tuple(row[_SEEN + name] for row in blocks) for name in config.features}
+    n_rows = tuple(row["n_rows"] for row in blocks)
     return Counts(
-        n_rows=int(n_rows.sum()),
-        n_seen={name: int(n.sum()) for name, n in counted.items()},
+        n_rows=sum(n_rows),
+        n_seen={name: sum(n) for name, n in counted.items()},
         n_unseen={name: sum(row[_UNSEEN + name] for row in blocks) for name in known},
         by_block={} if uncertainty.block_by else {"": n_rows, **counted},
     )

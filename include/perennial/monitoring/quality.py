@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -150,8 +151,8 @@ def _increase(config: ModelConfig, counts: Counts, known: KnownValues, name: str
     """By how much more of a feature is null than in the reference, with its interval where there is one."""
     if name not in known.estimates or name not in counts.by_block:
         return Estimate(problem="one side has no blocks")
-    n_rows = counts.by_block[""]
-    now = share(n_rows - counts.by_block[name], n_rows, demands=demands_of(config))
+    n_rows, n_seen = (np.array(counts.by_block[key], dtype=np.int64) for key in ("", name))
+    now = share(n_rows - n_seen, n_rows, demands=demands_of(config))
     return difference(now, known.estimates[name])
 
 
