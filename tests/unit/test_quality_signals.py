@@ -53,9 +53,7 @@ def test_holes_in_a_few_blocks_are_no_proof_of_more_of_them_and_in_all_blocks_th
     def status(n_nulls: list[int]) -> str:
         nulls = np.array(n_nulls)
         seen, by_block = {"ash": int((n_rows - nulls).sum())}, {"": tuple(n_rows), "ash": tuple(n_rows - nulls)}
-        counts = Counts(
-            1400, dict.fromkeys(WINE.features, 1400) | seen, {}, {"": tuple(n_rows), "ash": tuple(n_rows - nulls)}
-        )
+        counts = Counts(1400, dict.fromkeys(WINE.features, 1400) | seen, {}, by_block)
         found = {signal.name: signal for signal in row_signals(WINE, ABOUT, counts, known)}
         assert found["quality/null_rate/ash"].value == nulls.sum() / 1400
         return found["quality/null_rate/ash"].status

@@ -90,11 +90,11 @@ def _judged(one: SliceGain, margin: float, confidence: float, *, is_found: bool)
     """``lost``, ``blind`` without an interval, ``unseen`` where it may be lost unseen, else ``kept``.
 
     One that the search chose may lie in too few blocks for an interval (rain on five days): nobody asked for that one,
-    and it is lost or unseen by its estimate.
+    and what so few blocks show is no proof that it is lost.
     """
     value, interval = one.gain.value, one.gain.interval
     if value is not None and interval is None and is_found:
-        return "lost" if value <= -margin else "unseen"
+        return "unseen"
     if value is None or interval is None:
         return "blind"
     reach = value - lower_bound(value, interval, confidence)
