@@ -221,6 +221,6 @@ def closing(replay: Replay) -> tuple[str, ...]:
     if challenger := alias_version(replay.case.registry, MODEL, CHALLENGER):
         lines.append(
             f"Version {challenger} awaits your review at {settings.mlflow_uri}/#/models/{MODEL}/versions/{challenger}: "
-            "set its tag signoff to approved or rejected, and see the retrain run in Airflow go on."
+            "set its tags reviewer and signoff, and see the retrain run in Airflow go on."
         )
     return (*lines, "`make down` stops everything and keeps the data.")
