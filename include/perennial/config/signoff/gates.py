@@ -60,7 +60,8 @@ class SliceGates(Strict):
 
     Slices are the values of ``columns`` that have ``min_rows`` rows new to both, and, with ``find``, the slice that a
     shallow tree finds in one half of the blocks and that is judged in the other. A slice fails its gate that loses more
-    than that and surely loses at all, at a confidence for all slices together; one that has no interval fails it too.
+    than that and surely loses at all, at a confidence for all slices together; one that has no interval fails it too,
+    but for the found one, which is borderline then.
     Off without columns and ``find``.
     """
 

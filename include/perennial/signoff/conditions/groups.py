@@ -51,7 +51,7 @@ def slice_gate(config: ModelConfig, name: str, gains: SliceGains, *, n_slices: i
     False
     >>> slice_gate(flights, "slice/origin", of(-0.01), n_slices=3).passed
     True
-    >>> rain = SliceGains(slices=(SliceGain(name="rain", n_rows=900, gain=Estimate(value=0.01, problem="5 blocks")),))
+    >>> rain = SliceGains(slices=(SliceGain(name="rain", n_rows=900, gain=Estimate(value=-0.05, problem="5 days")),))
     >>> [slice_gate(flights, name, rain, n_slices=1).passed for name in ("slice/origin", "slice/found")]
     [False, True]
     >>> slice_gate(flights, "slice/origin", SliceGains(problem="no value of origin has 300 rows"), n_slices=0).detail
