@@ -8,6 +8,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Evaluation, Gate, Record, Signoff
 from perennial.pages.html import document, svg, table
 from perennial.signoff.conditions.figures import shown
+from perennial.signoff.report.card import limits
 from perennial.signoff.report.describing import dates
 
 _MOST = 15
@@ -34,6 +35,8 @@ def _parts(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record
     unsure = f", {n_unsure} of them borderline" if n_unsure else ""
     yield f"<h1>Signoff of {escape(signoff.model)} version {escape(signoff.version)}</h1>"
     yield f'<p><span class="{mark}">{verdict}{unsure}</span>. {_next(signoff)}</p><p>{escape(config.title)}</p>'
+    if config.about.purpose:
+        yield f"<p>{escape(config.about.purpose)}</p>"
     if signoff.flags:
         yield "<h2>The data it was made from is flagged</h2>"
         yield table(("flag", "window", "finding"), [(one.name, dates(one.window), one.detail) for one in signoff.flags])
@@ -46,6 +49,8 @@ def _parts(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record
     yield from _compared(signoff, evaluation)
     yield from _groups(evaluation)
     yield from _data(signoff, evaluation)
+    yield "<h2>What is not known, and where it is weak</h2>"
+    yield f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in limits(config, signoff, evaluation))}</ul>"
     if record is not None:
         yield f"<h2>The gates so far</h2><p>{escape(str(record))}</p>"
 
