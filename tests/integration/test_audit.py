@@ -14,6 +14,7 @@ from perennial.errors import ConfigError
 from perennial.ingest.stage import stage
 from perennial.store import Store
 from perennial.validation.audit import audit
+from perennial.validation.sorting import Prepared, Sorted, Sorter
 
 WINE = "wine_cultivar"
 
@@ -89,17 +90,27 @@ def test_row_with_many_faults_is_one_row_with_all_reasons(
     assert verdict.n_out_of_range == {"malic_acid": 1}
 
 
+@pytest.mark.parametrize("staged_rows", [7, 16, 1000])
 def test_rows_keep_their_numbers_over_many_chunks(
-    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    wine: ModelConfig, store: Store, home: Path, folder: Path, *, monkeypatch: pytest.MonkeyPatch, staged_rows: int
 ) -> None:
-    monkeypatch.setattr("perennial.storage.files.GROUP_ROWS", 16)
-    monkeypatch.setattr("perennial.validation.audit.CHUNK_ROWS", 16)
+    judged: list[int] = []
+
+    def judge(self: Sorter, prepared: Prepared) -> Sorted:
+        judged.append(prepared.rows.num_rows)
+        return sort(self, prepared)
+
+    sort = Sorter.sort
+    monkeypatch.setattr(Sorter, "sort", judge)
+    monkeypatch.setattr("perennial.ingest.stage.PASSING_ROWS", staged_rows)
+    monkeypatch.setattr("perennial.validation.audit.PASSING_ROWS", 16)
     rows = rows_of(WINE, 100)
     for at in (0, 15, 16, 50, 99):
         rows[at] |= {"alcohol": "strong"} if at % 2 else {"malic_acid": 99}
     write_lines(folder / "a.jsonl", rows)
     _, _, account = take(wine, home, store)
     assert (account.n_published, account.n_quarantined) == (95, 5)
+    assert judged == [16] * 6 + [4]
     lines = quarantined(store)
     assert lines["row_number"].tolist() == [0, 15, 16, 50, 99]
     assert [json.loads(raw)["prediction_id"] for raw in lines["raw"]] == [

@@ -25,7 +25,7 @@ from perennial.ingest.formats.delimited import read_csv
 from perennial.ingest.formats.jsonl import read_jsonl
 from perennial.ingest.formats.staged import NO_NUMBERS, Numbers, staged_schema
 from perennial.ingest.tables import Remote, read_table
-from perennial.storage.files import PASSING, in_groups
+from perennial.storage.files import PASSING, PASSING_ROWS, in_groups
 from perennial.store import Store
 from perennial.store.duck import session
 from perennial.store.schema import batches
@@ -132,7 +132,7 @@ def _write(rows: Iterator[pa.RecordBatch], incoming: str, schema: pa.Schema, sto
     n_rows = 0
     try:
         with store.storage.write_passing(incoming, schema, draft=True) as writer:
-            for group in in_groups(rows):
+            for group in in_groups(rows, PASSING_ROWS):
                 writer.write_table(group.combine_chunks())
                 n_rows += group.num_rows
     except UnusableDelivery as error:

@@ -19,6 +19,8 @@ from perennial.errors import StorageUnavailable, redacted
 from perennial.storage.filesystems import open_filesystem
 
 GROUP_ROWS = 65_536
+PASSING_ROWS = 393_216
+"""So many rows of a passing file are written, read and judged at once."""
 PASSING = ".arrow"
 """What the name of a file of rows that are read once and soon ends in."""
 
@@ -135,20 +137,22 @@ def _arrow_batches(source: Any, columns: list[str] | None) -> Iterator[pa.Record
         yield reader.get_batch(number)
 
 
-def in_groups(rows: Iterable[pa.RecordBatch], n_rows: int = GROUP_ROWS) -> Iterator[pa.Table]:
-    """Record batches put together until they have ``n_rows`` rows or more: a file of many small groups is slow.
+def in_groups(rows: Iterable[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
+    """Record batches put together and cut into tables of ``n_rows`` rows, of which the last holds what is left.
 
-    >>> batches = [pa.record_batch({"hue": pa.nulls(n)}) for n in (2, 0, 2, 1)]
+    >>> batches = [pa.record_batch({"hue": pa.nulls(n)}) for n in (2, 0, 2, 7)]
     >>> [table.num_rows for table in in_groups(iter(batches), 3)]
-    [4, 1]
+    [3, 3, 3, 2]
     """
     pending: list[pa.RecordBatch] = []
     n_pending = 0
     for one in rows:
-        pending.append(one)
-        n_pending += one.num_rows
-        if n_pending >= n_rows:
-            yield pa.Table.from_batches(pending)
-            pending, n_pending = [], 0
+        rest = one
+        while n_pending + rest.num_rows >= n_rows:
+            yield pa.Table.from_batches([*pending, rest.slice(0, n_rows - n_pending)])
+            rest, pending, n_pending = rest.slice(n_rows - n_pending), [], 0
+        if rest.num_rows:
+            pending.append(rest)
+            n_pending += rest.num_rows
     if n_pending:
         yield pa.Table.from_batches(pending)

@@ -9,7 +9,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, from_record, to_record
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import QUARANTINE, Causes, count_causes, within_limits
-from perennial.storage.files import PASSING, in_groups
+from perennial.storage.files import PASSING, PASSING_ROWS, in_groups
 from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
 from perennial.store.duck import session
@@ -20,7 +20,6 @@ from perennial.validation.page import render
 from perennial.validation.sample import Sample
 from perennial.validation.sorting import Prepared, Sorter
 
-CHUNK_ROWS = 262_144
 SAMPLE_ROWS = 100_000
 
 
@@ -153,7 +152,7 @@ def _sort_all(batch: Batch, sorter: Sorter, sample: Sample | None, uris: tuple[s
 
 def _prepared(batch: Batch, sorter: Sorter, store: Store) -> Iterator[Prepared]:
     first_row = 0
-    for chunk in in_groups(store.storage.read_batches(str(batch.uri)), CHUNK_ROWS):
+    for chunk in in_groups(store.storage.read_batches(str(batch.uri)), PASSING_ROWS):
         yield sorter.prepare(chunk, first_row)
         first_row += chunk.num_rows
 

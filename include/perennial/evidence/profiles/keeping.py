@@ -16,6 +16,7 @@ from perennial.profiles.coding import encode
 from perennial.profiles.counting import SCORE, Layout, count_rows, grid_of
 from perennial.profiles.grid import Grid, decode_grid, encode_grid, grid_id
 from perennial.profiles.profile import Profile
+from perennial.storage.files import GROUP_ROWS, in_groups
 from perennial.store import statements
 from perennial.store.schema import Moment, batches, grids, profiles
 
@@ -50,8 +51,7 @@ def layout_of(config: ModelConfig, grid: Grid) -> Layout:
 
 def served_rows(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Of rows with their ``role`` those that a champion scored without an error, a bounded table at a time."""
-    for one in rows:
-        table = pa.Table.from_batches([one])
+    for table in in_groups(rows, GROUP_ROWS):
         of_champion = pc.equal(table["role"], "champion")
         if ERROR in table.column_names:
             of_champion = pc.and_(of_champion, pc.invert(pc.fill_null(table[ERROR], False)))
