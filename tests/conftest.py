@@ -1,10 +1,12 @@
 """The real parts that tests talk to: one PostgreSQL and one MLflow server per session, one database per test.
 
 Both can be reused between sessions while developing: PERENNIAL_TEST_POSTGRES is the URL of a server whose user may
-create databases, PERENNIAL_TEST_MLFLOW the URI of an MLflow server. That is also how parallel workers share them.
+create databases, PERENNIAL_TEST_MLFLOW the URI of an MLflow server with a login, and PERENNIAL_TEST_MLFLOW_PASSWORD
+what its admin logs in with and its other accounts get. That is also how parallel workers share them.
 """
 
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -24,11 +26,13 @@ from perennial.store.tables import ensure_data_tables
 from servers import (
     create_database,
     free_port,
+    logged_in,
     reachable_folder,
     temporary_mlflow,
     temporary_postgres,
     wait_for_mlflow,
 )
+from stack.environment import PIPELINE
 
 __all__ = ["free_port", "unique_model"]
 
@@ -37,6 +41,7 @@ hypothesis.settings.register_profile("perennial", deadline=None, derandomize=Tru
 hypothesis.settings.load_profile("perennial")
 
 POSTGRES, MLFLOW = "PERENNIAL_TEST_POSTGRES", "PERENNIAL_TEST_MLFLOW"
+MLFLOW_PASSWORD = f"{MLFLOW}_PASSWORD"
 TEST_MODELS = Path(__file__).parent / "models"
 
 
@@ -50,7 +55,8 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     if POSTGRES not in os.environ:
         os.environ[POSTGRES] = servers.enter_context(temporary_postgres(servers.enter_context(reachable_folder())))
     if MLFLOW not in os.environ:
-        os.environ[MLFLOW] = servers.enter_context(temporary_mlflow(make_url(os.environ[POSTGRES])))
+        password = os.environ[MLFLOW_PASSWORD] = secrets.token_urlsafe(12)
+        os.environ[MLFLOW] = servers.enter_context(temporary_mlflow(make_url(os.environ[POSTGRES]), password))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -130,11 +136,16 @@ def store(database_url: str, home: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def mlflow_uri(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A running MLflow server on PostgreSQL with proxied artifacts, as the local stack runs it."""
+    """A running MLflow server on PostgreSQL with proxied artifacts, as the local stack runs it.
+
+    Its clients log in as the pipeline does, with no more rights; a test that is somebody else asks for ``logged_in``.
+    """
     with ExitStack() as servers:
-        given = os.environ.get(MLFLOW)
-        uri = given or servers.enter_context(temporary_mlflow(request.getfixturevalue("postgres_server")))
-        wait_for_mlflow(uri)
+        uri, password = os.environ.get(MLFLOW), os.environ.get(MLFLOW_PASSWORD) or secrets.token_urlsafe(12)
+        if uri is None:
+            uri = servers.enter_context(temporary_mlflow(request.getfixturevalue("postgres_server"), password))
+        wait_for_mlflow(uri, password)
+        servers.enter_context(logged_in(PIPELINE, password))
         yield uri
 
 

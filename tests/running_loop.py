@@ -21,6 +21,7 @@ from perennial.settings import load_settings
 from perennial.store.schema import predictions_table
 from stack import StackLayout
 from stack.credentials import load
+from stack.environment import PIPELINE, REVIEWER
 
 MODEL = "wine_cultivar"
 MONITOR, RETRAIN, ROLLBACK = f"{MODEL}__monitor", f"{MODEL}__retrain", f"{MODEL}__rollback"
@@ -118,8 +119,9 @@ class Loop:
             return connection.execute(select(func.count()).select_from(predictions_table(self.config))).scalar_one()
 
     def alias(self, name: str) -> str | None:
-        """The version that MLflow itself says the alias is on."""
+        """The version that MLflow itself says the alias is on, to the reviewer; None where there is no model either."""
         answer = self.mlflow.get("registered-models/alias", params={"name": self.model, "alias": name})
+        assert answer.status_code != httpx.codes.UNAUTHORIZED
         return answer.json()["model_version"]["version"] if answer.is_success else None
 
     def set_tag(self, version: str, key: str, value: str) -> None:
@@ -138,10 +140,15 @@ def running_loop(layout: StackLayout, **replaced: str) -> Iterator[Loop]:
         environment.delenv("OMP_NUM_THREADS", raising=False)  # of parallel workers; tasks have what a user's tasks have
         environment.setenv("PERENNIAL_MODELS_DIR", str(models))
         status = stack.up(layout)
-        airflow = Airflow.login(status.airflow_url, "admin", load(layout.credentials_file).airflow_admin_password)
+        credentials = load(layout.credentials_file)
+        # a test session may have a login of its own, to another MLflow
+        environment.setenv("MLFLOW_TRACKING_USERNAME", PIPELINE)
+        environment.setenv("MLFLOW_TRACKING_PASSWORD", credentials.mlflow_pipeline_password)
+        airflow = Airflow.login(status.airflow_url, "admin", credentials.airflow_admin_password)
+        reviewer = (REVIEWER, credentials.mlflow_reviewer_password)
         runtime = open_runtime(load_settings())
         try:
-            with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30) as mlflow:
+            with httpx.Client(base_url=f"{status.mlflow_url}/api/2.0/mlflow/", timeout=30, auth=reviewer) as mlflow:
                 yield Loop(layout, airflow, mlflow, runtime)
         finally:
             runtime.store.close()

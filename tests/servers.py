@@ -19,16 +19,18 @@ from uuid import uuid4
 
 import httpx
 import psutil
+import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 import stack
 from stack import Ports, StackLayout, postgres
 from stack.commands import commands
 from stack.credentials import Credentials
-from stack.environment import mlflow_environment
+from stack.environment import ADMIN, mlflow_environment
 from stack.layout import LOOPBACK
 from stack.leftovers import find_leftovers
+from stack.mlflow_accounts import RIGHTS, make_accounts
 from stack.postgres import accounts
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -141,30 +143,50 @@ def create_database(server: URL, name: str, template: str = "template1") -> str:
 
 
 @contextmanager
-def temporary_mlflow(server: URL) -> Iterator[str]:
-    """An MLflow server on a database of its own, run as the local stack runs it. Its URI; it may not answer yet."""
+def temporary_mlflow(server: URL, password: str) -> Iterator[str]:
+    """An MLflow server on a database of its own, run as the local stack runs it. Its URI; it may not answer yet.
+
+    Each of its accounts has this password, once :func:`wait_for_mlflow` made them.
+    """
     with reachable_folder() as folder:
         layout = StackLayout(home=folder, ports=Ports(mlflow=free_port()))
         site = layout.site()
-        database = create_database(server, f"mlflow_{uuid4().hex[:12]}")
+        database = make_url(create_database(server, f"mlflow_{uuid4().hex[:12]}"))
+        where = {"HOST": database.host, "PORT": database.port, "USER": database.username}
+        where |= {"PASSWORD": database.password, "DATABASE": database.database}
         with kept(
             folder,
             log=folder / "mlflow.log",
-            environment={**mlflow_environment(site, Credentials()), "MLFLOW_BACKEND_STORE_URI": database},
+            environment={
+                **mlflow_environment(site, Credentials(mlflow_admin_password=password)),
+                **{f"PG{name}": str(value) for name, value in where.items()},
+                "MLFLOW_BACKEND_STORE_URI": database.render_as_string(hide_password=False),
+            },
             command=[sys.executable, *commands(site)["mlflow"][1:]],
         ):
             yield site.mlflow_url
 
 
-def wait_for_mlflow(uri: str, *, deadline_s: float = 180) -> None:
-    """Wait until the server answers."""
+def wait_for_mlflow(uri: str, password: str, *, deadline_s: float = 180) -> None:
+    """Wait until the server answers, and see that its accounts are there."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         with suppress(httpx.TransportError):
             if httpx.get(f"{uri}/health", timeout=2).status_code == httpx.codes.OK:
+                make_accounts(uri, dict.fromkeys((ADMIN, *RIGHTS), password))
                 return
         time.sleep(0.2)
     raise RuntimeError(f"MLflow at {uri} did not answer within {deadline_s:.0f} s")
+
+
+@contextmanager
+def logged_in(account: str, password: str | None = None) -> Iterator[None]:
+    """Within, MLflow is asked as this account, by default with the password that all accounts of the tests have."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_USERNAME", account)
+        if password is not None:
+            environment.setenv("MLFLOW_TRACKING_PASSWORD", password)
+        yield
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from perennial.registry.runs import RunKey, ensure_experiment
 from perennial.registry.trust import MODEL_FILE
 from perennial.settings import Settings
 from perennial.store import open_store
-from servers import create_database
+from servers import create_database, logged_in
+from stack.environment import ADMIN
 
 TEMPLATE = "wine_cultivar"
 
@@ -85,9 +86,10 @@ def _runs(config: ModelConfig, registry: Registry) -> frozenset[str]:
 def restore(trained: Trained, registry: Registry) -> None:
     """The model in MLflow as it was after its first promotion, whatever a test did to it."""
     client, name, was = registry.client, trained.config.model, trained.version
-    for run_id in _runs(trained.config, registry) - trained.runs:
-        client.delete_run(run_id)
-    client.delete_registered_model(name)
+    with logged_in(ADMIN):
+        for run_id in _runs(trained.config, registry) - trained.runs:
+            client.delete_run(run_id)
+        client.delete_registered_model(name)
     client.create_registered_model(name)
     model_id = was.source.removeprefix("models:/")
     client.log_model_artifact(model_id, str(trained.folder / "files" / MODEL_FILE))

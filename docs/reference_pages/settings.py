@@ -13,6 +13,7 @@ from perennial.settings import ROOT, Settings
 from reference_pages.markdown import code, joined, table
 
 INCLUDE = ROOT / "include"
+STEPS = [INCLUDE / "stack" / name for name in ("migrate_airflow.py", "mlflow_accounts.py")]
 PREFIX = str(Settings.model_config["env_prefix"])
 INTRODUCTION = """
 # Settings
@@ -36,13 +37,13 @@ needs it, and does not find it, is red with a `ConfigError`.
 OF_STACK = """
 ## Variables of the stack in containers
 
-Read by `python -m stack.migrate_airflow`, which the local stack and docker-compose.yaml run:
-{names}.
+Read by `python -m stack.migrate_airflow` and `python -m stack.mlflow_accounts`, which the local stack and
+docker-compose.yaml run: {names}.
 """
 OF_TESTS = """
 ## Variables of the tests
 
-Addresses of servers that the tests use instead of starting their own: {names}.
+Servers that the tests use instead of starting their own: {names}.
 """
 
 
@@ -58,8 +59,8 @@ def page() -> str:
             ["variable", "value", "yours is kept"],
             [(code(name), code(value), kept) for name, value, kept in _of_libraries()],
         ),
-        OF_STACK.format(names=_named_in([INCLUDE / "stack" / "migrate_airflow.py"], r'"([A-Z]+(?:_+[A-Z]+)+)"')),
-        OF_TESTS.format(names=_named_in(sorted((ROOT / "tests").rglob("*.py")), r"PERENNIAL_TEST_[A-Z0-9]+")),
+        OF_STACK.format(names=_named_in(STEPS, r'environ\[f?"([A-Z]+(?:_+[A-Z]+)+)"')),
+        OF_TESTS.format(names=_named_in(sorted((ROOT / "tests").rglob("*.py")), r"PERENNIAL_TEST_[A-Z0-9_]+")),
     )
 
 

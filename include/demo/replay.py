@@ -6,6 +6,7 @@ A replay that was cut off goes on where it stopped: runs have deterministic ids,
 from dataclasses import dataclass
 from datetime import timedelta
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,9 +22,10 @@ from perennial.contracts.tags import CHALLENGER, REVIEWER_TAG, SIGNOFF_TAG
 from perennial.errors import PerennialError, StackError
 from perennial.pipeline import Case, open_runtime
 from perennial.pipeline.timeline import timeline
-from perennial.registry.versions import alias_version, set_version_tags
+from perennial.registry.versions import alias_version
 from perennial.settings import load_settings
 from stack.credentials import load as load_credentials
+from stack.environment import REVIEWER
 from stack.layout import StackLayout
 
 MODEL = "flight_delay"
@@ -40,6 +42,8 @@ class Replay:
     case: Case
     feed: Feed
     console: Console
+    reviewer: tuple[str, str]
+    """Account and password of the reviewer in MLflow."""
 
     @property
     def config(self) -> ModelConfig:
@@ -150,13 +154,20 @@ class Replay:
         if version is None:
             raise StackError(f"the run {run_id} of {RETRAIN} waits for a review, and no version is challenger")
         self.say(f"[cyan]reviewer[/cyan]: approves version {version} in spite of its flags")
-        set_version_tags(self.case.registry, MODEL, version, {REVIEWER_TAG: "reviewer", SIGNOFF_TAG: "approved"})
+        self.set_tags(version, {REVIEWER_TAG: REVIEWER, SIGNOFF_TAG: "approved"})
         wait_for(
             lambda: self.airflow.run_state(RETRAIN, run_id) in FINISHED,
             f"the run {run_id} of {RETRAIN} to go on after its review",
             deadline_s=RUN_DEADLINE_S,
         )
         self.say(f"  {escape(str(self.outcome(run_id)))}")
+
+    def set_tags(self, version: str, tags: dict[str, str]) -> None:
+        """What the reviewer does in MLflow, logged in there."""
+        url = f"{self.case.registry.uri}/api/2.0/mlflow/model-versions/set-tag"
+        for key, value in tags.items():
+            tag = {"name": MODEL, "version": version, "key": key, "value": value}
+            httpx.post(url, json=tag, auth=self.reviewer, timeout=60).raise_for_status()
 
     def acknowledge(self, window: Window) -> None:
         """Play the operator who found the cause: the held stretch is left out of training from here on."""
@@ -189,7 +200,8 @@ def open_replay(console: Console) -> Replay:
     for dag_id in (MONITOR, RETRAIN, f"{MODEL}__rollback", "perennial__maintenance"):
         airflow.unpause(dag_id)
     frame = flights.load_flights(settings.home / "demo")
-    return Replay(airflow, case, Feed(frame, settings.home, case.config, case.registry), console)
+    reviewer = (REVIEWER, credentials.mlflow_reviewer_password)
+    return Replay(airflow, case, Feed(frame, settings.home, case.config, case.registry), console, reviewer)
 
 
 def main() -> None:
@@ -214,13 +226,14 @@ def main() -> None:
 def closing(replay: Replay) -> tuple[str, ...]:
     """Where to look now, and what waits for the reader."""
     settings = replay.case.settings
+    mlflow = settings.require_mlflow_uri()
     lines = [
-        f"Airflow: {settings.airflow_url}   MLflow: {settings.mlflow_uri}   logins: "
+        f"Airflow: {settings.airflow_url}   MLflow: {mlflow}   logins: "
         f"{StackLayout(home=settings.home).credentials_file}"
     ]
     if challenger := alias_version(replay.case.registry, MODEL, CHALLENGER):
         lines.append(
-            f"Version {challenger} awaits your review at {settings.mlflow_uri}/#/models/{MODEL}/versions/{challenger}: "
+            f"Version {challenger} awaits your review at {mlflow}/#/models/{MODEL}/versions/{challenger}: "
             "set its tags reviewer and signoff, and see the retrain run in Airflow go on."
         )
     return (*lines, "`make down` stops everything and keeps the data.")

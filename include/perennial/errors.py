@@ -7,6 +7,7 @@
     │   ├── StorageUnavailable    the file storage did not answer
     │   ├── LockTimeout           another run holds the model's lock
     │   └── ParityTimeout         the fresh process that scores a candidate did not answer in time
+    ├── RegistryRefused           fail now, nothing was answered: MLflow refused the login, or the account lacks a right
     └── PermanentError            fail now: trying again cannot help
         ├── ConfigError           model.yaml or the settings are wrong
         ├── StackError            a process of the local stack did not come up
@@ -17,7 +18,9 @@
         ├── SignoffError          the evidence for a release is missing or stale
         └── ReleaseError          a promotion or a rollback was refused
 
-Orchestration maps the two roots to Airflow's retry and fail-now, in one place. A message says what, where, how much and
+Orchestration maps them to Airflow's retry and fail-now, in one place. A permanent error of the registry may be an
+answer (that version is gone, these files can not be read), which a caller judges by; a refusal says nothing of what was
+asked, is no permanent error, and goes past them all. A message says what, where, how much and
 what to do next, and is bounded: see :func:`first_of`.
 """
 
@@ -51,6 +54,10 @@ class LockTimeout(TransientError):
 
 class ParityTimeout(TransientError):
     """The fresh process that scores a candidate anew did not answer within the time allowed: a busy machine."""
+
+
+class RegistryRefused(PerennialError):
+    """MLflow refused the login (401), or the account lacks the right (403). Never an answer to what was asked."""
 
 
 class PermanentError(PerennialError):

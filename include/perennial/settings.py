@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,7 +31,15 @@ class Settings(BaseSettings):
         default=None, description="Root of batches, snapshots and reports; unless set, `storage` in the state folder"
     )
     mlflow_uri: str | None = Field(
-        default=None, validation_alias="MLFLOW_TRACKING_URI", description="Address of the MLflow server"
+        default=None, validation_alias="MLFLOW_TRACKING_URI", description="Address of the MLflow server", repr=False
+    )
+    mlflow_username: str | None = Field(
+        default=None,
+        validation_alias="MLFLOW_TRACKING_USERNAME",
+        description="Account on the MLflow server",
+    )
+    mlflow_password: SecretStr | None = Field(
+        default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="Its password"
     )
     airflow_url: str | None = Field(default=None, description="Address of Airflow's API; the demo asks it for runs")
     fit_pool: str = Field(
@@ -67,10 +76,28 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def require_mlflow_uri(self) -> str:
-        """The MLflow server's URI. Raises ConfigError when it is not set."""
+        """The MLflow server's URI, without an account that may stand in it. Raises ConfigError when it is not set."""
         if self.mlflow_uri is None:
             raise ConfigError(f"no MLflow server: set MLFLOW_TRACKING_URI, or run `make up` (state in {self.home})")
-        return self.mlflow_uri
+        where = urlsplit(self.mlflow_uri)
+        return where._replace(netloc=where.netloc.rpartition("@")[2]).geturl()
+
+    @property
+    def mlflow_login(self) -> tuple[str, str] | None:
+        """Account and password of the variables, or else of the URI; None where there is neither.
+
+        Raises ConfigError for an account without a password, and the other way round.
+
+        >>> Settings(mlflow_uri="http://ada:se%2Fcret@host", mlflow_username=None, mlflow_password=None).mlflow_login
+        ('ada', 'se/cret')
+        """
+        where = urlsplit(self.mlflow_uri or "")
+        username = self.mlflow_username or unquote(where.username or "")
+        secret = self.mlflow_password.get_secret_value() if self.mlflow_password else ""
+        password = secret or unquote(where.password or "")
+        if bool(username) != bool(password):
+            raise ConfigError("set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither")
+        return (username, password) if username else None
 
     def table_urls(self, config: ModelConfig) -> dict[str, str]:
         """The URLs of the model's table sources, by the variable that holds them. Raises ConfigError when unset."""

@@ -48,10 +48,12 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
     return {
         "postgres": postgres_command(site.listen, site.postgres_port, site.postgres_socket_folder),
         "mlflow": (
-            *("python", "-m", "mlflow", "server", "--host", site.listen, "--port", str(site.mlflow_port)),
+            *("python", "-m", "mlflow", "server", "--app-name", "basic-auth"),
+            *("--host", site.listen, "--port", str(site.mlflow_port)),
             *("--workers", "1", "--allowed-hosts", site.mlflow_allowed_hosts),
             *("--serve-artifacts", "--artifacts-destination", site.mlflow_artifacts),
         ),
+        "mlflow-accounts": ("python", "-m", "stack.mlflow_accounts"),
         "airflow-migrate": ("python", "-m", "stack.migrate_airflow"),
         "airflow-api-server": (
             *(*airflow, "api-server", "--host", site.listen, "--port", str(site.airflow_port), "--workers", "1"),

@@ -4,8 +4,11 @@ and docker-compose.yaml (a test compares them)."""
 from stack.commands import Site
 from stack.credentials import Credentials
 
+# Users of Airflow, and accounts of MLflow.
 ADMIN = "admin"
 VIEWER = "viewer"
+REVIEWER = "reviewer"
+PIPELINE = "pipeline"
 FIT_POOL = "fit"
 
 # Nothing here reports home, and Great Expectations must hear it before it is imported.
@@ -23,6 +26,8 @@ def perennial_environment(site: Site, credentials: Credentials) -> dict[str, str
         "PERENNIAL_DATABASE_URL": database_url(site, "perennial", credentials.perennial_db_password),
         "PERENNIAL_AIRFLOW_URL": site.airflow_url,
         "MLFLOW_TRACKING_URI": site.mlflow_url,
+        "MLFLOW_TRACKING_USERNAME": PIPELINE,
+        "MLFLOW_TRACKING_PASSWORD": credentials.mlflow_pipeline_password,
     }
 
 
@@ -32,7 +37,30 @@ def mlflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "MLFLOW_BACKEND_STORE_URI": database_url(site, "mlflow", credentials.mlflow_db_password),
         # Without this the server starts a job runner and seven queue consumers: 2.6 GB for features nobody uses here.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_CONFIG_PATH": f"{site.project}/include/stack/mlflow_auth.ini",
+        # Where the accounts are, which that file leaves to libpq, so that it holds no secret.
+        "PGHOST": site.postgres_address,
+        "PGPORT": str(site.postgres_port),
+        "PGDATABASE": "mlflow",
+        "PGUSER": "mlflow",
+        "PGPASSWORD": credentials.mlflow_db_password,
+        "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": credentials.mlflow_admin_password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": credentials.mlflow_secret_key,
+        # A route that MLflow has no rule for is refused to all but the admin.
+        "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
         **_NO_TELEMETRY,
+    }
+
+
+def accounts_environment(site: Site, credentials: Credentials) -> dict[str, str]:
+    """Environment of the step that makes MLflow's accounts."""
+    return {
+        "PYTHONPATH": f"{site.project}/include",
+        "PERENNIAL_MLFLOW_URL": site.mlflow_url,
+        "PERENNIAL_MLFLOW_ADMIN_PASSWORD": credentials.mlflow_admin_password,
+        "PERENNIAL_MLFLOW_REVIEWER_PASSWORD": credentials.mlflow_reviewer_password,
+        "PERENNIAL_MLFLOW_PIPELINE_PASSWORD": credentials.mlflow_pipeline_password,
     }
 
 

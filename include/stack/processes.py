@@ -20,6 +20,7 @@ from stack.commands import AIRFLOW_COMPONENTS, commands
 from stack.credentials import Credentials, load, load_or_create, write_private
 from stack.environment import (
     FIT_POOL,
+    accounts_environment,
     airflow_environment,
     migrate_environment,
     mlflow_environment,
@@ -121,7 +122,10 @@ def _start_anew(layout: StackLayout, supervisor: Supervisor, components: tuple[s
 
 
 def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, ...], progress: Progress) -> None:
-    """PostgreSQL first; then the MLflow server while Airflow's database is prepared; then Airflow's four processes."""
+    """PostgreSQL first; then the MLflow server while Airflow's database is prepared; then Airflow's four processes.
+
+    Where MLflow has no accounts yet, they come before the processes that would be refused without.
+    """
     credentials = load(layout.credentials_file)
     _start_postgres(layout, supervisor, credentials)
     progress("PostgreSQL is up")
@@ -130,13 +134,17 @@ def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, .
         supervisor.order("startProcess", "mlflow")
     if "airflow" in components:
         _migrate_airflow(layout, supervisor, credentials, progress)
+    accounts = layout.mlflow / "accounts"
+    without_accounts = "mlflow" in components and not accounts.exists()
+    if without_accounts:
+        _open_mlflow(layout, supervisor, progress)
+        accounts.touch()
+    if "airflow" in components:
         started = datetime.now(UTC)
         for name in AIRFLOW_COMPONENTS:
             supervisor.order("startProcess", name)
-    if "mlflow" in components:
-        watch = Watch(layout, supervisor, ("mlflow",))
-        watch.until(lambda: [] if mlflow_is_healthy(layout) else ["mlflow"], within_s=START_WITHIN_S)
-        progress(f"MLflow is up: {layout.site().mlflow_url}")
+    if "mlflow" in components and not without_accounts:
+        _open_mlflow(layout, supervisor, progress)
     if "airflow" in components:
         watch = Watch(layout, supervisor, AIRFLOW_COMPONENTS)
         watch.until(lambda: unhealthy_airflow(layout, started), within_s=START_WITHIN_S)
@@ -156,6 +164,19 @@ def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Cr
     write_private(layout.env_file, "".join(f"{name}={value}\n" for name, value in variables.items()))
 
 
+def _open_mlflow(layout: StackLayout, supervisor: Supervisor, progress: Progress) -> None:
+    """Wait until MLflow answers, and give its accounts their passwords and rights."""
+    watch = Watch(layout, supervisor, ("mlflow",))
+    watch.until(lambda: [] if mlflow_is_healthy(layout) else ["mlflow"], within_s=START_WITHIN_S)
+    _run_once(layout, supervisor, "mlflow-accounts")
+    progress(f"MLflow is up: {layout.site().mlflow_url}")
+
+
+def _run_once(layout: StackLayout, supervisor: Supervisor, name: str) -> None:
+    supervisor.order("startProcess", name)
+    Watch(layout, supervisor, (name,)).until_state("EXITED", within_s=START_WITHIN_S)
+
+
 def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: Credentials, progress: Progress) -> None:
     """Bring Airflow's database to this version of Airflow; skipped when that was done for this state folder."""
     stamp = layout.airflow / "migrated"
@@ -163,8 +184,7 @@ def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: C
     if stamp.exists() and stamp.read_text() == wanted:
         return
     progress("preparing Airflow's database")
-    supervisor.order("startProcess", "airflow-migrate")
-    Watch(layout, supervisor, ("airflow-migrate",)).until_state("EXITED", within_s=START_WITHIN_S)
+    _run_once(layout, supervisor, "airflow-migrate")
     stamp.write_text(wanted)
 
 
@@ -173,6 +193,7 @@ def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> di
     airflow = airflow_environment(site, credentials)
     environments = {
         "mlflow": mlflow_environment(site, credentials),
+        "mlflow-accounts": accounts_environment(site, credentials),
         "airflow-migrate": migrate_environment(site, credentials),
         **dict.fromkeys(AIRFLOW_COMPONENTS, airflow),
     }
@@ -189,8 +210,8 @@ def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> di
             name: {
                 "command": shlex.join([sys.executable, *commands(site)[name][1:]]),
                 "environment": environment_setting({"PYTHONUNBUFFERED": "1", **environment}),
-                "directory": str(layout.mlflow if name == "mlflow" else layout.airflow),
-                **(once if name == "airflow-migrate" else {}),
+                "directory": str(layout.mlflow if name.startswith("mlflow") else layout.airflow),
+                **(once if name in ("mlflow-accounts", "airflow-migrate") else {}),
             }
             for name, environment in environments.items()
         },

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from perennial.registry import Registry
 from perennial.signoff.review import ENTRY_TAG
 from perennial.store import Store
 from perennial.store.schema import ledger as ledger_table
+from servers import logged_in
+from stack.environment import ADMIN, PIPELINE
 
 PATIENCE_S, LONG_S = 1.0, 30.0
 
@@ -87,7 +90,7 @@ def fires(signoff: Signoff, within_s: float = PATIENCE_S, **reviewers: object) -
             return None
         finally:
             await events.aclose()
-        return event.payload["seen"]
+        return event.payload.get("seen") or event.payload["refused"]
 
     return asyncio.run(watch())
 
@@ -133,8 +136,37 @@ def test_the_trigger_waits_on_when_mlflow_is_silent(signoff: Signoff, monkeypatc
 
 
 def test_the_trigger_fires_when_the_version_is_gone(signoff: Signoff, mlflow_uri: str) -> None:
-    Registry(mlflow_uri).client.delete_model_version(signoff.model, signoff.version)
+    with logged_in(ADMIN):
+        Registry(mlflow_uri).client.delete_model_version(signoff.model, signoff.version)
     assert "not found" in str(fires(signoff, LONG_S))
+
+
+WRONG = "hunter2-is-wrong"
+
+
+def test_a_refused_login_ends_the_wait_red_and_is_no_answer(signoff: Signoff, store: Store) -> None:
+    """Neither "no tag yet", nor "the version is gone", nor, at the deadline, a rejection."""
+    from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from perennial.orchestration import errors
+    from perennial.orchestration.review import ReviewSensor
+
+    pushed: list[tuple[str, str]] = []
+    context = {"ti": SimpleNamespace(xcom_push=lambda *said: pushed.append(said))}
+    sensor = ReviewSensor(task_id="review", model=signoff.model, signoff=signoff.signoff_id)
+    with pytest.MonkeyPatch.context() as patched, logged_in(PIPELINE, WRONG):
+        patched.setattr(errors, "get_current_context", lambda: context)
+        told = str(fires(signoff, LONG_S))
+        assert "refuses the login of 'pipeline' (401), asked for" in told
+        with pytest.raises(AirflowFailException, match="refuses the login"):
+            sensor.resume(context, {"refused": told})
+        with pytest.raises(AirflowFailException, match=r"refuses the login of 'pipeline' \(401\)"):
+            timeout = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
+            sensor.resume_execution(TRIGGER_FAIL_REPR, timeout, context)
+    assert [name for name, _ in pushed] == ["failure", "failure"]
+    assert WRONG not in f"{told}{pushed}"
+    assert ledger.entries(store, signoff.model, kinds=["review"]) == ()
 
 
 def test_the_deadline_rejects_and_the_ledger_says_so(signoff: Signoff, store: Store) -> None:

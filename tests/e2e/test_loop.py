@@ -24,7 +24,9 @@ from perennial.pipeline import loops
 from published import publish
 from releases import made_stable, make_version
 from running_loop import MAINTENANCE, MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
-from servers import listeners, temporary_stack
+from servers import listeners, logged_in, temporary_stack
+from stack.credentials import load
+from stack.environment import ADMIN
 
 N_ROWS = 120
 SILENT, ORPHANED = "diabetes_progress", "orphaned_wine"  # models whose labels stop, and whose champion is deleted
@@ -159,7 +161,8 @@ def the_champion_is_deleted(loop: Loop) -> str:
     for number in range(3):
         publish(store, config, delivery(MODEL, day(number)))
     loop.case.verify()
-    registry.client.delete_model_version(ORPHANED, version)
+    with logged_in(ADMIN, load(loop.layout.credentials_file).mlflow_admin_password):
+        registry.client.delete_model_version(ORPHANED, version)
     loop.airflow.unpause(f"{ORPHANED}__monitor")
     return loop.trigger_monitor(day(3))
 

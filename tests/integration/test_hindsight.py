@@ -22,6 +22,8 @@ from perennial.signoff.record.hindsight import look_back, read_record
 from perennial.statistics.intervals import around
 from perennial.store import Store
 from published import publish_days
+from servers import logged_in
+from stack.environment import ADMIN
 
 
 def version(config: ModelConfig, models_dir: Path, registry: Registry, *, wrong: float) -> str:
@@ -107,7 +109,8 @@ def test_a_promotion_is_looked_back_on_once_its_time_is_over_and_labelled(
     assert (record.n_right, record.n_wrong, record.rate) == (1, 1, 0.5)
     assert look_back(wine, as_of=day(9).end, **given) == record == read_record(wine, store=store), "kept once"
 
-    registry.client.delete_model_version(wine.model, poor)
+    with logged_in(ADMIN):
+        registry.client.delete_model_version(wine.model, poor)
     promoted(wine, 8, good, poor, **given)
     unknown = look_back(wine, as_of=day(20).end, **given).promotions[-1]
     assert unknown.right is None

@@ -19,6 +19,8 @@ from perennial.release.reconcile import reconcile
 from perennial.release.rollback import roll_back
 from perennial.store import Store, schema
 from releases import in_ledger, made_stable, make_version, released, signed
+from servers import logged_in
+from stack.environment import ADMIN
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ def tamper(registry: Registry, wine: ModelConfig, version: str, folder: Path) ->
 def test_a_champion_deleted_in_the_registry_can_be_rolled_back(
     wine: ModelConfig, store: Store, registry: Registry, first: str, second: str
 ) -> None:
-    registry.client.delete_model_version(wine.model, second)
+    with logged_in(ADMIN):
+        registry.client.delete_model_version(wine.model, second)
     assert alias_version(registry, wine.model, "champion") is None
     assert rolled_back(wine, store, registry) == first
     assert alias_version(registry, wine.model, "champion") == first
@@ -88,7 +91,8 @@ def test_a_rollback_never_goes_to_files_that_were_changed(
 def test_a_rollback_to_a_deleted_version_is_refused_before_it_begins(
     wine: ModelConfig, store: Store, registry: Registry, first: str, second: str
 ) -> None:
-    registry.client.delete_model_version(wine.model, first)
+    with logged_in(ADMIN):
+        registry.client.delete_model_version(wine.model, first)
     with pytest.raises(ReleaseError, match=f"version {first} can not be gone back to: its files can not be read"):
         rolled_back(wine, store, registry)
     assert alias_version(registry, wine.model, "champion") == second

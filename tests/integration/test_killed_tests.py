@@ -21,10 +21,10 @@ import stack
 from sqlalchemy.engine import make_url
 from servers import reachable_folder, temporary_mlflow, temporary_postgres, temporary_stack, wait_for_mlflow
 
-with reachable_folder() as folder, temporary_postgres(folder) as url, temporary_mlflow(make_url(url)) as uri:
+with reachable_folder() as folder, temporary_postgres(folder) as url, temporary_mlflow(make_url(url), "p" * 12) as uri:
     with temporary_stack() as layout:
         stack.up(layout, components=("postgres",))
-        wait_for_mlflow(uri)
+        wait_for_mlflow(uri, "p" * 12)
         print(folder, layout.home, flush=True)
         sys.stdin.read()
 """

@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
 
 from conftest import free_port
-from perennial.errors import IntegrityError, PermanentError, RegistryUnavailable
+from perennial.errors import IntegrityError, PermanentError, RegistryRefused, RegistryUnavailable
 from perennial.registry import (
     Registry,
     alias_version,
@@ -218,5 +218,8 @@ def test_a_server_that_fails_is_unavailable(status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_server_that_refuses_is_not_tried_again(status: int) -> None:
-    with answering(status) as uri, pytest.raises(PermanentError, match="refused"):
+    with (
+        answering(status) as uri,
+        pytest.raises(RegistryRefused, match=rf"\({status}\), reading alias"),
+    ):
         alias_version(Registry(uri), "m", "champion")

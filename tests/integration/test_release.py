@@ -25,6 +25,8 @@ from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
 from perennial.store import Store, schema
 from releases import approval, as_order, forking, in_ledger, make_version, released, run_and_die, signed
+from servers import logged_in
+from stack.environment import ADMIN
 
 
 @pytest.fixture
@@ -318,7 +320,8 @@ def test_a_promotion_whose_files_vanished_while_it_was_cut_off_is_abandoned(
     signoff = signed(wine, registry, make_version(wine, registry, "two"), first)
     order = as_order(signoff)
     killed(die_at="after_intent", signoff=order)
-    registry.client.delete_model_version(wine.model, signoff.version)
+    with logged_in(ADMIN):
+        registry.client.delete_model_version(wine.model, signoff.version)
     (said,) = reconcile(wine, store=store, registry=registry)
     assert "abandoned the promotion" in said
     assert state_of(store, wine).pending is None

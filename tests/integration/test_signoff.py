@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,17 +35,19 @@ from perennial.contracts import (
     Window,
     to_record,
 )
-from perennial.errors import RegistryUnavailable, SignoffError
+from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
 from perennial.registry import Registry, artifact_digest, features_frame, score
 from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
-from perennial.signoff.polling import read_tags
+from perennial.signoff.polling import Watched
 from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
 from perennial.statistics.intervals import around
 from perennial.store import Store, signals
+from servers import logged_in
+from stack.environment import ADMIN
 
 NO_CHAMPION = ReleaseState(model="unused")
 N_ROWS = 80
@@ -217,6 +220,9 @@ def test_what_keeps_the_fresh_process_from_answering_is_told_and_is_no_gap(
     assert gap is None
     assert detail.startswith("the fresh process ended with code 1: ")
     assert "No module named 'perennial.signoff'" in detail
+
+    with pytest.raises(RegistryRefused, match=r"fresh process: .* refuses the login of 'pipeline' \(401\)"):
+        parity_gap(wine, candidate, frozen(wine), **given, environment={"MLFLOW_TRACKING_PASSWORD": "wrong"})
 
     changed = models_dir / wine.model / "model.yaml"
     changed.write_text(changed.read_text(encoding="utf-8").replace("owner: cellar", "owner: attic"), encoding="utf-8")
@@ -535,7 +541,8 @@ def test_maintenance_rejects_when_another_champion_serves_or_the_version_is_gone
     assert overtaken.reviewer == "policy"
 
     signed(manual, candidate, store=store, registry=registry, state=served, baseline="7")
-    registry.client.delete_model_version(manual.model, candidate.version)
+    with logged_in(ADMIN):
+        registry.client.delete_model_version(manual.model, candidate.version)
     (gone,) = expire_stale(manual, store=store, registry=registry, now=now)
     assert gone.reason == "the version is gone from the registry"
 
@@ -556,8 +563,9 @@ def test_the_tag_is_polled_without_mlflow(
     candidate = registered(manual, models_dir, registry)
 
     async def poll(uri: str, version: str) -> str | None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return (await read_tags(client, uri, manual.model, version)).get("signoff")
+        login = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"])
+        async with httpx.AsyncClient(trust_env=False, auth=login) as client:
+            return (await Watched(client=client, uri=uri, model=manual.model, version=version).tags()).get("signoff")
 
     assert asyncio.run(poll(registry.uri, candidate.version)) is None
     signed(manual, candidate, store=store, registry=registry)

@@ -9,7 +9,7 @@ import pytest
 
 from perennial.errors import StackError
 from stack import StackLayout
-from stack.credentials import Credentials, load, load_or_create, write_private
+from stack.credentials import LATER, Credentials, load, load_or_create, write_private
 from stack.supervision import environment_setting, write_configuration
 
 
@@ -51,6 +51,24 @@ def test_incomplete_file_is_refused_by_name(tmp_path: Path) -> None:
     file.write_text("{")
     with pytest.raises(StackError, match="cannot be read"):
         load(file)
+
+
+def test_a_file_of_an_earlier_release_keeps_its_secrets_and_gets_what_it_lacks(tmp_path: Path) -> None:
+    file, data = tmp_path / "credentials.json", tmp_path / "data"
+    first = load_or_create(file, data=data)
+    data.mkdir()
+    kept = {name: value for name, value in json.loads(file.read_text()).items() if name not in LATER}
+    file.write_text(json.dumps(kept))
+    with pytest.raises(StackError, match="`perennial down`, then `perennial up` adds them"):
+        load(file)
+    completed = load_or_create(file, data=data)
+    assert {name: getattr(completed, name) for name in kept} == kept
+    assert not {getattr(completed, name) for name in LATER} & {getattr(first, name) for name in LATER}
+    assert load_or_create(file, data=data) == load(file) == completed
+    assert _mode(file) == 0o600
+    file.write_text(json.dumps({name: value for name, value in kept.items() if name != "airflow_fernet_key"}))
+    with pytest.raises(StackError, match="lack airflow_fernet_key"):  # never made anew: it opens what is there
+        load_or_create(file, data=data)
 
 
 def test_private_file_replaces_an_open_one(tmp_path: Path) -> None:

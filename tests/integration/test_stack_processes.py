@@ -1,9 +1,13 @@
 """Up and down of real processes: PostgreSQL and the MLflow server. Airflow's own start belongs to tests/e2e."""
 
+import json
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict, fields
 
 import httpx
 import psutil
@@ -13,7 +17,8 @@ import stack
 from perennial.errors import StackError
 from servers import free_port, listeners, temporary_stack
 from stack import Ports, StackLayout, processes
-from stack.credentials import load
+from stack.credentials import LATER, load
+from stack.environment import ADMIN, PIPELINE, REVIEWER, database_url
 from stack.layout import LOOPBACK, require_free_ports
 from stack.leftovers import find_leftovers
 from stack.postgres import postmaster
@@ -57,7 +62,7 @@ def _assert_private(layout: StackLayout) -> None:
     for file in (layout.credentials_file, layout.env_file, layout.run / "supervisord.conf", socket_file(layout)):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     credentials = load(layout.credentials_file)
-    secrets = (credentials.postgres_password, credentials.mlflow_db_password, credentials.perennial_db_password)
+    secrets = [getattr(credentials, item.name) for item in fields(credentials) if item.name != "state_id"]
     for process in find_leftovers(layout):
         assert not [secret for secret in secrets if secret in " ".join(process.cmdline())], process
     for log in layout.logs.iterdir():
@@ -124,14 +129,73 @@ def test_deep_state_folder_gets_a_short_socket() -> None:
         socket_folder.rmdir()
 
 
+EARLIER = ("earlier_experiment", "earlier_model")
+# What an MLflow server without a login keeps, written as it writes; in a process of its own, for MLflow's tables warn.
+KEEP = """
+import sys
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Models
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
+url, artifacts, experiment, model = sys.argv[1:]
+made = Tracking(url, artifacts).create_experiment(experiment)
+models = Models(url)
+models.create_registered_model(model)
+models.create_model_version(model, source=f"mlflow-artifacts:/{made}/a")
+models.set_registered_model_alias(model, "challenger", "1")
+"""
+
+
+def _make_state_of_an_earlier_release(layout: StackLayout) -> str:
+    """What a stack without a login left behind: credentials without MLflow's accounts, and what MLflow held.
+
+    Returns the password of MLflow's database, which is in use since then.
+    """
+    stack.up(layout, components=("postgres",))
+    credentials = load(layout.credentials_file)
+    url = database_url(layout.site(), "mlflow", credentials.mlflow_db_password)
+    artifacts = (layout.mlflow / "artifacts").as_uri()
+    subprocess.run([sys.executable, "-c", KEEP, url, artifacts, *EARLIER], check=True)
+    stack.down(layout.home)
+    kept = {name: value for name, value in asdict(credentials).items() if name not in LATER}
+    layout.credentials_file.write_text(json.dumps(kept))
+    with pytest.raises(StackError, match=r"of an earlier release and lack mlflow_admin_password.* the data stays"):
+        load(layout.credentials_file)
+    return credentials.mlflow_db_password
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackLayout]:
-    """A stack that is up for all tests that only look at it, and brought down by the last of them."""
+    """A stack over an earlier one's state, up for all tests that only look at it; the last of them brings it down."""
     with temporary_stack() as made:
+        password = _make_state_of_an_earlier_release(made)
         first = stack.up(made, components=WITHOUT_AIRFLOW)
         assert not first.already_running
         assert httpx.get(f"{first.mlflow_url}/health").status_code == 200
+        assert load(made.credentials_file).mlflow_db_password == password
         yield made
+
+
+def mlflow_as(account: str, layout: StackLayout) -> httpx.Client:
+    password = getattr(load(layout.credentials_file), f"mlflow_{account}_password")
+    return httpx.Client(base_url=layout.site().mlflow_url, auth=(account, password))
+
+
+def test_what_mlflow_held_before_it_asked_for_a_login_belongs_to_its_accounts(running: StackLayout) -> None:
+    experiment, model = EARLIER
+    api, version = "/api/2.0/mlflow", {"name": model, "version": "1"}
+    assert httpx.get(f"{running.site().mlflow_url}{api}/users/current").status_code == 401
+    with mlflow_as(PIPELINE, running) as pipeline, mlflow_as(REVIEWER, running) as reviewer:
+        tag = {**version, "key": "signoff", "value": "approved"}
+        reviewer.post(f"{api}/model-versions/set-tag", json=tag).raise_for_status()
+        challenger = {"name": model, "alias": "challenger"}
+        assert reviewer.request("DELETE", f"{api}/registered-models/alias", json=challenger).status_code == 403
+        pipeline.request("DELETE", f"{api}/registered-models/alias", json=challenger).raise_for_status()
+        found = pipeline.get(f"{api}/experiments/get-by-name", params={"experiment_name": experiment})
+        run = {"experiment_id": found.raise_for_status().json()["experiment"]["experiment_id"]}
+        pipeline.post(f"{api}/runs/create", json=run).raise_for_status()
+        assert reviewer.post(f"{api}/runs/create", json=run).status_code == 403
+    told = running.env_file.read_text().splitlines()
+    assert f"MLFLOW_TRACKING_USERNAME={PIPELINE}" in told
+    assert f"MLFLOW_TRACKING_PASSWORD={load(running.credentials_file).mlflow_pipeline_password}" in told
 
 
 def test_servers_listen_on_loopback_only(running: StackLayout) -> None:
@@ -142,7 +206,8 @@ def test_servers_listen_on_loopback_only(running: StackLayout) -> None:
 
 def test_what_supervised_processes_write_is_for_us_alone(running: StackLayout) -> None:
     url = f"{running.site().mlflow_url}/api/2.0/mlflow-artifacts/artifacts/a/model.skops"
-    httpx.put(url, content=b"weights").raise_for_status()
+    with mlflow_as(ADMIN, running) as admin:
+        admin.put(url, content=b"weights").raise_for_status()
     (artifact,) = running.mlflow.rglob("model.skops")
     logs = [running.log_of("mlflow"), running.log_of("postgres")]
     written = [artifact, artifact.parent, *logs, running.postgres / "data" / "PG_VERSION"]

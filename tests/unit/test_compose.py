@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from stack.commands import INITDB_OPTIONS, Site, commands
-from stack.credentials import VARIABLES, Credentials, env_file
-from stack.environment import airflow_environment, migrate_environment, mlflow_environment
+from stack.commands import AIRFLOW_COMPONENTS, INITDB_OPTIONS, Site, commands
+from stack.credentials import LATER, VARIABLES, Credentials, env_file
+from stack.environment import accounts_environment, airflow_environment, migrate_environment, mlflow_environment
+from stack.mlflow_accounts import RIGHTS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = Site(
@@ -59,6 +60,21 @@ def test_mlflow_environment_is_the_one_of_the_local_stack(services: dict[str, An
     assert services["mlflow"]["environment"] == mlflow_environment(COMPOSE, REFERENCES)
 
 
+def test_accounts_are_those_of_the_local_stack_and_made_before_anything_logs_in(services: dict[str, Any]) -> None:
+    assert services["mlflow-accounts"]["environment"] == accounts_environment(COMPOSE, REFERENCES)
+    assert services["mlflow-accounts"]["depends_on"] == {"mlflow": {"condition": "service_healthy"}}
+    for name in AIRFLOW_COMPONENTS:
+        assert services[name]["depends_on"]["mlflow-accounts"] == {"condition": "service_completed_successfully"}
+        assert services[name]["environment"]["MLFLOW_TRACKING_USERNAME"] in RIGHTS
+
+
+def test_no_service_but_the_steps_that_make_accounts_knows_the_password_of_an_admin(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        knows = {value for value in service["environment"].values() if "ADMIN_PASSWORD" in value}
+        makes = {"mlflow", "mlflow-accounts", "airflow-migrate"}
+        assert bool(knows) == (name in makes), name
+
+
 def test_what_sources_need_reaches_the_tasks_and_no_other_service(services: dict[str, Any]) -> None:
     """``url_env`` variables and cloud credentials are the user's: no file of ours can name them."""
     handed_on = [{"path": "sources.env", "required": False}]
@@ -98,6 +114,14 @@ def test_generated_env_file_has_a_new_value_for_every_variable() -> None:
     assert [line.split("=")[0] for line in first.splitlines()] == list(VARIABLES)
     assert not set(first.splitlines()) & set(second.splitlines())
     assert set(VARIABLES.values()) | {"state_id"} == {field.name for field in fields(Credentials)}
+
+
+def test_an_env_file_of_an_earlier_release_gets_what_it_lacks_and_nothing_else() -> None:
+    lines = env_file(Credentials()).splitlines()
+    earlier = "\n".join(line for line in lines if VARIABLES[line.split("=")[0]] not in LATER)
+    added = env_file(Credentials(), known=earlier).splitlines()
+    assert [line.split("=")[0] for line in added] == [name.upper() for name in VARIABLES.values() if name in LATER]
+    assert env_file(Credentials(), known="\n".join(lines)) == ""
 
 
 def test_images_are_pinned() -> None:

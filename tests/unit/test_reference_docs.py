@@ -25,6 +25,7 @@ READERS_OF_THE_ENVIRONMENT = {
     "perennial/settings.py",
     "perennial/validation/gx_imports.py",
     "stack/migrate_airflow.py",
+    "stack/mlflow_accounts.py",
     "perennial/training/fitting/process.py",  # hands a few names on to the recipe
     "stack/supervision.py",  # hands all of it on to the processes
 }

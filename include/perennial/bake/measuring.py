@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, SignalRole, Subject, Window
-from perennial.errors import TransientError
+from perennial.errors import RegistryRefused, TransientError
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import census, not_enough, read_judged
 from perennial.evidence.maturity import Coverage, is_over, measurable, read_labels_in
@@ -102,12 +102,12 @@ def _answers_of_stable(
 ) -> Answers | str:
     """What the stable version answers for the champion's rows, or why it does not.
 
-    One that can not be loaded, has other files than it was promoted with or does not answer is a reason; only an outage
-    is raised (TransientError), for trying again helps there.
+    One that can not be loaded, has other files than it was promoted with or does not answer is a reason; only what says
+    nothing of it is raised: an outage (TransientError), and a refused login (RegistryRefused).
     """
     try:
         scores, predicted = answer(stable, rows)
-    except TransientError:
+    except (TransientError, RegistryRefused):
         raise
     except Exception as error:
         return f"stable version {stable} could not score the rows: {type(error).__name__}: {error}"

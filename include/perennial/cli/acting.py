@@ -103,15 +103,16 @@ def up() -> None:
     """Start PostgreSQL, MLflow and Airflow on this machine; says where they are and how to get in."""
     import stack
     from stack.credentials import load as load_credentials
+    from stack.environment import ADMIN, REVIEWER
 
     settings = load_settings()
     ports = stack.Ports(airflow=settings.airflow_port, mlflow=settings.mlflow_port, postgres=settings.postgres_port)
     layout = stack.StackLayout(home=settings.home, ports=ports)
     running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False))
-    password = load_credentials(running.credentials_file).airflow_admin_password
+    credentials = load_credentials(running.credentials_file)
     table = Table("open", "at", "log in as")
-    table.add_row("Airflow", running.airflow_url, f"admin / {password}")
-    table.add_row("MLflow", running.mlflow_url, "no login; it listens on this machine only")
+    table.add_row("Airflow", running.airflow_url, f"{ADMIN} / {credentials.airflow_admin_password}")
+    table.add_row("MLflow", running.mlflow_url, f"{REVIEWER} / {credentials.mlflow_reviewer_password}")
     out.print(table)
     out.print(f"All generated credentials: {running.credentials_file}", soft_wrap=True, highlight=False)
 

@@ -1,7 +1,7 @@
 """Perennial's errors in Airflow's words: the one place where the two meet.
 
-A transient error is raised as it is, and Airflow tries again with growing pauses. A permanent one fails the task now:
-trying again cannot help. Whatever is neither is a mistake of ours and stays what it is.
+A transient error is raised as it is, and Airflow tries again with growing pauses. Any other fails the task now: trying
+again cannot help. Whatever is neither is a mistake of ours and stays what it is.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from perennial.errors import PerennialError, PermanentError
+from perennial.errors import PerennialError, TransientError
 
 FAILURE = "failure"
 
@@ -23,6 +23,6 @@ def airflow_errors() -> Iterator[None]:
     except PerennialError as error:
         message = f"{type(error).__name__}: {error}"
         get_current_context()["ti"].xcom_push(FAILURE, message)
-        if isinstance(error, PermanentError):
-            raise AirflowFailException(message) from error
-        raise
+        if isinstance(error, TransientError):
+            raise
+        raise AirflowFailException(message) from error

@@ -18,11 +18,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from perennial.contracts import to_record
 from perennial.contracts.tags import NOTE_TAG
-from perennial.errors import PermanentError, TransientError
+from perennial.errors import PermanentError, RegistryRefused, TransientError
+from perennial.orchestration.errors import airflow_errors
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
 from perennial.settings import load_settings
-from perennial.signoff.polling import Reviewers, read_tags, write_note
+from perennial.signoff.polling import Reviewers, Watched
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)
@@ -52,23 +53,30 @@ class ReviewTrigger(BaseTrigger):
 
         Whoever writes tags that are no answer is told so on the version at once.
         """
-        uri = load_settings().require_mlflow_uri()
-        async with httpx.AsyncClient(timeout=30) as client:
-            while True:
-                verdict: str | None = None
-                try:
-                    tags = await read_tags(client, uri, self.model, self.version)
-                    verdict = self.reviewers.said(tags)
-                    if (note := self.reviewers.note(tags)) != tags.get(NOTE_TAG, ""):
-                        await write_note(client, uri, self.model, self.version, note)
-                except TransientError as error:
-                    log.warning("%s; asking again in %g s", error, self.poll_s)
-                except PermanentError as error:
-                    verdict = str(error)
-                if verdict is not None:
-                    yield TriggerEvent({"seen": verdict})  # type: ignore[no-untyped-call]  # Airflow's
-                    return
+        settings = load_settings()
+        uri, login = settings.require_mlflow_uri(), settings.mlflow_login
+        async with httpx.AsyncClient(timeout=30, auth=login) as client:
+            watched = Watched(
+                client=client, uri=uri, model=self.model, version=self.version, account=login[0] if login else None
+            )
+            while (event := await self._look(watched)) is None:
                 await asyncio.sleep(self.poll_s)
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+
+    async def _look(self, watched: Watched) -> dict[str, str] | None:
+        try:
+            tags = await watched.tags()
+            if (note := self.reviewers.note(tags)) != tags.get(NOTE_TAG, ""):
+                await watched.write_note(note)
+            verdict = self.reviewers.said(tags)
+            return None if verdict is None else {"seen": verdict}
+        except TransientError as error:
+            log.warning("%s; asking again in %g s", error, self.poll_s)
+            return None
+        except RegistryRefused as error:
+            return {"refused": str(error)}
+        except PermanentError as error:
+            return {"seen": str(error)}
 
 
 class ReviewSensor(BaseSensorOperator):
@@ -103,7 +111,13 @@ class ReviewSensor(BaseSensorOperator):
             return self._answer()
 
     def resume(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
-        """The tag has changed: see what it is worth."""
+        """The tag has changed: see what it is worth. Where MLflow refused to show it, nobody has answered.
+
+        Raises AirflowFailException then: to look again would be to be refused again, as fast as one can.
+        """
+        if "refused" in event:
+            with airflow_errors():
+                raise RegistryRefused(event["refused"])
         self.log.info("MLflow says: %s", event["seen"])
         return self._answer()
 

@@ -28,8 +28,8 @@ def opened_runtime() -> Iterator[Runtime]:
     """The runtime alone, for a task that is about all models."""
     with airflow_errors():
         settings = load_settings()
-        for url in (settings.require_database_url(), settings.require_mlflow_uri()):
-            if password := urlsplit(url).password:
+        for password in (urlsplit(settings.require_database_url()).password, *(settings.mlflow_login or ())[1:]):
+            if password:
                 mask_secret(password)
         from perennial.pipeline import open_runtime
 

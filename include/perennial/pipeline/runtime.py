@@ -66,6 +66,8 @@ class Runtime:
 def open_runtime(settings: Settings) -> Runtime:
     """A runtime; nothing is connected yet. Raises ConfigError when a setting is missing."""
     from perennial.registry import Registry
+    from perennial.registry.client import log_in
 
+    log_in(settings.mlflow_login)
     store = open_store(settings.require_database_url(), settings.storage)
     return Runtime(store, Registry(settings.require_mlflow_uri()), settings)

@@ -25,12 +25,16 @@ import requests  # noqa: E402 - after the variables
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException, RestException  # noqa: E402
 
-from perennial.errors import PermanentError, RegistryUnavailable  # noqa: E402
+from perennial.errors import PermanentError, RegistryRefused, RegistryUnavailable  # noqa: E402
+from perennial.registry.refusal import REFUSALS, refusal  # noqa: E402
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _SHOWN = 300
 _USER = re.compile(r"//[^/@\s]*@")
+_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+# how requests words the refusal of a file, which MLflow hands on among others (mlflow.store.artifact)
+_REFUSED_FILE = re.compile(r"\b(401|403) Client Error")
 # how MLflow words a request that got no answer, or none in JSON (mlflow.utils.rest_utils); it keeps no status then
 _NO_ANSWER = re.compile(r"^API request to .* failed with (exception|timeout exception|error code (429|5\d\d))")
 
@@ -52,6 +56,20 @@ class Registry:
         return _client(self.uri)
 
 
+def log_in(login: tuple[str, str] | None) -> None:
+    """Have every request to MLflow carry this account and password, which it reads from the environment alone.
+
+    None leaves the environment as it is.
+    """
+    if login is not None:
+        os.environ.update(zip(_LOGIN, login, strict=True))
+
+
+def login_variables() -> dict[str, str]:
+    """The variables by which a process that we start speaks to MLflow as we do; empty without a login."""
+    return {name: os.environ[name] for name in _LOGIN if os.environ.get(name)}
+
+
 @cache
 def _client(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -61,16 +79,29 @@ def _client(uri: str) -> MlflowClient:
 def asking(registry: Registry, what: str) -> Iterator[None]:
     """Name ``what`` was asked of MLflow in whatever goes wrong.
 
-    Raises RegistryUnavailable when the server did not answer, was overloaded or failed (429, 5xx), PermanentError for
-    every other refusal.
+    Raises RegistryUnavailable when the server did not answer, was overloaded or failed (429, 5xx), RegistryRefused when
+    it refused the login or the account (401, 403), PermanentError for everything else.
     """
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
         cause = _USER.sub("//", " ".join(str(error).split()))[:_SHOWN]
+        if (status := _refused(error)) is not None:
+            account = os.environ.get(_LOGIN[0])
+            raise RegistryRefused(refusal(registry.shown, status, what, account=account, said=cause)) from error
         if _is_unavailable(error):
             raise RegistryUnavailable(f"MLflow at {registry.shown}, {what}: {cause}") from error
         raise PermanentError(f"MLflow at {registry.shown} refused, {what}: {cause}") from error
+
+
+def _refused(error: MlflowException | requests.RequestException) -> int | None:
+    """401 or 403, when it was that; None for anything else."""
+    if isinstance(error, requests.RequestException):
+        status = None if error.response is None else error.response.status_code
+    else:
+        file = _REFUSED_FILE.search(str(error))
+        status = int(file[1]) if file else error.get_http_status_code()
+    return status if status in REFUSALS else None
 
 
 def _is_unavailable(error: MlflowException | requests.RequestException) -> bool:

@@ -13,7 +13,8 @@ from perennial.errors import IntegrityError, PermanentError, RegistryUnavailable
 from perennial.registry.client import Registry, asking
 from perennial.storage.work import temporary_folder
 
-_ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+_GONE = "RESOURCE_DOES_NOT_EXIST"
+_ABSENT = frozenset({_GONE, "INVALID_PARAMETER_VALUE"})
 _SET_ALIAS_ATTEMPTS = 3
 _CHUNK_BYTES = 1 << 20
 
@@ -31,19 +32,43 @@ def ensure_model(registry: Registry, name: str, *, description: str = "") -> Non
 def get_version(registry: Registry, name: str, version: str) -> Any:
     """MLflow's record of one version. Raises PermanentError when there is none."""
     with asking(registry, f"reading {name} version {version}"):
-        return registry.client.get_model_version(name, version)
+        try:
+            return registry.client.get_model_version(name, version)
+        except MlflowException as error:
+            if _is_of_no_model(registry, name, error):
+                raise PermanentError(f"MLflow at {registry.shown} has no model {name}") from error
+            raise
+
+
+def find_version_tags(registry: Registry, name: str, version: str) -> dict[str, str] | None:
+    """All tags of a version, or None when it is not there. Raises RegistryUnavailable, RegistryRefused."""
+    with asking(registry, f"looking for {name} version {version}"):
+        try:
+            return dict(registry.client.get_model_version(name, version).tags)
+        except MlflowException as error:
+            if error.error_code == _GONE or _is_of_no_model(registry, name, error):
+                return None
+            raise
 
 
 def version_exists(registry: Registry, name: str, version: str) -> bool:
-    """Whether a version is there; one that was deleted is gone for good. Raises RegistryUnavailable."""
-    with asking(registry, f"looking for {name} version {version}"):
-        try:
-            registry.client.get_model_version(name, version)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
-    return True
+    """Whether a version is there; one that was deleted is gone for good. Raises as :func:`find_version_tags`."""
+    return find_version_tags(registry, name, version) is not None
+
+
+def _is_of_no_model(registry: Registry, name: str, error: MlflowException) -> bool:
+    """Whether a 403 about a version or an alias says that there is no model of that name.
+
+    With a login, MLflow answers so for a model that is not there as for one that is forbidden; asked for the model
+    itself, it tells them apart.
+    """
+    if error.error_code != "PERMISSION_DENIED":
+        return False
+    try:
+        registry.client.get_registered_model(name)
+    except MlflowException as asked:
+        return bool(asked.error_code == _GONE)
+    return False
 
 
 def find_version(registry: Registry, name: str, run_id: str) -> str | None:
@@ -79,7 +104,7 @@ def alias_version(registry: Registry, name: str, alias: str) -> str | None:
         try:
             return str(registry.client.get_model_version_by_alias(name, alias).version)
         except MlflowException as error:
-            if error.error_code in _ABSENT:
+            if error.error_code in _ABSENT or _is_of_no_model(registry, name, error):
                 return None
             raise
 

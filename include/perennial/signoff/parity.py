@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig
 from perennial.contracts import Candidate, Serving, Snapshot, from_record
-from perennial.errors import ParityTimeout, RegistryUnavailable, SignoffError
+from perennial.errors import ParityTimeout, RegistryRefused, RegistryUnavailable, SignoffError
 from perennial.registry import Registry, load_reference
+from perennial.registry.client import login_variables
 from perennial.storage.work import temporary_folder
 
 _INCLUDE = Path(__file__).resolve().parents[2]
@@ -57,8 +58,8 @@ def parity_gap(
     evaluation logged for them. ``environment`` adds variables to the nearly empty environment of the fresh process.
     The gap is None, and the sentence the reason, when the process crashes, finds other files than
     ``candidate.artifact_digest``, or answers something else than one finite score (and the same class) per row. Raises
-    ParityTimeout when it takes longer than ``timeout_s``, which says nothing of the candidate, RegistryUnavailable, and
-    SignoffError when candidate and snapshot do not belong together.
+    ParityTimeout when it takes longer than ``timeout_s``, RegistryUnavailable and RegistryRefused, which say nothing of
+    the candidate, and SignoffError when candidate and snapshot do not belong together.
     """
     if candidate.snapshot_id != snapshot.snapshot_id:
         raise SignoffError(
@@ -95,7 +96,8 @@ def _ask(
 ) -> tuple[dict[str, Any] | None, str]:
     """What the fresh process answers, or None and why there is no answer."""
     command = [sys.executable, "-m", "perennial.signoff.parity_process"]
-    variables = {"PATH": os.defpath, "PYTHONPATH": str(_INCLUDE), "HOME": home, **_ONE_THREAD, **environment}
+    ours = {"PATH": os.defpath, "PYTHONPATH": str(_INCLUDE), "HOME": home, **login_variables()}
+    variables = {**ours, **_ONE_THREAD, **environment}
     try:
         done = subprocess.run(  # noqa: S603 - our own module, by the interpreter that runs us
             command,
@@ -121,6 +123,8 @@ def _ask(
     if not isinstance(answer, dict):
         return None, f"the fresh process answered a {type(answer).__name__}, not an object"
     if "error" in answer:
+        if answer.get("refused"):
+            raise RegistryRefused(f"fresh process: {answer['error']}")
         if answer.get("transient"):
             raise RegistryUnavailable(f"fresh process: {answer['error']}")
         return None, f"the fresh process refused: {answer['error']}"

@@ -2,8 +2,8 @@
 
 Reads one JSON object on standard input: ``registry_uri``, ``model``, ``version``, ``artifact_digest``, ``models_dir``,
 ``config_digest`` and ``rows`` (a Parquet file of features). Writes one on standard output: ``scores``, ``predicted``
-(null but for multiclass) and ``serving`` (the record Serving), or ``error`` with ``transient``. Any other end is a
-crash.
+(null but for multiclass) and ``serving`` (the record Serving), or ``error`` with ``transient`` and ``refused``. Any
+other end is a crash.
 """
 
 import json
@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from perennial.errors import IntegrityError, PerennialError, TransientError
+from perennial.errors import IntegrityError, PerennialError, RegistryRefused, TransientError
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +20,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         return _scores(request)
     except PerennialError as error:
-        return {"error": str(error), "transient": isinstance(error, TransientError)}
+        kinds = {"transient": isinstance(error, TransientError), "refused": isinstance(error, RegistryRefused)}
+        return {"error": str(error), **kinds}
 
 
 def _scores(request: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Imports no heavy library: the standard library, httpx, and the contracts.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,12 +11,11 @@ import httpx
 
 from perennial.contracts import is_nobody
 from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
-from perennial.errors import RegistryUnavailable, SignoffError
+from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
+from perennial.registry.refusal import FORBIDDEN, REFUSALS, refusal
 
 PENDING = "pending"
 UNNAMED = "unnamed reviewer"
-_PATH = "/api/2.0/mlflow/model-versions/get"
-_SET_TAG = "/api/2.0/mlflow/model-versions/set-tag"
 _SERVER_ERROR = 500
 
 
@@ -33,15 +32,6 @@ def answer_in(tag: str | None) -> Literal["approved", "rejected"] | None:
             return "rejected"
         case _:
             return None
-
-
-def poll_request(mlflow_uri: str, model: str, version: str) -> tuple[str, dict[str, str]]:
-    """The URL and the query that answer with one model version.
-
-    >>> poll_request("http://127.0.0.1:5000/", "flight_delay", "3")
-    ('http://127.0.0.1:5000/api/2.0/mlflow/model-versions/get', {'name': 'flight_delay', 'version': '3'})
-    """
-    return mlflow_uri.rstrip("/") + _PATH, {"name": model, "version": version}
 
 
 def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
@@ -127,30 +117,47 @@ def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-async def write_note(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str, note: str) -> None:
-    """Put the note of :meth:`Reviewers.note` on the version. Raises as :func:`read_tags`."""
-    tag = {"name": model, "version": version, "key": NOTE_TAG, "value": note}
-    await _answered(client.post(mlflow_uri.rstrip("/") + _SET_TAG, json=tag), mlflow_uri, model, version)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A model version in MLflow at ``uri``, asked through a client that logs in as ``account``.
 
-
-async def read_tags(client: httpx.AsyncClient, mlflow_uri: str, model: str, version: str) -> dict[str, str]:
-    """The tags of a version as they stand.
-
-    Raises RegistryUnavailable when MLflow does not answer or answers with a server error, SignoffError when it refuses
-    (the version was deleted, or the credentials are wrong).
+    Its methods raise RegistryUnavailable when MLflow does not answer or answers with a server error, RegistryRefused
+    when it refuses the login or the account, SignoffError when the version, or its model, was deleted.
     """
-    url, query = poll_request(mlflow_uri, model, version)
-    answer = await _answered(client.get(url, params=query), mlflow_uri, model, version)
-    return tags_of(answer.json())
 
+    client: httpx.AsyncClient
+    uri: str
+    model: str
+    version: str
+    account: str | None = None
 
-async def _answered(asked: Awaitable[httpx.Response], mlflow_uri: str, model: str, version: str) -> httpx.Response:
-    try:
-        answer = await asked
-    except httpx.TransportError as error:
-        raise RegistryUnavailable(f"MLflow at {mlflow_uri}: {type(error).__name__}: {error}") from error
-    if answer.status_code >= _SERVER_ERROR:
-        raise RegistryUnavailable(f"MLflow at {mlflow_uri}: {answer.status_code}: {answer.text[:200]}")
-    if answer.status_code != httpx.codes.OK:
-        raise SignoffError(f"{model} version {version}: MLflow answers {answer.status_code}: {answer.text[:200]}")
-    return answer
+    async def tags(self) -> dict[str, str]:
+        """The tags as they stand."""
+        answer = await self._asked("GET", "model-versions/get", params={"name": self.model, "version": self.version})
+        return tags_of(answer.json())
+
+    async def write_note(self, note: str) -> None:
+        """Put the note of :meth:`Reviewers.note` on the version."""
+        tag = {"name": self.model, "version": self.version, "key": NOTE_TAG, "value": note}
+        await self._asked("POST", "model-versions/set-tag", json=tag)
+
+    async def _asked(self, method: str, path: str, **given: Any) -> httpx.Response:
+        answer = await self._sent(method, path, **given)
+        if answer.status_code == FORBIDDEN:  # so MLflow with a login also speaks of a version whose model is gone
+            found = await self._sent("GET", "registered-models/get", params={"name": self.model})
+            answer = found if found.status_code == httpx.codes.NOT_FOUND else answer
+        status, said = answer.status_code, answer.text[:200]
+        what = f"{self.model} version {self.version}"
+        if status in REFUSALS:
+            raise RegistryRefused(refusal(self.uri, status, f"asked for {what}", account=self.account, said=said))
+        if status >= _SERVER_ERROR:
+            raise RegistryUnavailable(f"MLflow at {self.uri}: {status}: {said}")
+        if status != httpx.codes.OK:
+            raise SignoffError(f"{what}: MLflow answers {status}: {said}")
+        return answer
+
+    async def _sent(self, method: str, path: str, **given: Any) -> httpx.Response:
+        try:
+            return await self.client.request(method, f"{self.uri.rstrip('/')}/api/2.0/mlflow/{path}", **given)
+        except httpx.TransportError as error:
+            raise RegistryUnavailable(f"MLflow at {self.uri}: {type(error).__name__}: {error}") from error

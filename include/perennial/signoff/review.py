@@ -13,9 +13,9 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Review, Signoff, from_record, to_record
 from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
-from perennial.errors import PermanentError, SignoffError, first_of
+from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
-from perennial.registry.versions import set_version_tags, version_tags
+from perennial.registry.versions import find_version_tags, set_version_tags, version_exists
 from perennial.signoff.polling import Reviewers, answer_in
 from perennial.store import Store
 
@@ -150,7 +150,7 @@ def read_review(
         raise SignoffError(f"{signoff.model} version {signoff.version} has no signoff in the ledger; sign off first")
     if recorded := history.review_of(signoff):
         return recorded
-    tags = _tags(signoff, registry=registry)
+    tags = find_version_tags(registry, signoff.model, signoff.version)
     if tags is None:
         reason = "the version is gone from the registry"
         return Review(
@@ -172,16 +172,6 @@ def read_review(
         now=now,
     )
     return answer_of(signoff, seen, deadline=config.signoff.review.deadline, reviewers=reviewers)
-
-
-def _tags(signoff: Signoff, *, registry: Registry) -> dict[str, str] | None:
-    """The tags of the version, or None when it was deleted."""
-    try:
-        return version_tags(registry, signoff.model, signoff.version)
-    except PermanentError as error:
-        if getattr(error.__cause__, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
 
 
 def _note(signoff: Signoff, reviewers: Reviewers, tags: dict[str, str], *, registry: Registry) -> None:
@@ -225,7 +215,7 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
     standing = ledger.read(store, config.model).review_of(signoff)
     if standing is None:
         raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
-    if signoff.review == "manual" and _tags(signoff, registry=registry) is not None:
+    if signoff.review == "manual" and version_exists(registry, signoff.model, signoff.version):
         tags: dict[str, str] = {SIGNOFF_TAG: standing.verdict}
         if " and " not in standing.reviewer:  # of two people each has a tag
             tags[REVIEWER_TAG] = standing.reviewer
