@@ -14,10 +14,24 @@ from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Since
-from perennial.contracts.signoffs import Flag, Gate, Review, Signoff, is_nobody
+from perennial.contracts.signoffs import (
+    PARITY,
+    SERVING,
+    SIGNATURE,
+    Flag,
+    Gate,
+    PastGates,
+    Review,
+    Signoff,
+    flaw_of_names,
+    is_nobody,
+)
 from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
+    "PARITY",
+    "SERVING",
+    "SIGNATURE",
     "Action",
     "Apart",
     "Audit",
@@ -41,6 +55,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerKind",
     "Lineage",
+    "PastGates",
     "Publication",
     "Record",
     "Release",
@@ -62,6 +77,7 @@ __all__ = [
     "Subject",
     "Window",
     "digest_of",
+    "flaw_of_names",
     "from_record",
     "is_nobody",
     "number_of",

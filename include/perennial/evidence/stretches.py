@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import ARRAY, cast, func, literal, select
 
-from perennial.config import ModelConfig
+from perennial.config import ModelConfig, previous_windows
 from perennial.contracts import ReleaseState, Window
 from perennial.evidence.rows import arrived, counted
 from perennial.store import Store
@@ -149,6 +150,29 @@ def choose(config: ModelConfig, found: Sequence[Labelled]) -> Choice:
     with_rows = [stretch for stretch in found if stretch.n_rows]
     best = max(with_rows, key=lambda stretch: stretch.share or 0.0, default=None)
     return Choice(holdout=next((stretch for stretch in found if _is_mature(config, stretch)), None), best=best)
+
+
+def labelled_windows(
+    config: ModelConfig, holdout: Window, as_of: datetime, *, count: Callable[[Window], Labelled]
+) -> tuple[Labelled, ...]:
+    """The newest ``signoff.windows.last`` windows of the schedule that have their labels in, oldest first.
+
+    Of those alone that reach into a holdout: on what lies before it, its candidate was fitted. ``count`` counts the
+    rows of a window as of then, and is asked for no more of them than needed.
+
+    >>> labelled_windows(flights, day(42), day(60).end, count=lambda window: Labelled(window, 8, 8))
+    ()
+    """
+    wanted, every = config.signoff.windows.last, config.schedule.every
+    if wanted is None or every is None:
+        return ()
+    known = previous_windows(config.schedule, as_of, (as_of - holdout.start) // every + 1)
+    mature = (
+        found
+        for found in map(count, (one for one in known[::-1] if one.overlaps(holdout)))
+        if _is_mature(config, found)
+    )
+    return tuple(islice(mature, wanted))[::-1]
 
 
 def _is_mature(config: ModelConfig, found: Labelled) -> bool:

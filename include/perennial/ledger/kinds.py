@@ -36,6 +36,7 @@ _PROMOTION = {
     "holdout": "the stretch it was judged on",
     "signoff": "entry id of the signoff",
     "request": "entry id of the retrain request; null where a signoff is promoted by itself",
+    "past_gates": "the record PastGates, where two people promoted what failed its gates; else null",
     "nothing_serves": "whether the champion before was deleted",
 }
 _ROLLBACK = {

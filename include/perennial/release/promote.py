@@ -86,7 +86,7 @@ def promotion_intent(
         kind="promotion_intent",
         at=signoff.as_of,
         actor=review.reviewer if review else "nobody",
-        reason=(f"{len(signoff.gates)} gates passed; approved by {review.reviewer}: {review.reason}" if review else ""),
+        reason=_why(signoff, review),
         version=signoff.version,
         payload={
             "previous": signoff.champion_seen,
@@ -94,15 +94,30 @@ def promotion_intent(
             "train": to_record(signoff.train),
             "holdout": to_record(signoff.holdout),
             "signoff": signoff.signoff_id,
+            "past_gates": to_record(word) if (word := review.past_gates if review else None) else None,
             "nothing_serves": nothing_serves,
             "request": request_id,
         },
     )
 
 
+def _why(signoff: Signoff, review: Review | None) -> str:
+    if review is None:
+        return ""
+    judged = review.past_gates or f"{len(signoff.gates)} gates passed; approved by {review.reviewer}: {review.reason}"
+    return str(judged)
+
+
 def _refuse_unapproved(signoff: Signoff, review: Review | None) -> None:
-    """Raises ReleaseError unless the gates passed and the review asked for approved this very version. Pure."""
+    """Raises ReleaseError unless the gates passed and the review asked for approved this very version. Pure.
+
+    Past failed gates goes the word of two people alone, and past some of them nobody's.
+    """
     what = f"{signoff.model} version {signoff.version}"
+    if review is not None and review.past_gates is not None and review.verdict == "approved":
+        if flaw := signoff.flaw_of(review.past_gates):
+            raise ReleaseError(f"{flaw}; nothing was promoted")
+        return
     if not signoff.passed or signoff.failed or not signoff.gates:
         failed = ", ".join(gate.name for gate in signoff.failed) or "none recorded"
         raise ReleaseError(f"{what} did not pass its gates ({failed}); nothing was promoted")

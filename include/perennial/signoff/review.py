@@ -225,9 +225,12 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
     standing = ledger.read(store, config.model).review_of(signoff)
     if standing is None:
         raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
-    if signoff.review == "manual" and _tags(signoff, registry=registry) is not None:
+    past = standing.past_gates
+    if (signoff.review == "manual" or past) and _tags(signoff, registry=registry) is not None:
         tags: dict[str, str] = {SIGNOFF_TAG: standing.verdict}
-        if " and " not in standing.reviewer:  # of two people each has a tag
+        if past:
+            tags |= {REVIEWER_TAG: past.by[0], SECOND_TAG: past.by[1], REASON_TAG: past.reason}
+        elif " and " not in standing.reviewer:  # of two people each has a tag
             tags[REVIEWER_TAG] = standing.reviewer
         set_version_tags(registry, signoff.model, signoff.version, tags)
     return standing
