@@ -289,7 +289,7 @@ def test_why_the_candidate_before_was_refused_stands_in_the_next_request(
     record_request(asked, store=store)
     record_outcome(asked, "refused", "gates failed: versus_champion", store=store)
     told = gathered(store, wine, 6, champion_of(wine)).refused
-    assert told == f"the candidate before, as of {asked.as_of:%Y-%m-%d}, was refused: gates failed: versus_champion"
+    assert told == f"the candidate before, as of {asked.as_of:%Y-%m-%d}: refused: gates failed: versus_champion"
     decided = decide(wine, replace(retraining, refused=told))
     assert decided.action == "retrain"
     assert decided.reasons[-1] == told

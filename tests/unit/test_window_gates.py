@@ -184,6 +184,9 @@ def test_the_newest_windows_with_their_labels_in_that_the_holdout_reaches_into()
     assert asked == [day(9), day(8), day(7)], "and no more rows are counted than needed"
     every = labelled_windows(declared(last=5), holdout, day(9).end, count=count)
     assert [one.stretch for one in every] == [day(5), day(6), day(7), day(8)], "the holdout reaches no further"
+    old = Window(start=day(4).start, end=day(6).end)
+    after = labelled_windows(declared(last=2), old, day(9).end, count=count)
+    assert [one.stretch for one in after] == [day(5), day(6)], "what lies after it holds no row of it"
     assert labelled_windows(TUMOUR, holdout, day(9).end, count=count) == ()
 
 

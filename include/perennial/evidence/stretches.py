@@ -56,9 +56,9 @@ class TrainingRows:
     n_holdout: int = 0
 
 
-def training_rows(config: ModelConfig, window: Window, state: ReleaseState, *, store: Store) -> TrainingRows:
-    """What a decision about ``window`` has to know of the rows that a retrain would use."""
-    as_of, excluded = window.end, state.excluded
+def training_rows(config: ModelConfig, as_of: datetime, state: ReleaseState, *, store: Store) -> TrainingRows:
+    """What a decision as of a moment has to know of the rows that a retrain would use."""
+    excluded = state.excluded
     return rows_of_a_retrain(
         config,
         as_of,
@@ -86,6 +86,23 @@ def rows_of_a_retrain(
     if chosen is None:
         return TrainingRows()
     return TrainingRows(n_train=count(train_before(config, chosen.stretch)).n_labelled, n_holdout=chosen.n_labelled)
+
+
+def news_since(
+    holdout: Window, before: datetime, as_of: datetime, *, count: Callable[[Window, datetime], Labelled]
+) -> int:
+    """How many labels a moment knows, of events after a holdout, that an earlier one did not: what a new fit has more.
+
+    ``count`` counts the rows of a stretch as of a moment.
+
+    >>> def count(stretch, as_of): return Labelled(stretch=stretch, n_rows=9, n_labelled=4 + (as_of > day(9).end))
+    >>> [news_since(day(5), day(9).end, day(n).end, count=count) for n in (8, 9, 11)]
+    [0, 0, 1]
+    """
+    if as_of <= before:
+        return 0
+    now, then = (count(Window(start=holdout.end, end=moment), moment) for moment in (as_of, before))
+    return max(0, now.n_labelled - then.n_labelled)
 
 
 def train_before(config: ModelConfig, holdout: Window) -> Window:

@@ -28,6 +28,7 @@ _REQUEST = {
     "champion": "the champion that it was asked for under; null for none",
     "bake": "how far that one's bake was; null in requests from before that was kept",
     "without_comparison": "a person's word that a champion that can not be scored is no bar",
+    "anyway": "a person's word that it is made though it can not pay",
 }
 _PROMOTION = {
     "previous": "the champion before; null for the first",
