@@ -1,5 +1,6 @@
 """The loop without Airflow while somebody, or something, works against it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
+from typer.testing import CliRunner
 
 from conftest import unique_model
 from logs import day, deliver, delivery
 from perennial import ledger
+from perennial.cli import app
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import LedgerEntry, Window, to_record
 from perennial.errors import IntegrityError, ParityTimeout, TrainingError
@@ -348,6 +351,45 @@ def test_a_deleted_champion_without_a_stable_one_is_left_by_a_persons_promotion(
     assert loops.retrain(case, by_hand).ended == "promoted"
     assert case.verify().champion == waiting.version
     assert case.begin() == ()
+
+
+def test_the_rows_of_a_refused_candidate_are_not_fitted_again_unless_someone_wants_it(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    case = runtime.case(served)
+    refused = loops.retrain(case, asked(served, "plain", 2))
+    assert (refused.ended, refused.version) == ("refused", "2"), "no row is new to both"
+    with pytest.raises(
+        TrainingError, match=r"the very rows of the candidate before, as of .*: version 2 refused: vers"
+    ):
+        loops.retrain(case, asked(served, "again", 2))
+    assert len(runtime.registry.client.search_model_versions(f"name = '{served.model}'")) == 2, "nothing was fitted"
+    (failed,) = ledger.entries(runtime.store, served.model, kinds=["retrain_outcome"], last=1)
+    assert failed.payload["ended"] == "failed", "it gives its share of the budget back"
+    assert loops.retrain(case, asked(served, "plain", 2)).ended == "refused", "its own run may run again"
+    wanted = loops.retrain(case, replace(asked(served, "wanted", 2), anyway=True))
+    assert (wanted.ended, wanted.version) == ("refused", "3")
+
+
+def test_the_command_line_begins_no_retrain_that_can_not_pay(
+    runtime: Runtime, served: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("home", "models_dir", "database_url", "mlflow_uri"):
+        monkeypatch.setenv(f"PERENNIAL_{name.upper()}", str(getattr(runtime.settings, name)))
+    call = ["run", "retrain", served.model, "--as-of", day(2).end.isoformat()]
+    before = ledger.entries(runtime.store, served.model)
+    stopped = CliRunner().invoke(app, call)
+    assert stopped.exit_code == 1, stopped.output
+    assert (
+        "can not pay, and nothing was begun: too few rows: 30 labelled ones are new to version 1, 50" in stopped.stderr
+    )
+    assert ledger.entries(runtime.store, served.model) == before
+    made = CliRunner().invoke(app, [*call, "--anyway", "--json"])
+    assert json.loads(made.stdout)["ended"] == "refused"
+    again = CliRunner().invoke(app, call)
+    assert "nothing new: 0 labels since the candidate before, as of 2024-01-04: version 2 refused: " in again.stderr
+    assert play(served, 3, runtime) == "stay"
+    assert runtime.case(served).cannot_pay(asked(served, "news", 3)) == ()
 
 
 def test_a_comparison_that_is_possible_is_not_waived(runtime: Runtime, served: ModelConfig) -> None:

@@ -157,8 +157,7 @@ def test_the_policy_stays_while_there_are_too_few_rows_to_judge_a_candidate_by()
     assert (action, "too few rows: 49 labelled ones are new to version 1, 50 are needed" in why) == ("stay", True)
     assert decided(WINE, TrainingRows(n_new=50), None)[0] == "retrain"
     assert "too little news" in decided(WINE, TrainingRows(n_new=29), None)[1]
-    state = TURNED_DOWN.state
-    assert too_few_to_judge(WINE, TrainingRows(n_new=9), state, compared=False) == ()
+    assert too_few_to_judge(WINE, TrainingRows(n_new=50), TURNED_DOWN.state) == ()
 
 
 def test_the_next_decision_says_once_what_became_of_the_candidate_before() -> None:

@@ -106,21 +106,17 @@ def nothing_new(config: ModelConfig, refusal: Refusal | None) -> tuple[str, ...]
     return (f"nothing new: {refusal.n_news} labels since {refusal}; {least} needed",)
 
 
-def cannot_pay(
-    config: ModelConfig, as_of: datetime, history: History, *, compared: bool = True, store: Store
-) -> tuple[str, ...]:
+def cannot_pay(config: ModelConfig, as_of: datetime, history: History, *, store: Store) -> tuple[str, ...]:
     """Why a candidate as of a moment could not be promoted, known before it is made; empty when it could.
 
-    ``compared`` is False where a person waives the comparison with a champion that is lost. Raises StoreUnavailable.
+    Raises StoreUnavailable.
     """
     rows = training_rows(config, as_of, history.state, store=store)
-    few = too_few_to_judge(config, rows, history.state, compared=compared)
+    few = too_few_to_judge(config, rows, history.state)
     return (*few, *nothing_new(config, read_refusal(config, history, as_of, store=store)))
 
 
-def too_few_to_judge(
-    config: ModelConfig, rows: TrainingRows, state: ReleaseState, *, compared: bool = True
-) -> tuple[str, ...]:
+def too_few_to_judge(config: ModelConfig, rows: TrainingRows, state: ReleaseState) -> tuple[str, ...]:
     """That there are too few labelled rows for the gates that ask for so many of them. Pure.
 
     >>> few = TrainingRows(n_new=9)
@@ -137,7 +133,7 @@ def too_few_to_judge(
             f"too few rows: {rows.n_train} labelled ones to train on ({train} needed) and {rows.n_holdout} later ones "
             f"to judge by ({judge} needed)",
         )
-    if state.champion is not None and compared and rows.n_new < judge:
+    if state.champion is not None and rows.n_new < judge:
         return (
             f"too few rows: {rows.n_new} labelled ones are new to version {state.champion}, {judge} are needed to "
             "judge a candidate beside it",

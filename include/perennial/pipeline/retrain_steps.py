@@ -82,14 +82,15 @@ class RetrainSteps(Bound):
         """Training rows and a later holdout, frozen as files with a digest.
 
         Raises TrainingError where a candidate of the very same rows was turned down, by the same rules: unless someone
-        asks for it anyway.
+        asks for it anyway, or waives the comparison.
         """
         from perennial.decision.prospects import refusal_in
         from perennial.training.snapshot import refuse_fitted_before, take_snapshot
 
         request, history = self.request(request_id), ledger.read(self.store, self.model)
         made = take_snapshot(self.config, request, store=self.store, state=history.state)
-        refusal = None if request.anyway else refusal_in(self.config, history)
+        other = request.anyway or request.without_comparison
+        refusal = None if other else refusal_in(self.config, history)
         if refusal is not None and refusal.same_rules:
             refuse_fitted_before(made, refusal.as_of, str(refusal), store=self.store)
         return made
@@ -97,15 +98,14 @@ class RetrainSteps(Bound):
     def cannot_pay(self, request: RetrainRequest) -> tuple[str, ...]:
         """Why a request of someone's own could make no version that is promoted, known before it is made; empty else.
 
-        Nothing is said of one that stands in the ledger, nor of one that is to be made anyway.
+        Nothing is said of one that stands in the ledger, that waives the comparison, or is to be made anyway.
         """
         from perennial.decision.prospects import cannot_pay
 
         history = ledger.read(self.store, self.model)
-        if request.anyway or history.request(request.request_id):
+        if request.anyway or request.without_comparison or history.request(request.request_id):
             return ()
-        compared = not request.without_comparison
-        return cannot_pay(self.config, request.as_of, history, compared=compared, store=self.store)
+        return cannot_pay(self.config, request.as_of, history, store=self.store)
 
     def fit(self, request_id: str, snapshot: Snapshot) -> FittedRun:
         """The recipe fitted on the snapshot, in an MLflow run."""
