@@ -125,7 +125,7 @@ def changes(signoff: Signoff, seen: Circumstances) -> str | None:
         return f"the files changed from digest {signoff.artifact_digest[:16]} to {seen.digest[:16]}"
     if signoff.config_digest and seen.config_digest != signoff.config_digest:
         return "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"
-    if signoff.review == "manual" and seen.entry != signoff.signoff_id:
+    if seen.entry != signoff.signoff_id and (seen.entry or signoff.review == "manual"):
         return f"the tag {ENTRY_TAG} of the version changed to {seen.entry}, which is another signoff,"
     return None
 
