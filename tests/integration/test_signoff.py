@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,7 @@ from perennial.registry import Registry, alias_version, artifact_digest, feature
 from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
 from perennial.release.promote import promote
+from perennial.signoff import signing
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
 from perennial.signoff.polling import read_tags
@@ -369,6 +371,44 @@ def test_signing_off_twice_on_the_same_figures_keeps_the_first_verdict_and_the_r
     assert again == first
     assert version_tags(registry, manual.model, candidate.version)["signoff"] == "approved"
     assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
+
+
+@pytest.mark.parametrize("cut_off_at", ["log_page", "describe_version", "set_version_tags"])
+def test_a_signoff_cut_off_before_any_of_its_writes_in_mlflow_is_whole_after_the_next_try(
+    manual: ModelConfig,
+    models_dir: Path,
+    registry: Registry,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    cut_off_at: str,
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    candidate = registered(manual, models_dir, registry)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(signing, cut_off_at, killed)
+        signed(manual, candidate, store=store, registry=registry)
+    assert "signoff" not in version_tags(registry, manual.model, candidate.version)
+    whole = signed(manual, candidate, store=store, registry=registry)
+    assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
+    told = registry.client.get_model_version(manual.model, candidate.version)
+    assert (told.tags["signoff"], told.tags["perennial.signoff_entry"]) == ("pending", whole.signoff_id)
+    assert "all gates passed" in told.description
+    report = registry.client.download_artifacts(candidate.mlflow_run_id, "signoff/report.html", str(tmp_path))
+    assert "all gates passed" in Path(report).read_text(encoding="utf-8")
+
+
+def test_two_signoffs_of_one_candidate_at_once_are_one(
+    manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
+) -> None:
+    candidate = registered(manual, models_dir, registry)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: signed(manual, candidate, store=store, registry=registry), range(2)))
+    assert both[0] == both[1]
+    assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
+    assert version_tags(registry, manual.model, candidate.version)["signoff"] == "pending"
 
 
 def test_other_figures_or_other_rules_are_another_signoff_with_a_review_of_its_own(

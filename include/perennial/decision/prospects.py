@@ -23,10 +23,12 @@ LONGEST = 400
 class Refusal:
     """The newest candidate beside the present champion, where it was not promoted.
 
-    ``n_news`` labels came in since its ``as_of``; ``same_rules`` says that ``model.yaml`` is still as it was judged by.
+    ``run_id`` is that of the request for it. ``n_news`` labels came in since its ``as_of``; ``same_rules`` says that
+    ``model.yaml`` is still as it was judged by.
     """
 
     version: str
+    run_id: str
     as_of: datetime
     holdout: Window
     ended: Literal["refused", "rejected"]
@@ -53,6 +55,7 @@ def refusal_in(config: ModelConfig, history: History) -> Refusal | None:
         return None
     return Refusal(
         version=signed.version,
+        run_id=outcome.payload["run_id"],
         as_of=signed.as_of,
         holdout=signed.holdout,
         ended=outcome.payload["ended"],
@@ -93,8 +96,8 @@ def nothing_new(config: ModelConfig, refusal: Refusal | None) -> tuple[str, ...]
     """That hardly more is known than when another candidate was turned down; empty when there is news. Pure.
 
     >>> from datetime import UTC
-    >>> again = Refusal(version="4", as_of=datetime(2013, 1, 11, tzinfo=UTC), holdout=subject.window, ended="refused",
-    ...     why="version 4 refused: too slow", same_rules=True)
+    >>> again = Refusal(version="4", run_id="r", as_of=datetime(2013, 1, 11, tzinfo=UTC), holdout=subject.window,
+    ...     ended="refused", why="version 4 refused: too slow", same_rules=True)
     >>> nothing_new(flights, again)[0]
     'nothing new: 0 labels since the candidate before, as of 2013-01-11: version 4 refused: too slow; 5000 needed'
     >>> nothing_new(flights, replace(again, n_news=5000)), nothing_new(flights, replace(again, same_rules=False))

@@ -89,9 +89,9 @@ class RetrainSteps(Bound):
 
         request, history = self.request(request_id), ledger.read(self.store, self.model)
         made = take_snapshot(self.config, request, store=self.store, state=history.state)
-        other = request.anyway or request.without_comparison
-        refusal = None if other else refusal_in(self.config, history)
-        if refusal is not None and refusal.same_rules:
+        refusal = refusal_in(self.config, history)
+        wanted = request.anyway or request.without_comparison
+        if refusal and refusal.same_rules and not wanted and refusal.run_id != request.run_id:
             refuse_fitted_before(made, refusal.as_of, str(refusal), store=self.store)
         return made
 
