@@ -250,9 +250,11 @@ def database() -> Iterator[str]:
 
 
 def one_round(folder: Path, n_rows: int) -> dict[str, Any]:
-    """Every bare part, then ours, on a database of their own."""
-    with database() as url:
-        runs = {part: in_process(part, folder / "plain", url, n_rows) for part in (*BARE, "ours")}
+    """Every bare part, then ours, each on a database of its own: PostgreSQL goes on with the rows of the one before."""
+    runs = {}
+    for part in (*BARE, "ours"):
+        with database() as url:
+            runs[part] = in_process(part, folder / "plain", url, n_rows)
     spent = {part: one for run in runs.values() for part, one in run["spent"].items()}
     return {"spent": spent, "peak_mb": {part: run["peak_mb"] for part, run in runs.items()}}
 

@@ -16,6 +16,7 @@ from perennial.contracts.candidates import Snapshot
 from perennial.errors import IntegrityError, PermanentError
 from perennial.evidence.deliveries.traced import read_snapshots
 from perennial.pipeline import Case
+from perennial.provenance.explain import explain
 from perennial.provenance.lineage import of_delivery, of_prediction, of_version
 from perennial.provenance.reproduce import reproduce
 from perennial.registry.versions import source_run
@@ -189,3 +190,43 @@ def test_the_commands_say_it_in_words(case: Case, ask: CliRunner) -> None:
     gone = ask.invoke(app, ["lineage", "version", case.model, "7"])
     assert gone.exit_code == 1
     assert "MLflow holds no version 7" in " ".join(gone.output.split())
+
+
+def test_an_answer_is_explained_by_parts_that_add_up_to_it(case: Case) -> None:
+    found = explain(case, prediction_of(case, 3), version="1", n_pairs=40)
+    assert found.version == "1"
+    assert found.of_class in case.config.label.classes
+    assert {part.feature for part in found.parts} == set(case.config.features)
+    assert found.base + sum(part.added for part in found.parts) == pytest.approx(found.answer, abs=1e-9)
+    sizes = [abs(part.added) for part in found.parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 10 * max(found.parts[-1].error, 1e-6)
+    assert 0 < found.n_others <= 200
+    again = explain(case, prediction_of(case, 3), version="1", n_pairs=40)
+    assert again == found
+
+
+def test_the_command_explains_the_version_that_answered_and_says_what_it_can_not(case: Case, ask: CliRunner) -> None:
+    model = case.model
+    told = said(ask.invoke(app, ["explain", model, prediction_of(case, 3), "--pairs", "20"]))
+    assert f"version 1 of {model} answers P(" in told
+    assert "logged was" in told  # the logs of the test are made by another model
+    assert "its mean answer for" in told
+    as_json = json.loads(ask.invoke(app, ["explain", model, prediction_of(case, 3), "--pairs", "20", "--json"]).output)
+    assert len(as_json["parts"]) == len(case.config.features)
+    before = prediction_of(case, 0)  # nobody of the registry answered then
+    for arguments, reason in (
+        ([model, "no such id"], "no prediction 'no such id' is published"),
+        ([model, before], "MLflow holds no version 'legacy'"),
+        ([model, before, "--version", "99"], "MLflow holds no version '99'"),
+    ):
+        done = ask.invoke(app, ["explain", *arguments])
+        assert done.exit_code == 1
+        assert reason in " ".join(done.output.split())
+    assert f"version 1 of {model}" in said(ask.invoke(app, ["explain", model, before, "--version", "1"]))
+
+
+def test_a_model_whose_files_were_changed_explains_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(case.state()), "digest_of", lambda *_: "0" * 64)
+    with pytest.raises(IntegrityError, match="digest"):
+        explain(case, prediction_of(case, 3))

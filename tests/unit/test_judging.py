@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from perennial.validation.expectations import Rule
-from perennial.validation.gx_imports import pandas_execution_engine
+from perennial.validation.gx_imports import configured_once, gx, gxe, pandas_execution_engine, whole_dataframe
 from perennial.validation.judging import judge, tallies
 
 BETWEEN = Rule(
@@ -39,3 +39,27 @@ def test_frames_of_one_shape_are_judged_each_by_its_own_values() -> None:
     ]
     assert at == [[0], [1]]
     assert (found[0].n_rows, found[0].n_unexpected) == (8, 2)
+
+
+def test_what_is_configured_once_is_judged_as_ever() -> None:
+    def judged() -> Any:
+        asked = [gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=2) for name in ("hue", "size")]
+        asked.append(gxe.ExpectColumnValuesToBeInSet(column="hue", value_set=[1.0, 3.0], mostly=0.5))
+        frame = pd.DataFrame({"hue": [1.0, 3.0, None], "size": [0.0, 2.0, 5.0]})
+        suite = gx.ExpectationSuite("schema", expectations=asked)
+        results = whole_dataframe().get_batch({"dataframe": frame}).validate(suite, result_format="COMPLETE").results
+        return [{**one.to_json_dict(), "meta": None} for one in results]
+
+    expected = judged()
+    with configured_once():
+        found = [judged(), judged()]
+    assert found == [expected, expected]
+    assert sorted(one["result"]["unexpected_count"] for one in expected) == [0, 1, 1]
+    assert judged() == expected
+
+
+def test_whoever_changes_an_answer_changes_only_that() -> None:
+    one = gxe.ExpectColumnValuesToBeBetween(column="hue", min_value=0, max_value=2)
+    with configured_once():
+        one.configuration.kwargs["column"] = "size"
+        assert one.configuration.kwargs["column"] == "hue"

@@ -96,7 +96,15 @@ def test_a_slow_version_is_slow_after_a_few_requests(monkeypatch: pytest.MonkeyP
     clock = iter(np.arange(10_000) * 0.25)
     monkeypatch.setattr("perennial.signoff.timing.time.perf_counter", lambda: float(next(clock)))
     monkeypatch.setattr("perennial.signoff.timing.score", lambda *_: None)
-    found = costs(WINE, None, ROWS, batch_rows=7)
+    found = costs(bounded(batch_rows=7), None, ROWS)
     assert found["single_p50_ms"] == found["batch_p99_ms"] == 250.0
     assert found["n_single"] < 5
     assert found["batch_rows"] == 7
+
+
+def test_as_many_requests_are_made_as_the_model_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("perennial.signoff.timing.score", lambda _, __, rows: asked.append(rows.num_rows))
+    found = costs(bounded(batch_rows=7, requests=30), None, ROWS)
+    assert (found["n_single"], found["n_batches"]) == (30, 3)
+    assert (asked.count(1), asked.count(7)) == (33, 6)  # three of each to warm up

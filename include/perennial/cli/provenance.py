@@ -1,4 +1,4 @@
-"""Commands that ask where something came from: lineage in both directions, and a version made again."""
+"""Commands that ask where something came from: lineage in both directions, a version made again, an answer told."""
 
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ app.add_typer(lineage, name="lineage")
 
 Version = Annotated[str, typer.Argument(help="Number of the version in MLflow.")]
 _FILES_SHOWN = 2
+_ALIKE = 1e-6
 
 
 @app.command()
@@ -42,6 +43,39 @@ def reproduce(model: Model, version: Version, as_json: AsJson = False) -> None:
         out.print(f"version {version} of {model} was {made}: {spent}", highlight=False)
     if not found.is_same:
         raise typer.Exit(1)
+
+
+@app.command()
+@speaks_plainly
+def explain(
+    model: Model,
+    prediction_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the prediction, as it was logged.")],
+    version: Annotated[str | None, typer.Option(help="Ask this version instead of the one that answered.")] = None,
+    pairs: Annotated[
+        int, typer.Option(min=2, help="More walks make the errors smaller; each walks back as well.")
+    ] = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Why a version answered what it did: what each feature added to its mean answer."""
+    from perennial.provenance.explain import explain as why
+
+    found = why(case(model), prediction_id, version=version, n_pairs=pairs)
+    if as_json:
+        print_json(to_record(found))
+        return
+    answered = f"P({as_logged(found.of_class)}) = " if found.of_class else ""
+    out.print(f"version {found.version} of {model} answers {answered}{found.answer:.4g}", highlight=False)
+    if found.logged is not None and abs(found.logged - found.answer) > _ALIKE:
+        out.print(f"[yellow]logged was {found.logged:.4g}: the row or the model was another then[/yellow]")
+    table = Table("feature", "value", "usual", "added", "error")
+    for part in found.parts:
+        figures = f"{part.added:+.4f}", f"{part.error:.4f}"
+        table.add_row(as_logged(part.feature), as_logged(part.value), as_logged(part.usual), *figures)
+    out.print(table)
+    out.print(
+        f"to {found.base:.4g}, its mean answer for {found.n_others} rows of its training; {found.n_walks} walks",
+        highlight=False,
+    )
 
 
 @lineage.command("version")

@@ -1,6 +1,7 @@
 """Reads model folders, and says what is wrong with one: file, key, value and what is allowed."""
 
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +66,23 @@ class _UniqueKeys(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> ModelConfig:
+    """The model that a text declares: the same text is read once a process, however many DAG files ask for it."""
+    return ModelConfig.model_validate(yaml.load(text, Loader=_UniqueKeys))  # noqa: S506 - a safe loader
+
+
 def load_model(folder: Path) -> ModelConfig:
     """The model declared in ``folder/model.yaml``. Raises ConfigError naming file, key, value and what is allowed."""
     path = folder / "model.yaml"
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a safe loader
+        config = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a model folder holds model.yaml and recipe.py") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that can not be one
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
-    try:
-        config = ModelConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(_problems(path, error)) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that can not be one
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if config.model != folder.name:
         raise ConfigError(f"{path}: model = {config.model!r}: must be the folder's name, {folder.name!r}")
     if not (folder / "recipe.py").is_file():

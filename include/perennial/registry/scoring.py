@@ -63,16 +63,31 @@ def score_frame(
     frame = _as_fitted(config, model, features)
     if config.task == "regression":
         return _finite(config, _answers(config, model.predict, frame)), None
+    classes, proba = _chances(config, model, frame)
+    if config.task == "binary":
+        return proba[:, 1], None
+    return proba.max(axis=1), np.asarray(classes)[proba.argmax(axis=1)]
+
+
+def score_class(config: ModelConfig, model: Any, features: pd.DataFrame, named: str | None) -> NDArray[np.float64]:
+    """The scores of :func:`score_frame`, or of a multiclass model P(``named``) for every row, shape (n,)."""
+    if config.task != "multiclass":
+        return score_frame(config, model, features)[0]
+    classes, proba = _chances(config, model, _as_fitted(config, model, features))
+    if named not in classes:
+        raise IntegrityError(f"{config.model}: the model knows the classes {classes[:9]}, not {named!r}")
+    return proba[:, classes.index(named)]
+
+
+def _chances(config: ModelConfig, model: Any, frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64]]:
+    """The classes that a model knows, and their probabilities for each row, shape (n, n classes)."""
     classes = [str(known) for known in model.classes_]
     allowed = [str(known) for known in config.label.classes or ()]
     if not set(classes) <= set(allowed) or (config.task == "binary" and classes != allowed):
         raise IntegrityError(
             f"{config.model}: the model knows the classes {classes[:9]}, model.yaml says {allowed[:9]}"
         )
-    proba = _finite(config, _answers(config, model.predict_proba, frame))
-    if config.task == "binary":
-        return proba[:, 1], None
-    return proba.max(axis=1), np.asarray(classes)[proba.argmax(axis=1)]
+    return classes, _finite(config, _answers(config, model.predict_proba, frame))
 
 
 def _as_fitted(config: ModelConfig, model: Any, frame: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def _scores(request: dict[str, Any]) -> dict[str, Any]:
     rows = pq.read_table(request["rows"], memory_map=False)
     scores, predicted = score(config, found.model, rows)
     serving = {
-        **costs(config, found.model, rows, batch_rows=config.signoff.serving.batch_rows),
+        **costs(config, found.model, rows),
         "model_mb": found.n_bytes / 2**20,
         "signature": signature_problem(config, found.signature, rows),
     }

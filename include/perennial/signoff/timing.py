@@ -11,17 +11,21 @@ import pyarrow as pa
 from perennial.config import ModelConfig
 from perennial.registry import features_frame, score
 
-N_WARM, N_SINGLE, N_BATCHES = 3, 200, 20
+N_WARM = 3
 LONGEST_S = 1.0
 """So long requests of one kind go on at the most, however many are asked for: a slow version is slow after a few."""
 _MB = 2**20
 
 
-def costs(config: ModelConfig, model: Any, rows: pa.Table, *, batch_rows: int) -> dict[str, float | int]:
-    """The figures of :class:`perennial.contracts.Serving` but for files and signature; there is one row at least."""
+def costs(config: ModelConfig, model: Any, rows: pa.Table) -> dict[str, float | int]:
+    """The figures of :class:`perennial.contracts.Serving` but for files and signature; there is one row at least.
+
+    As many requests as ``signoff.serving`` says.
+    """
+    batch_rows, n_requests = config.signoff.serving.batch_rows, config.signoff.serving.requests
     batch = rows.take(pa.array(np.arange(batch_rows) % rows.num_rows))
-    singles = _timed(lambda place: score(config, model, rows.slice(place % rows.num_rows, 1)), N_SINGLE)
-    batches = _timed(lambda _: score(config, model, batch), N_BATCHES)
+    singles = _timed(lambda place: score(config, model, rows.slice(place % rows.num_rows, 1)), n_requests)
+    batches = _timed(lambda _: score(config, model, batch), n_requests // 10)
     return {
         "single_p50_ms": float(np.quantile(singles, 0.5)),
         "single_p99_ms": float(np.quantile(singles, 0.99)),

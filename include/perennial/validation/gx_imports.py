@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -19,6 +21,7 @@ from great_expectations.expectations.expectation import (  # noqa: E402
     BatchExpectation,
     ColumnMapExpectation,
     ColumnPairMapExpectation,
+    Expectation,
     MulticolumnMapExpectation,
 )
 from great_expectations.render.renderer import ValidationResultsPageRenderer  # noqa: E402
@@ -38,6 +41,7 @@ __all__ = [
     "ExpectationSuiteValidationResult",
     "ExpectationValidationResult",
     "ValidationResultsPageRenderer",
+    "configured_once",
     "gx",
     "gxe",
     "whole_dataframe",
@@ -54,3 +58,27 @@ def whole_dataframe() -> Any:
         .add_dataframe_asset("rows")
         .add_batch_definition_whole_dataframe("all")
     )
+
+
+@contextmanager
+def configured_once() -> Iterator[None]:
+    """Great Expectations makes the configuration of an expectation anew a hundred times for each that it judges.
+
+    Within the block every expectation is asked once, and answers with copies. No expectation may change meanwhile.
+    """
+    asked = Expectation.configuration
+    kept: dict[int, tuple[Any, Any]] = {}  # with the expectation itself, so that no other one gets its id
+
+    def configuration(expectation: Any) -> Any:
+        if id(expectation) not in kept:
+            kept[id(expectation)] = expectation, asked.fget(expectation)
+        made = kept[id(expectation)][1]
+        one = object.__new__(type(made))
+        one.__dict__ |= made.__dict__ | {"_kwargs": dict(made.kwargs)}
+        return one
+
+    Expectation.configuration = property(configuration)
+    try:
+        yield
+    finally:
+        Expectation.configuration = asked

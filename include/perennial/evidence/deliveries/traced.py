@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import ColumnElement, Select, exists, false, func, or_, select, union
 
 from perennial.config import ModelConfig
@@ -70,6 +71,19 @@ def trace(
             ),
             tuple(TracedLabel(**row._mapping) for row in connection.execute(told.order_by(*_newest_first(labels)))),
         )
+
+
+def features_of(config: ModelConfig, prediction_id: str, role: str, *, store: Store) -> pa.Table:
+    """The features of a prediction as they are known now, with their types in the store: one row, or none."""
+    predictions = predictions_table(config)
+    query = select(*(predictions.c[name] for name in config.features)).where(
+        predictions.c.prediction_id == prediction_id, predictions.c.role == role, predictions.c[SUPERSEDED] == 0
+    )
+    with store.begin() as connection:
+        found = [dict(row._mapping) for row in connection.execute(query)]
+    kinds = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "category": pa.string()}
+    schema = pa.schema({name: kinds[spec.type] for name, spec in config.features.items()})
+    return pa.Table.from_pylist(found, schema=schema)
 
 
 def _newest_first(table: Any) -> tuple[ColumnElement[Any], ...]:

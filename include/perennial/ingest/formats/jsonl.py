@@ -135,7 +135,7 @@ def _whole_lines(stream: Digesting, name: str) -> Iterator[bytes]:
             block, first = block.removeprefix(_BOM), False
         cut = block.rfind(b"\n") + 1
         if cut:
-            yield b"".join((*pending, block[:cut]))
+            yield b"".join((*pending, memoryview(block)[:cut]))
             pending, n_pending = [], 0
         pending.append(block[cut:])
         n_pending += len(block) - cut
