@@ -186,7 +186,7 @@ def test_one_that_is_unfair(retrained: Callable[..., tuple[Case, Retrained]]) ->
 
 
 def test_one_that_is_too_slow(retrained: Callable[..., tuple[Case, Retrained]]) -> None:
-    why = failed(retrained(recipe=SLOW, signoff={"serving": {"max_p50_ms": 4.0}})[1])
+    why = failed(retrained(recipe=SLOW, signoff={"serving": {"max_p50_ms": 4.0, "requests": 20}})[1])
     assert list(why) == ["serving/single_p50_ms"], why
     assert why["serving/single_p50_ms"].endswith("ms; 4 ms allowed")
 

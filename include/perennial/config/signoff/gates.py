@@ -122,9 +122,9 @@ class ServingGates(Strict):
     The 50 % and the 99 % quantile of the latency of one row (``max_p50_ms``, ``max_p99_ms``) and of ``batch_rows`` rows
     (``max_batch_p99_ms``), the size of its files (``max_model_mb``), and the most memory that the process ever held
     (``max_memory_mb``, some 300 for imports alone). Without a bound it is measured, shown, and passes. Latencies are
-    those of ``requests`` requests of one row and a tenth as many of ``batch_rows``, or of a second of each. ``signature``:
-    the version has to carry one that takes the features as declared and refuses a request without one of them, or with
-    text for a number.
+    those of ``requests`` requests of one row and a tenth as many of ``batch_rows``, or of a second of each.
+    ``signature``: the version has to carry one that takes the features as declared and refuses a request without one of
+    them, or with text for a number.
     """
 
     max_p50_ms: Annotated[float, Field(gt=0)] | None = None
