@@ -179,6 +179,34 @@ def test_of_two_candidates_that_wait_for_their_reviewers_the_second_approved_is_
     assert case.verify().champion == waiting[1].version
 
 
+def test_an_approval_that_other_rules_made_void_ends_its_run_and_another_candidate_asks_again(
+    runtime: Runtime, models_dir: Path
+) -> None:
+    config = unique_model(models_dir, "wine_cultivar")
+    for number in range(3):
+        play(config, number, runtime)
+    asked_by_hand = replace(asked(config, "reviewed", 2), review="manual")
+    waiting = loops.retrain(runtime.case(config), asked_by_hand)
+    assert waiting.signoff is not None
+    set_version_tags(runtime.registry, config.model, str(waiting.version), {"signoff": "approved", "reviewer": "ada"})
+
+    path = models_dir / config.model / "model.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("owner: cellar", "owner: attic"), encoding="utf-8")
+    case = runtime.case(load_model(path.parent))
+    answer = case.review(waiting.signoff.signoff_id)
+    assert answer is not None
+    assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
+    for _ in range(2):
+        told = case.conclude(asked_by_hand.request_id, signoff_id=waiting.signoff.signoff_id)
+    assert told.endswith("; asked for again, as reviewed__again")
+    again = case.open_request_as_of(asked_by_hand.as_of)
+    assert again is not None
+    assert (again.run_id, again.review, again.requested_by) == ("reviewed__again", "manual", "t")
+    ended = loops.retrain(case, again)
+    assert (ended.ended, ended.version) == ("waiting", "2"), ended.outcome
+    assert version_tags(runtime.registry, config.model, "2")["signoff"] == "pending"
+
+
 @pytest.mark.parametrize(("once", "version", "ends"), [("candidate:", "2", "overtaken"), ("gate ", "3", "rejected")])
 def test_a_champion_that_takes_office_while_a_candidate_is_made_overtakes_it(
     runtime: Runtime, served: ModelConfig, once: str, version: str, ends: str

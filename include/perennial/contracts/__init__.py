@@ -16,6 +16,7 @@ from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage,
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Since
 from perennial.contracts.signoffs import (
     PARITY,
+    RULES_CHANGED,
     SERVING,
     SIGNATURE,
     Flag,
@@ -30,6 +31,7 @@ from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
     "PARITY",
+    "RULES_CHANGED",
     "SERVING",
     "SIGNATURE",
     "Action",

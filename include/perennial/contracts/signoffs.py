@@ -183,6 +183,8 @@ class Review:
     past_gates: PastGates | None = None
 
 
+RULES_CHANGED = "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"
+"""How the policy's answer begins to what was judged by other rules than those in force."""
 NOBODY = frozenset({"auto", "policy", "deadline"})
 """Names under which the policy answers: no person may."""
 

@@ -216,12 +216,21 @@ class RetrainSteps(Bound):
         return release
 
     def conclude(self, request_id: str, *, signoff_id: str | None = None, failure: str | None = None) -> str:
-        """What became of a retrain request, in one sentence: into the ledger, once, however it ended."""
+        """What became of a retrain request, in one sentence: into the ledger, once, however it ended.
+
+        One whose candidate nobody may answer for any more, since ``model.yaml`` changed, is asked for again.
+        """
+        from perennial.decision.record import asked_again, record_request
+
         if failure is not None:
             return self._record(request_id, "failed", failure)
         history = ledger.read(self.store, self.model)
         signed = history.signoff(signoff_id) if signoff_id else None
-        ended, outcome = outcome_of(signed, history.review_of(signed) if signed else None)
+        answer = history.review_of(signed) if signed else None
+        ended, outcome = outcome_of(signed, answer)
+        if again := asked_again(self.request(request_id), answer):
+            record_request(again, store=self.store)
+            outcome += f"; asked for again, as {again.run_id}"
         return self._record(request_id, ended, outcome)
 
     def _record(self, request_id: str, ended: Ending, outcome: str) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Review, Signoff, from_record, to_record
+from perennial.contracts import RULES_CHANGED, LedgerEntry, Review, Signoff, from_record, to_record
 from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import PermanentError, SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
@@ -124,7 +124,7 @@ def changes(signoff: Signoff, seen: Circumstances) -> str | None:
     if seen.digest is not None and seen.digest != signoff.artifact_digest:
         return f"the files changed from digest {signoff.artifact_digest[:16]} to {seen.digest[:16]}"
     if signoff.config_digest and seen.config_digest != signoff.config_digest:
-        return "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"
+        return RULES_CHANGED
     if seen.entry != signoff.signoff_id and (seen.entry or signoff.review == "manual"):
         return f"the tag {ENTRY_TAG} of the version changed to {seen.entry}, which is another signoff,"
     return None
