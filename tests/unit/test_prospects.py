@@ -73,6 +73,11 @@ def promotion(version: str = "1") -> LedgerEntry:
     )
 
 
+def rolled_back(version: str, previous: str) -> LedgerEntry:
+    found = promotion(version)
+    return replace(found, entry_id="rollback", kind="rollback", payload={"previous": previous})
+
+
 def history(*entries: LedgerEntry) -> History:
     return History(WINE.model, tuple(replace(entry, seq=number) for number, entry in enumerate(entries, 1)))
 
@@ -107,8 +112,21 @@ def test_the_candidate_that_was_turned_down_beside_this_champion_is_found() -> N
         (promotion(), told(signed()), ended("refused"), promotion("3")),
         (promotion(), told(signed()), ended("refused"), promotion("2")),
         (promotion(), told(signed(seen="9")), ended("refused")),
+        (promotion(), told(signed()), ended("refused"), promotion("3"), rolled_back("1", "3")),
     ],
-    ids=["none", "first", "waits", "promoted", "failed", "earlier", "other", "overtaken", "past-gates", "champion"],
+    ids=[
+        "none",
+        "first",
+        "waits",
+        "promoted",
+        "failed",
+        "earlier",
+        "other",
+        "overtaken",
+        "past-gates",
+        "champion",
+        "back",
+    ],
 )
 def test_what_was_not_turned_down_beside_this_champion_holds_nothing_up(entries: tuple[LedgerEntry, ...]) -> None:
     assert refusal_in(WINE, history(*entries)) is None
