@@ -155,8 +155,9 @@ def test_two_people_promote_past_a_gate_and_every_page_says_so_until_the_bake_ha
     page = get_version(registry, wine.model, failed.version).description
     assert page.startswith(f"> **Promoted {told}.** Its bake has not passed yet.\n\n### Signoff")
     run = get_version(registry, wine.model, failed.version).run_id
-    report = registry.client.download_artifacts(run, "signoff/report.html", str(tmp_path))
-    assert f"Promoted {told}." in Path(report).read_text(encoding="utf-8")
+    for name, said in (("report.html", f"Promoted {told}."), ("model_card.md", f"- promoted {told}\n")):
+        report = registry.client.download_artifacts(run, f"signoff/{name}", str(tmp_path))
+        assert said in Path(report).read_text(encoding="utf-8")
     assert status(wine, store=store).past_gates == told
     state = ledger.release_state(store, wine.model)
     decided = decide(wine, Facts(window=day(17), state=state, champion_alias=failed.version, batch_ids=("b",)))

@@ -20,6 +20,9 @@ from perennial.provenance.explain import explain
 from perennial.provenance.lineage import of_delivery, of_prediction, of_version
 from perennial.provenance.reproduce import reproduce
 from perennial.registry.versions import source_run
+from perennial.signoff.report.card import CARD
+from perennial.signoff.report.describing import REPORT
+from perennial.storage.work import temporary_folder
 from perennial.store.schema import batches, predictions_table, snapshots
 from trained import copied, play, train
 
@@ -85,6 +88,14 @@ def test_a_version_names_every_delivery_that_its_rows_and_labels_came_with_and_n
     assert all(item.files and item.digest for item in found.deliveries)
     assert found.made_of["cause"] == "test"
     assert any("promotion by" in sentence for sentence in found.history)
+
+
+def test_the_page_of_the_signoff_and_the_model_card_lie_with_the_run_of_a_version(case: Case) -> None:
+    run_id, client = source_run(case.registry, case.model, "1"), case.registry.client
+    assert {item.path for item in client.list_artifacts(run_id, "signoff")} == {CARD, REPORT}
+    with temporary_folder("card-") as folder:
+        card = Path(client.download_artifacts(run_id, CARD, str(folder))).read_text(encoding="utf-8")
+    assert card.startswith(f"# Model card: {case.model} version 1\n")
 
 
 def test_a_file_names_the_versions_of_its_rows_and_whether_one_of_them_serves(case: Case) -> None:

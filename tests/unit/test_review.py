@@ -4,48 +4,21 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logs import day
-from perennial.config import ModelConfig, ReviewPolicy, load_model
-from perennial.contracts import Evaluation, Flag, Gate, ReleaseState, Signoff, from_record, to_record
+from perennial.config import ModelConfig, ReviewPolicy
+from perennial.contracts import Flag, ReleaseState, Signoff, from_record, to_record
 from perennial.signoff.report.describing import describe
 from perennial.signoff.review import Circumstances, answer_of, reviewers_of
 from perennial.signoff.signing import review_mode
+from signed import EVALUATION, WINE, signoff
 
 DEADLINE = timedelta(hours=1)
 SIGNED_AT = day(9).start
-WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
-EVALUATION = Evaluation(
-    model=WINE.model,
-    mlflow_run_id="run",
-    n_rows=200,
-    label_coverage=1.0,
-    candidate={},
-    baseline="2",
-    baseline_metrics={},
-    n_paired_rows=180,
-)
-
-
-def signoff(*, passed: bool = True, review: str = "manual") -> Signoff:
-    gate = Gate(name="metric/accuracy", passed=passed, value=0.9, bound=0.7, detail="accuracy 0.9 | keeps 0.7")
-    return Signoff(
-        model=WINE.model,
-        version="3",
-        artifact_digest="d" * 64,
-        champion_seen="2",
-        gates=(gate,),
-        passed=passed,
-        review=review,  # type: ignore[arg-type]
-        as_of=day(8).end,
-        train=day(1),
-        holdout=day(2),
-    )
 
 
 def found(

@@ -8,6 +8,7 @@ from pydantic import (
     model_validator,
 )
 
+from perennial.config.about import About
 from perennial.config.consistency import contradictions
 from perennial.config.inputs import (
     CAUSED,
@@ -38,6 +39,7 @@ class ModelConfig(Strict):
     title: str
     owner: str
     tags: list[str] = Field(default=[])
+    about: About = About()
     task: Task
     schedule: Schedule
     sources: Sources

@@ -189,7 +189,7 @@ def log_folder(registry: Registry, run_id: str, folder: Path, artifact_path: str
 
 
 def log_page(registry: Registry, run_id: str, name: str, text: str) -> None:
-    """Upload a page of HTML as an artifact; the same name again replaces it."""
+    """Upload a page (HTML, Markdown) as an artifact; the same name again replaces it."""
     with asking(registry, f"logging {name} of run {run_id}"):
         registry.client.log_text(run_id, text, name)
 

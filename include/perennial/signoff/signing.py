@@ -28,6 +28,7 @@ from perennial.registry.versions import describe_version, set_version_tags, vers
 from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.flagged import read_flags
 from perennial.signoff.polling import PENDING
+from perennial.signoff.report.card import CARD, card
 from perennial.signoff.report.describing import REPORT, describe
 from perennial.signoff.report.page import page
 from perennial.store import Store
@@ -234,7 +235,9 @@ def _show(
 ) -> None:
     """Table and tags on the version. The tag that a reviewer sets is written once for each signoff."""
     name, version = signoff.model, signoff.version
-    log_page(registry, evaluation.mlflow_run_id, REPORT, page(config, signoff, evaluation, record=record))
+    run_id = evaluation.mlflow_run_id
+    log_page(registry, run_id, REPORT, page(config, signoff, evaluation, record=record))
+    log_page(registry, run_id, CARD, card(config, signoff, evaluation, record))
     describe_version(registry, name, version, describe(config, signoff, evaluation, record))
     set_version_tags(registry, name, version, {GATES_TAG: "passed" if signoff.passed else FAILED})
     if version_tags(registry, name, version).get(ENTRY_TAG) == signoff.signoff_id:

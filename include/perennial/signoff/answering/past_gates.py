@@ -9,6 +9,7 @@ from perennial.ledger import History
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.runs import log_page
 from perennial.registry.versions import version_tags
+from perennial.signoff.report.card import CARD, card
 from perennial.signoff.report.describing import REPORT
 from perennial.signoff.report.page import page
 from perennial.signoff.review import Circumstances, changes, record_review
@@ -63,11 +64,12 @@ def go_past_gates(
 
 
 def _show(config: ModelConfig, signoff: Signoff, word: PastGates, history: History, *, registry: Registry) -> None:
-    """On the page of the signoff. The version's own page is marked when it is promoted."""
+    """On the page of the signoff and the model card. The version's own page is marked when it is promoted."""
     entry = history.entry(signoff.signoff_id)
     if entry is not None and (judged := entry.payload.get("evaluation")):
         evaluation = from_record(Evaluation, judged)
         log_page(registry, evaluation.mlflow_run_id, REPORT, page(config, signoff, evaluation, word=word))
+        log_page(registry, evaluation.mlflow_run_id, CARD, card(config, signoff, evaluation, word=word))
 
 
 def _newest(history: History, version: str) -> Signoff:

@@ -8,6 +8,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Evaluation, Gate, PastGates, Record, Signoff
 from perennial.pages.html import document, svg, table
 from perennial.signoff.conditions.figures import shown
+from perennial.signoff.report.card import limits
 from perennial.signoff.report.describing import dates
 
 _MOST = 15
@@ -44,6 +45,8 @@ def _parts(
     yield f"<h1>Signoff of {escape(signoff.model)} version {escape(signoff.version)}</h1>"
     yield f'<p><span class="{mark}">{verdict}{unsure}</span>. {escape(_next(signoff, word))}</p>'
     yield f"<p>{escape(config.title)}</p>"
+    if config.about.purpose:
+        yield f"<p>{escape(config.about.purpose)}</p>"
     if signoff.flags:
         yield "<h2>The data it was made from is flagged</h2>"
         yield table(("flag", "window", "finding"), [(one.name, dates(one.window), one.detail) for one in signoff.flags])
@@ -57,6 +60,8 @@ def _parts(
     yield from _windows(evaluation)
     yield from _groups(evaluation)
     yield from _data(signoff, evaluation)
+    yield "<h2>What is not known, and where it is weak</h2>"
+    yield f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in limits(config, signoff, evaluation))}</ul>"
     if record is not None:
         yield f"<h2>The gates so far</h2><p>{escape(str(record))}</p>"
 
