@@ -247,7 +247,7 @@ def processes_with(mark: str) -> list[int]:
     return found
 
 
-def wait_until(condition: object, deadline_s: float = 60) -> None:
+def wait_until(condition: object, deadline_s: float = 180) -> None:
     end = time.monotonic() + deadline_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "the condition did not come true in time"
