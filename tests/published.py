@@ -42,9 +42,11 @@ def rows_of(config: ModelConfig, window: Window, n_rows: int, seed: int) -> pd.D
     return frame
 
 
-def publish(store: Store, config: ModelConfig, frame: pd.DataFrame, *, role: str = "champion") -> None:
+def publish(
+    store: Store, config: ModelConfig, frame: pd.DataFrame, *, role: str = "champion", version: str = "legacy"
+) -> None:
     """COPY the rows into the model's predictions, and those with a label into its labels."""
-    served = frame.assign(score=0.5, predicted=None, model_version="legacy", role=role, batch_seq=1)
+    served = frame.assign(score=0.5, predicted=None, model_version=version, role=role, batch_seq=1)
     _copy(store, schema.predictions_table(config), served)
     if role == "champion":
         _copy(store, schema.labels_table(config), frame[frame["label"].notna()].assign(batch_seq=1))

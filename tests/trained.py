@@ -70,10 +70,15 @@ def train(server: URL, migrated: str, mlflow_uri: str, folder: Path) -> Trained:
     runtime = runtime_of(create_database(server, database, migrated), mlflow_uri, folder)
     assert [play(config, number, runtime) for number in range(3)] == ["stay", "stay", "retrain"]
     assert loops.retrain(runtime.case(config), asked(config, "first", 2)).ended == "promoted"
+    return kept(config, database, runtime, folder)
+
+
+def kept(config: ModelConfig, database: str, runtime: Runtime, folder: Path) -> Trained:
+    """What copies of a model with a first champion are made of; the runtime that made it is closed."""
     runtime.close()
     version = runtime.registry.client.get_model_version(config.model, "1")
     place = runtime.registry.client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
-    download_artifacts(f"{place}/{MODEL_FILE}", dst_path=str(folder / "files"), tracking_uri=mlflow_uri)
+    download_artifacts(f"{place}/{MODEL_FILE}", dst_path=str(folder / "files"), tracking_uri=runtime.registry.uri)
     runs = _runs(config, runtime.registry)
     return Trained(config=config, database=database, folder=folder, version=version, runs=runs)
 

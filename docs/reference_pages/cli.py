@@ -17,7 +17,13 @@ Every command of `.venv/bin/perennial`. This page is generated from `include/per
 commands, not the page. A command ends with code {EXIT_PERMANENT} when someone has to act, with {EXIT_TRANSIENT} when
 trying again may help, and with 2 when it was not understood.
 """
-WORDS = {str: "text", int: "whole number", Path: "path", list[Path]: "path, may be repeated"}
+WORDS = {
+    str: "text",
+    int: "whole number",
+    Path: "path",
+    list[Path]: "path, may be repeated",
+    list[str]: "text, may be repeated",
+}
 
 
 def page() -> str:

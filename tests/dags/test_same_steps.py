@@ -15,7 +15,7 @@ from perennial.pipeline import Case, loops
 
 MODEL = "wine_cultivar"
 STEPS = {name for name, member in inspect.getmembers(Case, inspect.isfunction) if not name.startswith("_")}
-READINGS = {"state", "alias", "last_monitored", "request", "signoff"}
+READINGS = {"state", "alias", "last_monitored", "request", "signoff", "cannot_pay"}
 
 
 class Called(ast.NodeVisitor):

@@ -222,7 +222,7 @@ def test_by_cron_halted_windows_are_seen_too(store: Store, wine: ModelConfig) ->
 def retraining(store: Store, wine: ModelConfig) -> Facts:
     """A breach in the newest window and enough new labels."""
     delivered(store, wine, 6)
-    published_rows(store, wine, 5, 40)
+    published_rows(store, wine, 5, 60)
     measured(store, wine, 6)
     measured(store, wine, 6, name="quality/null_rate/hue", role="alert", status="unknown", value=None)
     measured(store, wine, 6, name="drift/hue", role="watch", status="ok", value=0.01)
@@ -240,7 +240,7 @@ def test_a_decision_stands_in_the_ledger_with_its_signals(store: Store, wine: Mo
     assert entry is not None
     assert entry.reason.startswith("retrain: performance/accuracy breached in 1 of its last 1 windows")
     assert [signal["name"] for signal in entry.payload["signals"]] == ["performance/accuracy", "quality/null_rate/hue"]
-    assert (entry.payload["n_signals_ok"], entry.payload["n_new_labels"]) == (1, 40)
+    assert (entry.payload["n_signals_ok"], entry.payload["n_new_labels"]) == (1, 60)
     (_, request) = ledger.entries(store, wine.model)
     assert (request.kind, request.at) == ("retrain_request", day(6).end)
     assert request.payload == to_record(request_of(made))
@@ -289,7 +289,7 @@ def test_why_the_candidate_before_was_refused_stands_in_the_next_request(
     record_request(asked, store=store)
     record_outcome(asked, "refused", "gates failed: versus_champion", store=store)
     told = gathered(store, wine, 6, champion_of(wine)).refused
-    assert told == f"the candidate before, as of {asked.as_of:%Y-%m-%d}, was refused: gates failed: versus_champion"
+    assert told == f"the candidate before, as of {asked.as_of:%Y-%m-%d}: refused: gates failed: versus_champion"
     decided = decide(wine, replace(retraining, refused=told))
     assert decided.action == "retrain"
     assert decided.reasons[-1] == told

@@ -37,7 +37,7 @@ def test_the_policy_and_the_snapshot_choose_the_same_holdout(store: Store, ten_d
     label = ten_days.label.model_copy(update={"delay": timedelta(hours=hours), "max_wait": timedelta(days=4)})
     config = ten_days.model_copy(update={"label": label})
     state = ReleaseState(model=config.model)
-    counted = training_rows(config, day(9), state, store=store)
+    counted = training_rows(config, day(9).end, state, store=store)
     frozen = take_snapshot(config, request(config, 9), store=store, state=state)
     assert (counted.n_train, counted.n_holdout) == (frozen.n_train, frozen.n_holdout)
     assert frozen.holdout.end <= day(8).start + timedelta(hours=12)
@@ -49,7 +49,7 @@ def test_no_mature_stretch_is_no_rows_for_the_policy_and_an_error_for_the_snapsh
 ) -> None:
     publish_predictions(store, wine, day(0), log_of(wine, 0))
     state = ReleaseState(model=wine.model)
-    assert training_rows(wine, day(0), state, store=store).n_holdout == 0
+    assert training_rows(wine, day(0).end, state, store=store).n_holdout == 0
     assert choose_holdout(wine, day(0).end, store=store).holdout is None
     with pytest.raises(TrainingError, match="no holdout of"):
         take_snapshot(wine, request(wine, 0), store=store, state=state)
@@ -89,8 +89,8 @@ def test_rows_of_excluded_stretches_are_no_news(store: Store, ten_days: ModelCon
     state = ReleaseState(model=ten_days.model, champion="1", lineages={"1": made})
     hold = Hold(entry_id="h", stretch=Window(start=day(2).start, end=day(4).start), reason="wrong", acknowledged=True)
     kept, left_out = (replace(state, holds=(replace(hold, excluded=out),)) for out in (False, True))
-    assert training_rows(ten_days, day(7), kept, store=store).n_new == 6 * 120
-    assert training_rows(ten_days, day(7), left_out, store=store).n_new == 4 * 120
+    assert training_rows(ten_days, day(7).end, kept, store=store).n_new == 6 * 120
+    assert training_rows(ten_days, day(7).end, left_out, store=store).n_new == 4 * 120
 
 
 def test_a_label_that_arrives_at_the_very_moment_has_not_arrived(store: Store, wine: ModelConfig) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ def promoted(
         ledger.append(store, entry)
 
 
+def cut_off(*_: object) -> bool:
+    """In place of a write: as sudden as a signal."""
+    raise KeyboardInterrupt
+
+
 def test_a_promotion_is_looked_back_on_once_its_time_is_over_and_labelled(
     wine: ModelConfig, models_dir: Path, mlflow_uri: str, store: Store, monkeypatch: pytest.MonkeyPatch, home: Path,
     database_url: str,
@@ -104,7 +110,13 @@ def test_a_promotion_is_looked_back_on_once_its_time_is_over_and_labelled(
     assert entry.reason.endswith("after it, 0.2 when it was judged")
 
     promoted(wine, 7, poor, good, **given)
-    record = look_back(wine, as_of=day(9).end, **given)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(ledger, "append", cut_off)
+        look_back(wine, as_of=day(9).end, **given)
+    with ThreadPoolExecutor(2) as pool:  # what was cut off is done by both of two who come next, and written once
+        record, twin = pool.map(lambda _: look_back(wine, as_of=day(9).end, **given), range(2))
+    assert record == twin
+    assert len(ledger.entries(store, wine.model, kinds=["hindsight"])) == 2
     assert [one.right for one in record.promotions] == [True, False]
     assert (record.n_right, record.n_wrong, record.rate) == (1, 1, 0.5)
     assert look_back(wine, as_of=day(9).end, **given) == record == read_record(wine, store=store), "kept once"

@@ -1,22 +1,27 @@
 """The loop without Airflow while somebody, or something, works against it."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.engine import URL
+from typer.testing import CliRunner
 
 from conftest import unique_model
 from logs import day, deliver, delivery
 from perennial import ledger
+from perennial.cli import app
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import LedgerEntry, Window, to_record
 from perennial.errors import IntegrityError, ParityTimeout, TrainingError
@@ -174,6 +179,34 @@ def test_of_two_candidates_that_wait_for_their_reviewers_the_second_approved_is_
     assert (again.ended, again.release) == ("overtaken", None)
     assert f"version 1 was champion, and version {waiting[1].version} is champion now" in again.outcome
     assert case.verify().champion == waiting[1].version
+
+
+def test_an_approval_that_other_rules_made_void_ends_its_run_and_another_candidate_asks_again(
+    runtime: Runtime, models_dir: Path
+) -> None:
+    config = unique_model(models_dir, "wine_cultivar")
+    for number in range(3):
+        play(config, number, runtime)
+    asked_by_hand = replace(asked(config, "reviewed", 2), review="manual")
+    waiting = loops.retrain(runtime.case(config), asked_by_hand)
+    assert waiting.signoff is not None
+    set_version_tags(runtime.registry, config.model, str(waiting.version), {"signoff": "approved", "reviewer": "ada"})
+
+    path = models_dir / config.model / "model.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("owner: cellar", "owner: attic"), encoding="utf-8")
+    case = runtime.case(load_model(path.parent))
+    answer = case.review(waiting.signoff.signoff_id)
+    assert answer is not None
+    assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
+    for _ in range(2):
+        told = case.conclude(asked_by_hand.request_id, signoff_id=waiting.signoff.signoff_id)
+    assert told.endswith("; asked for again, as reviewed__again")
+    again = case.open_request_as_of(asked_by_hand.as_of)
+    assert again is not None
+    assert (again.run_id, again.review, again.requested_by) == ("reviewed__again", "manual", "t")
+    ended = loops.retrain(case, again)
+    assert (ended.ended, ended.version) == ("waiting", "2"), ended.outcome
+    assert version_tags(runtime.registry, config.model, "2")["signoff"] == "pending"
 
 
 @pytest.mark.parametrize(("once", "version", "ends"), [("candidate:", "2", "overtaken"), ("gate ", "3", "rejected")])
@@ -351,6 +384,49 @@ def test_a_deleted_champion_without_a_stable_one_is_left_by_a_persons_promotion(
     assert loops.retrain(case, by_hand).ended == "promoted"
     assert case.verify().champion == waiting.version
     assert case.begin() == ()
+
+
+def test_the_rows_of_a_refused_candidate_are_not_fitted_again_unless_someone_wants_it(
+    runtime: Runtime, served: ModelConfig
+) -> None:
+    case = runtime.case(served)
+    refused = loops.retrain(case, asked(served, "plain", 2))
+    assert (refused.ended, refused.version) == ("refused", "2"), "no row is new to both"
+    with pytest.raises(
+        TrainingError, match=r"the very rows of the candidate before, as of .*: version 2 refused: vers"
+    ):
+        loops.retrain(case, asked(served, "again", 2))
+    assert len(runtime.registry.client.search_model_versions(f"name = '{served.model}'")) == 2, "nothing was fitted"
+    (failed,) = ledger.entries(runtime.store, served.model, kinds=["retrain_outcome"], last=1)
+    assert failed.payload["ended"] == "failed", "it gives its share of the budget back"
+    assert loops.retrain(case, asked(served, "plain", 2)).ended == "refused", "its own run may run again"
+    wanted = loops.retrain(case, replace(asked(served, "wanted", 2), anyway=True))
+    assert (wanted.ended, wanted.version) == ("refused", "3")
+
+
+def test_the_command_line_begins_no_retrain_that_can_not_pay(
+    runtime: Runtime, served: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("home", "models_dir", "mlflow_uri"):
+        monkeypatch.setenv(f"PERENNIAL_{name.upper()}", str(getattr(runtime.settings, name)))
+    assert runtime.settings.database_url is not None
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL", runtime.settings.database_url.get_secret_value())
+    later = day(2).end + timedelta(hours=1)  # as of its end the policy has asked
+    call = ["run", "retrain", served.model, "--as-of", later.isoformat()]
+    before = ledger.entries(runtime.store, served.model)
+    stopped = CliRunner().invoke(app, call)
+    assert stopped.exit_code == 1, stopped.output
+    told = "can not pay, and nothing was begun: too few rows: [0-9]+ labelled ones are new to version 1, 50 are needed"
+    assert re.search(told, stopped.stderr), stopped.stderr
+    assert ledger.entries(runtime.store, served.model) == before
+    made = CliRunner().invoke(app, [*call, "--anyway", "--json"])
+    assert json.loads(made.stdout)["ended"] == "refused"
+    again = CliRunner().invoke(app, call)
+    assert (
+        "nothing new: 0 labels since the candidate before, as of 2024-01-04 01:00: version 2 refused: " in again.stderr
+    )
+    assert play(served, 3, runtime) == "stay"
+    assert runtime.case(served).cannot_pay(asked(served, "news", 3)) == ()
 
 
 def test_a_comparison_that_is_possible_is_not_waived(runtime: Runtime, served: ModelConfig) -> None:

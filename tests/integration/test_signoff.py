@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from perennial.contracts import (
     DataFacts,
     Estimate,
     Evaluation,
+    Gate,
     Hold,
     LedgerEntry,
     ReleaseState,
@@ -35,10 +37,12 @@ from perennial.contracts import (
     Window,
     to_record,
 )
-from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
-from perennial.registry import Registry, artifact_digest, features_frame, score
+from perennial.errors import RegistryRefused, RegistryUnavailable, ReleaseError, SignoffError
+from perennial.registry import Registry, alias_version, artifact_digest, features_frame, score
 from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
+from perennial.release.promote import promote
+from perennial.signoff import signing
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
 from perennial.signoff.polling import Watched
@@ -158,10 +162,11 @@ def signed(
     store: Store,
     registry: Registry,
     state: ReleaseState = NO_CHAMPION,
+    further: tuple[Gate, ...] = (),
     **other: Any,
 ) -> Signoff:
     judged = evaluated(candidate, **other)
-    gates = judge(config, judged, parity_gap=0.0, parity_detail=f"{N_ROWS} rows scored")
+    gates = judge(config, judged, parity_gap=0.0, parity_detail=f"{N_ROWS} rows scored", further=further)
     return sign_off(
         config,
         candidate,
@@ -374,6 +379,44 @@ def test_signing_off_twice_on_the_same_figures_keeps_the_first_verdict_and_the_r
     assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
 
 
+@pytest.mark.parametrize("cut_off_at", ["log_page", "describe_version", "set_version_tags"])
+def test_a_signoff_cut_off_before_any_of_its_writes_in_mlflow_is_whole_after_the_next_try(
+    manual: ModelConfig,
+    models_dir: Path,
+    registry: Registry,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    cut_off_at: str,
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    candidate = registered(manual, models_dir, registry)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(signing, cut_off_at, killed)
+        signed(manual, candidate, store=store, registry=registry)
+    assert "signoff" not in version_tags(registry, manual.model, candidate.version)
+    whole = signed(manual, candidate, store=store, registry=registry)
+    assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
+    told = registry.client.get_model_version(manual.model, candidate.version)
+    assert (told.tags["signoff"], told.tags["perennial.signoff_entry"]) == ("pending", whole.signoff_id)
+    assert "all gates passed" in told.description
+    report = registry.client.download_artifacts(candidate.mlflow_run_id, "signoff/report.html", str(tmp_path))
+    assert "all gates passed" in Path(report).read_text(encoding="utf-8")
+
+
+def test_two_signoffs_of_one_candidate_at_once_are_one(
+    manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
+) -> None:
+    candidate = registered(manual, models_dir, registry)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: signed(manual, candidate, store=store, registry=registry), range(2)))
+    assert both[0] == both[1]
+    assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
+    assert version_tags(registry, manual.model, candidate.version)["signoff"] == "pending"
+
+
 def test_other_figures_or_other_rules_are_another_signoff_with_a_review_of_its_own(
     manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
 ) -> None:
@@ -402,6 +445,60 @@ def test_an_approval_by_other_rules_than_those_in_force_expires(
     assert answer is not None
     assert (answer.verdict, answer.reviewer) == ("rejected", "policy")
     assert "the rules in model.yaml changed" in answer.reason
+
+
+VOID = {
+    "champion": ("champion changed from version None to version 7", "promotion to version 7 happened since"),
+    "files": ("the files changed from digest", "its files have the digest"),
+    "rules": ("the rules in model.yaml changed", "the rules in model.yaml changed"),
+    "gates": ("which is another signoff", "it was judged anew since, with other gates or figures"),
+    "evidence": ("which is another signoff", "it was judged anew since, with other gates or figures"),
+}
+
+
+@pytest.mark.parametrize(("changed", "mode"), [*((changed, "manual") for changed in VOID), ("evidence", "auto")])
+def test_an_approval_is_void_once_what_it_rests_on_changed_and_the_next_signoff_asks_again(
+    manual: ModelConfig, models_dir: Path, registry: Registry, store: Store, tmp_path: Path, changed: str, mode: str
+) -> None:
+    review = manual.signoff.review.model_copy(update={"mode": mode})
+    config = manual.model_copy(update={"signoff": manual.signoff.model_copy(update={"review": review})})
+    candidate = registered(config, models_dir, registry)
+    given: dict[str, Any] = {"store": store, "registry": registry}
+    old = signed(config, candidate, **given)
+    set_version_tags(registry, config.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
+    approved = read_review(config, old, **given)
+    assert approved is not None
+    assert approved.verdict == "approved"
+
+    after, again = config, {}
+    if changed == "champion":
+        again = {"state": took_office(config, "7", store), "baseline": "7"}
+    elif changed == "files":
+        (tmp_path / "model.skops").write_text("forged", encoding="utf-8")
+        source = str(registry.client.get_model_version(config.model, candidate.version).source)
+        registry.client.log_model_artifact(source.removeprefix("models:/"), str(tmp_path / "model.skops"))
+    elif changed == "rules":
+        after = config.model_copy(update={"owner": "someone else"})
+    elif changed == "gates":
+        again = {"further": (Gate(name="slice/cellar", passed=True, value=0.1, bound=-0.05, detail="kept"),)}
+    else:
+        again = {"accuracy": 0.97}
+    new = old if changed == "files" else signed(after, candidate, **given, **again)
+
+    void = read_review(after, old, **given)
+    assert void is not None
+    assert (void.verdict, void.reviewer) == ("rejected", "policy")
+    assert VOID[changed][0] in void.reason
+    if changed != "files":
+        assert new.signoff_id != old.signoff_id
+        answer = read_review(after, new, **given)
+        assert (answer and answer.reviewer) == (None if mode == "manual" else "policy"), "it asks again"
+        tags = version_tags(registry, config.model, candidate.version)
+        assert tags["signoff"] == ("pending" if mode == "manual" else "not required")
+    record_review(config, old, approved, **given)
+    with pytest.raises(ReleaseError, match=f"approval expired: .*{VOID[changed][1]}"):
+        promote(after, old.signoff_id, **given)
+    assert alias_version(registry, config.model, "champion") is None
 
 
 @pytest.mark.parametrize("name", ["policy", "Auto", " deadline "])

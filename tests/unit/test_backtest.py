@@ -12,6 +12,7 @@ from perennial.backtest.compare import Comparison, compare, without_probe
 from perennial.backtest.outcome import judged_rollback
 from perennial.backtest.page import page
 from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured
+from perennial.contracts import Signoff, from_record
 from perennial.errors import ConfigError
 from perennial.trial.log import moment, windows_of
 from perennial.trial.running import Replayed, Tried
@@ -68,6 +69,16 @@ def test_a_change_is_seen_after_it_came_and_answered(probing: Replayed) -> None:
     changed_at = ORIGIN + timedelta(days=9)
     assert all(item.at > changed_at for item in probing.paid)
     assert [item.ended for item in probing.paid if item.ended == "promoted"]
+
+
+def test_a_trial_judges_the_last_windows_as_the_product_does(kept: Path) -> None:
+    asked = {"last": 2, "min_rows": 30, "metric": "brier", "max_loss": 0.1}
+    run = tried(small({**PROBING, "signoff": {"windows": asked}}), kept, rows(turns_on=9))
+    signed = [from_record(Signoff, entry.payload["signoff"]) for entry in run.trial.history.of("signoff")]
+    judged = [{gate.name: gate for gate in one.gates}["windows/brier"] for one in signed]
+    assert len(judged) > 1
+    assert all("of the last 2 windows" in gate.detail or "2 windows asked for" in gate.detail for gate in judged)
+    assert any(gate.passed for gate in judged)
 
 
 def test_labels_that_have_not_arrived_are_not_seen(kept: Path) -> None:

@@ -35,6 +35,26 @@ def rollback(
 
 @app.command()
 @speaks_plainly
+def promote(
+    model: Model,
+    version: Annotated[str, typer.Argument(help="A version that failed its gates.")],
+    reason: Annotated[str, typer.Option(help="Why; it goes to the ledger.")],
+    by: Annotated[list[str], typer.Option("--by", help="One of the two people whose word it is; give it twice.")],
+    past_gates: Annotated[bool, typer.Option("--past-gates", help="Promote it although it failed.")] = False,
+) -> None:
+    """Put a version in charge that failed its gates, on the word of two people other than who asked for it."""
+    if not past_gates:
+        raise ConfigError(
+            f"{model}: what passed its gates is promoted by its review; --past-gates promotes what failed"
+        )
+    case = asking.case(model)
+    case.begin()
+    done = case.promote_past_gates(version, by=tuple(by), reason=reason, entered_by=getpass.getuser())
+    out.print(f"{model}: champion is version {done.version} (was {done.previous or 'none'}), past its gates")
+
+
+@app.command()
+@speaks_plainly
 def acknowledge(
     model: Model,
     reason: Annotated[str, typer.Option(help="What the cause was; it goes to the ledger.")],

@@ -67,6 +67,7 @@ def status(
             "\n".join(
                 [
                     f"champion {item.champion or '-'}{bake}, stable {item.stable or '-'}",
+                    *([f"[bold red]promoted {escape(item.past_gates)}[/bold red]"] if item.past_gates else []),
                     escape(f"last decision{last}: {item.last_action or '-'}: {'; '.join(item.last_reasons)}"),
                     *(escape(f"open hold {hold}") for hold in item.open_holds),
                 ]

@@ -20,7 +20,7 @@ from perennial.cli.printing import (
     speaks_plainly,
 )
 from perennial.contracts import RetrainRequest, digest_of, to_record
-from perennial.errors import ConfigError
+from perennial.errors import ConfigError, TrainingError
 from perennial.pipeline import loops
 
 app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, without Airflow.")
@@ -50,6 +50,7 @@ def monitor(
 @speaks_plainly
 def retrain(
     model: Model,
+    *,
     as_of: Annotated[
         str | None,
         typer.Option(
@@ -60,6 +61,7 @@ def retrain(
     without_comparison: Annotated[
         bool, typer.Option(help="Take it upon yourself: the champion can not be scored. A person has to review.")
     ] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Make the candidate though it can not pay.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Snapshot, fit, evaluate, register, judge and promote, as of a moment."""
@@ -75,9 +77,15 @@ def retrain(
         cause=reason,
         requested_by=getpass.getuser(),
         without_comparison=without_comparison,
+        anyway=anyway,
     )
     # what was decided or asked for and never ran to its end is taken up, not asked for a second time
     request = own if without_comparison else case.open_request_as_of(moment) or own
+    if why := case.cannot_pay(request):
+        raise TrainingError(
+            f"{model}: a retrain as of {moment.isoformat()} can not pay, and nothing was begun: {'; '.join(why)}. "
+            "--anyway makes the candidate all the same"
+        )
     ended = loops.retrain(case, request, progress=progress_to(as_json))
     if as_json:
         print_json(to_record(ended))

@@ -44,6 +44,7 @@ def contradictions(config: ModelConfig) -> Iterator[str]:
     yield from _groups(config)
     yield from _grace(config)
     yield from _times(config)
+    yield from _windows(config)
     yield from _amounts(config)
 
 
@@ -93,7 +94,7 @@ def _foreign_metrics(config: ModelConfig) -> list[str]:
     signoff = config.signoff
     used = {*config.signals.performance, *signoff.metrics, signoff.versus_champion.metric, config.bake.metric}
     used |= set(config.guards)
-    used |= {config.gain_metric_name, config.slice_metric}
+    used |= {config.gain_metric_name, config.slice_metric, config.window_metric}
     return sorted(used - set(METRICS[config.task]))
 
 
@@ -107,12 +108,16 @@ def _judgement(config: ModelConfig) -> Iterator[str]:
         )
     if gain.price is not None and gain.price >= metric.values.width:
         yield f"signals.gain.price = {gain.price:g}: no two values of {metric.name} lie further apart"
-    slices, judged_by = config.signoff.slices, config.metric(config.slice_metric)
-    if slices.asked and slices.max_loss is None and judged_by.values.width > 1:
-        yield (
-            f"signoff.slices.max_loss: {judged_by.name} has a unit of its own: say how much of it a slice may lose, or "
-            "name another metric"
-        )
+    slices, windows = config.signoff.slices, config.signoff.windows
+    for key, asked, max_loss, name in (
+        ("slices", slices.asked, slices.max_loss, config.slice_metric),
+        ("windows", windows.last is not None, windows.max_loss, config.window_metric),
+    ):
+        if asked and max_loss is None and config.metric(name).values.width > 1:
+            yield (
+                f"signoff.{key}.max_loss: {name} has a unit of its own: say how much of it one of the {key} may lose, "
+                "or name another metric"
+            )
     robust = config.signoff.robustness
     for key, named, known in (
         ("measurement_error", robust.measurement_error, config.numbers),
@@ -167,6 +172,27 @@ def _times(config: ModelConfig) -> Iterator[str]:
     bake, every = config.bake, config.schedule.every
     if bake.deadline is not None and every is not None and bake.deadline < bake.windows * every:
         yield f"bake.deadline = {bake.deadline}: its {bake.windows} windows take {bake.windows * every}"
+
+
+def _windows(config: ModelConfig) -> Iterator[str]:
+    """Windows that no holdout reaches, or that no interval could be made of."""
+    wanted, every, uncertainty = config.signoff.windows.last, config.schedule.every, config.signals.uncertainty
+    if wanted is None:
+        return
+    if every is None:
+        yield "signoff.windows: the windows of a cron schedule are not known beforehand: leave it out, or use every"
+        return
+    reached = -(-(config.training.holdout + config.label.delay) // every)
+    if wanted > reached:
+        yield (
+            f"signoff.windows.last = {wanted}: training.holdout reaches into {reached} windows at most, and on the "
+            "others the candidate was fitted"
+        )
+    if not uncertainty.block_by and every < uncertainty.min_blocks * uncertainty.block:
+        yield (
+            f"signoff.windows: a window holds {every // uncertainty.block} blocks, and an interval needs "
+            f"{uncertainty.min_blocks} (signals.uncertainty): no window could be judged"
+        )
 
 
 def _amounts(config: ModelConfig) -> Iterator[str]:

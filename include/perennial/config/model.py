@@ -129,6 +129,24 @@ class ModelConfig(Strict):
         """
         return self.signoff.slices.max_loss or UNIT_LOSS
 
+    @property
+    def window_metric(self) -> str:
+        """The metric by which a candidate is judged window by window.
+
+        >>> flights.window_metric
+        'roc_auc'
+        """
+        return self.signoff.windows.metric or self.signoff.versus_champion.metric
+
+    @property
+    def max_window_loss(self) -> float:
+        """How much a window may lose, in the unit of ``window_metric``.
+
+        >>> flights.max_window_loss
+        0.05
+        """
+        return self.signoff.windows.max_loss or UNIT_LOSS
+
     def judged_over(self, window: Window) -> Window:
         """The stretch that figures of a window are estimated over: it ends with the window, and holds enough blocks.
 

@@ -80,7 +80,10 @@ class QuietPeriod(Strict):
 
 
 class Policy(Strict):
-    """When to retrain. All times are event time."""
+    """When to retrain. All times are event time.
+
+    ``min_new_labels`` have to be in since the champion's holdout, and since the candidate before was turned down.
+    """
 
     breaches: Breaches
     cooldown: Duration

@@ -14,10 +14,26 @@ from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Since
-from perennial.contracts.signoffs import Flag, Gate, Review, Signoff, is_nobody
+from perennial.contracts.signoffs import (
+    PARITY,
+    RULES_CHANGED,
+    SERVING,
+    SIGNATURE,
+    Flag,
+    Gate,
+    PastGates,
+    Review,
+    Signoff,
+    flaw_of_names,
+    is_nobody,
+)
 from perennial.contracts.windows import Window, parse_moment, utc
 
 __all__ = [
+    "PARITY",
+    "RULES_CHANGED",
+    "SERVING",
+    "SIGNATURE",
     "Action",
     "Apart",
     "Audit",
@@ -41,6 +57,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerKind",
     "Lineage",
+    "PastGates",
     "Publication",
     "Record",
     "Release",
@@ -62,6 +79,7 @@ __all__ = [
     "Subject",
     "Window",
     "digest_of",
+    "flaw_of_names",
     "from_record",
     "is_nobody",
     "number_of",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from perennial.contracts.measured.estimates import Estimate, Interval
-from perennial.contracts.measured.judged import DataFacts, GroupFacts, Robustness
+from perennial.contracts.measured.judged import DataFacts, GroupFacts, Robustness, SliceGains
 from perennial.contracts.windows import Window
 
 
@@ -55,7 +55,8 @@ class Evaluation:
     metric that could not be computed is absent, and its gate fails; ``baseline_problem`` says why there is no pair, and
     ``champion_lost`` that there will never be one: the champion can not be scored any more. ``intervals`` are those of
     ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows,
-    positive for better, in the unit of each metric. ``groups`` is None where none is asked for.
+    positive for better, in the unit of each metric. ``groups`` is None where none is asked for, and so is ``windows``:
+    the same gain on the paired rows of each of the last windows.
     ``fit_cpu_s`` are the CPU seconds that the fit took.
     """
 
@@ -76,6 +77,7 @@ class Evaluation:
     groups: GroupFacts | None = None
     data: DataFacts | None = None
     robustness: Robustness | None = None
+    windows: SliceGains | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

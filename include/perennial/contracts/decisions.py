@@ -40,7 +40,7 @@ class RetrainRequest:
 
     ``champion`` and ``bake`` say under which champion it was asked for, and how far that one's probation was; ``bake``
     is None in requests from before that was kept. ``without_comparison`` is a person's word that a candidate may be
-    promoted though the champion can not be scored any more.
+    promoted though the champion can not be scored any more, ``anyway`` that it shall be made though it can not pay.
     """
 
     model: str
@@ -52,6 +52,7 @@ class RetrainRequest:
     champion: str | None = None
     bake: BakeState | None = None
     without_comparison: bool = False
+    anyway: bool = False
 
     @property
     def request_id(self) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from perennial.contracts.decisions import BakeState, RetrainRequest
-from perennial.contracts.signoffs import Signoff
+from perennial.contracts.signoffs import PastGates, Signoff
 from perennial.contracts.windows import Window
 
 LedgerKind = Literal[
@@ -96,7 +96,8 @@ class ReleaseState:
     ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced. ``request_times`` are
     those of the requests that count for the budget: one that failed or was overtaken gives its share back. ``gone``
     are versions that were found deleted in the registry, for good. ``fits`` are the CPU seconds of every fit that made
-    a candidate, and when, by the id of its run.
+    a candidate, and when, by the id of its run. ``past_gates`` is the word on which the champion was promoted past its
+    gates, until its bake has passed.
     """
 
     model: str
@@ -116,6 +117,7 @@ class ReleaseState:
     open_requests: tuple[RetrainRequest, ...] = ()
     last_rollback_at: datetime | None = None
     released_since_rollback: bool = True
+    past_gates: PastGates | None = None
 
     @property
     def bake(self) -> BakeState:

@@ -47,6 +47,7 @@ GATES_TAG = "perennial.gates"
 ENTRY_TAG = "perennial.signoff_entry"
 NOTE_TAG = "perennial.signoff_note"
 RELEASE_TAG = "perennial.release"
+PAST_GATES_TAG = "perennial.past_gates"
 SIGNOFF_TAG = "signoff"
 REVIEWER_TAG = "reviewer"
 SECOND_TAG = "second_reviewer"
@@ -64,4 +65,8 @@ VERSION_TAGS = {
     ENTRY_TAG: "id of the signoff in the ledger that the answer is about",
     NOTE_TAG: "that the reviewer's word was not understood; empty once it is",
     RELEASE_TAG: "`promoted` or `rolled back`",
+    PAST_GATES_TAG: "the gates that two people promoted it past, who and why; empty once its bake has passed",
 }
+
+MOST_CHARACTERS = 5000
+"""So long may a description be: MLflow's column holds no more in PostgreSQL."""

@@ -1,26 +1,25 @@
-"""What speaks against a retrain that is wanted: a hold, a quiet period, the cooldown, the budget, no news. Pure."""
+"""What speaks against a retrain that is wanted: a hold, a quiet period, cooldown, budget, no news, no rows. Pure."""
 
 from perennial.config import ModelConfig, Policy
 from perennial.contracts import Window
 from perennial.decision.facts import Facts
+from perennial.decision.prospects import nothing_new, too_few_to_judge
 from perennial.decision.wording import day, span
 
 
 def against(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Everything that speaks against a retrain now; empty when nothing does."""
-    reasons = [*against_any(config, facts)]
-    if facts.rows.n_new < config.policy.min_new_labels:
-        reasons.append(
-            f"too little news: {facts.rows.n_new} labels since the champion's holdout, "
-            f"{config.policy.min_new_labels} needed"
-        )
-    return tuple(reasons)
+    n_new, needed = facts.rows.n_new, config.policy.min_new_labels
+    told = f"too little news: {n_new} labels since the champion's holdout, {needed} needed"
+    few = (told,) if n_new < needed else too_few_to_judge(config, facts.rows, facts.state)
+    return (*against_any(config, facts), *few)
 
 
 def against_any(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """What speaks against every retrain, the first one too."""
     policy = config.policy
-    return (*held(config, facts), *hushed(policy, facts), *cooling(policy, facts), *spent(policy, facts))
+    said = (*held(config, facts), *hushed(policy, facts), *cooling(policy, facts), *spent(policy, facts))
+    return (*said, *nothing_new(config, facts.refusal))
 
 
 def held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:

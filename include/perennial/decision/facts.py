@@ -1,22 +1,20 @@
 """What a decision rests on: the batches of its window, the signals measured so far, the rows a retrain would use."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, ReleaseState, Signal, Window
+from perennial.contracts import ReleaseState, Signal, Window
 from perennial.decision.blindness import read_blind
+from perennial.decision.prospects import Refusal, read_refusal, told
 from perennial.decision.sequence import last_windows
 from perennial.decision.wording import day
 from perennial.evidence.maturity import read_waiting
 from perennial.evidence.stretches import TrainingRows, training_rows
+from perennial.ledger import History
 from perennial.store import Store, batches, signals
 from perennial.store.batches import BatchAccount
-
-_LONGEST = 400
-"""Of a refusal, in characters: the whole of it stands in the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +26,7 @@ class Facts:
     of the last windows, each as it was measured last. ``seen`` are the windows that anything was delivered for, oldest
     first, ``waiting`` those that wait for labels. ``rows`` counts the labelled rows that a retrain as of now would use.
     ``newest_decided`` is the end of the latest window that was decided about, ``refused`` what became of the last
-    candidate, where it was not promoted.
+    candidate, where it was not promoted, and ``refusal`` the candidate that a new one beside this champion could be.
     """
 
     window: Window
@@ -43,6 +41,7 @@ class Facts:
     rows: TrainingRows = field(default_factory=TrainingRows)
     newest_decided: datetime | None = None
     refused: str | None = None
+    refusal: Refusal | None = None
 
     @property
     def newest(self) -> tuple[Signal, ...]:
@@ -75,7 +74,7 @@ def gather(
     config: ModelConfig, window: Window, *, store: Store, state: ReleaseState, champion_alias: str | None
 ) -> Facts:
     """The facts about one window, as far as they were known at its end. Raises StoreUnavailable."""
-    newest = batches.newest(store, config.model, window)
+    newest, history = batches.newest(store, config.model, window), ledger.read(store, config.model)
     n_published = batches.n_published(store, config.model, window)
     seen = batches.delivered_windows(store, config.model, ended_by=window.end) if config.schedule.cron else ()
     waiting = read_waiting(config, window.end, store=store)
@@ -98,25 +97,27 @@ def gather(
         signals=_signals(config, window, state.champion, oldest, store),
         seen=seen,
         waiting=waiting,
-        rows=training_rows(config, window, state, store=store),
+        rows=training_rows(config, window.end, state, store=store),
         newest_decided=ledger.newest_decided(store, config.model),
-        refused=last_refusal(ledger.entries(store, config.model, kinds=["retrain_outcome"], last=1)),
+        refused=last_refusal(history),
+        refusal=read_refusal(config, history, window.end, store=store),
     )
 
 
-def last_refusal(outcomes: Sequence[LedgerEntry]) -> str | None:
+def last_refusal(history: History) -> str | None:
     """What a reader of the next decision has to know of the last candidate: why it was not promoted. Pure.
 
-    >>> last_refusal([entry("retrain_outcome", ended="refused")])
-    'the candidate before, as of 2013-01-02, was refused: a reason'
-    >>> last_refusal([entry("retrain_outcome", ended="promoted")]), last_refusal([])
+    Two people may have promoted it all the same, past its gates.
+
+    >>> last_refusal(History("m", (entry("retrain_outcome", ended="refused"),)))
+    'the candidate before, as of 2013-01-02: refused: a reason'
+    >>> last_refusal(History("m", (entry("retrain_outcome", ended="promoted"),))), last_refusal(History("m", ()))
     (None, None)
     """
-    last = outcomes[-1] if outcomes else None
-    if last is None or last.payload.get("ended") not in ("refused", "rejected"):
+    last = history.last("retrain_outcome")
+    if last is None or last.payload.get("ended") not in ("refused", "rejected") or history.released_after(last):
         return None
-    told = last.reason if len(last.reason) <= _LONGEST else f"{last.reason[:_LONGEST]}…"
-    return f"the candidate before, as of {day(last.at)}, was {last.payload['ended']}: {told}"
+    return f"the candidate before, as of {day(last.at)}: {told(last)}"
 
 
 def why_halted(window: Window, newest: tuple[BatchAccount, ...], n_published: int) -> str | None:

@@ -128,7 +128,8 @@ def _told_to_halt(facts: Facts) -> tuple[str, ...]:
 
 def _baking(config: ModelConfig, facts: Facts) -> Ruling:
     since = day(facts.state.champion_since) if facts.state.champion_since else "its promotion"
-    in_bake = f"version {facts.state.champion} is in its bake since {since}"
+    past = f", promoted {facts.state.past_gates}," if facts.state.past_gates else ""
+    in_bake = f"version {facts.state.champion}{past} is in its bake since {since}"
     if not _is_bake_overdue(config, facts):
         return ("blind", (facts.blind,)) if facts.blind else ("stay", (f"{in_bake}: no retrain until it ends",))
     unknown = [

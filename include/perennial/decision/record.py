@@ -1,12 +1,16 @@
 """Decisions and retrain requests in the ledger: once each, whatever is run again."""
 
+from dataclasses import replace
+
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import (
+    RULES_CHANGED,
     Decision,
     Ending,
     LedgerEntry,
     RetrainRequest,
+    Review,
     Signal,
     digest_of,
     from_record,
@@ -108,6 +112,21 @@ def request_entry(request: RetrainRequest) -> LedgerEntry:
         reason=request.cause,
         payload=to_record(request),
     )
+
+
+def asked_again(request: RetrainRequest, answer: Review | None) -> RetrainRequest | None:
+    """The request for another candidate in the place of one that was judged by rules of before; None for others. Pure.
+
+    >>> from perennial.contracts import parse_moment
+    >>> asked = RetrainRequest(model="m", run_id="r", as_of=parse_moment("2013-01-02T00:00:00Z"), cause="old",
+    ...     requested_by="ada")
+    >>> void = Review(model="m", version="4", verdict="rejected", reviewer="policy", reason=f"{RULES_CHANGED} since")
+    >>> asked_again(asked, void).run_id, asked_again(asked, replace(void, reviewer="bob"))
+    ('r__again', None)
+    """
+    if answer is None or answer.reviewer != "policy" or not answer.reason.startswith(RULES_CHANGED):
+        return None
+    return replace(request, run_id=f"{request.run_id}__again", cause=f"{request.cause}; again, for {answer.reason}")
 
 
 def record_outcome(request: RetrainRequest, ended: Ending, outcome: str, *, store: Store) -> None:

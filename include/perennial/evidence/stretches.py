@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import ARRAY, cast, func, literal, select
 
-from perennial.config import ModelConfig
+from perennial.config import ModelConfig, previous_windows
 from perennial.contracts import ReleaseState, Window
 from perennial.evidence.rows import arrived, counted
 from perennial.store import Store
@@ -55,9 +56,9 @@ class TrainingRows:
     n_holdout: int = 0
 
 
-def training_rows(config: ModelConfig, window: Window, state: ReleaseState, *, store: Store) -> TrainingRows:
-    """What a decision about ``window`` has to know of the rows that a retrain would use."""
-    as_of, excluded = window.end, state.excluded
+def training_rows(config: ModelConfig, as_of: datetime, state: ReleaseState, *, store: Store) -> TrainingRows:
+    """What a decision as of a moment has to know of the rows that a retrain would use."""
+    excluded = state.excluded
     return rows_of_a_retrain(
         config,
         as_of,
@@ -85,6 +86,23 @@ def rows_of_a_retrain(
     if chosen is None:
         return TrainingRows()
     return TrainingRows(n_train=count(train_before(config, chosen.stretch)).n_labelled, n_holdout=chosen.n_labelled)
+
+
+def news_since(
+    holdout: Window, before: datetime, as_of: datetime, *, count: Callable[[Window, datetime], Labelled]
+) -> int:
+    """How many labels a moment knows, of events after a holdout, that an earlier one did not: what a new fit has more.
+
+    ``count`` counts the rows of a stretch as of a moment.
+
+    >>> def count(stretch, as_of): return Labelled(stretch=stretch, n_rows=9, n_labelled=4 + (as_of > day(9).end))
+    >>> [news_since(day(5), day(9).end, day(n).end, count=count) for n in (8, 9, 11)]
+    [0, 0, 1]
+    """
+    if as_of <= before:
+        return 0
+    now, then = (count(Window(start=holdout.end, end=moment), moment) for moment in (as_of, before))
+    return max(0, now.n_labelled - then.n_labelled)
 
 
 def train_before(config: ModelConfig, holdout: Window) -> Window:
@@ -149,6 +167,29 @@ def choose(config: ModelConfig, found: Sequence[Labelled]) -> Choice:
     with_rows = [stretch for stretch in found if stretch.n_rows]
     best = max(with_rows, key=lambda stretch: stretch.share or 0.0, default=None)
     return Choice(holdout=next((stretch for stretch in found if _is_mature(config, stretch)), None), best=best)
+
+
+def labelled_windows(
+    config: ModelConfig, holdout: Window, as_of: datetime, *, count: Callable[[Window], Labelled]
+) -> tuple[Labelled, ...]:
+    """The newest ``signoff.windows.last`` windows of the schedule that have their labels in, oldest first.
+
+    Of those alone that reach into a holdout: on what lies before it, its candidate was fitted. ``count`` counts the
+    rows of a window as of then, and is asked for no more of them than needed.
+
+    >>> labelled_windows(flights, day(42), day(60).end, count=lambda window: Labelled(window, 8, 8))
+    ()
+    """
+    wanted, every = config.signoff.windows.last, config.schedule.every
+    if wanted is None or every is None:
+        return ()
+    known = previous_windows(config.schedule, as_of, (as_of - holdout.start) // every + 1)
+    mature = (
+        found
+        for found in map(count, (one for one in known[::-1] if one.overlaps(holdout)))
+        if _is_mature(config, found)
+    )
+    return tuple(islice(mature, wanted))[::-1]
 
 
 def _is_mature(config: ModelConfig, found: Labelled) -> bool:

@@ -8,6 +8,7 @@ from perennial.contracts import (
     LedgerEntry,
     LedgerKind,
     Lineage,
+    PastGates,
     ReleaseState,
     RetrainRequest,
     Review,
@@ -170,10 +171,12 @@ def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         holdout=from_record(Window, item.payload["holdout"]),
         artifact_digest=item.payload.get("artifact_digest"),
     )
+    word = item.payload.get("past_gates")
     return replace(
         state,
         champion=version,
         champion_since=item.at,
+        past_gates=from_record(PastGates, word) if word else None,
         lineages={**state.lineages, version: lineage},
         in_bake=True,
         bake_failed=False,
@@ -188,7 +191,7 @@ def _bake(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         return state
     if item.payload["outcome"] == "failed":
         return replace(state, in_bake=False, bake_failed=True)
-    return replace(state, in_bake=False, stable=_last(state.stable, version))
+    return replace(state, in_bake=False, past_gates=None, stable=_last(state.stable, version))
 
 
 def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
@@ -199,6 +202,7 @@ def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         champion_since=item.at,
         in_bake=False,
         bake_failed=False,
+        past_gates=None,
         stable=_last(tuple(known for known in state.stable if known != gone), version),
         rolled_back=state.rolled_back | {gone},
         pending=_still_pending(state, item, "intent"),

@@ -28,6 +28,7 @@ _REQUEST = {
     "champion": "the champion that it was asked for under; null for none",
     "bake": "how far that one's bake was; null in requests from before that was kept",
     "without_comparison": "a person's word that a champion that can not be scored is no bar",
+    "anyway": "a person's word that it is made though it can not pay",
 }
 _PROMOTION = {
     "previous": "the champion before; null for the first",
@@ -36,6 +37,7 @@ _PROMOTION = {
     "holdout": "the stretch it was judged on",
     "signoff": "entry id of the signoff",
     "request": "entry id of the retrain request; null where a signoff is promoted by itself",
+    "past_gates": "the record PastGates, where two people promoted what failed its gates; else null",
     "nothing_serves": "whether the champion before was deleted",
 }
 _ROLLBACK = {

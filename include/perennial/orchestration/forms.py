@@ -25,7 +25,7 @@ def retrain_form() -> dict[str, Param]:
     """As of when, why, and who has to agree.
 
     >>> list(retrain_form())
-    ['as_of', 'reason', 'review', 'without_comparison']
+    ['as_of', 'reason', 'review', 'without_comparison', 'anyway']
     """
     return {
         "as_of": _optional_moment(
@@ -42,6 +42,12 @@ def retrain_form() -> dict[str, Param]:
             False,
             title="Without comparison",
             description="Take it upon yourself, with your reason: the champion can not be scored. A person reviews.",
+            type="boolean",
+        ),
+        "anyway": Param(
+            False,
+            title="Anyway",
+            description="Make the candidate though it can not pay: too few rows to judge it by, or nothing new to fit.",
             type="boolean",
         ),
     }

@@ -72,6 +72,24 @@ class Case(MonitorSteps, RetrainSteps):
         self.verify()
         return release
 
+    def promote_past_gates(self, version: str, *, by: tuple[str, ...], reason: str, entered_by: str) -> Release:
+        """A version that failed its gates serves, on the word of two people; marked until its bake has passed.
+
+        Raises SignoffError when their word does not do, ReleaseError as :meth:`promote`.
+        """
+        from perennial.signoff.answering.past_gates import go_past_gates
+
+        signed = go_past_gates(
+            self.config,
+            version,
+            by=by,
+            reason=reason,
+            entered_by=entered_by,
+            store=self.store,
+            registry=self.registry,
+        )
+        return self.promote(signed.signoff_id)
+
     def acknowledge(self, hold_id: str, *, actor: str, reason: str, exclude: bool, at: datetime) -> None:
         """Someone's word on a held stretch: retraining may go on, with its rows or (``exclude``) without them."""
         from perennial.release.hold import acknowledge

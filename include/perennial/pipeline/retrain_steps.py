@@ -79,10 +79,33 @@ class RetrainSteps(Bound):
         return why
 
     def snapshot(self, request_id: str) -> Snapshot:
-        """Training rows and a later holdout, frozen as files with a digest."""
-        from perennial.training.snapshot import take_snapshot
+        """Training rows and a later holdout, frozen as files with a digest.
 
-        return take_snapshot(self.config, self.request(request_id), store=self.store, state=self.state())
+        Raises TrainingError where a candidate of the very same rows was turned down, by the same rules: unless someone
+        asks for it anyway, or waives the comparison.
+        """
+        from perennial.decision.prospects import refusal_in
+        from perennial.training.snapshot import refuse_fitted_before, take_snapshot
+
+        request, history = self.request(request_id), ledger.read(self.store, self.model)
+        made = take_snapshot(self.config, request, store=self.store, state=history.state)
+        refusal = refusal_in(self.config, history)
+        wanted = request.anyway or request.without_comparison
+        if refusal and refusal.same_rules and not wanted and refusal.run_id != request.run_id:
+            refuse_fitted_before(made, refusal.as_of, str(refusal), store=self.store)
+        return made
+
+    def cannot_pay(self, request: RetrainRequest) -> tuple[str, ...]:
+        """Why a request of someone's own could make no version that is promoted, known before it is made; empty else.
+
+        Nothing is said of one that stands in the ledger, that waives the comparison, or is to be made anyway.
+        """
+        from perennial.decision.prospects import cannot_pay
+
+        history = ledger.read(self.store, self.model)
+        if request.anyway or request.without_comparison or history.request(request.request_id):
+            return ()
+        return cannot_pay(self.config, request.as_of, history, store=self.store)
 
     def fit(self, request_id: str, snapshot: Snapshot) -> FittedRun:
         """The recipe fitted on the snapshot, in an MLflow run."""
@@ -193,12 +216,21 @@ class RetrainSteps(Bound):
         return release
 
     def conclude(self, request_id: str, *, signoff_id: str | None = None, failure: str | None = None) -> str:
-        """What became of a retrain request, in one sentence: into the ledger, once, however it ended."""
+        """What became of a retrain request, in one sentence: into the ledger, once, however it ended.
+
+        One whose candidate nobody may answer for any more, since ``model.yaml`` changed, is asked for again.
+        """
+        from perennial.decision.record import asked_again, record_request
+
         if failure is not None:
             return self._record(request_id, "failed", failure)
         history = ledger.read(self.store, self.model)
         signed = history.signoff(signoff_id) if signoff_id else None
-        ended, outcome = outcome_of(signed, history.review_of(signed) if signed else None)
+        answer = history.review_of(signed) if signed else None
+        ended, outcome = outcome_of(signed, answer)
+        if again := asked_again(self.request(request_id), answer):
+            record_request(again, store=self.store)
+            outcome += f"; asked for again, as {again.run_id}"
         return self._record(request_id, ended, outcome)
 
     def _record(self, request_id: str, ended: Ending, outcome: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import Decision, LedgerEntry, ReleaseState, SignalName, Window, from_record
+from perennial.contracts import Decision, LedgerEntry, PastGates, ReleaseState, SignalName, Window, from_record
 from perennial.store import Store
 from perennial.store.batches import BatchAccount, Completeness, accounts, completeness
 from perennial.store.signals import measured
@@ -42,7 +42,7 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Where a model stands now."""
+    """Where a model stands now. ``past_gates`` says how its champion got past its gates, until its bake has passed."""
 
     model: str
     champion: str | None
@@ -54,6 +54,7 @@ class Status:
     last_window: Window | None
     last_action: str | None
     last_reasons: tuple[str, ...]
+    past_gates: str | None = None
 
 
 def timeline(config: ModelConfig, *, store: Store) -> tuple[TimelineRow, ...]:
@@ -155,11 +156,12 @@ def status(config: ModelConfig, *, store: Store) -> Status:
         last_window=last.window if last else None,
         last_action=last.action if last else None,
         last_reasons=last.reasons if last else (),
+        past_gates=str(state.past_gates) if state.past_gates else None,
     )
 
 
 _SENTENCES = {
-    "promotion": "version {version} promoted",
+    "promotion": "version {version} promoted{past}",
     "rollback": "rolled back to version {version} by {actor}",
     "bake": "bake of version {version} {outcome}",
     "hold": "retraining on this stretch is held: {days}",
@@ -172,6 +174,8 @@ _SENTENCES = {
 
 def _sentence(entry: LedgerEntry) -> str:
     values: dict[str, Any] = {"outcome": "", "verdict": "", **entry.payload}
+    word = entry.payload.get("past_gates")
+    values["past"] = f" {from_record(PastGates, word)}" if word else ""
     if entry.kind == "hold":
         stretch = from_record(Window, entry.payload["stretch"])
         values["days"] = f"{stretch.start:%Y-%m-%d} to {stretch.end:%Y-%m-%d}"

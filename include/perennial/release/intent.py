@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Release, digest_of
+from perennial.contracts import LedgerEntry, PastGates, Release, digest_of, from_record
 from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
+from perennial.release.marking import mark
 from perennial.store import Store
 from perennial.store.locks import HeldLock
 
@@ -89,7 +90,7 @@ def finish(
     _refuse_overtaken(intent, store=store, registry=registry)
     checkpoint("after_alias")
     if intent.kind == "promotion_intent":
-        _settle_promotion(name, version, registry)
+        _settle_promotion(intent, registry)
     else:
         _settle_rollback(intent, store, registry)
     checkpoint("after_tags")
@@ -154,7 +155,10 @@ def _refuse_overtaken(intent: LedgerEntry, *, store: Store, registry: Registry |
     )
 
 
-def _settle_promotion(name: str, version: str, registry: Registry) -> None:
+def _settle_promotion(intent: LedgerEntry, registry: Registry) -> None:
+    name, version = intent.model, str(intent.version)
+    if word := intent.payload.get("past_gates"):
+        mark(registry, name, version, from_record(PastGates, word))
     if alias_version(registry, name, CHALLENGER) == version:
         delete_alias(registry, name, CHALLENGER)
     set_version_tags(registry, name, version, {RELEASE_TAG: "promoted"})

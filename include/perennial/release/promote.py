@@ -2,11 +2,11 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, is_nobody, to_record
-from perennial.contracts.tags import CHALLENGER, CHAMPION
+from perennial.contracts.tags import CHALLENGER, CHAMPION, ENTRY_TAG
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias
+from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, version_tags
 from perennial.release.intent import Checkpoint, completion_of, finish, finish_pending, go_on, open_intent, released
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
@@ -41,7 +41,7 @@ def promote(
             return released(done)
         try:
             _refuse_unapproved(signoff, history.review_of(signoff))
-            _refuse_changed(signoff, history, registry)
+            _refuse_changed(config, signoff, history, registry)
         except ReleaseError:
             if alias_version(registry, config.model, CHALLENGER) == signoff.version:
                 delete_alias(registry, config.model, CHALLENGER)
@@ -86,7 +86,7 @@ def promotion_intent(
         kind="promotion_intent",
         at=signoff.as_of,
         actor=review.reviewer if review else "nobody",
-        reason=(f"{len(signoff.gates)} gates passed; approved by {review.reviewer}: {review.reason}" if review else ""),
+        reason=_why(signoff, review),
         version=signoff.version,
         payload={
             "previous": signoff.champion_seen,
@@ -94,15 +94,30 @@ def promotion_intent(
             "train": to_record(signoff.train),
             "holdout": to_record(signoff.holdout),
             "signoff": signoff.signoff_id,
+            "past_gates": to_record(word) if (word := review.past_gates if review else None) else None,
             "nothing_serves": nothing_serves,
             "request": request_id,
         },
     )
 
 
+def _why(signoff: Signoff, review: Review | None) -> str:
+    if review is None:
+        return ""
+    judged = review.past_gates or f"{len(signoff.gates)} gates passed; approved by {review.reviewer}: {review.reason}"
+    return str(judged)
+
+
 def _refuse_unapproved(signoff: Signoff, review: Review | None) -> None:
-    """Raises ReleaseError unless the gates passed and the review asked for approved this very version. Pure."""
+    """Raises ReleaseError unless the gates passed and the review asked for approved this very version. Pure.
+
+    Past failed gates goes the word of two people alone, and past some of them nobody's.
+    """
     what = f"{signoff.model} version {signoff.version}"
+    if review is not None and review.past_gates is not None and review.verdict == "approved":
+        if flaw := signoff.flaw_of(review.past_gates):
+            raise ReleaseError(f"{flaw}; nothing was promoted")
+        return
     if not signoff.passed or signoff.failed or not signoff.gates:
         failed = ", ".join(gate.name for gate in signoff.failed) or "none recorded"
         raise ReleaseError(f"{what} did not pass its gates ({failed}); nothing was promoted")
@@ -119,8 +134,8 @@ def _replaces_the_gone(signoff: Signoff, state: ReleaseState) -> bool:
     return state.champion in state.gone and any(gate.waived for gate in signoff.gates)
 
 
-def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> None:
-    """Raises ReleaseError when the world is not the one that was approved.
+def _refuse_changed(config: ModelConfig, signoff: Signoff, history: History, registry: Registry) -> None:
+    """Raises ReleaseError when the world is not the one that was approved: champion, files, rules, gates and figures.
 
     An approval given against a champion does not revive when that one comes back after another: much was learnt.
     """
@@ -135,15 +150,26 @@ def _refuse_changed(signoff: Signoff, history: History, registry: Registry) -> N
         )
     if refusal := state.refusal_of(signoff):
         raise ReleaseError(refusal)
+    if signoff.config_digest and signoff.config_digest != config.digest:
+        raise ReleaseError(
+            f"{what}: approval expired: the rules in model.yaml changed since it was signed off; clear sign_off, and "
+            "it is judged by the new ones and asks for its review again"
+        )
     moved = state.divergence(alias_version(registry, signoff.model, CHAMPION))
     if moved and not _replaces_the_gone(signoff, state):
         raise ReleaseError(f"{what}: approval expired: {moved}")
     try:
+        entry = version_tags(registry, signoff.model, signoff.version).get(ENTRY_TAG)
         found = artifact_digest(registry, signoff.model, signoff.version)
     except PermanentError as error:
         raise ReleaseError(
             f"{what}: approval expired: its files can not be read ({error}); request a retrain"
         ) from error
+    if entry and entry != signoff.signoff_id:
+        raise ReleaseError(
+            f"{what}: approval expired: it was judged anew since, with other gates or figures (signoff "
+            f"{entry[:16]}...): that one is to be reviewed"
+        )
     if found != signoff.artifact_digest:
         raise ReleaseError(
             f"{what}: approval expired: its files have the digest {found[:16]}..., approved were "

@@ -2,20 +2,26 @@
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, ReleaseState, digest_of
+from perennial.contracts import LedgerEntry, PastGates, ReleaseState, digest_of, from_record
 from perennial.contracts.tags import CHAMPION, STABLE
+from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, set_alias, version_exists
 from perennial.release.intent import finish_pending
+from perennial.release.marking import unmark
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 
 
 def follow_bake(config: ModelConfig, *, store: Store, registry: Registry) -> None:
-    """Let the alias ``stable`` name the version trusted last. Raises LockTimeout, RegistryUnavailable."""
+    """Let the alias ``stable`` name the version trusted last; one promoted past its gates is marked so no longer.
+
+    Raises LockTimeout, RegistryUnavailable.
+    """
     with model_lock(store, config.model, RELEASE):
-        state = ledger.release_state(store, config.model)
-        _stable(config, state, store, registry)
+        history = ledger.read(store, config.model)
+        _stable(config, history.state, store, registry)
+        _unmarked(history, registry)
 
 
 def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple[str, ...]:
@@ -33,7 +39,20 @@ def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple
         if moved := state.divergence(champion):
             said.append(_report(moved, alias=CHAMPION, found=champion, config=config, state=state, store=store))
         said += _stable(config, state, store, registry)
+        said += _unmarked(history, registry)
     return tuple(said)
+
+
+def _unmarked(history: History, registry: Registry) -> list[str]:
+    """A champion whose bake has passed does no longer bear the mark that it was promoted past its gates."""
+    promotion, state = history.last("promotion", "rollback"), history.state
+    word = promotion.payload.get("past_gates") if promotion else None
+    if not promotion or not word or state.past_gates or state.champion in state.gone:
+        return []
+    version = str(promotion.version)
+    if not unmark(registry, history.model, version, from_record(PastGates, word)):
+        return []
+    return [f"{history.model}: version {version}, promoted past its gates, has passed its bake"]
 
 
 def _gone(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:

@@ -7,11 +7,12 @@ blocks: an estimate alone says nothing of how it might have come out on other da
 from collections.abc import Iterable
 
 from perennial.config import MetricGate, ModelConfig
-from perennial.contracts import Evaluation, Gate, Interval
+from perennial.contracts import PARITY, Evaluation, Gate, Interval
 from perennial.errors import SignoffError
 from perennial.signoff.conditions.data import data_gates
 from perennial.signoff.conditions.figures import finite, shown
 from perennial.signoff.conditions.groups import group_gates
+from perennial.signoff.conditions.windows import window_gates
 from perennial.signoff.versus import no_worse_gate, versus_champion_gate
 
 
@@ -52,6 +53,7 @@ def judge(
             for name, margin in config.guards.items()
         ),
         *group_gates(config, evaluation, waived_by=waived_by),
+        *window_gates(config, evaluation, waived_by=waived_by),
         minimum_gate("min_holdout_rows", evaluation.n_rows, policy.min_holdout_rows, "labelled holdout rows"),
         minimum_gate(
             "min_label_coverage", evaluation.label_coverage, policy.min_label_coverage, "share of holdout rows labelled"
@@ -141,6 +143,6 @@ def parity_gate(gap: float | None, most: float, detail: str) -> Gate:
     known = finite(gap)
     if known is None or known < 0:
         reason = detail or "prediction parity was not measured"
-        return Gate(name="parity", passed=False, value=None, bound=most, detail=reason)
+        return Gate(name=PARITY, passed=False, value=None, bound=most, detail=reason)
     told = f"{detail}: largest score difference {shown(known)}, at most {shown(most)} allowed"
-    return Gate(name="parity", passed=known <= most, value=known, bound=most, detail=told)
+    return Gate(name=PARITY, passed=known <= most, value=known, bound=most, detail=told)

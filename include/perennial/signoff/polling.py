@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import httpx
 
-from perennial.contracts import is_nobody
+from perennial.contracts import flaw_of_names, is_nobody
 from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
 from perennial.registry.refusal import FORBIDDEN, REFUSALS, refusal
@@ -74,19 +74,8 @@ class Reviewers:
         >>> Reviewers(people=2).missing({"reviewer": "ada", "second_reviewer": " ADA"})
         "tag second_reviewer = ' ADA' is the first reviewer again: somebody else has to agree"
         """
-        seen: set[str] = set()
-        for tag in (REVIEWER_TAG, SECOND_TAG)[: self.people]:
-            name = tags.get(tag, "")
-            if not name.strip():
-                return f"tag {tag} is empty: write your name, an approval without one is none"
-            if is_nobody(name):
-                return f"tag {tag} = {name!r} is not a person's name: write your own"
-            if _plain(name) == _plain(self.not_by):
-                return f"tag {tag} = {name!r} asked for this retrain: somebody else has to approve it"
-            if _plain(name) in seen:
-                return f"tag {tag} = {name!r} is the first reviewer again: somebody else has to agree"
-            seen.add(_plain(name))
-        return ""
+        asked = (REVIEWER_TAG, SECOND_TAG)[: self.people]
+        return flaw_of_names(((f"tag {tag}", tags.get(tag, "")) for tag in asked), not_by=self.not_by)
 
     def note(self, tags: Mapping[str, str]) -> str:
         """What to tell whoever wrote the tags, where they look: why they are no answer; empty for one, and for none.
@@ -111,10 +100,6 @@ class Reviewers:
         """
         found = [tags.get(tag, "").strip() for tag in (REVIEWER_TAG, SECOND_TAG)[: self.people]]
         return " and ".join(name for name in found if name) or UNNAMED
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

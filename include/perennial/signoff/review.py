@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, Review, Signoff, from_record, to_record
+from perennial.contracts import RULES_CHANGED, LedgerEntry, Review, Signoff, from_record, to_record
 from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
@@ -124,8 +124,8 @@ def changes(signoff: Signoff, seen: Circumstances) -> str | None:
     if seen.digest is not None and seen.digest != signoff.artifact_digest:
         return f"the files changed from digest {signoff.artifact_digest[:16]} to {seen.digest[:16]}"
     if signoff.config_digest and seen.config_digest != signoff.config_digest:
-        return "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"
-    if signoff.review == "manual" and seen.entry != signoff.signoff_id:
+        return RULES_CHANGED
+    if seen.entry != signoff.signoff_id and (seen.entry or signoff.review == "manual"):
         return f"the tag {ENTRY_TAG} of the version changed to {seen.entry}, which is another signoff,"
     return None
 
@@ -215,9 +215,12 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
     standing = ledger.read(store, config.model).review_of(signoff)
     if standing is None:
         raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
-    if signoff.review == "manual" and version_exists(registry, signoff.model, signoff.version):
+    past = standing.past_gates
+    if (signoff.review == "manual" or past) and version_exists(registry, signoff.model, signoff.version):
         tags: dict[str, str] = {SIGNOFF_TAG: standing.verdict}
-        if " and " not in standing.reviewer:  # of two people each has a tag
+        if past:
+            tags |= {REVIEWER_TAG: past.by[0], SECOND_TAG: past.by[1], REASON_TAG: past.reason}
+        elif " and " not in standing.reviewer:  # of two people each has a tag
             tags[REVIEWER_TAG] = standing.reviewer
         set_version_tags(registry, signoff.model, signoff.version, tags)
     return standing

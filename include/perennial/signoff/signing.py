@@ -6,6 +6,7 @@ from typing import Literal
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import (
+    SERVING,
     Candidate,
     Evaluation,
     Flag,
@@ -25,7 +26,6 @@ from perennial.registry import Registry
 from perennial.registry.runs import log_page
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
 from perennial.signoff.conditions.data import leak_flags
-from perennial.signoff.conditions.serving import MEASURED_ANEW
 from perennial.signoff.flagged import read_flags
 from perennial.signoff.polling import PENDING
 from perennial.signoff.report.card import CARD, card
@@ -168,7 +168,7 @@ def _digest(evaluation: Evaluation, gates: tuple[Gate, ...], flags: tuple[Flag, 
 
 def _stable(gate: Gate) -> float | None:
     """The value, but for what is measured anew each time: a second look at the same candidate is no other signoff."""
-    return None if gate.value is None or gate.name.startswith(MEASURED_ANEW) else round(gate.value, 9)
+    return None if gate.value is None or gate.name.startswith(SERVING) else round(gate.value, 9)
 
 
 def _belong_together(
@@ -193,11 +193,20 @@ def _recorded(signoff: Signoff, *, store: Store) -> Signoff | None:
 
 
 def _released_on(candidate: Candidate, *, store: Store) -> Signoff | None:
-    """The newest signoff that the very files of a candidate passed, or None."""
-    history = ledger.entries(store, candidate.model, kinds=["signoff"])
-    signed = [from_record(Signoff, item.payload["signoff"]) for item in history if item.version == candidate.version]
-    passed = [item for item in signed if item.passed and item.artifact_digest == candidate.artifact_digest]
-    return passed[-1] if passed else None
+    """The newest signoff that the very files of a candidate passed, or were promoted past the gates of; or None."""
+    history = ledger.entries(store, candidate.model, kinds=["signoff", "promotion"])
+    released = {item.payload.get("signoff") for item in history if item.kind == "promotion"}
+    signed = [
+        from_record(Signoff, item.payload["signoff"])
+        for item in history
+        if item.kind == "signoff" and item.version == candidate.version
+    ]
+    standing = [
+        item
+        for item in signed
+        if item.artifact_digest == candidate.artifact_digest and (item.passed or item.signoff_id in released)
+    ]
+    return standing[-1] if standing else None
 
 
 def signoff_entry(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> LedgerEntry:

@@ -15,6 +15,14 @@ def recorded(store: Store, snapshot_id: str) -> Snapshot | None:
     return from_record(Snapshot, record) if record else None
 
 
+def of_digest(store: Store, model: str, digest: str) -> tuple[Snapshot, ...]:
+    """Every snapshot of a model that holds the very rows with this digest."""
+    record = snapshots.c.record
+    query = select(record).where(snapshots.c.model == model, record["digest"].astext == digest)
+    with store.begin() as connection:
+        return tuple(from_record(Snapshot, found) for found in connection.scalars(query))
+
+
 def record(store: Store, snapshot: Snapshot) -> None:
     """Write a snapshot; one that is there stays as it is."""
     statement = (

@@ -12,6 +12,7 @@ from perennial.contracts.tags import BASELINE_PROBLEM_TAG, BASELINE_TAG
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers
 from perennial.evidence.samples import read_sample
+from perennial.evidence.stretches import Labelled, count_labelled, labelled_windows
 from perennial.registry.client import Registry
 from perennial.registry.models import load_logged_model
 from perennial.registry.reference import save_reference, with_declared
@@ -24,6 +25,7 @@ from perennial.training.measured.data import MOST_ROWS as MOST_ROWS_ASKED
 from perennial.training.measured.data import columns_asked, data_facts
 from perennial.training.measured.groups import columns_of, group_facts
 from perennial.training.measured.robustness import robustness
+from perennial.training.measured.windows import window_gains
 from perennial.training.plots import figures
 from perennial.training.rows import answer, pick, take_rows
 from perennial.training.snapshot import verify_snapshot
@@ -55,8 +57,8 @@ def evaluate(
         _log.warning("%s: no comparison with the champion: %s", config.model, compared.problem)
     columns = list(columns_of(config))
     rows = store.storage.read_table(snapshot.holdout_uri, columns=columns) if columns else None
-    facts = _facts(config, snapshot, store=store)
-    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared, rows=rows, facts=facts)
+    facts, windows = _facts(config, snapshot, store=store), _windows(config, snapshot, state, store=store)
+    evaluation = evaluation_of(config, fitted, snapshot, candidate, compared, rows=rows, facts=facts, windows=windows)
     tried = take_rows(
         snapshot.holdout_uri,
         pick(snapshot.n_holdout, config.signoff.robustness.rows, config.signals.seed),
@@ -78,10 +80,12 @@ def evaluation_of(
     *,
     rows: pa.Table | None = None,
     facts: DataFacts | None = None,
+    windows: tuple[Labelled, ...] = (),
 ) -> Evaluation:
     """What the gates judge, from the candidate's answers for its holdout and what they were compared with. Pure.
 
-    ``rows`` hold the features by which groups are told apart, in the order of the answers.
+    ``rows`` hold the features by which groups are told apart, in the order of the answers; ``windows`` are those that
+    the candidate is judged in one by one.
     """
     return Evaluation(
         model=config.model,
@@ -100,6 +104,7 @@ def evaluation_of(
         fit_cpu_s=fitted.cpu_s,
         data=facts,
         groups=None if rows is None else group_facts(config, rows, candidate, compared),
+        windows=window_gains(config, windows, compared) if config.signoff.windows.last else None,
     )
 
 
@@ -111,6 +116,15 @@ def _facts(config: ModelConfig, snapshot: Snapshot, *, store: Store) -> DataFact
     samples = [take_rows(uri, pick(n_rows, MOST_ROWS_ASKED, seed), storage=storage) for uri, n_rows in parts]
     newest = Window(start=snapshot.as_of - config.training.holdout, end=snapshot.as_of)
     return data_facts(config, (train, holdout), (samples[0], samples[1]), read_sample(config, newest, store=store))
+
+
+def _windows(config: ModelConfig, snapshot: Snapshot, state: ReleaseState, *, store: Store) -> tuple[Labelled, ...]:
+    as_of, excluded = snapshot.as_of, state.excluded
+
+    def count(window: Window) -> Labelled:
+        return count_labelled(config, window, as_of=as_of, excluded=excluded, store=store)
+
+    return labelled_windows(config, snapshot.holdout, as_of, count=count)
 
 
 def _intervals(config: ModelConfig, candidate: Answers) -> dict[str, Interval]:

@@ -53,6 +53,16 @@ def verify_snapshot(snapshot: Snapshot, *, storage: Storage) -> None:
         )
 
 
+def refuse_fitted_before(snapshot: Snapshot, as_of: datetime, told: str, *, store: Store) -> None:
+    """Raises TrainingError when another snapshot, as of ``as_of``, holds the very same rows; ``told`` is its end."""
+    twins = snapshots.of_digest(store, snapshot.model, snapshot.digest)
+    if any(one.snapshot_id != snapshot.snapshot_id and one.as_of == as_of for one in twins):
+        raise TrainingError(
+            f"{snapshot.model}: these are the very rows of {told}. Nothing was fitted: wait for more labels, change "
+            "model.yaml, or ask for it anyway"
+        )
+
+
 def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: ReleaseState, *, store: Store) -> Snapshot:
     choice = choose_holdout(config, as_of, excluded=state.excluded, store=store)
     holdout = mature_holdout(config, as_of, choice)

@@ -6,7 +6,7 @@ Nothing is halted either, for what lies in the log was published.
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,14 @@ from perennial.config import ModelConfig
 from perennial.contracts import Decision, Signal, SignalName, Subject, Window
 from perennial.decision.blindness import newest_waited_for, tells, why_blind
 from perennial.decision.facts import Facts
+from perennial.decision.prospects import Refusal, refusal_in
 from perennial.decision.sequence import last_windows
 from perennial.errors import PermanentError
 from perennial.evidence.answers import answers_in
 from perennial.evidence.labelled import not_enough
 from perennial.evidence.lateness import Lateness, LatenessSeen, looked_at
 from perennial.evidence.maturity import COVERAGE, Coverage, ended_and_earlier, is_over, measurable
-from perennial.evidence.stretches import rows_of_a_retrain
+from perennial.evidence.stretches import Labelled, news_since, rows_of_a_retrain
 from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.performance import coverage_signal, holdout_answers, performance_signals, plan
 from perennial.training.evaluate import sample_sizes
@@ -190,7 +191,19 @@ def _facts(trial: Trial, window: Window) -> Facts:
             count=lambda stretch: trial.count(stretch, as_of=as_of, excluded=excluded),
             choice=lambda: trial.choice(as_of, excluded=excluded),
         ),
+        refusal=_refusal(trial, as_of),
     )
+
+
+def _refusal(trial: Trial, as_of: datetime) -> Refusal | None:
+    found, excluded = refusal_in(trial.config, trial.history), trial.state.excluded
+    if found is None:
+        return None
+
+    def count(stretch: Window, moment: datetime) -> Labelled:
+        return trial.count(stretch, as_of=moment, excluded=excluded)
+
+    return replace(found, n_news=news_since(found.holdout, found.as_of, as_of, count=count))
 
 
 def _blind(trial: Trial, window: Window) -> str | None:

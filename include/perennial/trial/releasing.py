@@ -19,7 +19,7 @@ from perennial.contracts import (
 )
 from perennial.decision.record import outcome_entry, request_entry, request_of
 from perennial.errors import PermanentError, TrainingError
-from perennial.evidence.stretches import Labelled, train_before
+from perennial.evidence.stretches import Labelled, labelled_windows, train_before
 from perennial.release.hold import word_on
 from perennial.release.intent import completed, hold_of
 from perennial.release.promote import promotion_intent
@@ -145,7 +145,13 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
     answers = trial.answers(version, trial.versions[version].holdout)
     rows = trial.log.table(trial.versions[version].holdout, columns_of(config)) if columns_of(config) else None
     compared, facts = _compared(trial, version), _facts(trial, version, request.as_of)
-    evaluation = evaluation_of(config, fitted, snapshot, answers, compared, rows=rows, facts=facts)
+    windows = labelled_windows(
+        config,
+        snapshot.holdout,
+        request.as_of,
+        count=lambda window: trial.count(window, as_of=request.as_of, excluded=state.excluded),
+    )
+    evaluation = evaluation_of(config, fitted, snapshot, answers, compared, rows=rows, facts=facts, windows=windows)
     attempt = 1 + len(trial.history.judged_against(state.champion) - {version})
     gates = judge(config, evaluation, parity_gap=0.0, parity_detail="one process scores all", attempt=attempt)
     found = flags_on(config, trial.flagged(), snapshot, excluded=state.excluded)

@@ -12,6 +12,7 @@ from perennial.config.signoff.gates import (
     RobustnessGates,
     ServingGates,
     SliceGates,
+    WindowGates,
 )
 from perennial.config.values import PositiveDuration, Share, Strict
 
@@ -41,6 +42,7 @@ class SignoffPolicy(Strict):
     metrics: Annotated[dict[str, MetricGate], Field(min_length=1)]
     versus_champion: RelativeGate
     slices: SliceGates = SliceGates()
+    windows: WindowGates = WindowGates()
     fairness: FairnessGates = FairnessGates()
     serving: ServingGates = ServingGates()
     data: DataGates = DataGates()

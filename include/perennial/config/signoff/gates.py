@@ -9,7 +9,7 @@ from perennial.config.values import Name, Share, Strict
 GUARD = {"log_loss": 0.02}
 """What guards the calibration of a binary task where ``model.yaml`` says nothing: at most so much worse."""
 UNIT_LOSS = 0.05
-"""How much a slice may lose where the metric's values lie within [0, 1] and ``model.yaml`` says nothing."""
+"""How much a slice or a window may lose where the metric's values lie within [0, 1] and ``model.yaml`` says nothing."""
 
 
 class MetricGate(Strict):
@@ -79,6 +79,25 @@ class SliceGates(Strict):
         (False, True)
         """
         return self.find or bool(self.columns)
+
+
+class WindowGates(Strict):
+    """No window of the last ``last`` worse than ``max_loss`` against the champion, nor more than a share of them worse
+    at all, in the unit of ``metric`` (that of ``signoff.versus_champion`` unless given; ``max_loss`` is 0.05 where that
+    lies in [0, 1], and has to be given elsewhere).
+
+    The windows are those of the schedule, the newest that reach into the holdout and have their labels in; each is
+    judged on its rows new to both. One that loses more than ``max_loss`` and surely loses at all, at a confidence for
+    all of them together, fails the gate; so do estimates below zero in more than ``max_share_worse`` of the windows,
+    fewer windows than ``last``, and one that has fewer than ``min_rows`` such rows or no interval.
+    Off without ``last``.
+    """
+
+    last: Annotated[int, Field(ge=1, le=100)] | None = None
+    metric: str | None = None
+    min_rows: Annotated[int, Field(ge=30)] = 300
+    max_loss: Annotated[float, Field(gt=0)] | None = None
+    max_share_worse: Share = 0.5
 
 
 class FairnessGates(Strict):

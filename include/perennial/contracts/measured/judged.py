@@ -7,7 +7,10 @@ from perennial.contracts.measured.estimates import Estimate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceGain:
-    """How much better the candidate is than the baseline on the ``n_rows`` rows of one slice; positive is better."""
+    """How much better the candidate is than the baseline on the ``n_rows`` rows of one slice, or of one window.
+
+    Positive is better.
+    """
 
     name: str
     n_rows: int
@@ -16,7 +19,8 @@ class SliceGain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceGains:
-    """The slices of one column, or the one that was found; none, and ``problem``, where none could be judged."""
+    """The slices of one column, the one that was found, or the windows; none, and ``problem``, where none could be
+    judged."""
 
     slices: tuple[SliceGain, ...] = ()
     problem: str = ""

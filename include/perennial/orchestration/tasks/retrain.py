@@ -53,7 +53,13 @@ def open_request(case: Case) -> str:
             requested_by=run.triggering_user_name or "airflow",
             review=None if params["review"] == "policy" else params["review"],
             without_comparison=bool(params["without_comparison"]),
+            anyway=bool(params.get("anyway", False)),
         )
+        if why := case.cannot_pay(request):
+            raise AirflowFailException(
+                f"a retrain as of {request.as_of.isoformat()} can not pay, and nothing was begun: {'; '.join(why)}. "
+                "Tick Anyway in the form to make the candidate all the same"
+            )
         request_id = case.ask(request)
     request = case.request(request_id)
     log.info("as of %s, asked by %s: %s", request.as_of.isoformat(), request.requested_by, request.cause)

@@ -59,18 +59,29 @@ def slice_gate(config: ModelConfig, name: str, gains: SliceGains, *, n_slices: i
     """
     margin, metric = config.max_slice_loss, config.slice_metric
     if waived_by:
-        return _waived(name, -margin, waived_by)
+        return waived_gate(name, -margin, waived_by)
     if not gains.slices:
         return Gate(name=name, passed=False, value=None, bound=-margin, detail=gains.problem or NOT_MEASURED)
     confidence = 1 - (1 - config.signoff.versus_champion.confidence) / max(n_slices, len(gains.slices))
+    told = f"none of {len(gains.slices)} slices may lose more than {shown(margin)}"
+    return worst_gate(name, gains, told, metric=metric, margin=margin, confidence=confidence)
+
+
+def worst_gate(
+    name: str, gains: SliceGains, told: str, *, metric: str, margin: float, confidence: float, failed: bool = False
+) -> Gate:
+    """The gate over parts of the holdout, one at least, as its worst part decides. Pure.
+
+    ``confidence`` is that of each part; ``told`` says what is asked of them, and ``failed`` that it fails for that,
+    whatever the worst of them is.
+    """
     judged = [_judged(one, margin, confidence, is_found=name == FOUND) for one in gains.slices]
     rank = {"lost": 0, "blind": 1, "unseen": 2, "kept": 3}
     worst, status = min(zip(gains.slices, judged, strict=True), key=lambda pair: (rank[pair[1]], _value(pair[0])))
-    told = f"{worst.name} ({worst.n_rows} rows): a gain of {metric} of {worst.gain}"
-    detail = f"{told}; none of {len(gains.slices)} slices may lose more than {shown(margin)}"
+    detail = f"{worst.name} ({worst.n_rows} rows): a gain of {metric} of {worst.gain}; {told}"
     if status == "unseen" and worst.gain.value is not None and worst.gain.interval is not None:
         detail += power(worst.gain.value - lower_bound(worst.gain.value, worst.gain.interval, confidence), margin)
-    passed = status in ("kept", "unseen") and worst.gain.value is not None
+    passed = not failed and status in ("kept", "unseen") and worst.gain.value is not None
     return Gate(
         name=name,
         passed=passed,
@@ -138,7 +149,7 @@ def worsening_gate(config: ModelConfig, name: str, found: Estimate, *, waived_by
     """
     margin = config.signoff.fairness.max_worsening
     if waived_by:
-        return _waived(name, margin, waived_by)
+        return waived_gate(name, margin, waived_by)
     if found.value is None or found.interval is None:
         return Gate(name=name, passed=False, value=found.value, bound=margin, detail=found.problem)
     reach = found.value - lower_bound(found.value, found.interval, config.signoff.versus_champion.confidence)
@@ -155,6 +166,7 @@ def worsening_gate(config: ModelConfig, name: str, found: Estimate, *, waived_by
     )
 
 
-def _waived(name: str, bound: float, waived_by: str) -> Gate:
+def waived_gate(name: str, bound: float, waived_by: str) -> Gate:
+    """A gate that a person takes upon himself, since the champion can not be scored any more. Pure."""
     detail = f"not compared: the champion can not be scored; waived by {waived_by}"
     return Gate(name=name, passed=True, value=None, bound=bound, detail=detail, waived=waived_by)

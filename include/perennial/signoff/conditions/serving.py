@@ -3,12 +3,8 @@
 from collections.abc import Iterator
 
 from perennial.config import ModelConfig
-from perennial.contracts import Gate, Serving
+from perennial.contracts import SERVING, SIGNATURE, Gate, Serving
 from perennial.signoff.conditions.figures import finite, shown
-
-MEASURED_ANEW = "serving/"
-"""Gates of this family are measured anew whenever a candidate is signed off: their values are no two times the same."""
-SIGNATURE = "serving/signature"
 
 
 def serving_gates(config: ModelConfig, serving: Serving | None) -> Iterator[Gate]:
@@ -35,7 +31,7 @@ def serving_gates(config: ModelConfig, serving: Serving | None) -> Iterator[Gate
     for key, most, told, unit in figures:
         value = finite(getattr(serving, key, None))
         if value is not None or most is not None:
-            yield most_gate(f"{MEASURED_ANEW}{key}", value, most, told, unit)
+            yield most_gate(f"{SERVING}{key}", value, most, told, unit)
 
 
 def most_gate(name: str, value: float | None, most: float | None, told: str, unit: str) -> Gate:

@@ -42,7 +42,8 @@ def look_back(config: ModelConfig, *, as_of: datetime, store: Store, registry: R
     told = {entry.entry_id for entry in ledger.entries(store, config.model, kinds=["hindsight"])}
     for promotion in history.of("promotion"):
         entry_id = digest_of("hindsight", promotion.entry_id)
-        if promotion.payload.get("previous") is None or promotion.version is None or entry_id in told:
+        past = promotion.payload.get("past_gates")  # the choice of two people, and not of the gates
+        if past or promotion.payload.get("previous") is None or promotion.version is None or entry_id in told:
             continue
         stretch = time_after(config, promotion.at)
         if not _is_over(config, stretch, as_of, history.state, store=store):

@@ -6,7 +6,7 @@ After M. Mitchell et al., Model cards for model reporting (FAT* 2019): the secti
 from collections.abc import Iterator
 
 from perennial.config import ModelConfig
-from perennial.contracts import Evaluation, Record, Signoff
+from perennial.contracts import Evaluation, PastGates, Record, Signoff
 from perennial.signoff.conditions.figures import shown
 from perennial.signoff.report.describing import dates
 
@@ -14,13 +14,20 @@ CARD = "signoff/model_card.md"
 """Where the artifacts of a run hold it."""
 
 
-def card(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None = None) -> str:
-    """Markdown.
+def card(
+    config: ModelConfig,
+    signoff: Signoff,
+    evaluation: Evaluation,
+    record: Record | None = None,
+    *,
+    word: PastGates | None = None,
+) -> str:
+    """Markdown; ``word`` is that of the people who promoted it past its gates.
 
     >>> card(flights, signed, evaluation).splitlines()[0]
     '# Model card: flight_delay version 4'
     """
-    return "\n".join(_lines(config, signoff, evaluation, record)) + "\n"
+    return "\n".join(_lines(config, signoff, evaluation, record, word)) + "\n"
 
 
 def limits(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> list[str]:
@@ -46,7 +53,9 @@ def limits(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> lis
     return found
 
 
-def _lines(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None) -> Iterator[str]:
+def _lines(
+    config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None, word: PastGates | None
+) -> Iterator[str]:
     yield f"# Model card: {signoff.model} version {signoff.version}"
     yield from ("", config.title, "")
     yield from _section("What it is for", _purpose(config))
@@ -67,7 +76,8 @@ def _lines(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record
     yield from _section("What is not known, and where it is weak", limits(config, signoff, evaluation))
     verdict = "all gates passed" if signoff.passed else f"{len(signoff.failed)} of {len(signoff.gates)} gates failed"
     so_far = [] if record is None else [f"the gates so far: {record}"]
-    yield from _section("How it was signed off", [f"{verdict}; review: {signoff.review}", *so_far])
+    past = [] if word is None else [f"promoted {word}"]
+    yield from _section("How it was signed off", [f"{verdict}; review: {signoff.review}", *past, *so_far])
 
 
 def _section(title: str, sentences: list[str]) -> Iterator[str]:

@@ -2,13 +2,12 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import Evaluation, Gate, Record, Signoff, Window
+from perennial.contracts.tags import MOST_CHARACTERS
 from perennial.signoff.conditions.figures import shown
 
 REPORT = "signoff/report.html"
 """Where the artifacts of a run hold the page of its version's newest signoff."""
 
-MOST_CHARACTERS = 5000
-"""So long may a description be: MLflow's column holds no more in PostgreSQL."""
 _LENGTHS = (10_000, 400, 200, 120, 80, 40)
 
 

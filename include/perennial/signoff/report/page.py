@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from perennial.config import ModelConfig
-from perennial.contracts import Estimate, Evaluation, Gate, Record, Signoff
+from perennial.contracts import Estimate, Evaluation, Gate, PastGates, Record, Signoff
 from perennial.pages.html import document, svg, table
 from perennial.signoff.conditions.figures import shown
 from perennial.signoff.report.card import limits
@@ -15,26 +15,36 @@ _MOST = 15
 """So many features are shown, those that stand out most."""
 
 
-def page(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, *, record: Record | None = None) -> str:
-    """The whole page. Pure.
+def page(
+    config: ModelConfig,
+    signoff: Signoff,
+    evaluation: Evaluation,
+    *,
+    record: Record | None = None,
+    word: PastGates | None = None,
+) -> str:
+    """The whole page; ``word`` is that of the people who promoted it past its gates. Pure.
 
     >>> text = page(flights, signed, evaluation)
     >>> "all gates passed" in text, "<script" in text
     (True, False)
     """
     return document(
-        f"Signoff of {signoff.model} version {signoff.version}", _parts(config, signoff, evaluation, record)
+        f"Signoff of {signoff.model} version {signoff.version}", _parts(config, signoff, evaluation, record, word)
     )
 
 
-def _parts(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None) -> Iterator[str]:
+def _parts(
+    config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None, word: PastGates | None
+) -> Iterator[str]:
     n_failed, n_unsure = len(signoff.failed), len(signoff.borderline)
     verdict, mark = (
         (f"{n_failed} of {len(signoff.gates)} gates failed", "bad") if n_failed else ("all gates passed", "good")
     )
     unsure = f", {n_unsure} of them borderline" if n_unsure else ""
     yield f"<h1>Signoff of {escape(signoff.model)} version {escape(signoff.version)}</h1>"
-    yield f'<p><span class="{mark}">{verdict}{unsure}</span>. {_next(signoff)}</p><p>{escape(config.title)}</p>'
+    yield f'<p><span class="{mark}">{verdict}{unsure}</span>. {escape(_next(signoff, word))}</p>'
+    yield f"<p>{escape(config.title)}</p>"
     if config.about.purpose:
         yield f"<p>{escape(config.about.purpose)}</p>"
     if signoff.flags:
@@ -47,6 +57,7 @@ def _parts(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record
         marks=["odd" if gate.borderline else "good" if gate.passed else "bad" for gate in signoff.gates],
     )
     yield from _compared(signoff, evaluation)
+    yield from _windows(evaluation)
     yield from _groups(evaluation)
     yield from _data(signoff, evaluation)
     yield "<h2>What is not known, and where it is weak</h2>"
@@ -55,7 +66,9 @@ def _parts(config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record
         yield f"<h2>The gates so far</h2><p>{escape(str(record))}</p>"
 
 
-def _next(signoff: Signoff) -> str:
+def _next(signoff: Signoff, word: PastGates | None) -> str:
+    if word is not None:
+        return f"Promoted {word}."
     if not signoff.passed:
         return "It will not be promoted; the next retrain makes another candidate."
     if signoff.review == "auto":
@@ -102,6 +115,18 @@ def _compared(signoff: Signoff, evaluation: Evaluation) -> Iterator[str]:
     )
     if drawn := _drawable(evaluation):
         yield svg(_forest(drawn))
+
+
+def _windows(evaluation: Evaluation) -> Iterator[str]:
+    if evaluation.windows is None:
+        return
+    yield "<h2>Window by window</h2>"
+    if evaluation.windows.problem:
+        yield f"<p>{escape(evaluation.windows.problem)}</p>"
+    yield table(
+        ("window", "rows new to both", "gain"),
+        [(one.name, f"{one.n_rows:,}", str(one.gain)) for one in evaluation.windows.slices],
+    )
 
 
 def _groups(evaluation: Evaluation) -> Iterator[str]:

@@ -49,9 +49,11 @@ def group_facts(config: ModelConfig, rows: pa.Table, candidate: Answers, compare
 
 
 def _declared(config: ModelConfig, column: str, rows: pa.Table, mine: Answers, theirs: Answers) -> SliceGains:
-    least = config.signoff.slices.min_rows
+    least, metric = config.signoff.slices.min_rows, config.slice_metric
     found = tuple(
-        SliceGain(name=f"{column}={value}", n_rows=int(inside.sum()), gain=_gain(config, mine, theirs, inside))
+        SliceGain(
+            name=f"{column}={value}", n_rows=int(inside.sum()), gain=gain_on(config, mine, theirs, inside, metric)
+        )
         for value, inside in values_of(rows[column], least)
     )
     return SliceGains(slices=found, problem="" if found else f"no value of {column} has {least} rows new to both")
@@ -69,13 +71,14 @@ def _found(config: ModelConfig, rows: pa.Table, mine: Answers, theirs: Answers) 
     inside, rule = worst_slice(config, rows, excess, mine.blocks, min_rows=config.signoff.slices.min_rows)
     if not inside.any():
         return SliceGains(problem=f"{rows.num_rows} rows new to both: {rule}")
-    gain = _gain(config, mine, theirs, inside)
+    gain = gain_on(config, mine, theirs, inside, config.slice_metric)
     return SliceGains(slices=(SliceGain(name=rule, n_rows=int(inside.sum()), gain=gain),))
 
 
-def _gain(config: ModelConfig, mine: Answers, theirs: Answers, inside: np.ndarray) -> Estimate:
-    found = mine.rows(inside).gain_over(theirs.rows(inside), config, config.slice_metric)
-    return found if found.value is not None else Estimate(problem=f"{config.slice_metric}: {found.problem}")
+def gain_on(config: ModelConfig, mine: Answers, theirs: Answers, inside: np.ndarray, metric: str) -> Estimate:
+    """How much better ``mine`` are than ``theirs`` on the rows ``inside``, shape (n,), of the rows of both. Pure."""
+    found = mine.rows(inside).gain_over(theirs.rows(inside), config, metric)
+    return found if found.value is not None else Estimate(problem=f"{metric}: {found.problem}")
 
 
 def _grouped(config: ModelConfig, answers: Answers, rows: pa.Table, column: str) -> tuple[Grouped | None, str]:

@@ -1,0 +1,1 @@
+"""Answers to a signoff that do not come by its tags."""
