@@ -178,14 +178,21 @@ def a_task_is_killed(loop: Loop, run_id: str, state: str) -> Killed:
                 continue
             with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
                 worker.suspend()  # so that nothing of it goes on while Airflow is asked
-                instances = {item["id"]: item for item in loop.instances(dag_id, run_id)}
-                instance = instances.get(title.split()[-1], {"state": "of another run"})
+                instance = instance_of(loop, dag_id, run_id, title.split()[-1])
+                if instance["state"] == state:
+                    time.sleep(1)  # what it had said just before reaches Airflow
+                    instance = instance_of(loop, dag_id, run_id, title.split()[-1])
                 if instance["state"] == state:
                     for member in (*worker.children(recursive=True), worker):
                         member.kill()
                     return Killed(dag_id=dag_id, run_id=run_id, task_id=instance["task_id"], at=datetime.now(UTC))
                 worker.resume()
     pytest.fail(f"{run_id} had no task that was {state}")
+
+
+def instance_of(loop: Loop, dag_id: str, run_id: str, worker: str) -> dict[str, str]:
+    """The task instance of a run that a worker has, as Airflow shows it."""
+    return {item["id"]: item for item in loop.instances(dag_id, run_id)}.get(worker, {"state": "of another run"})
 
 
 def labels_that_stop_are_blind_red_and_no_stay(loop: Loop, run_id: str) -> None:

@@ -394,5 +394,5 @@ def test_the_command_asks_for_the_flag_two_names_and_a_reason_and_the_status_tel
     assert done.exit_code == 0, done.output
     assert f"champion is version {failed.version} (was {first}), past its gates" in done.output
     shown = commanded.invoke(app, ["status", wine.model], env={"COLUMNS": "200"})
-    assert f"promoted past its failed gates slice/cellar, by ada and bob: {WHY}" in shown.output
+    assert f"promoted past its failed gates slice/cellar, by ada and bob: {WHY}" in " ".join(shown.output.split())
     assert timeline(wine, store=store) == ()

@@ -196,6 +196,8 @@ _VICTIM = """
     store = open_store({url!r}, {storage!r})
     config = load_model(Path({model!r}))
     batch = stage(config, DAY, "predictions", store=store, home=Path({home!r}))
+    if {die}:  # rows come in more than one batch
+        sys.modules["perennial.validation.audit"].PASSING_ROWS = 30_000
     verdict = audit(config, batch, store=store)
     if {die}:
         new = moving._new

@@ -14,8 +14,9 @@ from perennial.registry.client import Registry, asking
 from perennial.storage.work import temporary_folder
 
 _GONE = "RESOURCE_DOES_NOT_EXIST"
+_DATABASE_REFUSED = "BAD_REQUEST"
 _ABSENT = frozenset({_GONE, "INVALID_PARAMETER_VALUE"})
-_SET_ALIAS_ATTEMPTS = 3
+_FIRST_SET_ATTEMPTS = 3
 _CHUNK_BYTES = 1 << 20
 
 
@@ -115,13 +116,13 @@ def set_alias(registry: Registry, name: str, alias: str, version: str) -> None:
     Two processes that set an alias for the very first time may meet a unique violation in MLflow, which has no
     compare-and-set: a server error is tried again at once, a few times, before it counts as RegistryUnavailable.
     """
-    for attempt in range(1, _SET_ALIAS_ATTEMPTS + 1):
+    for attempt in range(1, _FIRST_SET_ATTEMPTS + 1):
         try:
             with asking(registry, f"setting alias {alias} of {name} to version {version}"):
                 registry.client.set_registered_model_alias(name, alias, version)
             return
         except RegistryUnavailable:
-            if attempt == _SET_ALIAS_ATTEMPTS:
+            if attempt == _FIRST_SET_ATTEMPTS:
                 raise
 
 
@@ -141,10 +142,20 @@ def version_tags(registry: Registry, name: str, version: str) -> dict[str, str]:
 
 
 def set_version_tags(registry: Registry, name: str, version: str, tags: dict[str, str]) -> None:
-    """Set tags of a version; others stay."""
+    """Set tags of a version; others stay. Two processes that set one for the very first time meet as two aliases do."""
     with asking(registry, f"tagging {name} version {version}"):
         for key, value in tags.items():
+            _set_tag(registry, name, version, key, value)
+
+
+def _set_tag(registry: Registry, name: str, version: str, key: str, value: str) -> None:
+    for attempt in range(1, _FIRST_SET_ATTEMPTS + 1):
+        try:
             registry.client.set_model_version_tag(name, version, key, value)
+            return
+        except MlflowException as error:
+            if error.error_code != _DATABASE_REFUSED or attempt == _FIRST_SET_ATTEMPTS:
+                raise
 
 
 def describe_version(registry: Registry, name: str, version: str, description: str) -> None:
