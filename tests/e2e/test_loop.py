@@ -319,7 +319,7 @@ def a_candidate_that_fails_a_gate_is_a_result_and_no_error(loop: Loop) -> None:
     path = loop.runtime.settings.models_dir / MODEL / "model.yaml"
     declared = path.read_text(encoding="utf-8")
     path.write_text(declared.replace("min_holdout_rows: 50", "min_holdout_rows: 100000"), encoding="utf-8")
-    states = loop.run(RETRAIN, "too_strict", {"reason": "how strict are the gates?"})
+    states = loop.run(RETRAIN, "too_strict", {"reason": "how strict are the gates?", "anyway": True})
     path.write_text(declared, encoding="utf-8")
     assert (states["sign_off"], states["review"], states["promote"], states["conclude"]) == (
         *("success", "skipped", "skipped", "success"),
@@ -352,7 +352,7 @@ def a_forged_approval_promotes_nothing(loop: Loop) -> None:
 
 
 def a_retrain_that_can_not_be_made_is_red_and_says_why(loop: Loop) -> None:
-    asked = {"reason": "before there was any data", "as_of": day(0).start.isoformat()}
+    asked = {"reason": "before there was any data", "as_of": day(0).start.isoformat(), "anyway": True}
     states = loop.run(RETRAIN, "too_early", asked, "failed")
     assert states["snapshot"] == states["conclude"] == "failed"
     assert "snapshot failed: TrainingError" in loop.entries("retrain_outcome")[-1].reason
