@@ -59,8 +59,8 @@ def explain(case: Case, prediction_id: str, *, version: str | None = None, n_pai
     """Shapley values of one published prediction's features, for the version that answered or another one.
 
     Corrected features count as they are known now. Raises PermanentError for an unknown prediction or version, or a
-    version without a reference; IntegrityError when its files were changed or it answers otherwise when asked again;
-    RegistryUnavailable.
+    version without rows of its training in a reference; IntegrityError when its files were changed or it answers
+    otherwise when asked again; RegistryUnavailable.
     """
     from perennial.registry.reference import load_reference
     from perennial.registry.scoring import features_frame, score_class, score_frame
@@ -75,6 +75,8 @@ def explain(case: Case, prediction_id: str, *, version: str | None = None, n_pai
         raise PermanentError(f"{case.model} version {asked}: no reference was logged with it, nothing to compare with")
     explained = features_frame(config, features_of(config, prediction_id, row.role, store=case.store))
     others = _others(config.features, reference, config.training.seed)
+    if not others.num_rows:
+        raise PermanentError(f"{case.model} version {asked}: its reference holds no row that it was fitted on")
     compared = features_frame(config, others)
     named = score_frame(config, model, explained)[1]
     of_class = None if named is None else str(named[0])

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Any
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -60,13 +61,16 @@ def whole_dataframe() -> Any:
     )
 
 
+_one_at_a_time = Lock()
+
+
 @contextmanager
 def configured_once() -> Iterator[None]:
     """Great Expectations makes the configuration of an expectation anew a hundred times for each that it judges.
 
-    Within the block every expectation is asked once, and answers with copies. No expectation may change meanwhile.
+    Within the block every expectation is asked once, and answers with copies. No expectation may change meanwhile. Of
+    threads, one at a time is within it: what it changes belongs to all of them.
     """
-    asked = Expectation.configuration
     kept: dict[int, tuple[Any, Any]] = {}  # with the expectation itself, so that no other one gets its id
 
     def configuration(expectation: Any) -> Any:
@@ -77,8 +81,10 @@ def configured_once() -> Iterator[None]:
         one.__dict__ |= made.__dict__ | {"_kwargs": dict(made.kwargs)}
         return one
 
-    Expectation.configuration = property(configuration)
-    try:
-        yield
-    finally:
-        Expectation.configuration = asked
+    with _one_at_a_time:
+        asked = Expectation.configuration
+        Expectation.configuration = property(configuration)
+        try:
+            yield
+        finally:
+            Expectation.configuration = asked

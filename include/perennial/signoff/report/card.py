@@ -66,7 +66,7 @@ def _lines(
     rival = f"champion version {signoff.champion_seen}" if signoff.champion_seen else "the constant predictor"
     yield from ("## How good it is", "")
     yield f"On {evaluation.n_rows:,} labelled rows of {dates(signoff.holdout)}; gains over {rival} on the "
-    yield f"{evaluation.n_paired_rows:,} of them new to both. Intervals are of 95 %, by blocks of time."
+    yield f"{evaluation.n_paired_rows:,} of them new to both. Intervals are by blocks of time."
     yield from ("", "| metric | value | gain |", "|---|---|---|")
     for name, value in sorted(evaluation.candidate.items()):
         interval = f" ({evaluation.intervals[name]})" if name in evaluation.intervals else ""
