@@ -10,8 +10,8 @@ import pytest
 
 from perennial.contracts import Window, number_of
 from perennial.store.duck import select, session
-from perennial.validation.casting import CHUNK_NUMBER, MALFORMED, Field, cast_query
-from perennial.validation.plain import plain_values
+from perennial.validation.casts.casting import CHUNK_NUMBER, MALFORMED, Field, cast_query
+from perennial.validation.casts.plain import plain_values
 
 DAY = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
 EVER = Window(start=datetime(1, 1, 2, tzinfo=UTC), end=datetime(9999, 12, 31, 23, tzinfo=UTC))

@@ -15,8 +15,8 @@ from perennial.ingest.formats import jsonl
 from perennial.ingest.formats import typed as typed_lines
 from perennial.ingest.formats.staged import NO_NUMBERS, Numbers
 from perennial.store.duck import session
-from perennial.validation.casting import Field
-from perennial.validation.numbers import as_text as texts_of
+from perennial.validation.casts.casting import Field
+from perennial.validation.casts.numbers import as_text as texts_of
 
 DECLARED = ("id", "hue", "proline", "cellar", "version")
 NUMBERS = {"hue": pa.float64(), "proline": pa.int64()}

@@ -13,7 +13,7 @@ from perennial.storage.files import PASSING, PASSING_ROWS, in_groups
 from perennial.store import Store
 from perennial.store.batches import published_audit, record_audit
 from perennial.store.duck import session
-from perennial.validation.casting import fields, typed_schema
+from perennial.validation.casts.casting import fields, typed_schema
 from perennial.validation.expectations import rules
 from perennial.validation.judging import Tally, judge_batch, tallies
 from perennial.validation.page import render

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from perennial.config import LATENCY, MEMORY, ExtraExpectation, ModelConfig
 from perennial.contracts import SourceKind
 from perennial.errors import ConfigError, first_of
-from perennial.validation.casting import Field, fields
+from perennial.validation.casts.casting import Field, fields
 from perennial.validation.gx_imports import PAIR_OR_MULTI, BatchExpectation, ColumnMapExpectation, gxe
 
 _WHOLE_BATCH_ONLY = re.compile(r"ToBeUnique$|Increasing|Decreasing|^ExpectTable|^UnexpectedRows")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from perennial.contracts import Window
 from perennial.evidence.causes import QUARANTINE
 from perennial.store.duck import select
-from perennial.validation.casting import (
+from perennial.validation.casts.casting import (
     CHUNK_NUMBER,
     MALFORMED,
     ROW_NUMBER,
@@ -22,10 +22,10 @@ from perennial.validation.casting import (
     fault_query,
     typed_schema,
 )
+from perennial.validation.casts.numbers import as_text, with_numbers
+from perennial.validation.casts.plain import plain_values
 from perennial.validation.expectations import Rule
 from perennial.validation.judging import Tally, judge
-from perennial.validation.numbers import as_text, with_numbers
-from perennial.validation.plain import plain_values
 
 _REASONS = """
     WITH faults AS (

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from perennial.contracts import number_of
 from perennial.store.duck import select
-from perennial.validation.casting import ARROW, Field, Kind, numbers_in
+from perennial.validation.casts.casting import ARROW, Field, Kind, numbers_in
 
 _PREFIX = number_of("")
 

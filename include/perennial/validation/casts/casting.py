@@ -136,7 +136,7 @@ def fault_query(columns: tuple[Field, ...], window: Window, *, binary_label: boo
 
     >>> from datetime import UTC, datetime
     >>> from perennial.store.duck import select, session
-    >>> from perennial.validation.numbers import with_numbers
+    >>> from perennial.validation.casts.numbers import with_numbers
     >>> day = Window(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
     >>> columns = (Field("hue", "hue", "float"),)
     >>> chunk = pa.table({"_row_number": [1], "hue": ["red"], "_malformed": pa.nulls(1, pa.string())})

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from perennial.config import ERROR
 from perennial.contracts import Window, number_of
-from perennial.validation.casting import ANSWERS, ARROW, Field
+from perennial.validation.casts.casting import ANSWERS, ARROW, Field
 
 _SHORTEST_MOMENT = len("2024-01-01T05:06:07Z")
 """Of texts as long as this Arrow takes none for a moment that the cast takes for another one, or for none."""
