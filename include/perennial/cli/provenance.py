@@ -161,7 +161,9 @@ def _print_version(found: Any) -> None:
         out.print("  it was not made by a retrain of this database: its rows are not known")
     else:
         rows = found.snapshot
-        out.print(f"  fitted on {rows.n_train} rows of {rows.train.key}", highlight=False)
+        out.print(
+            f"  fitted on {rows.n_train} rows of {', '.join(one.key for one in rows.stretches[:-1])}", highlight=False
+        )
         out.print(f"  judged on {rows.n_holdout} rows of {rows.holdout.key}, as of {rows.as_of}", highlight=False)
         exact = "" if found.is_exact else ", those of its stretches as they are today: they were not kept"
         out.print(f"  snapshot {rows.snapshot_id}, {len(found.deliveries)} deliveries{exact}:", highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from perennial.errors import first_of
@@ -200,8 +201,9 @@ def _amounts(config: ModelConfig) -> Iterator[str]:
     most, every = config.validation.max_rows, config.schedule.every
     if most is None or every is None:
         return
+    taught = config.training.train if config.training.window == "trailing" else timedelta.max
     for key, wanted, name, stretch in (
-        ("training.min_train_rows", config.training.min_train_rows, "training.train", config.training.train),
+        ("training.min_train_rows", config.training.min_train_rows, "training.train", taught),
         ("signoff.min_holdout_rows", config.signoff.min_holdout_rows, "training.holdout", config.training.holdout),
     ):
         held = int(most * (stretch / every))

@@ -98,6 +98,12 @@ class Training(Strict):
 
     An embargo keeps apart what hangs together across the border (a ride, a case): its rows are in neither.
 
+    ``window`` says which rows teach besides those of ``train``: none (``trailing``), all since ``since`` (``growing``;
+    ``schedule.start`` unless it is given), or of each of ``seasons`` years before (of 365 days) the stretch as long as
+    ``train`` around the day on which ``train`` ends (``seasonal``). Of more than ``max_train_rows`` as many are drawn
+    by the hash of their ids, every class with its share. With ``half_life`` a row that is so much older than the newest
+    counts half; the recipe's last estimator has to take ``sample_weight``.
+
     A retrain request without an outcome is taken for one that nobody runs, and started by the maintenance,
     ``dispatch_after`` and ``timeout`` after it was written, by the clock.
     """
@@ -108,10 +114,26 @@ class Training(Strict):
     cv_folds: Annotated[int, Field(ge=2, le=20)]
     seed: int
     embargo: Duration = timedelta(0)
+    window: Literal["trailing", "growing", "seasonal"] = "trailing"
+    since: Moment | None = None
+    seasons: Annotated[int, Field(ge=1, le=20)] = 1
+    max_train_rows: Annotated[int, Field(ge=10)] | None = None
+    half_life: PositiveDuration | None = None
     timeout: PositiveDuration
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.max_train_rows is not None and self.max_train_rows < self.min_train_rows:
+            raise ValueError(
+                f"max_train_rows {self.max_train_rows} is below min_train_rows {self.min_train_rows}: no candidate "
+                "would have enough"
+            )
+        if self.since is not None and self.window != "growing":
+            raise ValueError(f"since: only window: growing begins at a moment, and this one is {self.window}")
+        return self
 
 
 class Bake(Strict):

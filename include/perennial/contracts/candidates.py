@@ -13,7 +13,7 @@ class Snapshot:
     """Frozen training and holdout rows. Training lies strictly before the holdout in event time.
 
     ``batches`` are the numbers of the deliveries that brought them, predictions and labels; empty in snapshots of
-    before that was kept.
+    before that was kept. ``train`` ends right before the holdout; ``earlier`` are the stretches that taught besides it.
     """
 
     snapshot_id: str
@@ -28,6 +28,12 @@ class Snapshot:
     n_holdout: int
     holdout_label_coverage: float
     batches: tuple[int, ...] = ()
+    earlier: tuple[Window, ...] = ()
+
+    @property
+    def stretches(self) -> tuple[Window, ...]:
+        """Everything that its rows lie in, in the order of time."""
+        return (*self.earlier, self.train, self.holdout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

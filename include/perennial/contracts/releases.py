@@ -243,7 +243,7 @@ class ReleaseState:
         what = f"{signoff.model} version {signoff.version}"
         if signoff.version in self.rolled_back:
             return f"{what} was rolled back and is not released again; request a retrain"
-        if held := self.holds_over(signoff.train, signoff.holdout):
+        if held := self.holds_over(*signoff.earlier, signoff.train, signoff.holdout):
             return (
                 f"{what} was made from data that is held ({held[0].reason}): acknowledge hold {held[0].entry_id}, and "
                 "request a retrain"

@@ -77,7 +77,7 @@ class Signoff:
     """The verdict over all gates for one exact artifact, against the champion that was seen.
 
     With ``flags`` on the data it was made from it is never answered by the policy. ``requested_by`` is who asked for
-    the retrain; empty in signoffs of before that was kept.
+    the retrain; empty in signoffs of before that was kept. ``earlier`` are the stretches that taught besides ``train``.
     """
 
     model: str
@@ -94,6 +94,7 @@ class Signoff:
     evaluation_digest: str = ""
     flags: tuple[Flag, ...] = ()
     requested_by: str = ""
+    earlier: tuple[Window, ...] = ()
 
     @property
     def signoff_id(self) -> str:

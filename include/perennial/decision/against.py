@@ -5,6 +5,7 @@ from perennial.contracts import Window
 from perennial.decision.facts import Facts
 from perennial.decision.prospects import nothing_new, too_few_to_judge
 from perennial.decision.wording import day, span
+from perennial.evidence.training.earlier import earlier_stretches
 
 
 def against(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
@@ -27,14 +28,16 @@ def held(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     return tuple(
         f"held: {day(hold.stretch.start)} to {day(hold.stretch.end)} lies in the data of a retrain and waits for an "
         f"acknowledgement ({hold.reason}); hold {hold.entry_id}"
-        for hold in facts.state.holds_over(data_of_a_retrain(config, facts.window))
+        for hold in facts.state.holds_over(*data_of_a_retrain(config, facts.window))
     )
 
 
-def data_of_a_retrain(config: ModelConfig, window: Window) -> Window:
-    """The stretch that a retrain as of the end of ``window`` could use rows of. Pure."""
-    reach = config.training.train + config.training.holdout + config.label.delay + (window.end - window.start)
-    return Window(start=window.end - reach, end=window.end)
+def data_of_a_retrain(config: ModelConfig, window: Window) -> tuple[Window, ...]:
+    """The stretches that a retrain as of the end of ``window`` could use rows of. Pure."""
+    judged = config.training.holdout + config.label.delay
+    start = window.start - judged - config.training.train
+    earlier = earlier_stretches(config, Window(start=start, end=window.end - judged))
+    return (*earlier, Window(start=start, end=window.end))
 
 
 def hushed(policy: Policy, facts: Facts) -> tuple[str, ...]:

@@ -272,12 +272,14 @@ def _refreshed(policy: Policy, facts: Facts) -> bool:
 def _acknowledged(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """What was said of the holds that touch the window: the data of a retrain, or the windows that are counted."""
     window, counted = facts.window, config.policy.breaches.n * (facts.window.end - facts.window.start)
-    start = min(data_of_a_retrain(config, window).start, window.end - counted - config.label.max_wait)
-    touched = Window(start=start, end=window.end)
+    touched = (
+        *data_of_a_retrain(config, window),
+        Window(start=window.end - counted - config.label.max_wait, end=window.end),
+    )
     return tuple(
         f"{hold.entry_id}: {'without' if hold.excluded else 'with'} its rows"
         for hold in facts.state.holds
-        if hold.acknowledged and hold.stretch.overlaps(touched)
+        if hold.acknowledged and any(hold.stretch.overlaps(stretch) for stretch in touched)
     )
 
 

@@ -135,7 +135,7 @@ def sample_labelled(
     store: Store,
 ) -> pa.Table:
     """At most ``most`` rows of :func:`stream_labelled`, drawn over the whole stretch by the hash of their ids."""
-    query = _stretch_query(config, stretch, as_of=as_of, excluded=excluded)
+    query = stretch_query(config, stretch, as_of=as_of, excluded=excluded)
     if most is not None:
         query = query.order_by(sample_key(predictions_table(config), config.signals.seed)).limit(most)
     return read(store, query).sort_by([("event_time", "ascending"), ("prediction_id", "ascending")])
@@ -151,12 +151,12 @@ def stream_labelled(
     ``label`` (double, text for multiclass), and the ``BATCHES`` that brought either (bigint). A label counts when it
     had arrived before ``as_of``, and every value is the one known then. Raises StoreUnavailable.
     """
-    query = _stretch_query(config, stretch, as_of=as_of, excluded=excluded, with_batches=True)
+    query = stretch_query(config, stretch, as_of=as_of, excluded=excluded, with_batches=True)
     with stream(store, query.order_by("event_time", "prediction_id")) as reader:
         yield reader
 
 
-def _stretch_query(
+def stretch_query(
     config: ModelConfig,
     stretch: Window,
     *,
@@ -164,6 +164,12 @@ def _stretch_query(
     excluded: tuple[Window, ...],
     with_batches: bool = False,
 ) -> Select[tuple[object, ...]]:
+    """The rows of :func:`stream_labelled`, in no order, their batches if asked.
+
+    >>> query = stretch_query(flights, day(0), as_of=day(9).end, excluded=())
+    >>> [str(name) for name in query.selected_columns.keys()][:2], "role =" in str(query)
+    (['prediction_id', 'event_time'], True)
+    """
     predictions, labels = predictions_table(config), labels_table(config)
     columns = [predictions.c[name] for name in ("prediction_id", "event_time", *config.features)]
     brought = [rows.c.batch_seq.label(name) for rows, name in zip((predictions, labels), BATCHES, strict=True)]

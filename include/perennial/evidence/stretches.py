@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, cast, func, literal, select
 from perennial.config import ModelConfig, previous_windows
 from perennial.contracts import ReleaseState, Window
 from perennial.evidence.rows import arrived, counted
+from perennial.evidence.training.earlier import earlier_stretches
 from perennial.store import Store
 from perennial.store.schema import Moment, labels_table, predictions_table
 
@@ -85,7 +86,9 @@ def rows_of_a_retrain(
     chosen = choice().holdout
     if chosen is None:
         return TrainingRows()
-    return TrainingRows(n_train=count(train_before(config, chosen.stretch)).n_labelled, n_holdout=chosen.n_labelled)
+    train = train_before(config, chosen.stretch)
+    n_train = sum(count(stretch).n_labelled for stretch in (*earlier_stretches(config, train), train))
+    return TrainingRows(n_train=min(n_train, config.training.max_train_rows or n_train), n_holdout=chosen.n_labelled)
 
 
 def news_since(

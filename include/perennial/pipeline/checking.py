@@ -24,6 +24,7 @@ def check_models(models_dir: Path) -> tuple[ModelConfig, ...]:
 def problems_of(models_dir: Path, config: ModelConfig) -> Iterator[str]:
     """What only trying can tell: whether Great Expectations knows the expectations, and the recipe builds."""
     from perennial.training.fitting.recipe import RECIPE, blame, build_estimator
+    from perennial.training.fitting.weights import refused
     from perennial.validation.expectations import rules
 
     try:
@@ -33,7 +34,9 @@ def problems_of(models_dir: Path, config: ModelConfig) -> Iterator[str]:
         yield f"{models_dir / config.model / 'model.yaml'}: {error}"
     recipe = models_dir / config.model / RECIPE
     try:
-        build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+        estimator = build_estimator(recipe, seed=config.training.seed, params=config.training.params)
+        if config.training.half_life and (why := refused(config, estimator)):
+            yield f"{recipe}: {why}"
     except PerennialError as error:
         yield str(error)
     except Exception as error:  # a recipe is anyone's code

@@ -11,7 +11,7 @@ def read_flags(
     config: ModelConfig, snapshot: Snapshot, *, excluded: tuple[Window, ...], store: Store
 ) -> tuple[Flag, ...]:
     """The flags on a snapshot, as every window was measured last, oldest first. Raises StoreUnavailable."""
-    found = signals.flagged(store, config.model, ended_after=snapshot.train.start)
+    found = signals.flagged(store, config.model, ended_after=snapshot.stretches[0].start)
     return flags_on(config, found, snapshot, excluded=excluded)
 
 
@@ -26,7 +26,7 @@ def flags_on(
         Flag(name=signal.name, window=signal.window, detail=signal.detail)
         for signal in sorted(found, key=lambda signal: (signal.window.start, signal.name))
         for left in [_rows_of(config, signal).without(excluded)]
-        if any(part.overlaps(used) for part in left for used in (snapshot.train, snapshot.holdout))
+        if any(part.overlaps(used) for part in left for used in snapshot.stretches)
     )
 
 

@@ -152,6 +152,7 @@ def verdict(
         evaluation_digest=_digest(evaluation, gates, flags),
         flags=flags,
         requested_by=requested_by,
+        earlier=snapshot.earlier,
     )
 
 

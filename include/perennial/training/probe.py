@@ -18,8 +18,9 @@ from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers, answers_in
-from perennial.evidence.labelled import not_enough, read_judged, sample_labelled
+from perennial.evidence.labelled import not_enough, read_judged
 from perennial.evidence.maturity import Coverage, LabelsIn, maturity, measurable, read_labels_in
+from perennial.evidence.training.rows import sample_training
 from perennial.statistics.gain import Gain, accumulate
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
@@ -77,7 +78,9 @@ def to_probe(config: ModelConfig, labels: LabelsIn, before: Iterable[Signal]) ->
 
 
 def probe_stretch(config: ModelConfig, judged: Window) -> Window:
-    """Where the rows of the probe lie: the length of ``training.train`` right before what it is judged on. Pure.
+    """Where the newest rows of the probe lie: ``training.train`` right before what it is judged on. Pure.
+
+    What ``training.window`` adds to a candidate's rows it adds to these.
 
     >>> probe_stretch(flights, day(42)) == Window(start=day(0).start, end=day(41).end)
     True
@@ -86,7 +89,7 @@ def probe_stretch(config: ModelConfig, judged: Window) -> Window:
 
 
 def most_probe_rows(config: ModelConfig) -> int | None:
-    """How many rows the probe is fitted on at most; None for all. Pure.
+    """How many rows the probe is fitted on at most; None for all that a candidate is fitted on. Pure.
 
     >>> most_probe_rows(flights)
     10000
@@ -128,7 +131,7 @@ def _of_window(
     why = not_enough(config, judged, rows)
     if why or rows is None:
         return subject.unknown(name, "watch", why or "no rows", threshold=price)
-    train = sample_labelled(
+    train = sample_training(
         config,
         probe_stretch(config, judged.window),
         as_of=subject.as_of,

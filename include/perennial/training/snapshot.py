@@ -1,7 +1,10 @@
 """Freeze the rows of a retrain: training, and a later holdout whose labels are in, as Parquet files with a digest."""
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,6 +13,8 @@ from perennial.contracts import ReleaseState, RetrainRequest, Snapshot, Window, 
 from perennial.errors import IntegrityError, TrainingError
 from perennial.evidence.labelled import BATCHES, stream_labelled
 from perennial.evidence.stretches import Choice, Labelled, choose_holdout, train_before
+from perennial.evidence.training.earlier import earlier_stretches
+from perennial.evidence.training.rows import stream_training
 from perennial.storage import Storage
 from perennial.store import Store, snapshots
 from perennial.store.locks import SNAPSHOT, model_lock
@@ -29,7 +34,7 @@ def take_snapshot(config: ModelConfig, request: RetrainRequest, *, store: Store,
     snapshot_id = digest_of(config.model, request.run_id, request.as_of.isoformat(), config.digest, excluded)
     with model_lock(store, config.model, SNAPSHOT):
         if known := snapshots.recorded(store, snapshot_id):
-            refuse_held(known.train, known.holdout, state)
+            refuse_held(known.stretches, state)
             verify_snapshot(known, storage=store.storage)
             return known
         made = _freeze(config, snapshot_id, request.as_of, state, store=store)
@@ -67,14 +72,16 @@ def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: Relea
     choice = choose_holdout(config, as_of, excluded=state.excluded, store=store)
     holdout = mature_holdout(config, as_of, choice)
     train = train_before(config, holdout.stretch)
-    refuse_held(train, holdout.stretch, state)
+    earlier = earlier_stretches(config, train)
+    refuse_held((*earlier, train, holdout.stretch), state)
     uris = {part: f"snapshots/{config.model}/{snapshot_id}/{part}.parquet" for part in ("train", "holdout")}
     batches: set[int] = set()
-    n_train = _write(config, uris["train"], train, as_of, state, store=store, batches=batches)
+    frozen: dict[str, Any] = {"as_of": as_of, "excluded": state.excluded, "store": store}
+    n_train = _write(uris["train"], stream_training(config, train, **frozen), store.storage, batches)
     if few := too_few_to_train(config, n_train, train, state):
         store.storage.delete(uris["train"])
         raise TrainingError(few)
-    n_holdout = _write(config, uris["holdout"], holdout.stretch, as_of, state, store=store, batches=batches)
+    n_holdout = _write(uris["holdout"], stream_labelled(config, holdout.stretch, **frozen), store.storage, batches)
     return Snapshot(
         snapshot_id=snapshot_id,
         model=config.model,
@@ -88,6 +95,7 @@ def _freeze(config: ModelConfig, snapshot_id: str, as_of: datetime, state: Relea
         n_holdout=n_holdout,
         holdout_label_coverage=holdout.n_labelled / holdout.n_rows,
         batches=tuple(sorted(batches)),
+        earlier=earlier,
     )
 
 
@@ -106,9 +114,9 @@ def too_few_to_train(config: ModelConfig, n_train: int, train: Window, state: Re
     )
 
 
-def refuse_held(train: Window, holdout: Window, state: ReleaseState) -> None:
+def refuse_held(stretches: Iterable[Window], state: ReleaseState) -> None:
     """Data that made a version disappoint makes no other one before someone answered for it, whoever asks for it."""
-    for hold in state.holds_over(train, holdout):
+    for hold in state.holds_over(*stretches):
         raise TrainingError(
             f"{state.model}: {hold.stretch.key} is held, and a retrain would use rows of it ({hold.reason}): "
             f"acknowledge hold {hold.entry_id} first, with its rows or without them"
@@ -133,20 +141,13 @@ def mature_holdout(config: ModelConfig, as_of: datetime, choice: Choice) -> Labe
 
 
 def _write(
-    config: ModelConfig,
-    uri: str,
-    stretch: Window,
-    as_of: datetime,
-    state: ReleaseState,
-    *,
-    store: Store,
-    batches: set[int],
+    uri: str, labelled: AbstractContextManager[pa.RecordBatchReader], storage: Storage, batches: set[int]
 ) -> int:
-    """The rows of a stretch into a file; the numbers of the batches that brought them are added to ``batches``."""
+    """Labelled rows into a file; the numbers of the batches that brought them are added to ``batches``."""
     n_rows = 0
-    with stream_labelled(config, stretch, as_of=as_of, excluded=state.excluded, store=store) as rows:
+    with labelled as rows:
         names = [name for name in rows.schema.names if name not in BATCHES]
-        with store.storage.write_parquet(uri, pa.schema([rows.schema.field(name) for name in names])) as file:
+        with storage.write_parquet(uri, pa.schema([rows.schema.field(name) for name in names])) as file:
             for batch in rows:
                 file.write_batch(batch.select(names))
                 batches.update(*(batch.column(name).unique().to_pylist() for name in BATCHES))

@@ -69,8 +69,9 @@ class Fits:
 
         features = {name: feature.type for name, feature in config.features.items()}
         made_by = (self.recipe.digest, config.training.params, config.training.seed, config.task, features)
+        aged = (half_life.total_seconds(),) if (half_life := config.training.half_life) else ()
         rows = (self.log.digest, digest_of(train.tobytes().hex()), asked.start, asked.stop)
-        return digest_of("fit", *made_by, config.label.classes, *rows, sklearn.__version__, np.__version__)
+        return digest_of("fit", *made_by, *aged, config.label.classes, *rows, sklearn.__version__, np.__version__)
 
     def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path) -> Fit:
         from perennial.registry.scoring import features_frame, score_frame

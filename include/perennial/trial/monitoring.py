@@ -32,6 +32,7 @@ from perennial.training.fitting.process import as_probe
 from perennial.training.probe import gain_signal, most_probe_rows, probe_stretch, summed, to_probe, too_few_to_probe
 from perennial.training.rows import pick
 from perennial.trial.state import PLACE, Trial
+from perennial.trial.taught import training_places
 
 Rule = Callable[[ModelConfig, Facts], Decision]
 """Decides about a window: :func:`perennial.decision.policy.decide`, or a baseline in its place."""
@@ -123,8 +124,9 @@ def _gain_in(trial: Trial, run: Subject, coverage: Coverage) -> Signal:
     judged, rows = trial.judged(coverage, version=str(run.version), as_of=run.as_of, excluded=state.excluded)
     if (why := not_enough(config, judged, rows)) or rows is None:
         return subject.unknown(name, "watch", why or "no rows", threshold=price)
-    stretch = trial.log.within(probe_stretch(config, judged.window), excluded=state.excluded)
-    train = trial.log.drawn(trial.log.known(stretch, run.as_of), most_probe_rows(config))
+    most, stretch = most_probe_rows(config), probe_stretch(config, judged.window)
+    train = training_places(config, trial.log, stretch, as_of=run.as_of, excluded=state.excluded, capped=most is None)
+    train = trial.log.drawn(train, most)
     if few := too_few_to_probe(config, len(train), judged.window):
         return subject.unknown(name, "watch", few, threshold=price)
     places = rows[PLACE].to_numpy()

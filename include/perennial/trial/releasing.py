@@ -20,6 +20,7 @@ from perennial.contracts import (
 from perennial.decision.record import outcome_entry, request_entry, request_of
 from perennial.errors import PermanentError, TrainingError
 from perennial.evidence.stretches import Labelled, labelled_windows, train_before
+from perennial.evidence.training.earlier import earlier_stretches
 from perennial.release.hold import word_on
 from perennial.release.intent import completed, hold_of
 from perennial.release.promote import promotion_intent
@@ -35,6 +36,7 @@ from perennial.training.measured.groups import columns_of
 from perennial.training.rows import labels_of
 from perennial.training.snapshot import mature_holdout, refuse_held, too_few_to_train
 from perennial.trial.state import Trial, Version
+from perennial.trial.taught import training_places
 
 People = Literal["approve", "absent"]
 """What people do: approve what waits for their review and acknowledge holds at the next window, or never answer."""
@@ -98,8 +100,8 @@ def _fitted(trial: Trial, request: RetrainRequest) -> tuple[str, Snapshot]:
     config, log, state, as_of = trial.config, trial.log, trial.state, request.as_of
     holdout = mature_holdout(config, as_of, trial.choice(as_of, excluded=state.excluded))
     train = train_before(config, holdout.stretch)
-    refuse_held(train, holdout.stretch, state)
-    fitted_on = log.known(log.within(train, excluded=state.excluded), as_of)
+    refuse_held((*earlier_stretches(config, train), train, holdout.stretch), state)
+    fitted_on = training_places(config, log, train, as_of=as_of, excluded=state.excluded)
     if few := too_few_to_train(config, len(fitted_on), train, state):
         raise TrainingError(few)
     judged_on = log.known(log.within(holdout.stretch, excluded=state.excluded), as_of)
@@ -111,7 +113,7 @@ def _fitted(trial: Trial, request: RetrainRequest) -> tuple[str, Snapshot]:
 
 
 def _snapshot(trial: Trial, request: RetrainRequest, version: str, holdout: Labelled) -> Snapshot:
-    made = trial.versions[version]
+    made, train = trial.versions[version], train_before(trial.config, holdout.stretch)
     return Snapshot(
         snapshot_id=version,
         model=trial.config.model,
@@ -119,11 +121,12 @@ def _snapshot(trial: Trial, request: RetrainRequest, version: str, holdout: Labe
         train_uri="",
         holdout_uri="",
         digest=trial.log.digest,
-        train=train_before(trial.config, holdout.stretch),
+        train=train,
         holdout=holdout.stretch,
         n_train=made.n_train,
         n_holdout=len(made.holdout),
         holdout_label_coverage=holdout.n_labelled / holdout.n_rows,
+        earlier=earlier_stretches(trial.config, train),
     )
 
 

@@ -145,7 +145,7 @@ def batches_of(config: ModelConfig, snapshot: Snapshot, *, store: Store) -> tupl
         return snapshot.batches
     parts = [
         _numbers(config, stretch, snapshot.as_of, source)
-        for stretch in (snapshot.train, snapshot.holdout)
+        for stretch in snapshot.stretches
         for source in ("predictions", "labels")
     ]
     with store.begin() as connection:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from perennial.config import ModelConfig
 from perennial.contracts import Evaluation, PastGates, Record, Signoff
 from perennial.signoff.conditions.figures import shown
-from perennial.signoff.report.describing import dates
+from perennial.signoff.report.describing import dates, fitted_on
 
 CARD = "signoff/model_card.md"
 """Where the artifacts of a run hold it."""
@@ -95,7 +95,7 @@ def _purpose(config: ModelConfig) -> list[str]:
 
 def _made_of(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> list[str]:
     return [
-        f"fitted on {dates(signoff.train)}, judged on {dates(signoff.holdout)}, as known at "
+        f"fitted on {fitted_on(signoff)}, judged on {dates(signoff.holdout)}, as known at "
         f"{signoff.as_of:%Y-%m-%d %H:%M} UTC",
         f"asked for by {signoff.requested_by or 'nobody kept'}; {evaluation.fit_cpu_s:.1f} CPU seconds, seed "
         f"{config.training.seed}",

@@ -50,7 +50,7 @@ def _described(
 |---|---|---|---|---|
 {rows}
 
-- fitted on {dates(signoff.train)}
+- fitted on {fitted_on(signoff)}
 - judged on {dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
 - compared with {rival} on {evaluation.n_paired_rows} of these rows
 - as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
@@ -101,6 +101,16 @@ def _verdict(gate: Gate) -> str:
     if not gate.passed:
         return "**FAILED**"
     return "passed, borderline" if gate.borderline else "passed"
+
+
+def fitted_on(signoff: Signoff) -> str:
+    """The stretches that a candidate was fitted on, the newest first.
+
+    >>> from dataclasses import replace
+    >>> fitted_on(replace(signed, train=day(8), earlier=(day(0), day(1)))).count(" to ")
+    3
+    """
+    return ", and ".join(dates(stretch) for stretch in (signoff.train, *reversed(signoff.earlier)))
 
 
 def dates(window: Window) -> str:

@@ -9,7 +9,7 @@ from perennial.contracts import Estimate, Evaluation, Gate, PastGates, Record, S
 from perennial.pages.html import document, svg, table
 from perennial.signoff.conditions.figures import shown
 from perennial.signoff.report.card import limits
-from perennial.signoff.report.describing import dates
+from perennial.signoff.report.describing import dates, fitted_on
 
 _MOST = 15
 """So many features are shown, those that stand out most."""
@@ -159,7 +159,7 @@ def _data(signoff: Signoff, evaluation: Evaluation) -> Iterator[str]:
     yield table(
         ("what", "is"),
         [
-            ("fitted on", dates(signoff.train)),
+            ("fitted on", fitted_on(signoff)),
             ("judged on", dates(signoff.holdout)),
             ("share of the holdout's rows with a label", f"{evaluation.label_coverage:.1%}"),
             ("known as of", f"{signoff.as_of:%Y-%m-%d %H:%M} UTC"),

@@ -30,6 +30,7 @@ from perennial.evidence.answers import Answers
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.trust import MODEL_FILE, check_types
 from perennial.training.fitting.recipe import blame, build_estimator
+from perennial.training.fitting.weights import weighted
 from perennial.training.rows import labels_of
 
 TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"
@@ -99,7 +100,7 @@ def fit_recipe(config: ModelConfig, recipe: Path, table: pa.Table) -> Any:
 
 
 def _fit(config: ModelConfig, model: Any, table: pa.Table) -> Any:
-    return model.fit(features_frame(config, table), labels_of(config, table))
+    return model.fit(features_frame(config, table), labels_of(config, table), **weighted(config, model, table))
 
 
 def _refuse_one_class(config: ModelConfig, table: pa.Table) -> None:
