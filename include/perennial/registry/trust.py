@@ -26,6 +26,9 @@ TRUSTED_TYPES = (
     # gradient boosting keeps check_array in one when it is told of categories
     "functools.partial",
     "sklearn.utils.validation.check_array",
+    # a calibrated classifier is an estimator and, of each class, two numbers or an isotonic regression
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
 )
 """What scikit-learn's common estimators hold beyond skops' own list, and what is harmless to make.
 
