@@ -138,8 +138,8 @@ def store(database_url: str, home: Path) -> Iterator[Store]:
 def mlflow_uri(request: pytest.FixtureRequest) -> Iterator[str]:
     """A running MLflow server on PostgreSQL with proxied artifacts, as the local stack runs it.
 
-    Its clients log in as the admin, whose requests cost MLflow half as much as those of an account whose rights it looks
-    up; what is about rights asks for ``as_pipeline`` or ``logged_in``.
+    Its clients log in as the admin, whose requests cost MLflow half of those of an account whose rights it looks up;
+    what is about rights asks for ``as_pipeline`` or ``logged_in``.
     """
     with ExitStack() as servers:
         uri, password = os.environ.get(MLFLOW), os.environ.get(MLFLOW_PASSWORD) or secrets.token_urlsafe(12)
