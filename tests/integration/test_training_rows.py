@@ -114,9 +114,12 @@ def test_a_hold_on_an_earlier_stretch_stops_a_training_and_one_between_does_not(
     store: Store, two_seasons: ModelConfig
 ) -> None:
     config = told(two_seasons, window="seasonal")
-    frozen(config, store, Hold(entry_id="between", stretch=day(-100), reason="not used"))
+    faulty = Hold(entry_id="last_year", stretch=day(-358), reason="faulty")
     with pytest.raises(TrainingError, match="acknowledge hold last_year"):
-        frozen(config, store, Hold(entry_id="last_year", stretch=day(-358), reason="faulty"))
+        frozen(config, store, faulty)
+    frozen(config, store, Hold(entry_id="between", stretch=day(-100), reason="not used"))
+    with pytest.raises(TrainingError, match="acknowledge hold last_year"):  # the recorded snapshot, too
+        frozen(config, store, faulty)
 
 
 @pytest.mark.parametrize("over", [{"window": "seasonal"}, {"max_train_rows": 120}])
