@@ -32,7 +32,7 @@ from servers import (
     temporary_postgres,
     wait_for_mlflow,
 )
-from stack.environment import PIPELINE
+from stack.environment import ADMIN, PIPELINE
 
 __all__ = ["free_port", "unique_model"]
 
@@ -138,15 +138,23 @@ def store(database_url: str, home: Path) -> Iterator[Store]:
 def mlflow_uri(request: pytest.FixtureRequest) -> Iterator[str]:
     """A running MLflow server on PostgreSQL with proxied artifacts, as the local stack runs it.
 
-    Its clients log in as the pipeline does, with no more rights; a test that is somebody else asks for ``logged_in``.
+    Its clients log in as the admin, whose requests cost MLflow half of those of an account whose rights it looks up;
+    what is about rights asks for ``as_pipeline`` or ``logged_in``.
     """
     with ExitStack() as servers:
         uri, password = os.environ.get(MLFLOW), os.environ.get(MLFLOW_PASSWORD) or secrets.token_urlsafe(12)
         if uri is None:
             uri = servers.enter_context(temporary_mlflow(request.getfixturevalue("postgres_server"), password))
         wait_for_mlflow(uri, password)
-        servers.enter_context(logged_in(PIPELINE, password))
+        servers.enter_context(logged_in(ADMIN, password))
         yield uri
+
+
+@pytest.fixture
+def as_pipeline(mlflow_uri: str) -> Iterator[None]:
+    """MLflow is asked as the product does, by an account that may do what it needs and nothing else."""
+    with logged_in(PIPELINE):
+        yield
 
 
 def unique_model(models_dir: Path, template: str) -> ModelConfig:

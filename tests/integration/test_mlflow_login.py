@@ -33,6 +33,8 @@ from servers import logged_in
 from stack.environment import ADMIN, PIPELINE, REVIEWER
 from stack.mlflow_accounts import RIGHTS, make_accounts
 
+pytestmark = pytest.mark.usefixtures("as_pipeline")
+
 WRONG = "hunter2-is-wrong"
 API = "/api/2.0/mlflow"
 EVE = {"password": "eve-eve-eve-eve"}

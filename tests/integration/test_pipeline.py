@@ -29,6 +29,8 @@ from perennial.settings import Settings
 from perennial.store import Store
 from perennial.store.schema import predictions_table, signals
 
+pytestmark = pytest.mark.usefixtures("as_pipeline")
+
 ROOT = Path(__file__).parents[2]
 N_DAYS = 7
 

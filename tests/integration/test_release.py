@@ -28,6 +28,8 @@ from releases import approval, as_order, forking, in_ledger, make_version, relea
 from servers import logged_in
 from stack.environment import ADMIN
 
+pytestmark = pytest.mark.usefixtures("as_pipeline")
+
 
 @pytest.fixture
 def registry(mlflow_uri: str) -> Registry:

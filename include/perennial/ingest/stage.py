@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
+from pyarrow import ipc
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.config import FileSource, ModelConfig, TableSource
@@ -128,16 +130,25 @@ def _read_files(
 
 
 def _write(rows: Iterator[pa.RecordBatch], incoming: str, schema: pa.Schema, store: Store) -> tuple[int, str | None]:
-    """How many rows were written, or why they could not be read to their end."""
+    """How many rows were written, or why they could not be read to their end. One group is written while the next one
+    is read."""
     n_rows = 0
     try:
-        with store.storage.write_passing(incoming, schema, draft=True) as writer:
+        with store.storage.write_passing(incoming, schema, draft=True) as writer, ThreadPoolExecutor(1) as behind:
+            written = behind.submit(lambda: None)
             for group in in_groups(rows, PASSING_ROWS):
-                writer.write_table(group.combine_chunks())
+                written.result()
+                written = behind.submit(_write_whole, writer, group)
                 n_rows += group.num_rows
+            written.result()
     except UnusableDelivery as error:
         return 0, redacted(str(error))
     return n_rows, None
+
+
+def _write_whole(writer: ipc.RecordBatchFileWriter, group: pa.Table) -> None:
+    """Write the group as one batch, which is how it is read and judged."""
+    writer.write_table(group.combine_chunks())
 
 
 def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch, home: Path) -> str | None:

@@ -18,8 +18,12 @@ from pyarrow import fs, ipc
 from perennial.errors import StorageUnavailable, redacted
 from perennial.storage.filesystems import open_filesystem
 
+# Rows pass through in large pieces that live for moments. Arrow's own allocator takes twice as long to get memory for
+# them from the system, and keeps more of it.
+pa.set_memory_pool(pa.system_memory_pool())
+
 GROUP_ROWS = 65_536
-PASSING_ROWS = 393_216
+PASSING_ROWS = 262_144
 """So many rows of a passing file are written, read and judged at once."""
 PASSING = ".arrow"
 """What the name of a file of rows that are read once and soon ends in."""
