@@ -24,7 +24,7 @@ from demo.flights import load_flights
 from perennial.backtest.command import HEADINGS, row_of
 from perennial.backtest.compare import Comparison, compare
 from perennial.backtest.page import page, short
-from perennial.backtest.policies import OWN
+from perennial.backtest.policies import OWN, overlaid
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
 from perennial.training.fitting.recipe import freeze_recipe
@@ -185,13 +185,18 @@ def tell_shuffled(config: ModelConfig, frame: pd.DataFrame, folder: Path, n_year
         say(f"- {name} a year: {mean:.2f} (standard error {one:.2f}, {len(told)} years)")
 
 
+def made_in(run: Replayed, version: str, stretch: Window) -> bool:
+    """Whether a candidate was fitted or judged on a row of a stretch."""
+    inside = run.trial.log.within(stretch)
+    return any(np.isin(inside, of).any() for of in (run.trial.trained_on[version], run.trial.versions[version].holdout))
+
+
 def tell_faulty(config: ModelConfig, year: Year) -> None:
     """What was made of faulty labels, and by whom."""
     run, stretch = replayed(config, year), fault_of(config)
     say(f"\n### {year.name}: labels upside down from {stretch.start:%Y-%m-%d} to {stretch.end:%Y-%m-%d}\n")
     for item in run.retrains:
-        lineage = run.trial.state.lineages.get(item.version or "")
-        touched = lineage is not None and lineage.stretch.overlaps(stretch)
+        touched = item.version is not None and made_in(run, item.version, stretch)
         say(
             f"- {item.at:%Y-%m-%d} {item.ended}, version {item.version}, "
             f"{'automatic' if item.automatic else 'by a person'}{', made from faulty labels' if touched else ''}: "
@@ -207,8 +212,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=["year", "shuffled", "flip", "gradual", "faulty"])
     parser.add_argument("--years", type=int, default=20)
+    parser.add_argument("--policy", type=Path, help="keys laid over model.yaml, as perennial backtest takes them")
     asked = parser.parse_args()
     config, frame = load_model(MODEL), load_flights(asked.folder)
+    config = overlaid(config, asked.policy).config if asked.policy else config
     year = Year(name="year", frame=frame, folder=asked.folder)
     if asked.only in (None, "year"):
         tell(compared(config, year), year)

@@ -42,7 +42,20 @@ def counts_of(config: ModelConfig, rows: pa.Table, known: KnownValues) -> Counts
         name: pc.sum(pc.invert(pc.is_in(rows[name].drop_null(), pa.array(values)))).as_py() or 0
         for name, values in known.values.items()
     }
-    return Counts(rows.num_rows, {name: rows.num_rows - rows[name].null_count for name in config.features}, unseen)
+    seen = {name: pc.is_valid(rows[name]).to_numpy().astype(int) for name in config.features}
+    _, block = np.unique(rows["event_time"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+    by_block = {name: tuple(np.bincount(block, valid).astype(int).tolist()) for name, valid in seen.items()}
+    n_rows = tuple(np.bincount(block).tolist())
+    return Counts(
+        rows.num_rows, {name: int(valid.sum()) for name, valid in seen.items()}, unseen, {"": n_rows, **by_block}
+    )
+
+
+def of_features(config: ModelConfig, subject: Subject, rows: pa.Table, reference: pa.Table) -> Iterator[Signal]:
+    """What is said of the features of a window alone."""
+    known = summarise(config, reference)
+    yield from row_signals(config, subject, counts_of(config, rows, known), known)
+    yield from feature_flags(config, subject, rows, reference=reference)
 
 
 def of_window(
@@ -51,9 +64,7 @@ def of_window(
     """Everything that is said of a window of which all labels are in."""
     n = rows.num_rows
     coverage = Coverage(window=subject.window, n_rows=n, n_labelled=n, n_by_champion=n, n_by_champion_labelled=n)
-    known = summarise(config, reference)
-    yield from row_signals(config, subject, counts_of(config, rows, known), known)
-    yield from feature_flags(config, subject, rows, reference=reference)
+    yield from of_features(config, subject, rows, reference)
     yield from prediction_signals(config, subject, rows, reference=reference)
     yield from estimate_signals(config, subject, rows, known=learn(config, reference))
     holdout = holdout_answers(config, reference)
