@@ -16,6 +16,7 @@ from demo.airflow import Airflow, wait_for
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Window
+from perennial.contracts.tags import AIRFLOW_TAG
 from perennial.pipeline import Case, Runtime, open_runtime
 from perennial.settings import load_settings
 from perennial.store.schema import predictions_table
@@ -123,6 +124,13 @@ class Loop:
         answer = self.mlflow.get("registered-models/alias", params={"name": self.model, "alias": name})
         assert answer.status_code != httpx.codes.UNAUTHORIZED
         return answer.json()["model_version"]["version"] if answer.is_success else None
+
+    def made_by(self, version: str) -> str:
+        """The page in Airflow of the task that fitted a version, as its run in MLflow names it."""
+        asked = {"name": self.model, "version": version}
+        made = self.mlflow.get("model-versions/get", params=asked).raise_for_status().json()["model_version"]
+        run = self.mlflow.get("runs/get", params={"run_id": made["run_id"]}).raise_for_status().json()["run"]
+        return next(tag["value"] for tag in run["data"]["tags"] if tag["key"] == AIRFLOW_TAG)
 
     def set_tag(self, version: str, key: str, value: str) -> None:
         """What a reviewer does in MLflow's UI."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -285,6 +286,7 @@ def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:
     assert decided["action"] == "retrain"
     loop.await_run(RETRAIN, decided["retrain_run_id"])
     assert loop.alias("champion") == "1"
+    assert f"/dags/{RETRAIN}/runs/{quote(decided['retrain_run_id'])}/tasks/fit" in loop.made_by("1")
     assert loop.runtime.case(MODEL).state().champion == "1"
     assert [entry.reason for entry in loop.entries("retrain_outcome")] == ["version 1 promoted"]
     if number == 2:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.engine import URL
@@ -19,6 +20,7 @@ from perennial.pipeline import Case
 from perennial.provenance.explain import explain
 from perennial.provenance.lineage import of_delivery, of_prediction, of_version
 from perennial.provenance.reproduce import reproduce
+from perennial.registry.reference import load_reference
 from perennial.registry.versions import source_run
 from perennial.signoff.report.card import CARD
 from perennial.signoff.report.describing import REPORT
@@ -241,3 +243,14 @@ def test_a_model_whose_files_were_changed_explains_nothing(case: Case, monkeypat
     monkeypatch.setattr(type(case.state()), "digest_of", lambda *_: "0" * 64)
     with pytest.raises(IntegrityError, match="digest"):
         explain(case, prediction_of(case, 3))
+
+
+def test_a_version_whose_reference_holds_no_row_that_it_was_fitted_on_explains_nothing(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = load_reference(case.registry, case.model, "1")
+    assert logged is not None
+    held_out = logged.filter(pc.equal(logged["part"], "holdout"))
+    monkeypatch.setattr("perennial.registry.reference.load_reference", lambda *_: held_out)
+    with pytest.raises(PermanentError, match="its reference holds no row that it was fitted on"):
+        explain(case, prediction_of(case, 3), version="1")

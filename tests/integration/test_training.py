@@ -38,6 +38,13 @@ from perennial.training.register import register
 from perennial.training.snapshot import take_snapshot
 from published import publish, publish_days, request_at, rows_of
 
+AIRFLOW = "http://127.0.0.1:8080/dags/m__retrain/runs/r/tasks/fit"
+PLOTS = {
+    "binary": ("confusion.png", "roc.png", "precision_recall.png", "calibration.png"),
+    "multiclass": ("confusion.png",),
+    "regression": ("residuals.png",),
+}
+
 
 @pytest.fixture
 def registry(mlflow_uri: str) -> Registry:
@@ -61,9 +68,17 @@ def snapshot_of(config: ModelConfig, store: Store, number: int = 7, state: Relea
 
 
 def fit_on(
-    config: ModelConfig, frozen: Snapshot, store: Store, registry: Registry, models_dir: Path, *, number: int = 7
+    config: ModelConfig,
+    frozen: Snapshot,
+    store: Store,
+    registry: Registry,
+    models_dir: Path,
+    *,
+    number: int = 7,
+    airflow_url: str | None = None,
 ) -> FittedRun:
-    return fit(config, frozen, request_at(config, number), store=store, registry=registry, models_dir=models_dir)
+    where = {"store": store, "registry": registry, "models_dir": models_dir}
+    return fit(config, frozen, request_at(config, number), **where, airflow_url=airflow_url)
 
 
 def recipe(models_dir: Path, config: ModelConfig, text_of: str) -> Path:
@@ -168,7 +183,7 @@ def test_a_fit_says_everything_and_is_made_once(
 ) -> None:
     publish_days(store, tumour, range(8))
     frozen = snapshot_of(tumour, store)
-    made = fit_on(tumour, frozen, store, registry, models_dir)
+    made = fit_on(tumour, frozen, store, registry, models_dir, airflow_url=AIRFLOW)
     assert fit_on(tumour, frozen, store, registry, models_dir) == made
     run = registry.client.get_run(made.mlflow_run_id)
     assert run.info.status == "FINISHED"
@@ -176,6 +191,8 @@ def test_a_fit_says_everything_and_is_made_once(
     assert run.data.tags["perennial.config_digest"] == tumour.digest
     assert 0.5 < made.cv["cv_roc_auc_mean"] <= 1
     assert made.cpu_s == run.data.metrics["fit_cpu_s"] > 0.1  # nothing imports scikit-learn for less
+    assert 50 < run.data.metrics["fit_peak_mb"] < 10_000
+    assert run.data.tags["perennial.airflow_run"] == AIRFLOW
     assert {item.dataset.name: item.dataset.digest for item in run.inputs.dataset_inputs} == {
         f"{tumour.model}/training": frozen.digest,
         f"{tumour.model}/holdout": frozen.digest,
@@ -402,8 +419,8 @@ def test_a_first_candidate_meets_the_constant_predictor_on_every_holdout_row(
     assert importance is not None
     assert set(importance) == set(config.features)
     assert sum(importance.values()) == pytest.approx(1)
-    plots = {item.path for item in registry.client.list_artifacts(judged.mlflow_run_id, "plots")}
-    assert plots
+    plots = {item.path.removeprefix("plots/") for item in registry.client.list_artifacts(judged.mlflow_run_id, "plots")}
+    assert plots == {"importance.png", *PLOTS[config.task]}
     assert alias_version(registry, config.model, "challenger") is None
 
 

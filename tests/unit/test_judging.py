@@ -1,5 +1,7 @@
 """Great Expectations judges frames, and does nothing else with them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pandas as pd
@@ -63,3 +65,25 @@ def test_whoever_changes_an_answer_changes_only_that() -> None:
     with configured_once():
         one.configuration.kwargs["column"] = "size"
         assert one.configuration.kwargs["column"] == "hue"
+
+
+def test_threads_that_judge_at_once_leave_nothing_behind_for_each_other() -> None:
+    """The second one would keep the answers of the first for those of Great Expectations, and put them back for good."""
+    configuration = gxe.ExpectColumnValuesToBeBetween.configuration
+    entered, both = Event(), Event()
+
+    def first() -> None:
+        with configured_once():
+            entered.set()
+            assert not both.wait(0.3), "two threads were within it at once"
+
+    def second() -> None:
+        entered.wait()
+        with configured_once():
+            both.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(first), threads.submit(second)]:
+            done.result()
+    assert both.is_set()
+    assert gxe.ExpectColumnValuesToBeBetween.configuration is configuration

@@ -23,6 +23,7 @@ MODEL_URI_TAG = "perennial.model_uri"
 PROBLEM_TAG = "perennial.problem"
 RECIPE_TAG = "perennial.recipe_digest"
 LOCK_TAG = "perennial.lock_digest"
+AIRFLOW_TAG = "perennial.airflow_run"
 BASELINE_TAG = "perennial.baseline"
 BASELINE_PROBLEM_TAG = "perennial.baseline_problem"
 RUN_TAGS = {
@@ -38,6 +39,7 @@ RUN_TAGS = {
     PROBLEM_TAG: "why the run failed",
     RECIPE_TAG: "SHA-256 of the recipe that was fitted; its copy is among the artifacts",
     LOCK_TAG: "SHA-256 of the lock file",
+    AIRFLOW_TAG: "the page of the Airflow run that made it; absent where Airflow did not",
     BASELINE_TAG: "what the candidate was compared with: the champion's version, or `constant`",
     BASELINE_PROBLEM_TAG: "why it could not be compared; absent when it could",
 }

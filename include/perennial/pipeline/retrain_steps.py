@@ -107,8 +107,8 @@ class RetrainSteps(Bound):
             return ()
         return cannot_pay(self.config, request.as_of, history, store=self.store)
 
-    def fit(self, request_id: str, snapshot: Snapshot) -> FittedRun:
-        """The recipe fitted on the snapshot, in an MLflow run."""
+    def fit(self, request_id: str, snapshot: Snapshot, *, airflow_url: str | None = None) -> FittedRun:
+        """The recipe fitted on the snapshot, in an MLflow run that names the page in Airflow of what asked for it."""
         from perennial.training.fit import fit
 
         return fit(
@@ -120,6 +120,7 @@ class RetrainSteps(Bound):
             models_dir=self.settings.models_dir,
             code_version=self.settings.code_version,
             lock_digest=self.settings.lock_digest,
+            airflow_url=airflow_url,
         )
 
     def evaluate(self, fitted: FittedRun, snapshot: Snapshot) -> Evaluation:

@@ -91,7 +91,7 @@ def reproduce(case: Case, version: str) -> Reproduction:
         config, recipe = _as_it_was(case.model, version, source, folder)
         with case.store.storage.filesystem.open_input_stream(case.store.storage.path(snapshot.train_uri)) as rows:
             (folder / "train.parquet").write_bytes(rows.read())
-        cv, cpu_s = run_worker(config, recipe, folder)
+        fitting = run_worker(config, recipe, folder)
         again = _read_model(config, folder)
         before = load_version(
             case.registry,
@@ -111,11 +111,11 @@ def reproduce(case: Case, version: str) -> Reproduction:
             _same_text("code", tags.get(CODE_TAG), case.settings.code_version),
             _same_text("lock file", tags.get(LOCK_TAG), case.settings.lock_digest),
             _same_packages(packages),
-            same_metrics({name: value for name, value in metrics.items() if name.startswith("cv_")}, cv),
+            same_metrics({name: value for name, value in metrics.items() if name.startswith("cv_")}, fitting.cv),
             same_answers(*answers, most=config.signoff.max_parity_gap),
         ),
         cpu_s_then=metrics.get(CPU_METRIC, 0.0),
-        cpu_s=cpu_s,
+        cpu_s=fitting.cpu_s,
     )
 
 

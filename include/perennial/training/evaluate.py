@@ -66,8 +66,8 @@ def evaluate(
     )
     evaluation = replace(evaluation, robustness=robustness(config, model, tried))
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
-    log_figures(registry, fitted.mlflow_run_id, figures(config, candidate), "plots")
-    _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
+    importance = _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
+    log_figures(registry, fitted.mlflow_run_id, figures(config, candidate, importance), "plots")
     return evaluation
 
 
@@ -153,7 +153,8 @@ def _log_evaluation(
 
 def _log_reference(
     config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
-) -> None:
+) -> dict[str, float] | None:
+    """Log the sample that windows are compared with, and what the features weigh, which is returned."""
     most, seed = config.signals.sample_rows, config.signals.seed
     n_train, n_holdout = sample_sizes(snapshot.n_train, snapshot.n_holdout, most)
     train = take_rows(snapshot.train_uri, pick(snapshot.n_train, n_train, seed), storage=store.storage)
@@ -163,7 +164,9 @@ def _log_reference(
         [_reference_rows(config, train, None, "train"), _reference_rows(config, holdout, model, "holdout")]
     )
     rows = with_declared(rows, config.declared)
-    save_reference(registry, fitted.mlflow_run_id, rows, feature_importance(config, model, probe))
+    importance = feature_importance(config, model, probe)
+    save_reference(registry, fitted.mlflow_run_id, rows, importance)
+    return importance
 
 
 def sample_sizes(n_train: int, n_holdout: int, most: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from numpy import dtype
 from perennial.config import ModelConfig
 from perennial.contracts import FittedRun, RetrainRequest, Snapshot
 from perennial.contracts.tags import (
+    AIRFLOW_TAG,
     AS_OF_TAG,
     CAUSE_TAG,
     CODE_TAG,
@@ -47,7 +48,7 @@ from perennial.training.fitting.recipe import FrozenRecipe, freeze_recipe
 from perennial.training.snapshot import verify_snapshot
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
-CPU_METRIC = "fit_cpu_s"
+CPU_METRIC, PEAK_METRIC = "fit_cpu_s", "fit_peak_mb"
 _EXAMPLE_ROWS = 5
 
 
@@ -61,11 +62,13 @@ def fit(
     models_dir: Path,
     code_version: str = "unknown",
     lock_digest: str = "unknown",
+    airflow_url: str | None = None,
 ) -> FittedRun:
     """The recipe fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
 
     The same request over the same snapshot and recipe gives the finished run again; one that was cut off is marked as
-    failed and done anew. What is fitted and logged is a copy of the recipe, taken once. Raises TrainingError when the
+    failed and done anew. What is fitted and logged is a copy of the recipe, taken once. ``airflow_url`` is the page of
+    the Airflow run that asks for it. Raises TrainingError when the
     recipe raises, does not converge, takes too long or answers NaN, IntegrityError when the snapshot was changed,
     RegistryUnavailable.
     """
@@ -75,15 +78,15 @@ def fit(
         if done := finished_run(registry, key):
             return _of_run(done, snapshot)
         verify_snapshot(snapshot, storage=store.storage)
-        run_id = start_run(registry, key, tags=_tags(config, request, code_version, lock_digest))
+        run_id = start_run(registry, key, tags=_tags(config, request, code_version, lock_digest, airflow_url))
         try:
             _fetch(snapshot.train_uri, folder / "train.parquet", store=store)
-            cv, cpu_s = run_worker(config, recipe, folder)
+            fitting = run_worker(config, recipe, folder)
             model_uri = _log(
                 config,
                 snapshot,
                 run_id,
-                metrics={**cv, CPU_METRIC: cpu_s},
+                metrics={**fitting.cv, CPU_METRIC: fitting.cpu_s, PEAK_METRIC: fitting.peak_mb},
                 folder=folder,
                 recipe=recipe,
                 store=store,
@@ -93,7 +96,7 @@ def fit(
             fail_run(registry, run_id, str(error))
             raise
     finish_run(registry, run_id)
-    return _run_record(snapshot, run_id, model_uri, cv, cpu_s)
+    return _run_record(snapshot, run_id, model_uri, fitting.cv, fitting.cpu_s)
 
 
 def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float], cpu_s: float) -> FittedRun:
@@ -114,7 +117,9 @@ def _of_run(run: Any, snapshot: Snapshot) -> FittedRun:
     return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[MODEL_URI_TAG]), cv, cpu_s)
 
 
-def _tags(config: ModelConfig, request: RetrainRequest, code_version: str, lock_digest: str) -> dict[str, str]:
+def _tags(
+    config: ModelConfig, request: RetrainRequest, code_version: str, lock_digest: str, airflow_url: str | None
+) -> dict[str, str]:
     return {
         MODEL_TAG: config.model,
         CAUSE_TAG: request.cause,
@@ -123,6 +128,7 @@ def _tags(config: ModelConfig, request: RetrainRequest, code_version: str, lock_
         CONFIG_TAG: config.digest,
         CODE_TAG: code_version,
         LOCK_TAG: lock_digest,
+        **({AIRFLOW_TAG: airflow_url} if airflow_url else {}),
     }
 
 

@@ -3,32 +3,40 @@
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import confusion_matrix, roc_curve
+from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from perennial.config import ModelConfig
 from perennial.evidence.answers import Answers
 
 _BINS = 10
 _MOST_POINTS = 5_000
+_MOST_FEATURES = 20
 
 
-def figures(config: ModelConfig, answers: Answers) -> dict[str, Figure]:
-    """File name to figure: ROC and calibration, the confusion matrix, or the residuals; none without rows.
+def figures(config: ModelConfig, answers: Answers, importance: dict[str, float] | None = None) -> dict[str, Figure]:
+    """File name to figure: ROC, precision against recall, and calibration; the confusion matrix; the residuals; what
+    the features weigh (``importance``, name to share), where it is known. None without rows.
 
-    One class among the labels leaves no ROC and no calibration to be drawn.
+    One class among the labels leaves no ROC, no precision and no calibration to be drawn.
 
-    >>> list(figures(flights, Answers(labels=np.array([0, 1, 1]), scores=np.array([0.2, 0.4, 0.7]))))
-    ['roc.png', 'calibration.png']
+    >>> answers = Answers(labels=np.array([0, 1, 1]), scores=np.array([0.2, 0.4, 0.7]))
+    >>> list(figures(flights, answers, {"distance": 0.75, "origin": 0.25}))
+    ['confusion.png', 'roc.png', 'precision_recall.png', 'calibration.png', 'importance.png']
     """
     if len(answers.labels) == 0:
         return {}
-    if config.task == "multiclass":
-        return {"confusion.png": _confusion(config, answers)}
+    drawn = {}
     if config.task == "regression":
-        return {"residuals.png": _residuals(answers)}
-    if len(np.unique(answers.labels)) < 2:  # noqa: PLR2004
-        return {}
-    return {"roc.png": _roc(answers), "calibration.png": _calibration(answers)}
+        drawn["residuals.png"] = _residuals(answers)
+    else:
+        drawn["confusion.png"] = _confusion(config, answers)
+    if config.task == "binary" and len(np.unique(answers.labels)) > 1:
+        drawn["roc.png"] = _roc(answers)
+        drawn["precision_recall.png"] = _precision_recall(answers)
+        drawn["calibration.png"] = _calibration(answers)
+    if importance:
+        drawn["importance.png"] = _importance(importance)
+    return drawn
 
 
 def _figure(x: str, y: str) -> Figure:
@@ -45,6 +53,15 @@ def _roc(answers: Answers) -> Figure:
     return figure
 
 
+def _precision_recall(answers: Answers) -> Figure:
+    """Beside the share of positives, which is the precision of an answer that knows nothing."""
+    figure = _figure("recall", "precision")
+    precision, recall, _ = precision_recall_curve(answers.labels, answers.scores)
+    figure.axes[0].plot(recall, precision)
+    figure.axes[0].axhline(np.mean(answers.labels), linestyle=":", color="grey")
+    return figure
+
+
 def _calibration(answers: Answers) -> Figure:
     figure = _figure("predicted probability", "observed share")
     scores = np.clip(answers.scores, 0, 1)
@@ -55,9 +72,13 @@ def _calibration(answers: Answers) -> Figure:
 
 
 def _confusion(config: ModelConfig, answers: Answers) -> Figure:
-    classes = [str(known) for known in config.label.classes or ()]
-    assert answers.predicted is not None  # noqa: S101 - a multiclass answer names its class
-    counts = confusion_matrix(answers.labels, answers.predicted, labels=classes)
+    """Rows of labels by columns of answers; of a binary model at its ``label.decision_threshold``."""
+    if answers.predicted is None:
+        classes = ["0", "1"]
+        counts = confusion_matrix(answers.labels, answers.scores >= config.label.decision_threshold, labels=[0, 1])
+    else:
+        classes = [str(known) for known in config.label.classes or ()]
+        counts = confusion_matrix(answers.labels, answers.predicted, labels=classes)
     figure = _figure("predicted", "label")
     axes = figure.axes[0]
     axes.imshow(counts, cmap="Blues")
@@ -74,4 +95,12 @@ def _residuals(answers: Answers) -> Figure:
     scores, labels = answers.scores[::step], answers.labels[::step]
     figure.axes[0].scatter(scores, labels - scores, s=8, alpha=0.5)
     figure.axes[0].axhline(0, linestyle=":", color="grey")
+    return figure
+
+
+def _importance(shares: dict[str, float]) -> Figure:
+    """The features that weigh most, the heaviest on top."""
+    heaviest = sorted(shares.items(), key=lambda item: item[1])[-_MOST_FEATURES:]
+    figure = _figure("share of the loss when it is shuffled", "")
+    figure.axes[0].barh([name for name, _ in heaviest], [share for _, share in heaviest])
     return figure

@@ -121,7 +121,7 @@ def fit_pool() -> str:
 def fit(case: Case, request_id: str, frozen: Snapshot) -> FittedRun:
     """The recipe on the training rows, in an MLflow run. Ends skipped when the request was overtaken."""
     _skip_if(case.overtaken(request_id, begun=True))
-    fitted = case.fit(request_id, frozen)
+    fitted = case.fit(request_id, frozen, airflow_url=get_current_context()["ti"].log_url)
     log.info("MLflow run %s: %d rows, cross-validated %s", fitted.mlflow_run_id, fitted.n_train, fitted.cv)
     return fitted
 

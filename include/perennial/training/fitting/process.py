@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,27 @@ _LOG_TAIL = 800
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
 
 
-def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> tuple[dict[str, float], float]:
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """What a fit found and cost: the metrics of its cross-validation, the CPU seconds of its process and of what that
+    started, and the most memory that one of them held, in MB (2**20 bytes).
+    """
+
+    cv: dict[str, float]
+    cpu_s: float
+    peak_mb: float
+
+
+def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitting:
     """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
 
-    Returns the metrics of the cross-validation, and the CPU seconds that the process took. Raises TrainingError when
-    the recipe raised, did not converge, took longer than ``training.timeout`` or was ended from outside. What it
-    printed is in ``folder/fit.txt``.
+    Raises TrainingError when the recipe raised, did not converge, took longer than ``training.timeout`` or was ended
+    from outside. What it printed is in ``folder/fit.txt``.
     """
     limit = ("training.timeout", config.training.timeout)
     found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
-    return {str(name): float(value) for name, value in found["cv"].items()}, float(found["cpu_s"])
+    cv = {str(name): float(value) for name, value in found["cv"].items()}
+    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]))
 
 
 def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:

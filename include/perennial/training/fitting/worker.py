@@ -55,10 +55,9 @@ def main(folder: Path) -> None:
         result = {"problem": f"{shown}: the fit did not converge: {' '.join(str(error).split())[:500]}"}
     except (Exception, SystemExit) as error:  # a recipe may raise anything
         result = {"problem": blame(recipe, error, shown=shown)}
-    result["cpu_s"] = sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    result["cpu_s"] = sum(usage.ru_utime + usage.ru_stime for usage in used)
+    result["peak_mb"] = max(usage.ru_maxrss for usage in used) / 1024
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
