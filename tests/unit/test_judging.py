@@ -68,7 +68,7 @@ def test_whoever_changes_an_answer_changes_only_that() -> None:
 
 
 def test_threads_that_judge_at_once_leave_nothing_behind_for_each_other() -> None:
-    """The second one would keep the answers of the first for those of Great Expectations, and put them back for good."""
+    """The second would keep the answers of the first for those of Great Expectations, and put them back for good."""
     configuration = gxe.ExpectColumnValuesToBeBetween.configuration
     entered, both = Event(), Event()
 
