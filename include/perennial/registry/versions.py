@@ -132,7 +132,7 @@ def delete_alias(registry: Registry, name: str, alias: str) -> None:
         try:
             registry.client.delete_registered_model_alias(name, alias)
         except MlflowException as error:
-            if error.error_code not in _ABSENT:
+            if error.error_code not in _ABSENT and not _is_of_no_model(registry, name, error):
                 raise
 
 
