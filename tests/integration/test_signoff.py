@@ -226,7 +226,7 @@ def test_what_keeps_the_fresh_process_from_answering_is_told_and_is_no_gap(
     assert detail.startswith("the fresh process ended with code 1: ")
     assert "No module named 'perennial.signoff'" in detail
 
-    with pytest.raises(RegistryRefused, match=r"fresh process: .* refuses the login of 'pipeline' \(401\)"):
+    with pytest.raises(RegistryRefused, match=r"fresh process: .* refuses the login of 'admin' \(401\)"):
         parity_gap(wine, candidate, frozen(wine), **given, environment={"MLFLOW_TRACKING_PASSWORD": "wrong"})
 
     changed = models_dir / wine.model / "model.yaml"

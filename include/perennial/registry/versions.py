@@ -32,13 +32,8 @@ def ensure_model(registry: Registry, name: str, *, description: str = "") -> Non
 
 def get_version(registry: Registry, name: str, version: str) -> Any:
     """MLflow's record of one version. Raises PermanentError when there is none."""
-    with asking(registry, f"reading {name} version {version}"):
-        try:
-            return registry.client.get_model_version(name, version)
-        except MlflowException as error:
-            if _is_of_no_model(registry, name, error):
-                raise PermanentError(f"MLflow at {registry.shown} has no model {name}") from error
-            raise
+    with asking(registry, f"reading {name} version {version}"), _of_a_model(registry, name):
+        return registry.client.get_model_version(name, version)
 
 
 def find_version_tags(registry: Registry, name: str, version: str) -> dict[str, str] | None:
@@ -70,6 +65,17 @@ def _is_of_no_model(registry: Registry, name: str, error: MlflowException) -> bo
     except MlflowException as asked:
         return bool(asked.error_code == _GONE)
     return False
+
+
+@contextmanager
+def _of_a_model(registry: Registry, name: str) -> Iterator[None]:
+    """Raises PermanentError where what was asked of a model was refused since there is none of that name."""
+    try:
+        yield
+    except MlflowException as error:
+        if _is_of_no_model(registry, name, error):
+            raise PermanentError(f"MLflow at {registry.shown} has no model {name}") from error
+        raise
 
 
 def find_version(registry: Registry, name: str, run_id: str) -> str | None:
@@ -168,7 +174,7 @@ def describe_version(registry: Registry, name: str, version: str, description: s
 def downloaded_version(registry: Registry, name: str, version: str) -> Iterator[Path]:
     """The files of a version in a temporary folder that is gone afterwards."""
     with temporary_folder("model-") as folder:
-        with asking(registry, f"downloading {name} version {version}"):
+        with asking(registry, f"downloading {name} version {version}"), _of_a_model(registry, name):
             uri = registry.client.get_model_version_download_uri(name, version)
             local = mlflow.artifacts.download_artifacts(
                 artifact_uri=uri, dst_path=str(folder), tracking_uri=registry.uri
