@@ -197,7 +197,12 @@ def test_a_model_that_uses_nothing_gives_every_feature_the_same_weight(tumour: M
 
 
 @pytest.mark.parametrize(
-    ("labels", "drawn"), [([0, 1, 1], {"roc.png", "calibration.png"}), ([1, 1, 1], set()), ([], set())]
+    ("labels", "drawn"),
+    [
+        ([0, 1, 1], {"confusion.png", "roc.png", "precision_recall.png", "calibration.png"}),
+        ([1, 1, 1], {"confusion.png"}),
+        ([], set()),
+    ],
 )
 def test_what_can_not_be_drawn_is_left_out(tumour: ModelConfig, labels: list[int], drawn: set[str]) -> None:
     n_rows = len(labels)
