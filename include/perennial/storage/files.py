@@ -18,10 +18,6 @@ from pyarrow import fs, ipc
 from perennial.errors import StorageUnavailable, redacted
 from perennial.storage.filesystems import open_filesystem
 
-# Rows pass through in large pieces that live for moments. Arrow's own allocator takes twice as long to get memory for
-# them from the system, and keeps more of it.
-pa.set_memory_pool(pa.system_memory_pool())
-
 GROUP_ROWS = 65_536
 PASSING_ROWS = 262_144
 """So many rows of a passing file are written, read and judged at once."""
@@ -42,6 +38,9 @@ class Storage:
 
         Raises ConfigError for no such URI, StorageUnavailable when its file system does not answer.
         """
+        # Rows pass through in large pieces that live for moments. Arrow's own allocator takes longer to get memory for
+        # them from the system, and keeps more of it.
+        pa.set_memory_pool(pa.system_memory_pool())
         filesystem, root = open_filesystem(uri, shown=f"storage {redacted(uri)}")
         return cls(filesystem, root.rstrip("/"))
 
