@@ -18,10 +18,10 @@ _UNIT = {"min": "minutes", "h": "hours", "d": "days"}
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,47}$"
 
 
-def _duration(value: object) -> object:
+def duration(value: object) -> object:
     """``90min``, ``36h`` or ``14d`` as a timedelta.
 
-    >>> _duration("14d")
+    >>> duration("14d")
     datetime.timedelta(days=14)
     """
     if isinstance(value, timedelta):
@@ -32,7 +32,7 @@ def _duration(value: object) -> object:
     return timedelta(**{_UNIT[match[2]]: int(match[1])})
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 
 
 def positive(value: timedelta) -> timedelta:
@@ -49,7 +49,7 @@ def positive(value: timedelta) -> timedelta:
     return value
 
 
-PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(positive)]
+PositiveDuration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(positive)]
 
 
 def _no_number(value: object) -> object:

@@ -1,0 +1,183 @@
+"""The columns of an unfamiliar file: what each holds, under which plain name it can be declared."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from perennial.config.consistency import RESERVED
+from perennial.errors import ConfigError, first_of
+from perennial.store.duck import select, session
+
+MOST_ROWS = 1_000_000
+MOST_CATEGORIES = 200
+ODD_SHARE = 0.02
+"""A column is a number (a moment) when no larger share of its values is something else."""
+MISSING = ("", "-", "--", "?", "na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "#n/a")
+_LONGEST = 48
+_FORMATS = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y",
+            "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")  # fmt: skip
+
+Kind = Literal["int", "float", "bool", "category", "time", "text", "empty"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a file: ``values`` (n rows) as read, and ``clean`` in the type of its kind, null where a value is
+    missing or is none of that kind. ``n_odd`` values are there and of another kind."""
+
+    logged: str
+    name: str
+    kind: Kind
+    values: pa.ChunkedArray
+    clean: pa.ChunkedArray
+    n_odd: int = 0
+    n_missing_words: int = 0
+
+    @property
+    def n_distinct(self) -> int:
+        """Different values, null not counted."""
+        return int(pc.count_distinct(self.clean).as_py())
+
+    @property
+    def is_key(self) -> bool:
+        """Whether every row has a value, and each another one."""
+        return not self.clean.null_count and self.n_distinct == len(self.clean)
+
+
+def read_table(path: Path) -> pa.Table:
+    """The first ``MOST_ROWS`` rows of a .csv, .parquet, .jsonl or .ndjson file. Raises ConfigError."""
+    readers = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_json",
+               ".ndjson": "read_json"}  # fmt: skip
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix not in readers:
+        raise ConfigError(f"{path}: one of {', '.join(readers)} is expected, by the end of its name")
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    connection = session()
+    try:
+        # every row is looked at before types are chosen: the first thousand seldom hold what spoils a column
+        options: dict[str, Any] = {"sample_size": -1} if readers[suffix] != "read_parquet" else {}
+        relation = getattr(connection, readers[suffix])(str(path), **options)
+        table: pa.Table = relation.limit(MOST_ROWS).to_arrow_table()
+    except Exception as error:
+        raise ConfigError(f"{path}: not readable as a table: {str(error).splitlines()[0]}") from None
+    if not table.num_rows:
+        raise ConfigError(f"{path}: holds no row")
+    return table
+
+
+def columns_of(table: pa.Table) -> tuple[Column, ...]:
+    """What the columns of a table hold, in its order."""
+    names = plain_names(table.column_names)
+    return tuple(_column(logged, name, table[logged]) for logged, name in zip(table.column_names, names, strict=True))
+
+
+def plain_names(logged: Sequence[str]) -> list[str]:
+    """A plain name for each, none twice and none that is reserved.
+
+    >>> plain_names(["Order Qty (EUR)", "order qty eur", "Größe", "score", "価格", "2nd"])
+    ['order_qty_eur', 'order_qty_eur_2', 'grosse', 'score_1', 'column_5', 'c_2nd']
+    """
+    taken: set[str] = set()
+    found = []
+    for number, text in enumerate(logged, 1):
+        ascii_only = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
+        plain = re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_") or f"column_{number}"
+        plain = (plain if plain[0].isalpha() else f"c_{plain}")[: _LONGEST - 4]
+        tries = (plain if i == 1 else f"{plain}_{i}" for i in range(1, len(logged) + 2))
+        name = f"{plain}_1" if plain in RESERVED else next(one for one in tries if one not in taken)
+        taken.add(name)
+        found.append(name)
+    return found
+
+
+def named(columns: Iterable[Column], wanted: str) -> Column:
+    """The column with this name in the log. Raises ConfigError that says which there are."""
+    found = {column.logged: column for column in columns}
+    if wanted not in found:
+        raise ConfigError(f"no column {wanted!r} in the file; there are {first_of(found, most=80)}")
+    return found[wanted]
+
+
+def _column(logged: str, name: str, values: pa.ChunkedArray) -> Column:
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values = values.cast(kind.value_type)
+        kind = kind.value_type
+    clean, known = _typed(values)
+    if known is not None:
+        return Column(logged=logged, name=name, kind=known, values=values, clean=clean)
+    text = values.cast(pa.string())
+    words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), pa.array(MISSING))
+    text = pc.if_else(words, None, text)
+    n_words = pc.sum(words).as_py() or 0
+    told = len(text) - text.null_count
+    if not told:
+        return Column(logged=logged, name=name, kind="empty", values=text, clean=text, n_missing_words=n_words)
+    for what, cast in (("bool", _booleans(text)), *_numbers(text), ("time", _moments(text))):
+        n_odd = told - (len(cast) - cast.null_count)
+        if n_odd <= (0 if what in ("bool", "int") else ODD_SHARE * told):
+            return Column(
+                logged=logged, name=name, kind=what, values=text, clean=cast, n_odd=n_odd, n_missing_words=n_words
+            )  # fmt: skip
+    few = pc.count_distinct(text).as_py() <= min(MOST_CATEGORIES, told // 2)
+    return Column(
+        logged=logged, name=name, kind="category" if few else "text", values=text, clean=text, n_missing_words=n_words
+    )
+
+
+def _typed(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Kind | None]:
+    """The column in the type of its kind, where the file itself says which; else None."""
+    kind = values.type
+    if pa.types.is_boolean(kind):
+        return values, "bool"
+    if pa.types.is_integer(kind):
+        return (values.cast(pa.float64()), "float") if pa.types.is_uint64(kind) else (values.cast(pa.int64()), "int")
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        numbers = values.cast(pa.float64())
+        finite = pc.if_else(pc.is_finite(numbers), numbers, None)
+        return finite, ("float" if finite.null_count < len(finite) else "empty")
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+        moments = values.cast(pa.timestamp("us", "UTC") if zoned else pa.timestamp("us"))
+        return (moments if zoned else pc.assume_timezone(moments, "UTC")), "time"
+    if pa.types.is_null(kind):
+        return values.cast(pa.string()), "empty"
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return values.cast(pa.string()) if pa.types.is_time(kind) else pa.chunked_array(
+            [pa.array([None if one is None else str(one) for one in values.slice(0, 1).to_pylist()], pa.string())]
+        ), "text"  # fmt: skip
+    return values, None
+
+
+def _booleans(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    lower = pc.utf8_lower(text)
+    return pc.if_else(pc.is_in(lower, pa.array(["true", "false"])), pc.equal(lower, "true"), None)
+
+
+def _numbers(text: pa.ChunkedArray) -> tuple[tuple[Kind, pa.ChunkedArray], tuple[Kind, pa.ChunkedArray]]:
+    value = sa.column("value")
+    query = sa.select(sa.try_cast(value, sa.BigInteger), sa.try_cast(value, sa.Double)).select_from(sa.table("texts"))
+    found = select(session(), query, texts=pa.table({"value": text}))
+    doubles = found.column(1)
+    whole = pc.if_else(pc.match_substring_regex(text, r"^\s*[-+]?[0-9]+\s*$"), found.column(0), None)
+    return ("int", whole), ("float", pc.if_else(pc.is_finite(doubles), doubles, None))
+
+
+def _moments(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The moments that a text holds: ISO, or else whichever of a few forms most of it has; without a zone, in UTC."""
+    value = sa.column("value")
+    tries = [sa.try_cast(value, sa.DateTime), *(sa.func.try_strptime(value, form) for form in _FORMATS)]
+    query = sa.select(*(one.label(f"as_{i}") for i, one in enumerate(tries))).select_from(sa.table("texts"))
+    found = select(session(), query, texts=pa.table({"value": text}))
+    best = min(found.columns, key=lambda one: one.null_count)
+    return best.cast(pa.timestamp("us", "UTC")) if best.type.tz else pc.assume_timezone(best, "UTC").cast(
+        pa.timestamp("us", "UTC")
+    )  # fmt: skip

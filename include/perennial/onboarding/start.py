@@ -1,0 +1,128 @@
+"""From a file to a checked model folder with its history laid down: what ``perennial init`` does."""
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perennial.config import ModelConfig, load_model
+from perennial.config.values import IDENTIFIER
+from perennial.contracts import Window
+from perennial.errors import ConfigError, first_of
+from perennial.onboarding.columns import columns_of, read_table
+from perennial.onboarding.history import history_of, joined, lay_down
+from perennial.onboarding.noise import Noise, noise_of
+from perennial.onboarding.proposal import Times, drift_of, times_of
+from perennial.onboarding.roles import Roles, Said, roles_of
+from perennial.onboarding.writing import model_yaml, recipe
+from perennial.pipeline.checking import problems_of
+from perennial.trial.log import log_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A model folder that passes its check, where its history lies, and what to say of both."""
+
+    config: ModelConfig
+    folder: Path
+    roles: Roles
+    times: Times
+    noise: Noise
+    window: Window
+    history: Path
+    n_rows: int
+    n_labelled: int
+    n_untimed: int
+
+
+def start(
+    model: str,
+    table: pa.Table,
+    said: Said,
+    *,
+    owner: str,
+    delay: timedelta,
+    models_dir: Path,
+    home: Path,
+) -> Started:
+    """Propose a model from a table, check it, and write all of it, or nothing.
+
+    Raises ConfigError for a name that is taken or none, for a file that allows no model, and
+    :class:`perennial.onboarding.roles.Unclear` where an answer is needed; TrainingError when a first fit fails.
+    """
+    folder = models_dir / model
+    if not re.fullmatch(IDENTIFIER, model):
+        raise ConfigError(f"{model!r}: a model is called by a plain word: {IDENTIFIER}")
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already: call the new model otherwise, or move it away")
+    roles = roles_of(columns_of(table), said)
+    history = history_of(roles, delay=delay)
+    times = times_of(history)
+    drift = drift_of(history, roles, times)
+    rows = joined(history, roles)
+    unknown = Noise(value=None, error=None, n_rows=0)
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / model
+        draft.mkdir()
+        (draft / "recipe.py").write_text(recipe(roles.task), encoding="utf-8")
+        _write(draft, model_yaml(model, roles, history, times, drift, unknown, owner=owner))
+        config = load_model(draft)
+        noise = noise_of(config, log_of(config, rows), times, folder=draft, scratch=Path(scratch))
+        _write(draft, model_yaml(model, roles, history, times, drift, noise, owner=owner))
+        config = load_model(draft)
+        if problems := list(problems_of(Path(scratch), config)):
+            raise ConfigError("\n".join(problems))
+        window = Window(start=times.start, end=times.end)
+        lay_down(history, landing=home / "landing" / model, start=times.start)
+        kept = home / "onboarding" / model / "history.parquet"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, kept)
+        models_dir.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(draft, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return Started(
+        config=config,
+        folder=folder,
+        roles=roles,
+        times=times,
+        noise=noise,
+        window=window,
+        history=kept,
+        n_rows=history.predictions.num_rows,
+        n_labelled=history.n_labelled,
+        n_untimed=history.n_untimed,
+    )
+
+
+def table_of(path: Path, labels: Path | None) -> pa.Table:
+    """The rows of a file, with the columns of a file of labels beside them, matched by the one column that both have.
+
+    Raises ConfigError when they share none, or several, or when a label file names one row twice.
+    """
+    rows = read_table(path)
+    if labels is None:
+        return rows
+    others = read_table(labels)
+    common = [name for name in rows.column_names if name in others.column_names]
+    if len(common) != 1:
+        raise ConfigError(
+            f"{labels}: shares {len(common)} columns with {path.name}, {first_of(common) or 'none'}; exactly one, the id, is expected"
+        )
+    key = others[common[0]]
+    if n_twice := len(key) - pc.count_distinct(key, mode="all").as_py():
+        raise ConfigError(f"{labels}: {n_twice} rows carry a {common[0]} that stands in it before")
+    try:
+        return rows.append_column("_place", pa.array(range(rows.num_rows))).join(
+            others.set_column(others.column_names.index(common[0]), common[0], key.cast(rows[common[0]].type)), keys=common[0]
+        ).sort_by("_place").drop_columns(["_place"])  # fmt: skip
+    except pa.ArrowInvalid as error:
+        raise ConfigError(f"{labels}: {common[0]} can not be matched with {path.name}: {error}") from None
+
+
+def _write(folder: Path, text: str) -> None:
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
