@@ -3,7 +3,6 @@
 import getpass
 import sys
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,11 +10,10 @@ import typer
 
 from perennial.cli.backtest import backtest
 from perennial.cli.printing import err, out, speaks_plainly
-from perennial.config.values import duration
+from perennial.config.values import duration_of
 from perennial.settings import load_settings
 
 app = typer.Typer()
-_FIELDS = {"time": "time", "label": "label", "id": "id", "positive": "positive"}
 
 
 @app.command()
@@ -39,7 +37,7 @@ def init(
     owner: Annotated[str | None, typer.Option(help="Whose model it is; your account unless given.")] = None,
     history: Annotated[bool, typer.Option("--history", help="Replay the file, and write the report.")] = False,
 ) -> None:
-    """Propose a model from your own table: columns, thresholds from its noise, a recipe; its rows become the history."""
+    """Propose a model from your own table: columns, thresholds, a recipe; its rows become the history."""
     from perennial.onboarding.roles import Said
     from perennial.onboarding.start import start, table_of
 
@@ -49,7 +47,7 @@ def init(
         time=time, label=label, id=row_id, score=score, labelled_at=labelled_at, positive=positive, task=task,
         leave_out=tuple(leave_out or ()),
     )  # fmt: skip
-    late: timedelta = duration(label_delay)
+    late = duration_of(label_delay, "--label-delay")
 
     def begun(told: Said) -> Any:
         return start(
@@ -57,7 +55,7 @@ def init(
             home=settings.home,
         )  # fmt: skip
 
-    _say(_asked(begun, said), settings.home)
+    _say(_asked(begun, said))
     if history:
         backtest(model, history=settings.home / "onboarding" / model / "history.parquet")
 
@@ -78,7 +76,7 @@ def _asked(begun: Any, said: Any) -> Any:
             said = replace(said, **{open_.option: typer.prompt(open_.option, err=True)})
 
 
-def _say(made: Any, home: Path) -> None:
+def _say(made: Any) -> None:
     roles, times = made.roles, made.times
     out.print(f"[green]ok[/green] {made.folder}: {roles.task}, {len(roles.features)} features, check passed")
     for what, column in (("time", roles.time), ("label", roles.label), ("id", roles.id), ("score", roles.score)):

@@ -13,15 +13,17 @@ from pydantic import (
     Field,
 )
 
+from perennial.errors import ConfigError
+
 _DURATION = re.compile(r"([0-9]{1,6})\s*(min|h|d)")
 _UNIT = {"min": "minutes", "h": "hours", "d": "days"}
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,47}$"
 
 
-def duration(value: object) -> object:
+def _duration(value: object) -> object:
     """``90min``, ``36h`` or ``14d`` as a timedelta.
 
-    >>> duration("14d")
+    >>> _duration("14d")
     datetime.timedelta(days=14)
     """
     if isinstance(value, timedelta):
@@ -32,7 +34,22 @@ def duration(value: object) -> object:
     return timedelta(**{_UNIT[match[2]]: int(match[1])})
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
+def duration_of(text: str, key: str) -> timedelta:
+    """A duration as it was typed for ``key``. Raises ConfigError.
+
+    >>> duration_of("36h", "--label-delay").days
+    1
+    """
+    try:
+        found = _duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{key} {text}: {error}") from None
+    if not isinstance(found, timedelta):
+        raise TypeError(text)
+    return found
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 def positive(value: timedelta) -> timedelta:
@@ -49,7 +66,7 @@ def positive(value: timedelta) -> timedelta:
     return value
 
 
-PositiveDuration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(positive)]
+PositiveDuration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(positive)]
 
 
 def _no_number(value: object) -> object:

@@ -20,9 +20,10 @@ MOST_CATEGORIES = 200
 ODD_SHARE = 0.02
 """A column is a number (a moment) when no larger share of its values is something else."""
 MISSING = ("", "-", "--", "?", "na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "#n/a")
-_LONGEST = 48
-_FORMATS = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y",
-            "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")  # fmt: skip
+_LONGEST = 42
+"""Of a plain word; a name may have 48 letters, and a number is put behind the second of two."""
+_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
+_FORMATS = tuple(f"{day}{clock}" for day in _DAYS for clock in (" %H:%M:%S", " %H:%M", ""))
 
 Kind = Literal["int", "float", "bool", "category", "time", "text", "empty"]
 
@@ -38,7 +39,6 @@ class Column:
     values: pa.ChunkedArray
     clean: pa.ChunkedArray
     n_odd: int = 0
-    n_missing_words: int = 0
 
     @property
     def n_distinct(self) -> int:
@@ -79,20 +79,29 @@ def columns_of(table: pa.Table) -> tuple[Column, ...]:
     return tuple(_column(logged, name, table[logged]) for logged, name in zip(table.column_names, names, strict=True))
 
 
+def plain(text: str) -> str:
+    """A text as a plain word, as far as its letters allow; empty where they are of another script.
+
+    >>> plain("Order Qty (EUR)"), plain("Größe"), plain("価格"), plain("2nd")
+    ('order_qty_eur', 'grosse', '', 'c_2nd')
+    """
+    folded = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
+    word = re.sub(r"[^a-z0-9]+", "_", folded).strip("_")
+    return (word if not word or word[0].isalpha() else f"c_{word}")[:_LONGEST]
+
+
 def plain_names(logged: Sequence[str]) -> list[str]:
     """A plain name for each, none twice and none that is reserved.
 
-    >>> plain_names(["Order Qty (EUR)", "order qty eur", "Größe", "score", "価格", "2nd"])
-    ['order_qty_eur', 'order_qty_eur_2', 'grosse', 'score_1', 'column_5', 'c_2nd']
+    >>> plain_names(["Order Qty (EUR)", "order qty eur", "score", "価格"])
+    ['order_qty_eur', 'order_qty_eur_2', 'score_2', 'column_4']
     """
-    taken: set[str] = set()
+    taken = set(RESERVED)
     found = []
     for number, text in enumerate(logged, 1):
-        ascii_only = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
-        plain = re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_") or f"column_{number}"
-        plain = (plain if plain[0].isalpha() else f"c_{plain}")[: _LONGEST - 4]
-        tries = (plain if i == 1 else f"{plain}_{i}" for i in range(1, len(logged) + 2))
-        name = f"{plain}_1" if plain in RESERVED else next(one for one in tries if one not in taken)
+        word = plain(text) or f"column_{number}"
+        tries = (word if i == 1 else f"{word}_{i}" for i in range(1, len(logged) + 2))
+        name = next(one for one in tries if one not in taken)
         taken.add(name)
         found.append(name)
     return found
@@ -107,54 +116,61 @@ def named(columns: Iterable[Column], wanted: str) -> Column:
 
 
 def _column(logged: str, name: str, values: pa.ChunkedArray) -> Column:
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        values = values.cast(kind.value_type)
-        kind = kind.value_type
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
     clean, known = _typed(values)
     if known is not None:
-        return Column(logged=logged, name=name, kind=known, values=values, clean=clean)
+        kind = known if clean.null_count < len(clean) else "empty"
+        return Column(logged=logged, name=name, kind=kind, values=values, clean=clean)
     text = values.cast(pa.string())
     words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), pa.array(MISSING))
     text = pc.if_else(words, None, text)
-    n_words = pc.sum(words).as_py() or 0
+    kind, clean = _meant(text)
+    told = len(text) - text.null_count
+    n_odd = told - (len(clean) - clean.null_count)
+    return Column(logged=logged, name=name, kind=kind, values=text, clean=clean, n_odd=n_odd)
+
+
+def _meant(text: pa.ChunkedArray) -> tuple[Kind, pa.ChunkedArray]:
+    """What a column of texts holds, as far as nearly all of them agree, and their values."""
     told = len(text) - text.null_count
     if not told:
-        return Column(logged=logged, name=name, kind="empty", values=text, clean=text, n_missing_words=n_words)
-    for what, cast in (("bool", _booleans(text)), *_numbers(text), ("time", _moments(text))):
-        n_odd = told - (len(cast) - cast.null_count)
-        if n_odd <= (0 if what in ("bool", "int") else ODD_SHARE * told):
-            return Column(
-                logged=logged, name=name, kind=what, values=text, clean=cast, n_odd=n_odd, n_missing_words=n_words
-            )  # fmt: skip
-    few = pc.count_distinct(text).as_py() <= min(MOST_CATEGORIES, told // 2)
-    return Column(
-        logged=logged, name=name, kind="category" if few else "text", values=text, clean=text, n_missing_words=n_words
+        return "empty", text
+    whole, numbers = _numbers(text)
+    tries: tuple[tuple[Kind, pa.ChunkedArray, float], ...] = (
+        ("bool", _booleans(text), 0.0),
+        ("int", whole, 0.0),
+        ("float", numbers, ODD_SHARE),
+        ("time", _moments(text), ODD_SHARE),
     )
+    for kind, values, allowed in tries:
+        if values.null_count - text.null_count <= allowed * told:
+            return kind, values
+    few = pc.count_distinct(text).as_py() <= min(MOST_CATEGORIES, told // 2)
+    return ("category" if few else "text"), text
 
 
 def _typed(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Kind | None]:
-    """The column in the type of its kind, where the file itself says which; else None."""
+    """The column in the type of its kind, where the file itself says which; else None, as text where it can be."""
     kind = values.type
-    if pa.types.is_boolean(kind):
-        return values, "bool"
-    if pa.types.is_integer(kind):
-        return (values.cast(pa.float64()), "float") if pa.types.is_uint64(kind) else (values.cast(pa.int64()), "int")
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        numbers = values.cast(pa.float64())
-        finite = pc.if_else(pc.is_finite(numbers), numbers, None)
-        return finite, ("float" if finite.null_count < len(finite) else "empty")
+    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        return values.cast(pa.int64()), "int"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        numbers = values.cast(pa.float64(), safe=False)
+        return pc.if_else(pc.is_finite(numbers), numbers, None), "float"
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        zoned = pa.types.is_timestamp(kind) and kind.tz is not None
-        moments = values.cast(pa.timestamp("us", "UTC") if zoned else pa.timestamp("us"))
-        return (moments if zoned else pc.assume_timezone(moments, "UTC")), "time"
-    if pa.types.is_null(kind):
-        return values.cast(pa.string()), "empty"
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return values.cast(pa.string()) if pa.types.is_time(kind) else pa.chunked_array(
-            [pa.array([None if one is None else str(one) for one in values.slice(0, 1).to_pylist()], pa.string())]
-        ), "text"  # fmt: skip
-    return values, None
+        return _in_utc(values), "time"
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        shown = pa.repeat("(not a plain value)", len(values))
+        return pa.chunked_array([shown]), "text"
+    return values, "bool" if pa.types.is_boolean(kind) else None
+
+
+def _in_utc(moments: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Moments as timestamp[us, UTC]; those without a zone are taken for UTC."""
+    if pa.types.is_timestamp(moments.type) and moments.type.tz:
+        return moments.cast(pa.timestamp("us", "UTC"))
+    return pc.assume_timezone(moments.cast(pa.timestamp("us")), "UTC")
 
 
 def _booleans(text: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -162,22 +178,20 @@ def _booleans(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.is_in(lower, pa.array(["true", "false"])), pc.equal(lower, "true"), None)
 
 
-def _numbers(text: pa.ChunkedArray) -> tuple[tuple[Kind, pa.ChunkedArray], tuple[Kind, pa.ChunkedArray]]:
-    value = sa.column("value")
+def _numbers(text: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """As whole numbers, and as numbers; null where a text is none."""
+    value: sa.ColumnClause[str] = sa.column("value")
     query = sa.select(sa.try_cast(value, sa.BigInteger), sa.try_cast(value, sa.Double)).select_from(sa.table("texts"))
     found = select(session(), query, texts=pa.table({"value": text}))
     doubles = found.column(1)
     whole = pc.if_else(pc.match_substring_regex(text, r"^\s*[-+]?[0-9]+\s*$"), found.column(0), None)
-    return ("int", whole), ("float", pc.if_else(pc.is_finite(doubles), doubles, None))
+    return whole, pc.if_else(pc.is_finite(doubles), doubles, None)
 
 
 def _moments(text: pa.ChunkedArray) -> pa.ChunkedArray:
     """The moments that a text holds: ISO, or else whichever of a few forms most of it has; without a zone, in UTC."""
-    value = sa.column("value")
+    value: sa.ColumnClause[str] = sa.column("value")
     tries = [sa.try_cast(value, sa.DateTime), *(sa.func.try_strptime(value, form) for form in _FORMATS)]
     query = sa.select(*(one.label(f"as_{i}") for i, one in enumerate(tries))).select_from(sa.table("texts"))
     found = select(session(), query, texts=pa.table({"value": text}))
-    best = min(found.columns, key=lambda one: one.null_count)
-    return best.cast(pa.timestamp("us", "UTC")) if best.type.tz else pc.assume_timezone(best, "UTC").cast(
-        pa.timestamp("us", "UTC")
-    )  # fmt: skip
+    return _in_utc(min(found.columns, key=lambda one: one.null_count))

@@ -20,7 +20,7 @@ TIME = pa.timestamp("us", "UTC")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """``predictions`` and ``labels`` under the names of the deliveries; ``n_untimed`` rows had no readable time, and
-    are in neither. ``names`` says which column is what: id, time, score, predicted, version."""
+    are in neither. ``names`` says which column is what: id, time, score, predicted, version, label, labelled_at."""
 
     predictions: pa.Table
     labels: pa.Table
@@ -48,7 +48,7 @@ def history_of(roles: Roles, *, delay: timedelta) -> History:
     named = {feature.logged for feature in roles.features}
     names = {key: _free(key_name, named) for key, key_name in (
         ("id", "prediction_id"), ("time", "event_time"), ("score", "score"), ("predicted", "predicted"),
-        ("version", "model_version"),
+        ("version", "model_version"), ("label", "label"), ("labelled_at", "labelled_at"),
     )}  # fmt: skip
     ids = roles.id.clean.cast(pa.string()) if roles.id else pa.array([f"row-{i:09d}" for i in range(1, n_rows + 1)])
     label = label_of(roles)
@@ -58,8 +58,8 @@ def history_of(roles: Roles, *, delay: timedelta) -> History:
     columns[names["version"]] = pa.repeat(VERSION, n_rows)
     arrived = roles.labelled_at.clean if roles.labelled_at else pc.add(columns[names["time"]], delay)
     known = pc.and_(timed, pc.is_valid(label))
-    labels = pa.table({"prediction_id": ids, "label": label, "labelled_at": arrived}).filter(known)
-    labels = labels.filter(pc.is_valid(labels["labelled_at"]))
+    told = {names["id"]: ids, names["label"]: label, names["labelled_at"]: arrived}
+    labels = pa.table(told).filter(pc.and_(known, pc.is_valid(arrived)))
     predictions = pa.table(columns).filter(timed)
     ends = pc.min_max(predictions[names["time"]]).as_py()
     return History(
@@ -87,13 +87,14 @@ def delivered(feature: Column) -> pa.ChunkedArray:
 
 
 def joined(history: History, roles: Roles) -> pa.Table:
-    """One table for ``perennial backtest --history``: plain names, labels beside their rows."""
-    names = history.names
-    rows = history.predictions
-    told = {"prediction_id": rows[names["id"]], "event_time": rows[names["time"]]}
+    """Both logs as one table, as ``perennial backtest --history`` takes it, without the values that are none."""
     timed = pc.is_valid(roles.time.clean)
-    told |= {feature.name: feature.clean.filter(timed) for feature in roles.features}
-    return pa.table(told).join(history.labels, keys="prediction_id")
+    rows = history.predictions
+    for feature in roles.features:
+        if feature.n_odd:
+            place = rows.column_names.index(feature.logged)
+            rows = rows.set_column(place, feature.logged, feature.clean.filter(timed))
+    return rows.join(history.labels, keys=history.names["id"])
 
 
 def lay_down(history: History, *, landing: Path, start: datetime) -> Path:

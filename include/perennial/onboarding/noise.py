@@ -19,7 +19,7 @@ TAUGHT_SHARE, MOST_TAUGHT = 0.7, 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """``value`` of the metric on the newest rows, and ``error``, its standard error on a holdout of the length proposed;
+    """``value`` of the metric on the newest rows, and ``error``, its standard error on a holdout as long as proposed;
     None where too few blocks or labels allow no interval."""
 
     value: float | None

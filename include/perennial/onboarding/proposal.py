@@ -3,16 +3,18 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from perennial.errors import ConfigError
 from perennial.onboarding.history import History
 from perennial.onboarding.roles import Roles
-from perennial.statistics.drift.distances import distance
+from perennial.statistics.drift.distances import Method, distance
 
 LENGTHS = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 7 * 24, 14 * 24, 28 * 24))
 BLOCKS = tuple(timedelta(minutes=minutes) for minutes in (24 * 60, 6 * 60, 60, 10))
@@ -25,8 +27,8 @@ METRIC = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """How long windows, blocks and stretches are. Windows lie so that one ends at ``end``, just after the last row and the
-    last label, and that the first row lies in the first one, which begins at ``start``."""
+    """How long windows, blocks and stretches are. Windows lie so that one ends at ``end``, just after the last row and
+    label; the first row lies in the first one, which begins at ``start``."""
 
     start: datetime
     end: datetime
@@ -55,7 +57,8 @@ def times_of(history: History) -> Times:
     fitting = [length for length in LENGTHS if span >= MIN_WINDOWS * length]
     if not fitting:
         raise ConfigError(
-            f"the history spans {span}, from {history.first.isoformat()}: {MIN_WINDOWS} windows of an hour are the least"
+            f"the history spans {span}, from {history.first.isoformat()}: {MIN_WINDOWS} windows of an hour are "
+            "the least"
         )
     if not history.n_labelled:
         raise ConfigError("no row has a label: nothing can be learnt, nor judged")
@@ -66,8 +69,10 @@ def times_of(history: History) -> Times:
     rest = span - lateness - holdout
     train = max(every, every * min(math.ceil(3 * holdout / every), int(0.5 * (rest / every))))
     if rest < train:
-        raise ConfigError(f"the history spans {span}: too little for a training of {train} beside a holdout of {holdout}")
-    end = _ceiled(max(history.last, pc.max(history.labels["labelled_at"]).as_py()), block)
+        raise ConfigError(
+            f"the history spans {span}: too little for a training of {train} beside a holdout of {holdout}"
+        )
+    end = _ceiled(max(history.last, pc.max(history.labels[history.names["labelled_at"]]).as_py()), block)
     return Times(
         start=end - every * math.ceil((end - history.first) / every),
         end=end,
@@ -83,23 +88,24 @@ def times_of(history: History) -> Times:
 
 def drift_of(history: History, roles: Roles, times: Times) -> dict[str, float]:
     """Of numbers (Wasserstein, in standard deviations) and of categories (Jensen-Shannon), the 95 % quantile of the
-    distances between neighbouring windows of the history: what no change looks like. 0 where there are no such columns.
+    distances between neighbouring windows of the history: what no change looks like. 0 without such columns, and where
+    fewer than two windows have ``MIN_DRIFT_ROWS`` rows.
     """
-    window = ((_numpy(history.predictions[history.names["time"]]) - np.datetime64(times.start.replace(tzinfo=None), "us"))
-              // np.timedelta64(times.every)).astype(int)  # fmt: skip
+    since = _numpy(history.predictions[history.names["time"]]) - np.datetime64(times.start.replace(tzinfo=None), "us")
+    window = (since // np.timedelta64(times.every)).astype(int)
     numbers, sizes = np.unique(window, return_counts=True)
     newest = numbers[sizes >= max(MIN_DRIFT_ROWS, np.median(sizes) / 2)][-DRIFT_WINDOWS:]  # the last may be half full
     found: dict[str, list[float]] = {"wasserstein": [], "jensen_shannon": []}
+    features = roles.features if len(newest) > 1 else ()
     timed = roles.time.clean.is_valid()
-    for feature in roles.features:
+    for feature in features:
         is_number = feature.kind in ("int", "float")
         values = feature.clean.filter(timed).to_pandas()
         codes, at = _binned(values, is_number=is_number)
         counts = np.stack([np.bincount(codes[(window == one) & (codes >= 0)], minlength=at.size) for one in newest])
-        if len(newest) > 1:
-            method = "wasserstein" if is_number else "jensen_shannon"
-            apart = distance(method, counts[1:], counts[:-1], at)
-            found[method] += [float(one) for one in apart[np.isfinite(apart)]]
+        method: Method = "wasserstein" if is_number else "jensen_shannon"
+        apart = distance(method, counts[1:], counts[:-1], at)
+        found[method] += [float(one) for one in apart[np.isfinite(apart)]]
     return {method: float(np.quantile(all_, 0.95)) if all_ else 0.0 for method, all_ in found.items()}
 
 
@@ -125,7 +131,7 @@ def _ceiled(moment: datetime, unit: timedelta) -> datetime:
     return origin + ((moment - origin) // unit + 1) * unit
 
 
-def _binned(values: "pd.Series", *, is_number: bool) -> tuple[np.ndarray, np.ndarray]:
+def _binned(values: "pd.Series[Any]", *, is_number: bool) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The bin of each value (-1 for none), and what stands for each bin."""
     if not is_number:
         codes, known = pd.factorize(values)
@@ -140,14 +146,15 @@ def _binned(values: "pd.Series", *, is_number: bool) -> tuple[np.ndarray, np.nda
 
 def _lateness(history: History) -> timedelta:
     """How late nine of ten labels are at most, in whole hours, one at least."""
-    events = pa.table({"prediction_id": history.predictions[history.names["id"]],
-                       "event_time": history.predictions[history.names["time"]]})  # fmt: skip
-    both = history.labels.join(events, keys="prediction_id", join_type="inner")
+    names = history.names
+    events = history.predictions.select([names["id"], names["time"]])
+    both = history.labels.join(events, keys=names["id"], join_type="inner")
     if not both.num_rows:
         raise ConfigError("no row with a time has a label: nothing can be learnt, nor judged")
-    late = (_numpy(both["labelled_at"]) - _numpy(both["event_time"])) / np.timedelta64(1, "h")
+    late = (_numpy(both[names["labelled_at"]]) - _numpy(both[names["time"]])) / np.timedelta64(1, "h")
     return timedelta(hours=max(1, math.ceil(float(np.quantile(late, 0.9)))))
 
 
-def _numpy(moments: pa.ChunkedArray) -> np.ndarray:
-    return moments.cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]")
+def _numpy(moments: pa.ChunkedArray) -> NDArray[np.datetime64]:
+    values: NDArray[np.datetime64] = moments.cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]")
+    return values

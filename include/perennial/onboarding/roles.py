@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from perennial.errors import ConfigError, first_of
-from perennial.onboarding.columns import Column, named
+from perennial.onboarding.columns import Column, named, plain
 from perennial.statistics.rows import Task
 
 _LABEL = re.compile(r"^(label|target|y|outcome|truth|ground_truth|class|(is_)?(churn(ed)?|default(ed)?|fraud))$")
 _ID = re.compile(r"^(id|uuid|guid|key|row_id|[a-z_]*_(id|uuid|key|number|no))$")
-_SCORE = re.compile(r"^(score_1|score|prediction|pred|proba(bility)?|predicted_(score|probability|value)|y_(pred|prob|hat))$")
+_SCORE = re.compile(r"^(score|prediction|pred|proba(bility)?|predicted_(score|probability|value)|y_(pred|prob|hat))$")
 _ARRIVED = re.compile(r"^(labell?ed_at|label_(time|date|timestamp)|known_at|resolved_at|closed_at)$")
 _POSITIVE = ("1", "true", "yes", "y", "t", "positive", "bad", "fraud", "churn", "churned", "default")
 MOST_CLASSES = 20
@@ -67,7 +67,9 @@ def roles_of(columns: Sequence[Column], said: Said) -> Roles:
     id_ = _id(columns, said, [time, label, arrived, score])
     task = said.task or task_of(label)
     taken = {one.logged for one in (time, label, arrived, score, id_) if one is not None}
-    left_out = {column.logged: why for column in columns if (why := _why_not(column, said)) and column.logged not in taken}
+    left_out = {
+        column.logged: why for column in columns if (why := _why_not(column, said)) and column.logged not in taken
+    }
     features = tuple(one for one in columns if one.logged not in taken and one.logged not in left_out)
     if not features:
         raise ConfigError(f"no column is left to be a feature: {first_of(f'{k} ({v})' for k, v in left_out.items())}")
@@ -85,7 +87,7 @@ def roles_of(columns: Sequence[Column], said: Said) -> Roles:
 
 
 def task_of(label: Column) -> Task:
-    """Two values are binary, few that are no fractions classes, the rest numbers. Raises ConfigError for none of these."""
+    """Two values are binary, a few that are no fractions classes, the rest numbers. Raises ConfigError for others."""
     if label.n_distinct < 2:  # noqa: PLR2004 - one value teaches nothing
         raise ConfigError(f"the label {label.logged!r} has one value only: there is nothing to learn")
     if label.n_distinct == 2:  # noqa: PLR2004
@@ -119,12 +121,15 @@ def _time(columns: Sequence[Column], said: Said) -> Column:
         if found.kind != "time":
             raise ConfigError(
                 f"--time {said.time}: holds {found.kind} values, no moments that are understood (ISO such as "
-                f"2024-01-31T06:00:00Z, 31.01.2024 06:00, 31/01/2024, 01/31/2024); the first is {found.values[0].as_py()!r}"
+                f"2024-01-31T06:00:00Z, 31.01.2024 06:00, 31/01/2024, 01/31/2024); the first is "
+                f"{found.values[0].as_py()!r}"
             )
         return found
-    moments = [column for column in columns if column.kind == "time" and not _ARRIVED.match(column.name)]
+    moments = [column for column in columns if column.kind == "time" and not _ARRIVED.match(plain(column.logged))]
     if len(moments) != 1:
-        why = "several columns hold moments" if moments else "no column holds moments, and without time nothing can drift"
+        why = (
+            "several columns hold moments" if moments else "no column holds moments, and without time nothing can drift"
+        )
         raise Unclear("time", f"when did the event of a row happen? {why}", [column.logged for column in moments])
     return moments[0]
 
@@ -133,9 +138,11 @@ def _label(columns: Sequence[Column], said: Said, time: Column) -> Column:
     if said.label is not None:
         return named(columns, said.label)
     others = [column for column in columns if column is not time and column.kind not in ("time", "empty")]
-    likely = [column for column in others if _LABEL.match(column.name)]
+    likely = [column for column in others if _LABEL.match(plain(column.logged))]
     if len(likely) != 1:
-        raise Unclear("label", "which column is the truth that is to be predicted?", [c.logged for c in likely or others])
+        raise Unclear(
+            "label", "which column is the truth that is to be predicted?", [c.logged for c in likely or others]
+        )
     return likely[0]
 
 
@@ -148,7 +155,7 @@ def _optional(
         if found.kind not in kinds:
             raise ConfigError(f"{said!r} holds {found.kind} values; {' or '.join(kinds)} is expected")
         return found
-    found_ = [c for c in columns if c not in taken and c.kind in kinds and pattern.match(c.name)]
+    found_ = [c for c in columns if c not in taken and c.kind in kinds and pattern.match(plain(c.logged))]
     return found_[0] if len(found_) == 1 else None
 
 
@@ -161,25 +168,26 @@ def _id(columns: Sequence[Column], said: Said, taken: Sequence[Column | None]) -
                 "Leave it out, and rows are numbered"
             )
         return found
-    likely = [c for c in columns if c not in taken and _ID.match(c.name) and c.kind in ("int", "text", "category")]
+    likely = [
+        c for c in columns if c not in taken and _ID.match(plain(c.logged)) and c.kind in ("int", "text", "category")
+    ]
     keys = [column for column in likely if column.is_key]
     return keys[0] if keys else None
 
 
 def _why_not(column: Column, said: Said) -> str | None:
-    if column.logged in said.leave_out:
-        return "as asked"
-    if column.kind == "empty":
-        return "it is empty"
-    if column.kind == "time":
-        return "a moment is no feature; log what matters of it (hour, weekday, age)"
-    if column.n_distinct < 2:  # noqa: PLR2004 - one value
-        return "it has one value only"
-    if column.kind == "text":
-        return f"{column.n_distinct} different texts are no categories"
-    if _ID.match(column.name) and column.kind == "int" and column.n_distinct > len(column.clean) // 2:
-        return "it numbers rows or people"
-    return None
+    numbers_rows = (
+        _ID.match(plain(column.logged)) and column.kind == "int" and column.n_distinct > len(column.clean) // 2
+    )
+    reasons = {
+        "as asked": column.logged in said.leave_out,
+        "it is empty": column.kind == "empty",
+        "a moment is no feature; log what matters of it (hour, weekday, age)": column.kind == "time",
+        "it has one value only": column.n_distinct < 2,  # noqa: PLR2004 - one value
+        f"{column.n_distinct} different texts are no categories": column.kind == "text",
+        "it numbers rows or people": numbers_rows,
+    }
+    return next((why for why, holds in reasons.items() if holds), None)
 
 
 def _positive(label: Column, said: str | None) -> str:

@@ -3,10 +3,11 @@
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,9 +21,11 @@ from perennial.onboarding.history import history_of, joined, lay_down
 from perennial.onboarding.noise import Noise, noise_of
 from perennial.onboarding.proposal import Times, drift_of, times_of
 from perennial.onboarding.roles import Roles, Said, roles_of
-from perennial.onboarding.writing import model_yaml, recipe
+from perennial.onboarding.writing import Proposed, model_yaml, recipe
 from perennial.pipeline.checking import problems_of
-from perennial.trial.log import log_of
+from perennial.trial.source import log_of_file
+
+_PLACE = "_place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +67,25 @@ def start(
     roles = roles_of(columns_of(table), said)
     history = history_of(roles, delay=delay)
     times = times_of(history)
-    drift = drift_of(history, roles, times)
-    rows = joined(history, roles)
-    unknown = Noise(value=None, error=None, n_rows=0)
+    proposed = Proposed(
+        model=model,
+        owner=owner,
+        roles=roles,
+        history=history,
+        times=times,
+        drift=drift_of(history, roles, times),
+        noise=Noise(value=None, error=None, n_rows=0),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / model
         draft.mkdir()
         (draft / "recipe.py").write_text(recipe(roles.task), encoding="utf-8")
-        _write(draft, model_yaml(model, roles, history, times, drift, unknown, owner=owner))
+        _write(draft, model_yaml(proposed))
         config = load_model(draft)
-        noise = noise_of(config, log_of(config, rows), times, folder=draft, scratch=Path(scratch))
-        _write(draft, model_yaml(model, roles, history, times, drift, noise, owner=owner))
+        rows = Path(scratch) / "history.parquet"
+        pq.write_table(joined(history, roles), rows)
+        noise = noise_of(config, log_of_file(config, rows), times, folder=draft, scratch=Path(scratch))
+        _write(draft, model_yaml(replace(proposed, noise=noise)))
         config = load_model(draft)
         if problems := list(problems_of(Path(scratch), config)):
             raise ConfigError("\n".join(problems))
@@ -82,7 +93,7 @@ def start(
         lay_down(history, landing=home / "landing" / model, start=times.start)
         kept = home / "onboarding" / model / "history.parquet"
         kept.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows, kept)
+        shutil.copy(rows, kept)
         models_dir.mkdir(parents=True, exist_ok=True)
         shutil.copytree(draft, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return Started(
@@ -111,15 +122,16 @@ def table_of(path: Path, labels: Path | None) -> pa.Table:
     common = [name for name in rows.column_names if name in others.column_names]
     if len(common) != 1:
         raise ConfigError(
-            f"{labels}: shares {len(common)} columns with {path.name}, {first_of(common) or 'none'}; exactly one, the id, is expected"
+            f"{labels}: shares {len(common)} columns with {path.name} ({first_of(common) or 'none'}); exactly one, the "
+            "id, is expected"
         )
     key = others[common[0]]
     if n_twice := len(key) - pc.count_distinct(key, mode="all").as_py():
         raise ConfigError(f"{labels}: {n_twice} rows carry a {common[0]} that stands in it before")
     try:
-        return rows.append_column("_place", pa.array(range(rows.num_rows))).join(
-            others.set_column(others.column_names.index(common[0]), common[0], key.cast(rows[common[0]].type)), keys=common[0]
-        ).sort_by("_place").drop_columns(["_place"])  # fmt: skip
+        others = others.set_column(others.column_names.index(common[0]), common[0], key.cast(rows[common[0]].type))
+        numbered = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+        return numbered.join(others, keys=common[0]).sort_by(_PLACE).drop_columns([_PLACE])
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{labels}: {common[0]} can not be matched with {path.name}: {error}") from None
 

@@ -1,6 +1,8 @@
 """``model.yaml`` and ``recipe.py`` of a proposal: every value with its reason beside it."""
 
 import json
+import re
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pyarrow.compute as pc
@@ -31,22 +33,34 @@ def build(*, seed: int, max_iter: int = 100, learning_rate: float = 0.1, min_sam
 '''
 
 
-def model_yaml(
-    model: str, roles: Roles, history: History, times: Times, drift: dict[str, float], noise: Noise, *, owner: str
-) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """All that a ``model.yaml`` is written from; ``drift`` is the answer of ``drift_of``."""
+
+    model: str
+    owner: str
+    roles: Roles
+    history: History
+    times: Times
+    drift: dict[str, float]
+    noise: Noise
+
+
+def model_yaml(proposed: Proposed) -> str:
     """The text of ``model.yaml``."""
+    roles, history, times, noise = proposed.roles, proposed.history, proposed.times, proposed.noise
     parts = [
-        _head(model, roles, owner),
+        _head(proposed.model, roles, proposed.owner),
         _schedule(times),
-        _sources(model, history),
+        _sources(proposed.model),
         _columns(history),
         _label(roles, history, times),
-        _features(roles, history),
+        _features(roles),
         _validation(roles, times),
-        _signals(roles, times, drift, noise),
+        _signals(roles, times, proposed.drift, noise),
         _rest(roles, times, noise),
     ]
-    return "\n".join(part for part in parts if part)
+    return re.sub(r"(\S) {2,}#", r"\1  #", "\n".join(parts))
 
 
 def written(length: timedelta) -> str:
@@ -96,9 +110,9 @@ def _schedule(times: Times) -> str:
 """
 
 
-def _sources(model: str, history: History) -> str:
+def _sources(model: str) -> str:
     where = '"{home}/landing/' + model + '/%s/{start:%%Y-%%m-%%dT%%H%%M}/*.parquet"'
-    return f"""sources:                           # where your serving system lays its logs; jsonl, csv, and tables work too
+    return f"""sources:                         # where your serving system lays its logs; jsonl, csv and tables too
   predictions: {{kind: files, format: parquet, uri: {where % "predictions"}}}
   labels: {{kind: files, format: parquet, uri: {where % "labels"}, allow_empty: true}}
 """
@@ -114,7 +128,10 @@ def _columns(history: History) -> str:
 
 def _label(roles: Roles, history: History, times: Times) -> str:
     coverage = history.n_labelled / max(1, history.predictions.num_rows)
+    names = history.names
     lines = ["label:"]
+    lines += [f"  {key}: {quoted(names[named])}" for key, named in
+                 (("id", "id"), ("value", "label"), ("timestamp", "labelled_at"))]  # fmt: skip
     if roles.task == "binary":
         lines.append(f"  classes: [0, 1]                  # 1 is {roles.label.logged} = {roles.positive}".rstrip())
     elif roles.task == "multiclass":
@@ -122,13 +139,13 @@ def _label(roles: Roles, history: History, times: Times) -> str:
     late = max(times.delay, timedelta(hours=1))
     lines += [
         f"  delay: {written(times.delay)}                      # nine of ten labels of the history were no later",
-        f"  mature_share: {max(0.01, int(90 * coverage) / 100):.2f}               # {coverage:.1%} of the history has a label",
+        f"  mature_share: {max(0.01, int(90 * coverage) / 100):.2f}             # {coverage:.1%} of the rows have one",
         f"  max_wait: {written(max(3 * late, times.every))}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _features(roles: Roles, history: History) -> str:
+def _features(roles: Roles) -> str:
     lines = ["features:"]
     lines += [_feature(feature) for feature in roles.features]
     out = list(roles.left_out.items())
@@ -178,18 +195,24 @@ def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) 
         "  seed: 0",
         f"  uncertainty: {{block: {written(times.block)}}}         # rows of one such stretch hang together",
         f"  min_labelled_rows: {max(30, times.labelled(times.every) // 4)}",
-        "  drift:                           # 1.5 times the 95 % quantile of what neighbouring windows of the history",
-        f"    number: {{method: wasserstein, threshold: {number(numbers)}}}     # differ by: {drift['wasserstein']:.3g} standard deviations",
-        f"    category: {{method: jensenshannon, threshold: {number(categories)}}} # and {drift['jensen_shannon']:.3g}; 0.1 at least",
+        f"  # from window to window a number of the history differs by {drift['wasserstein']:.3g} standard deviations,",
+        f"  # a category by {drift['jensen_shannon']:.3g}, at most, in 95 % of cases: half as much again, 0.1 at least",
+        "  drift:",
+        f"    number: {{method: wasserstein, threshold: {number(numbers)}}}",
+        f"    category: {{method: jensenshannon, threshold: {number(categories)}}}",
         "    weighted_share: 0.5",
-        "  quality: {max_null_increase: 0.1, max_unseen_share: 0.01, max_out_of_range_share: 0.01, max_type_error_share: 0.01}",
+        "  quality:",
+        "    {max_null_increase: 0.1, max_unseen_share: 0.01, max_out_of_range_share: 0.01,",
+        "     max_type_error_share: 0.01}",
         "  performance:",
         f"    {metric}: {{role: watch, bound: {number(_bound(metric, noise))}"
         + (f", max_loss: {number(loss)}}}" if loss else "}")
         + f"  # a first model: {_shown(noise)}",
     ]
     if roles.task == "regression":
-        lines.append(f"  gain: {{price: {number(_several(noise, 2) or 1)}}}           # what a retrain has to gain; two standard errors")
+        lines.append(
+            f"  gain: {{price: {number(_several(noise, 2) or 1)}}}  # what a retrain has to gain: two standard errors"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -45,9 +45,9 @@ __all__ = [
     "ExpectationSuiteValidationResult",
     "ExpectationValidationResult",
     "ValidationResultsPageRenderer",
-    "made_once",
     "gx",
     "gxe",
+    "made_once",
     "whole_dataframe",
 ]
 
@@ -95,7 +95,7 @@ def made_once() -> Iterator[None]:
         return made[key]
 
     def id_of(mapping: Any, id_keys: Any = None, id_ignore_keys: Any = None) -> Any:
-        if len(mapping) < 2 or id_keys is not None or id_ignore_keys is not None:
+        if not mapping or id_keys is not None or id_ignore_keys is not None:
             return identified(mapping, id_keys, id_ignore_keys)
         try:
             return json.dumps(mapping, sort_keys=True)

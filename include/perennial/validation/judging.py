@@ -14,7 +14,7 @@ import pandas as pd
 
 from perennial.contracts import ExpectationVerdict
 from perennial.validation.expectations import Rule
-from perennial.validation.gx_imports import made_once, gx, whole_dataframe
+from perennial.validation.gx_imports import gx, made_once, whole_dataframe
 from perennial.validation.sample import Sample
 
 _SHOWN_VALUES = 10
