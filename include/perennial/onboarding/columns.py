@@ -25,6 +25,9 @@ _LONGEST = 42
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
 _FORMATS = tuple(f"{day}{clock}" for day in _DAYS for clock in (" %H:%M:%S", " %H:%M", ""))
 
+_TRIED_ON = 200
+_MOMENT = pa.timestamp("us", "UTC")
+
 Kind = Literal["int", "float", "bool", "category", "time", "text", "empty"]
 
 
@@ -169,7 +172,7 @@ def _typed(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Kind | None]:
 def _in_utc(moments: pa.ChunkedArray) -> pa.ChunkedArray:
     """Moments as timestamp[us, UTC]; those without a zone are taken for UTC."""
     if pa.types.is_timestamp(moments.type) and moments.type.tz:
-        return moments.cast(pa.timestamp("us", "UTC"))
+        return moments.cast(_MOMENT)
     return pc.assume_timezone(moments.cast(pa.timestamp("us")), "UTC")
 
 
@@ -192,6 +195,14 @@ def _moments(text: pa.ChunkedArray) -> pa.ChunkedArray:
     """The moments that a text holds: ISO, or else whichever of a few forms most of it has; without a zone, in UTC."""
     value: sa.ColumnClause[str] = sa.column("value")
     tries = [sa.try_cast(value, sa.DateTime), *(sa.func.try_strptime(value, form) for form in _FORMATS)]
-    query = sa.select(*(one.label(f"as_{i}") for i, one in enumerate(tries))).select_from(sa.table("texts"))
-    found = select(session(), query, texts=pa.table({"value": text}))
-    return _in_utc(min(found.columns, key=lambda one: one.null_count))
+
+    def read(texts: pa.ChunkedArray, forms: Sequence[int]) -> pa.Table:
+        query = sa.select(*(tries[i].label(f"as_{i}") for i in forms)).select_from(sa.table("texts"))
+        return select(session(), query, texts=pa.table({"value": texts}))
+
+    some = text.drop_null().slice(0, _TRIED_ON)
+    tried = read(some, range(len(tries))).columns
+    fitting = [i for i, column in enumerate(tried) if column.null_count <= ODD_SHARE * len(some)]
+    if not fitting:
+        return pa.chunked_array([pa.nulls(len(text), _MOMENT)])
+    return _in_utc(min(read(text, fitting).columns, key=lambda one: one.null_count))

@@ -87,9 +87,11 @@ def times_of(history: History) -> Times:
 
 
 def drift_of(history: History, roles: Roles, times: Times) -> dict[str, float]:
-    """Of numbers (Wasserstein, in standard deviations) and of categories (Jensen-Shannon), the 95 % quantile of the
-    distances between neighbouring windows of the history: what no change looks like. 0 without such columns, and where
-    fewer than two windows have ``MIN_DRIFT_ROWS`` rows.
+    """How far neighbouring windows of the history lie apart where nothing is known to have changed.
+
+    For numbers (``wasserstein``, in standard deviations) and for categories (``jensen_shannon``): the 95 % quantile of
+    each column's distances, and of those the lower quartile: one threshold holds for all columns, and chance is kept
+    out by the permutation of blocks. 0 without such columns, and where fewer than two windows have ``MIN_DRIFT_ROWS``.
     """
     since = _numpy(history.predictions[history.names["time"]]) - np.datetime64(times.start.replace(tzinfo=None), "us")
     window = (since // np.timedelta64(times.every)).astype(int)
@@ -105,8 +107,9 @@ def drift_of(history: History, roles: Roles, times: Times) -> dict[str, float]:
         counts = np.stack([np.bincount(codes[(window == one) & (codes >= 0)], minlength=at.size) for one in newest])
         method: Method = "wasserstein" if is_number else "jensen_shannon"
         apart = distance(method, counts[1:], counts[:-1], at)
-        found[method] += [float(one) for one in apart[np.isfinite(apart)]]
-    return {method: float(np.quantile(all_, 0.95)) if all_ else 0.0 for method, all_ in found.items()}
+        if np.isfinite(apart).any():
+            found[method].append(float(np.nanquantile(apart, 0.95)))
+    return {method: float(np.quantile(columns, 0.25)) if columns else 0.0 for method, columns in found.items()}
 
 
 def rounded_up(value: float, digits: int = 2) -> float:

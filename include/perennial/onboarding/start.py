@@ -74,7 +74,7 @@ def start(
         history=history,
         times=times,
         drift=drift_of(history, roles, times),
-        noise=Noise(value=None, error=None, n_rows=0),
+        noise=Noise(),
     )
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / model

@@ -164,7 +164,7 @@ def _feature(feature: Column) -> str:
         parts.append(f"unseen: allow, categories: [{', '.join(quoted(value) for value in sorted(texts(feature)))}]")
     elif feature.kind in ("int", "float"):
         ends = pc.min_max(feature.clean).as_py()
-        if ends["min"] >= 0:
+        if ends["min"] == 0:
             parts.append("min: 0")
         note.append(f"{ends['min']:g} to {ends['max']:g}")
     if feature.clean.null_count - feature.n_odd:
@@ -188,15 +188,15 @@ def _validation(roles: Roles, times: Times) -> str:
 def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) -> str:
     metric = METRIC[roles.task]
     numbers, categories = (max(DRIFT_FLOOR, rounded_up(1.5 * drift[key])) for key in ("wasserstein", "jensen_shannon"))
-    loss = _several(noise, 4)
+    loss = _several(noise.error, 4)
     lines = [
         "signals:",
         "  sample_rows: 20000",
         "  seed: 0",
         f"  uncertainty: {{block: {written(times.block)}}}         # rows of one such stretch hang together",
         f"  min_labelled_rows: {max(30, times.labelled(times.every) // 4)}",
-        f"  # from window to window a number of the history differs by {drift['wasserstein']:.3g} standard deviations,",
-        f"  # a category by {drift['jensen_shannon']:.3g}, at most, in 95 % of cases: half as much again, 0.1 at least",
+        f"  # the calmest quarter of the columns differs between windows by {drift['wasserstein']:.3g} standard",
+        f"  # deviations (numbers) and {drift['jensen_shannon']:.3g} (categories): half as much again, and 0.1 at least",
         "  drift:",
         f"    number: {{method: wasserstein, threshold: {number(numbers)}}}",
         f"    category: {{method: jensenshannon, threshold: {number(categories)}}}",
@@ -211,7 +211,7 @@ def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) 
     ]
     if roles.task == "regression":
         lines.append(
-            f"  gain: {{price: {number(_several(noise, 2) or 1)}}}  # what a retrain has to gain: two standard errors"
+            f"  gain: {{price: {number(_several(noise.paired_error, 2) or 1)}}}  # two standard errors of a difference"
         )
     return "\n".join(lines) + "\n"
 
@@ -221,7 +221,7 @@ def _rest(roles: Roles, times: Times, noise: Noise) -> str:
     side = "min" if metric != "rmse" else "max"
     n_window, n_train, n_holdout = (times.labelled(one) for one in (times.every, times.train, times.holdout))
     unitless = roles.task != "regression"
-    deficit = _several(noise, 2) or (0.02 if unitless else 1.0)
+    deficit = _several(noise.paired_error, 1) or (0.02 if unitless else 1.0)
     return f"""policy:
   breaches: {{k: 2, n: 3}}
   cooldown: {written(times.every)}
@@ -239,7 +239,7 @@ signoff:
   metrics: {{{metric}: {{{side}: {number(_bound(metric, noise))}}}}}
   versus_champion:
     metric: {metric}
-    min_gain: {number(_several(noise, 0.5))}                # half a standard error of {metric} on such a holdout
+    min_gain: {number(_several(noise.paired_error, 0.5))}                # half a standard error of a difference
   min_holdout_rows: {max(30, n_holdout // 2)}
   min_label_coverage: 0.5
   max_parity_gap: 1.0e-9
@@ -248,12 +248,12 @@ bake:
   windows: 2
   metric: {metric}
   bound: {number(_bound(metric, noise))}
-  max_deficit: {number(deficit)}              # two standard errors, against the version before on the same rows
+  max_deficit: {number(deficit)}              # one such error, against the version before on the same rows
 """
 
 
-def _several(noise: Noise, times: float) -> float:
-    return rounded_up(times * noise.error) if noise.error else 0.0
+def _several(error: float | None, times: float) -> float:
+    return rounded_up(times * error) if error else 0.0
 
 
 def _bound(metric: str, noise: Noise) -> float:
