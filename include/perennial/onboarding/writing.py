@@ -196,7 +196,7 @@ def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) 
         f"  uncertainty: {{block: {written(times.block)}}}         # rows of one such stretch hang together",
         f"  min_labelled_rows: {max(30, times.labelled(times.every) // 4)}",
         f"  # the calmest quarter of the columns differs between windows by {drift['wasserstein']:.3g} standard",
-        f"  # deviations (numbers) and {drift['jensen_shannon']:.3g} (categories): half as much again, and 0.1 at least",
+        f"  # deviations (numbers), {drift['jensen_shannon']:.3g} (categories): half as much again, and 0.1 at least",
         "  drift:",
         f"    number: {{method: wasserstein, threshold: {number(numbers)}}}",
         f"    category: {{method: jensenshannon, threshold: {number(categories)}}}",
