@@ -1,0 +1,52 @@
+"""A predictor without pandas answers as the pipeline does, for rows it was not compared on; else the pipeline answers."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from perennial.config import load_model
+from perennial.recipes import boosting, forest, linear
+from perennial.registry.scoring import score
+from perennial.serving.predictors.predictor import build, table_of
+from perennial.serving.predictors.samples import sample
+from perennial.settings import ROOT
+from serving import fitted
+
+MODELS = {name: load_model(ROOT / "tests" / "models" / name) for name in ("wine_cultivar", "tumour_malignant", "diabetes_progress")}
+MODELS["flight_delay"] = load_model(ROOT / "include" / "models" / "flight_delay")
+
+
+def recipe_of(name: str) -> Any:
+    root = ROOT / ("include" if name == "flight_delay" else "tests") / "models" / name
+    scope: dict[str, Any] = {}
+    exec((root / "recipe.py").read_text(encoding="utf-8"), scope)  # noqa: S102 - our own recipe
+    return scope["build"](seed=0)
+
+
+ESTIMATORS = {
+    "flights": ("flight_delay", lambda: recipe_of("flight_delay"), "trees"),
+    "tumours": ("tumour_malignant", lambda: recipe_of("tumour_malignant"), "trees"),
+    "wines": ("wine_cultivar", lambda: recipe_of("wine_cultivar"), "arrays"),
+    "diabetes": ("diabetes_progress", lambda: recipe_of("diabetes_progress"), "arrays"),
+    "boosting": ("wine_cultivar", lambda: boosting("multiclass", seed=0, max_iter=5), "trees"),
+    "forest": ("diabetes_progress", lambda: forest("regression", seed=0, trees=5), "trees"),
+    "linear": ("tumour_malignant", lambda: linear("binary", seed=0), "arrays"),
+    "calibrated": ("tumour_malignant", lambda: forest("binary", seed=0, trees=5, calibrate="sigmoid"), "arrays"),
+}
+
+
+@pytest.mark.parametrize("case", ESTIMATORS)
+def test_it_answers_as_the_pipeline_does(case: str) -> None:
+    name, make, kind = ESTIMATORS[case]
+    config = MODELS[name]
+    model = fitted(config, make())
+    built = build(config, model)
+    assert built.kind == kind, built.why
+    moved = pickle.loads(pickle.dumps(built.predictor, protocol=5))  # noqa: S301 - our own
+    columns = sample(config, 200, seed=77)
+    scores, predicted = score(config, model, table_of(config, columns))
+    found, classes = moved(columns)
+    np.testing.assert_allclose(found, scores, rtol=1e-12, atol=1e-12)
+    assert (None if classes is None else list(classes)) == (None if predicted is None else predicted.tolist())
