@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from perennial.serving.predictors.samples import sample
 from perennial.serving.process import PINNED
 from servers import free_port
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it would rather have httpx2; MLflow and Airflow bring httpx
+    from starlette.testclient import TestClient
+
+__all__ = ["TestClient"]
 STARTS_WITHIN_S = 60.0
 
 
