@@ -60,7 +60,9 @@ class Served:
                 if what():
                     return
             time.sleep(0.02)
-        raise AssertionError(f"not so within {within_s} s; the log ends:\n{self.log.read_text(encoding='utf-8')[-3000:]}")
+        raise AssertionError(
+            f"not so within {within_s} s; the log ends:\n{self.log.read_text(encoding='utf-8')[-3000:]}"
+        )
 
     def kill(self) -> None:
         """As the power does."""
@@ -69,7 +71,9 @@ class Served:
 
 
 @contextmanager
-def serving(config: ModelConfig, models_dir: Path, home: Path, mlflow_uri: str, *, wait: bool = True) -> Iterator[Served]:
+def serving(
+    config: ModelConfig, models_dir: Path, home: Path, mlflow_uri: str, *, wait: bool = True
+) -> Iterator[Served]:
     """The service of a model, ready to answer; ended as a supervisor ends it, unless a test did."""
     port, log = free_port(), home / "service.log"
     home.mkdir(parents=True, exist_ok=True)
@@ -81,8 +85,7 @@ def serving(config: ModelConfig, models_dir: Path, home: Path, mlflow_uri: str, 
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd="/")
         served = Served(process, client, log)
         try:
-            if wait:
-                served.wait_for(lambda: client.get("/readyz").status_code == httpx.codes.OK)
+            served.wait_for(lambda: client.get("/readyz").status_code == httpx.codes.OK)
             yield served
         finally:
             if process.poll() is None:

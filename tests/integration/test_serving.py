@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sklearn.dummy import DummyClassifier
 
 from conftest import free_port, unique_model
 from ingesting import published
@@ -92,7 +91,9 @@ def test_what_was_answered_is_ingested_as_it_was_answered(site: Site, served: Se
     assert set(found["model_version"]) == {"1"}
     assert set(found["role"]) == {"champion"}
     for name, row in zip(answers, sent, strict=True):
-        assert {key: None if found.loc[name, key] != found.loc[name, key] else found.loc[name, key] for key in row} == row
+        assert {
+            key: None if found.loc[name, key] != found.loc[name, key] else found.loc[name, key] for key in row
+        } == row
     assert set(published(site.config, store, "labels")["label"]) == {"barolo"}
 
 
@@ -123,7 +124,7 @@ def test_it_follows_the_alias_without_an_error(site: Site, served: Served) -> No
     assert [*dict.fromkeys(seen)] in (["1"], ["1", "2"])
     assert served.client.post("/predict", json=body).json()["version"] == "2"
     assert served.model()["predictor"] == "trees"
-    assert "perennial_swaps_total{outcome=\"loaded\"} 2.0" in served.client.get("/metrics").text
+    assert 'perennial_swaps_total{outcome="loaded"} 2.0' in served.client.get("/metrics").text
 
 
 def test_files_that_nobody_registered_are_not_served(site: Site, served: Served) -> None:

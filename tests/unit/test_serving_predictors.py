@@ -1,20 +1,27 @@
-"""A predictor without pandas answers as the pipeline does, for rows it was not compared on; else the pipeline answers."""
+"""A predictor without pandas answers as the pipeline does, on rows it was not compared on; or the pipeline answers."""
 
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyRegressor
 
 from perennial.config import load_model
+from perennial.errors import IntegrityError
 from perennial.recipes import boosting, forest, linear
 from perennial.registry.scoring import score
+from perennial.serving.predictors import predictor as predictors
 from perennial.serving.predictors.predictor import build, table_of
 from perennial.serving.predictors.samples import sample
+from perennial.serving.predictors.trees import Trees
 from perennial.settings import ROOT
 from serving import fitted
 
-MODELS = {name: load_model(ROOT / "tests" / "models" / name) for name in ("wine_cultivar", "tumour_malignant", "diabetes_progress")}
+MODELS = {
+    name: load_model(ROOT / "tests" / "models" / name)
+    for name in ("wine_cultivar", "tumour_malignant", "diabetes_progress")
+}
 MODELS["flight_delay"] = load_model(ROOT / "include" / "models" / "flight_delay")
 
 
@@ -50,3 +57,34 @@ def test_it_answers_as_the_pipeline_does(case: str) -> None:
     found, classes = moved(columns)
     np.testing.assert_allclose(found, scores, rtol=1e-12, atol=1e-12)
     assert (None if classes is None else list(classes)) == (None if predicted is None else predicted.tolist())
+
+
+class Off(Trees):
+    """Trees that are wrong by a little on every row."""
+
+    def __call__(self, found: Any) -> Any:
+        return super().__call__(found) + 1e-6
+
+
+def test_a_shortcut_that_answers_otherwise_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = MODELS["flight_delay"]
+    model = fitted(config, recipe_of("flight_delay"))
+    real = predictors.compiled
+    monkeypatch.setattr(predictors, "compiled", lambda last: Off(real(last)._model, softmax=False))
+    built = build(config, model)
+    assert built.kind == "arrays"
+    assert built.why.startswith("trees: its answers differ by up to 1e-06")
+
+
+def test_a_pipeline_of_unknown_steps_answers_itself() -> None:
+    config = MODELS["diabetes_progress"]
+    built = build(config, fitted(config, DummyRegressor()))
+    assert (built.kind, built.why.count("of another form than columns, model")) == ("pipeline", 2)
+
+
+def test_a_model_of_other_classes_is_refused() -> None:
+    config = MODELS["wine_cultivar"]
+    model = fitted(config, recipe_of("wine_cultivar"))
+    other = config.model_copy(update={"label": config.label.model_copy(update={"classes": ["barolo", "barbera"]})})
+    with pytest.raises(IntegrityError, match="the model knows the classes"):
+        build(other, model)

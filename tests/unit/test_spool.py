@@ -1,4 +1,4 @@
-"""The spool: what is settled is in it, what is in it gets to where ingest reads, whole, and nothing is lost on the way."""
+"""The spool: what is settled is in it, what is in it gets to where ingest reads, whole and with no loss."""
 
 import errno
 import os
@@ -111,7 +111,7 @@ def test_what_comes_during_a_sync_shares_the_next_one(opened: Opened, monkeypatc
 def test_after_lets_answers_go_before_the_disk_has_them(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = threading.Event()
     spool, log = opened(durable="after")
-    monkeypatch.setattr(segments.os, "fdatasync", lambda descriptor: synced.set())
+    monkeypatch.setattr(segments.os, "fdatasync", lambda _: synced.set())
     put(spool, day(0), "first")
     log.wait_for(1)
     (left,) = spool.folder.glob("*.open")
@@ -230,7 +230,7 @@ def test_the_marker_comes_once_a_window_is_over_and_all_its_files_are_there(
     spool._tick()
     assert not (folder(over) / "_SUCCESS").exists(), "another process still has a file of this window"
     other.move_to(folder(over) / "served-other.jsonl")
-    until(lambda: (folder(over) / "_SUCCESS").exists())
+    until((folder(over) / "_SUCCESS").exists)
     spool.close()
     assert not (folder(lasting) / "_SUCCESS").exists()
     assert [path.name for path in spool.folder.iterdir()] == [f"predictions__{lasting.key}.awaited"]

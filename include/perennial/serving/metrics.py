@@ -1,6 +1,5 @@
 """What the service measures of itself, named by the conventions of Prometheus: base units, ``_total`` for counters."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,13 +8,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 SCORES = tuple(step / 10 for step in range(1, 11))
-_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Those of one process that answers; with several, each writes to files that whichever is asked adds up."""
 
+    shared: bool = False
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
@@ -37,7 +36,7 @@ class Metrics:
 
     def page(self) -> bytes:
         """What Prometheus reads."""
-        if _SHARED not in os.environ:
+        if not self.shared:
             return generate_latest(self.registry)
         all_of_them = CollectorRegistry()
         MultiProcessCollector(all_of_them)  # type: ignore[no-untyped-call]

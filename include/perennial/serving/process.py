@@ -25,18 +25,18 @@ _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 def replace_by_service(model: str, *, host: str, port: int, workers: int) -> NoReturn:
     """Become ``python -m perennial.serving``, with native threads pinned. Raises ConfigError for what can not be."""
     settings = load_settings()
-    spec = spec_of(settings, model, host=host)
+    spec = spec_of(settings, model, host=host, workers=workers)
     environment = {**os.environ, **PINNED}
     if workers > 1:
         shared = spec.folder / "figures"
         shutil.rmtree(shared, ignore_errors=True)
         shared.mkdir(parents=True)
         environment[_SHARED] = str(shared)
-    command = [sys.executable, "-P", "-m", "perennial.serving", model, host, str(port), str(workers)]
+    command = [sys.executable, "-P", "-m", __package__, model, host, str(port), str(workers)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter and code
 
 
-def spec_of(settings: Settings, model: str, *, host: str) -> Spec:
+def spec_of(settings: Settings, model: str, *, host: str, workers: int) -> Spec:
     """What the processes that answer are told. Raises ConfigError."""
     from perennial.serving.spool.places import landings
 
@@ -53,6 +53,7 @@ def spec_of(settings: Settings, model: str, *, host: str) -> Spec:
         registry_uri=settings.require_mlflow_uri(),
         login=settings.mlflow_login,
         host=host,
+        workers=workers,
     )
 
 
@@ -65,7 +66,7 @@ def run(model: str, host: str, port: int, workers: int) -> None:
 
     from perennial.serving.app import make_app
 
-    spec = spec_of(load_settings(), model, host=host)
+    spec = spec_of(load_settings(), model, host=host, workers=workers)
     options = {"host": host, "port": port, "access_log": False, "server_header": False, "proxy_headers": False}
     config = uvicorn.Config(partial(make_app, spec), factory=True, workers=workers, log_level="info", **options)  # type: ignore[arg-type]
     spec.folder.mkdir(parents=True, exist_ok=True)

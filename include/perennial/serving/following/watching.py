@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # what is asked anew every few seconds need not be asked again in between
-os.environ.update(MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", MLFLOW_HTTP_REQUEST_TIMEOUT="10")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from perennial.config import ModelConfig
 from perennial.contracts.tags import CHAMPION, DIGEST_TAG
