@@ -95,7 +95,7 @@ def serving(
 
 def registered(config: ModelConfig, registry: Registry, estimator: Any) -> str:
     """A version of a fitted estimator, with the digest that a registered candidate has; no alias names it."""
-    version = release(config, registry, estimator=estimator)
+    version = release(config, registry, estimator=estimator, rows=table_of(config, sample(config, 60, seed=1)))
     digest = artifact_digest(registry, config.model, version)
     set_version_tags(registry, config.model, version, {DIGEST_TAG: digest})
     return version

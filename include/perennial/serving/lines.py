@@ -77,6 +77,6 @@ def written(moment: datetime) -> str:
     """A moment as the logs have it.
 
     >>> written(datetime(2013, 1, 1, 5, tzinfo=UTC))
-    '2013-01-01T05:00:00.000000Z'
+    '2013-01-01T05:00:00.000000+00:00'
     """
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,5 +1,6 @@
 """Becoming the service: the command replaces its own process, with native threads pinned and nothing else loaded."""
 
+import copy
 import os
 import shutil
 import sys
@@ -67,7 +68,16 @@ def run(model: str, host: str, port: int, workers: int) -> None:
     from perennial.serving.app import make_app
 
     spec = spec_of(load_settings(), model, host=host, workers=workers)
-    options = {"host": host, "port": port, "access_log": False, "server_header": False, "proxy_headers": False}
+    logs = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    logs["loggers"]["perennial"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    options = {
+        "log_config": logs,
+        "host": host,
+        "port": port,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+    }
     config = uvicorn.Config(partial(make_app, spec), factory=True, workers=workers, log_level="info", **options)  # type: ignore[arg-type]
     spec.folder.mkdir(parents=True, exist_ok=True)
     if workers == 1:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from perennial.serving.requests.types import Types, types_of
 from perennial.serving.spool.places import landings
 from perennial.serving.spool.writer import Entry, Spool
 
+_LOGGER = logging.getLogger(__name__)
 _INLINE_ROWS = 64
 """More rows than this are scored in a thread, so that other requests need not wait for them."""
 
@@ -239,11 +241,12 @@ class Service:
     def _heard(self, message: Message) -> None:
         if isinstance(message, Failed):
             self.metrics.swaps.labels("failed").inc()
+            _LOGGER.warning("version %s was not loaded: %s", message.version, message.problem)
         elif isinstance(message, Loaded):
             self.metrics.swaps.labels("loaded").inc()
             self.metrics.swap_seconds.observe(message.took_s)
-            self.metrics.info.clear()
-            self.metrics.info.labels(self.config.model, message.version, message.built.kind).set(1)
+            self.metrics.shows(self.config.model, message.version, message.built.kind)
+            _LOGGER.info("version %s answers, by its %s", message.version, message.built.kind)
         elif message.problem is None:
             self.metrics.asked_at.set(message.at)
 

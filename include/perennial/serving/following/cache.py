@@ -2,6 +2,7 @@
 registry is down. Their digest is verified whenever they are read."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +26,17 @@ class Cache:
     def keep(self, version: str, digest: str, copy: Callable[[Path], object]) -> Path:
         """Have ``copy`` put the files of a version into a folder, which then appears whole."""
         target = self.files(version, digest)
-        draft = target.with_name(f".{target.name}.part")
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         copy(draft)
         shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
+        try:
+            draft.rename(target)
+        except OSError:  # another process of this service was faster, with the same files
+            if not target.is_dir():
+                raise
+            shutil.rmtree(draft, ignore_errors=True)
         return target
 
     def last(self) -> tuple[str, str] | None:
@@ -43,13 +49,13 @@ class Cache:
 
     def remember(self, version: str, digest: str) -> None:
         """Note the champion, and forget the files of all but the newest few."""
-        draft = self.folder / ".champion.json.part"
+        draft = self.folder / f".champion.{os.getpid()}.json"
         draft.write_text(json.dumps({"version": version, "digest": digest}), encoding="utf-8")
         draft.rename(self.folder / "champion.json")
         kept = self.files(version, digest)
         kept.touch()
-        by_age = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in by_age[_KEPT:]:
+        whole = (path for path in kept.parent.iterdir() if not path.name.startswith("."))
+        for path in sorted(whole, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
             shutil.rmtree(path, ignore_errors=True)
 
     def remembered(self) -> tuple[str, str]:
