@@ -1,8 +1,8 @@
 """One row a request, eight connections on loopback: the service beside ``mlflow models serve`` and a bare FastAPI loop
 over pandas, with one version of flight_delay's recipe and one native thread each, one after another.
 
-The service validates, logs each answer before it leaves, and keeps its figures; the others only answer. The load is that
-of ``wrk`` (Debian's package of that name), which has to be on the path. It is a closed loop: its p99 hides what waits
+The service validates, logs each answer before it leaves, and keeps its figures; the others only answer. The load is
+that of ``wrk`` (Debian's package of that name), which has to be on the path. It is a closed loop: its p99 hides what waits
 before it. Run it as ``python tests/bench/bench_serve.py --out figures.json``.
 """
 
@@ -65,10 +65,8 @@ def load(url: str, body: Any, folder: Path, seconds: int) -> Load:
     if (wrk := shutil.which("wrk")) is None:
         raise SystemExit("wrk is not on the path: apt-get install wrk")
     script = folder / "post.lua"
-    script.write_text(
-        f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{json.dumps(body)}]==]\n',
-        encoding="utf-8",
-    )
+    header = 'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"'
+    script.write_text(f"{header}\nwrk.body = [==[{json.dumps(body)}]==]\n", encoding="utf-8")
     command = [wrk, "-t1", f"-c{CONNECTIONS}", "--latency", "-s", str(script)]
     subprocess.run([*command, "-d2s", url], check=True, capture_output=True)
     said = subprocess.run([*command, f"-d{seconds}s", url], check=True, capture_output=True, text=True).stdout
