@@ -2,8 +2,8 @@
 over pandas, with one version of flight_delay's recipe and one native thread each, one after another.
 
 The service validates, logs each answer before it leaves, and keeps its figures; the others only answer. The load is
-that of ``wrk`` (Debian's package of that name), which has to be on the path. It is a closed loop: its p99 hides what waits
-before it. Run it as ``python tests/bench/bench_serve.py --out figures.json``.
+that of ``wrk`` (of Debian's package of that name), which has to be on the path. It is a closed loop: its p99 hides what
+waits before it. Run it as ``python tests/bench/bench_serve.py --out figures.json``.
 """
 
 import argparse
@@ -97,7 +97,8 @@ def answering(command: list[str], port: int, log: Path, environment: dict[str, s
                 time.sleep(0.2)
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(process.pid, 15)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, 15)
             process.wait(30)
 
 
@@ -111,6 +112,7 @@ def measured(config: ModelConfig, models_dir: Path, folder: Path, mlflow_uri: st
     row = next(row for row in rows(config, 100) if None not in row.values())
     joblib.dump(model, folder / "model.joblib")
     environment = {**os.environ, **PINNED, "MLFLOW_TRACKING_URI": mlflow_uri}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"  # mlflow looks for uvicorn
     found = {}
     with serving(config, models_dir, folder / "home", mlflow_uri) as served:
         assert served.model()["predictor"] == "trees"

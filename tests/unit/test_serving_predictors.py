@@ -10,8 +10,9 @@ from sklearn.dummy import DummyRegressor
 from perennial.config import load_model
 from perennial.errors import IntegrityError
 from perennial.recipes import boosting, forest, linear
-from perennial.registry.scoring import score
+from perennial.registry.scoring import features_frame, score
 from perennial.serving.predictors import predictor as predictors
+from perennial.serving.predictors.columns import blocks_of, matrix
 from perennial.serving.predictors.predictor import build, table_of
 from perennial.serving.predictors.samples import sample
 from perennial.serving.predictors.trees import Trees
@@ -57,6 +58,18 @@ def test_it_answers_as_the_pipeline_does(case: str) -> None:
     found, classes = moved(columns)
     np.testing.assert_allclose(found, scores, rtol=1e-12, atol=1e-12)
     assert (None if classes is None else list(classes)) == (None if predicted is None else predicted.tolist())
+
+
+@pytest.mark.parametrize("case", ["flights", "tumours", "wines", "boosting"])
+def test_columns_become_what_the_pipeline_makes_of_them(case: str) -> None:
+    """Also where no answer depends on it, as on a category that the model has no use for."""
+    name, make, _ = ESTIMATORS[case]
+    config = MODELS[name]
+    encode = fitted(config, make()).steps[0][1]
+    columns = sample(config, 200, seed=78)
+    expected = encode.transform(features_frame(config, table_of(config, columns)))
+    found = matrix(blocks_of(config, encode), columns)
+    np.testing.assert_array_equal(found, expected.toarray() if hasattr(expected, "toarray") else expected)
 
 
 class Off(Trees):

@@ -216,11 +216,11 @@ class Service:
             ids, truths = [labels[place].prediction_id for place in chosen], [labels[place].label for place in chosen]
             data = label_lines(self.config, ids, truths, [written(moments[place]) for place in chosen])
             entries.append(Entry("labels", window, data, len(chosen)))
-        if not await self._logged(entries, or_refuse=True):
+        if not await self._logged(entries):
             raise Refusal(UNAVAILABLE, "the labels can not be written")
         return Taken(request_id=request_id, n_labels=len(labels))
 
-    async def _logged(self, entries: list[Entry], *, or_refuse: bool = False) -> bool:
+    async def _logged(self, entries: list[Entry]) -> bool:
         """Whether all of it is as durable as was asked for. Raises Refusal where answers without a log are refused."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[str | None]] = [loop.create_future() for _ in entries]
@@ -228,7 +228,7 @@ class Service:
             entry.told = future
             self.spool.put(entry)
         problems = [found for future in futures if (found := await future) is not None]
-        if problems and (or_refuse or self.config.serving.on_full_disk == "refuse"):
+        if problems and self.config.serving.on_full_disk == "refuse":
             raise Refusal(UNAVAILABLE, f"the log can not be written, and nothing is answered without it: {problems[0]}")
         return not problems
 

@@ -35,15 +35,10 @@ class Segment:
     size: int = 0
 
     def write(self, data: bytes) -> None:
-        """Append all of ``data``, or nothing of it. Raises OSError."""
+        """Append ``data``. Raises OSError, and then some of it may be there: see :meth:`cut_to`."""
         left = memoryview(data)
-        try:
-            while left:
-                left = left[os.write(self.descriptor, left) :]
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self.descriptor, self.size)
-            raise
+        while left:
+            left = left[os.write(self.descriptor, left) :]
         self.size += len(data)
 
     def sync(self) -> None:
