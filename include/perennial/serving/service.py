@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from perennial.config import ERROR, ModelConfig
+from perennial.contracts import Window
 from perennial.errors import redacted
 from perennial.serving.following.follower import Current, Follower
 from perennial.serving.following.messages import Failed, Loaded, Message, Order
@@ -77,6 +79,7 @@ class Service:
         self._names = {str(name): name for name in spec.config.label.classes or ()}
         self._unique = f"{os.getpid() & 0xFFFFFF:06x}{os.urandom(3).hex()}"
         self._numbers = itertools.count()
+        self._last: Window | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking: asyncio.Task[None] | None = None
 
@@ -163,8 +166,8 @@ class Service:
     ) -> Answer:
         words = self._words(scores, predicted)
         names: list[Any] = [None] * len(scores) if words is None else [self._names[word] for word in words]
-        for name in names:
-            self.metrics.rows.labels(log.version, "" if name is None else str(name)).inc()
+        for name, n_rows in Counter(names).items():
+            self.metrics.rows.labels(log.version, "" if name is None else str(name)).inc(n_rows)
         if words is not None:
             histogram = self.metrics.scores.labels(log.version)
             for score in scores:
@@ -182,12 +185,10 @@ class Service:
     def _entries(self, log: "_Log", scores: Sequence[float] | None, predicted: Sequence[str] | None) -> list[Entry]:
         """The lines of a request, by the window that they belong to."""
         latency_ms = 1000 * (time.perf_counter() - log.arrived)
-        landing = self.spool.landings["predictions"]
-        windows = (
-            [landing.window_of(moment) for moment in log.moments]
-            if self._given
-            else [landing.window_of(log.moments[0])] * len(log.ids)
-        )
+        moments = log.moments if self._given else log.moments[:1]
+        windows = [self._window_of(moment) for moment in moments]
+        if not self._given:
+            windows *= len(log.ids)
         found = []
         for window in dict.fromkeys(windows):
             places = [place for place, one in enumerate(windows) if one == window]
@@ -202,6 +203,12 @@ class Service:
             )
             found.append(Entry("predictions", window, data, len(places)))
         return found
+
+    def _window_of(self, moment: datetime) -> Window:
+        """The window of a prediction: nearly always that of the one before."""
+        if self._last is None or not self._last.start <= moment < self._last.end:
+            self._last = self.spool.landings["predictions"].window_of(moment)
+        return self._last
 
     async def take_labels(self, body: bytes, request_id: str) -> Taken:
         """Log the truth of earlier predictions. Raises Refusal."""
