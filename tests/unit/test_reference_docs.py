@@ -27,6 +27,9 @@ READERS_OF_THE_ENVIRONMENT = {
     "stack/migrate_airflow.py",
     "stack/mlflow_accounts.py",
     "perennial/training/fitting/process.py",  # hands a few names on to the recipe
+    "perennial/serving/process.py",  # hands all of it on to the service that it becomes
+    "perennial/serving/metrics.py",  # where prometheus-client keeps the figures of several processes
+    "perennial/serving/following/watching.py",  # MLflow's patience, before it is imported
     "stack/supervision.py",  # hands all of it on to the processes
 }
 

@@ -22,6 +22,7 @@ from perennial.config.inputs import (
     Sources,
 )
 from perennial.config.rules import Bake, Policy, Training, Validation
+from perennial.config.serving import Serving
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
 from perennial.config.signoff.declared import SignoffPolicy
@@ -52,6 +53,7 @@ class ModelConfig(Strict):
     training: Training
     signoff: SignoffPolicy
     bake: Bake
+    serving: Serving = Serving()
 
     @property
     def digest(self) -> str:
