@@ -95,7 +95,7 @@ def _foreign_metrics(config: ModelConfig) -> list[str]:
     signoff = config.signoff
     used = {*config.signals.performance, *signoff.metrics, signoff.versus_champion.metric, config.bake.metric}
     used |= set(config.guards)
-    used |= {config.gain_metric_name, config.slice_metric, config.window_metric}
+    used |= {config.gain_metric_name, config.slice_metric, config.window_metric, config.choice_metric}
     return sorted(used - set(METRICS[config.task]))
 
 

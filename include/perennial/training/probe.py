@@ -151,7 +151,7 @@ def _of_window(
 def _answers_of_probe(config: ModelConfig, train: pa.Table, rows: pa.Table, *, models_dir: Path) -> Answers:
     """What a model fitted on ``train`` answers for ``rows``, which it has not seen. Raises TrainingError."""
     with temporary_folder("probe-") as folder:
-        recipe = freeze_recipe(models_dir / config.model, folder)
+        recipe = freeze_recipe(models_dir / config.model, folder, config.training.recipes[0])
         pq.write_table(train, folder / TRAIN_FILE)
         pq.write_table(rows, folder / JUDGED_FILE)
         run_probe(config, recipe, folder)

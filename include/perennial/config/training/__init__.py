@@ -1,0 +1,1 @@
+"""What is tried before a candidate is fitted: parameters of a recipe (:mod:`perennial.config.training.search`)."""
