@@ -6,22 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.metrics import f1_score
 
 from conftest import unique_model
+from logs import day
+from monitored import publish_labels, publish_predictions
 from perennial import ledger
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Evaluation, FittedRun, from_record
+from perennial.contracts import Evaluation, FittedRun, SignalName, from_record
 from perennial.errors import RegistryUnavailable
 from perennial.pipeline import Runtime, loops
 from perennial.provenance.reproduce import reproduce
-from perennial.registry import Registry
+from perennial.registry import Registry, features_frame, score
+from perennial.registry.models import load_model as load_version
 from perennial.registry.runs import RunKey, find_runs
 from perennial.settings import Settings
 from perennial.store import Store
+from perennial.store.signals import measured
 from perennial.store.tables import ensure_data_tables
 from perennial.training.register import register
 from perennial.training.search import keeping
-from published import publish_days, request_at
+from published import publish_days, request_at, rows_of
 
 TREE = """
 import time
@@ -46,11 +51,17 @@ def build(*, seed, strategy="prior"):
 """
 
 
-def declared(models_dir: Path, store: Store, training: str, **recipes: str) -> ModelConfig:
-    """The binary test model with more under ``training``, and these recipes."""
+def declared(
+    models_dir: Path, store: Store, training: str, changes: dict[str, str] | None = None, **recipes: str
+) -> ModelConfig:
+    """The binary test model with more under ``training``, other ``changes`` of its text, and these recipes."""
     name = unique_model(models_dir, "tumour_malignant").model
     path = models_dir / name / "model.yaml"
-    path.write_text(path.read_text("utf-8").replace("params: {max_iter: 20}", training), encoding="utf-8")
+    text = path.read_text("utf-8")
+    for old, new in {"params: {max_iter: 20}": training, **(changes or {})}.items():
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
     for stem, code in recipes.items():
         (models_dir / name / f"{stem}.py").write_text(code, encoding="utf-8")
     config = load_model(models_dir / name)
@@ -146,6 +157,51 @@ def test_the_best_of_several_recipes_is_the_candidate_and_the_ledger_says_what_i
     again = case.fit(request_id, snapshot)
     assert again.mlflow_run_id != run.info.run_id
     assert again.cv == {name: run.data.metrics[name] for name in again.cv}
+
+
+def test_a_tuned_threshold_is_what_the_version_is_judged_released_and_monitored_by(
+    runtime: Runtime, models_dir: Path
+) -> None:
+    config = declared(
+        models_dir,
+        runtime.store,
+        "params: {depth: 4, leaf: 20}, tune_threshold: f1",
+        recipe=TREE.format(gate="/none"),
+        changes={
+            "label: {classes: [0, 1],": "label: {classes: [0, 1], decision_threshold: 0.95,",
+            "roc_auc: {role: retrain, bound: 0.7, max_loss: 0.2}": "accuracy: {role: retrain, bound: 0.1}",
+            "metrics: {roc_auc: {min: 0.7}}": "metrics: {f1: {min: 0.8}}",
+            "min_gain: 0.0": "min_gain: 0.0, no_worse: {}",
+            "metric: roc_auc, bound: 0.6": "metric: accuracy, bound: 0.1",
+        },
+    )
+    case, store = runtime.case(config), runtime.store
+    done = loops.retrain(case, request_at(config, 7))
+    assert done.ended == "promoted", done.outcome
+    state, history = case.state(), ledger.read(store, config.model)
+    threshold = state.threshold_of("1", declared=0.95)
+    assert threshold < 0.8
+    assert [item.payload["threshold"] for item in history.of("promotion")] == [threshold]
+    assert (state.threshold_of("0", 0.95), state.threshold_of(None, 0.95)) == (0.95, 0.95)
+    judged = from_record(Evaluation, history.of("signoff")[0].payload["evaluation"])
+    run = runtime.registry.client.get_run(judged.mlflow_run_id)
+    assert float(run.data.params["threshold"]) == threshold
+    model = load_version(runtime.registry, config.model, "1", trusted_types=())
+    rows = store.storage.read_table(case.snapshot(done.request.request_id).holdout_uri)
+    truth, scores = rows["label"].to_numpy(), score(config, model, rows)[0]
+    assert judged.candidate["f1"] == pytest.approx(f1_score(truth, scores >= threshold))
+    assert judged.candidate["f1"] > f1_score(truth, scores >= 0.95)
+    assert (model.predict(features_frame(config, rows)) == (scores >= threshold)).all()
+    assert reproduce(case, "1").is_same
+    served = rows_of(config, day(8), 100, seed=8)
+    served = served.assign(score=0.8, predicted=None, model_version="1", role="champion")  # positive to it alone
+    publish_predictions(store, config, day(8), served)
+    publish_labels(store, config, day(8), served)
+    found = {signal.name: signal.value for signal in case.measure_performance(day(8))}
+    assert found["performance/accuracy"] == pytest.approx(served["label"].mean())
+    case.settle_bake(day(8))
+    (baked,) = measured(store, config.model, names=[SignalName.bake("accuracy")])
+    assert baked.value == found["performance/accuracy"]
 
 
 def test_a_fit_and_an_evaluation_of_before_choices_were_kept_are_read(runtime: Runtime, models_dir: Path) -> None:

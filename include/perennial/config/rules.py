@@ -112,6 +112,9 @@ class Training(Strict):
     a cross-validation in time order is the candidate; ``metric`` is that of ``signoff.versus_champion`` unless it is
     given. With several recipes each gets those of ``params``, and of what ``search`` tries, that its ``build`` takes.
 
+    ``tune_threshold`` (``f1`` or ``accuracy``; binary) chooses from which score on a version predicts the positive
+    class, by that metric on the folds of its cross-validation; without, ``label.decision_threshold`` holds.
+
     A retrain request without an outcome is taken for one that nobody runs, and started by the maintenance,
     ``dispatch_after`` and ``timeout`` after it was written, by the clock.
     """
@@ -137,6 +140,8 @@ class Training(Strict):
         default=[RECIPE], exclude_if=lambda value: value == [RECIPE]
     )
     search: Search | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    tune_threshold: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @property
     def longest(self) -> timedelta:

@@ -260,6 +260,7 @@ def _log_inputs(config: ModelConfig, snapshot: Snapshot, run_id: str, *, store: 
 def _params(config: ModelConfig, snapshot: Snapshot, chosen: Chosen) -> dict[str, object]:
     return {
         **{f"recipe.{name}": value for name, value in chosen.params.items()},
+        **({"threshold": chosen.threshold} if chosen.threshold is not None else {}),
         "seed": config.training.seed,
         "cv_folds": config.training.cv_folds,
         "train": snapshot.train.key,

@@ -1,1 +1,1 @@
-"""What is tried before a candidate is fitted: parameters of a recipe (:mod:`perennial.config.training.search`)."""
+"""How a candidate comes about in detail: parameters that are searched, a threshold that is tuned."""

@@ -11,7 +11,8 @@ class Chosen:
 
     ``recipe`` is the name of its file, ``metric`` the one that chose. ``tried`` holds the figures of each recipe by its
     file, ``cv_<metric>_mean`` and the like; ``n_tried`` counts the sets of parameters that a search went through for
-    it, 0 where nothing was searched.
+    it, 0 where nothing was searched. ``threshold`` is from which score on a binary version predicts the positive class;
+    None where it was told none, and ``label.decision_threshold`` holds.
     """
 
     recipe: str
@@ -19,6 +20,7 @@ class Chosen:
     metric: str
     tried: dict[str, dict[str, float]]
     n_tried: dict[str, int]
+    threshold: float | None = None
 
     def __str__(self) -> str:
         """What was chosen, and from what, in a line.
@@ -34,4 +36,6 @@ class Chosen:
             n_tried = f" of {self.n_tried[name]} sets" if self.n_tried.get(name) else ""
             told.append(f"{figure}{n_tried}" if name == self.recipe else f"{name} {figure}{n_tried}")
         params = ", ".join(f"{name}={value}" for name, value in self.params.items())
-        return f"{self.recipe}{f' ({params})' if params else ''}, {self.metric} in cross-validation {'; '.join(told)}"
+        positive = "" if self.threshold is None else f"; positive from {self.threshold:.4g} on"
+        made = f"{self.recipe} ({params})" if params else self.recipe
+        return f"{made}, {self.metric} in cross-validation {'; '.join(told)}{positive}"

@@ -36,13 +36,15 @@ _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_
 @dataclass(frozen=True, slots=True)
 class Fitting:
     """What a fit found and cost: the metrics of its cross-validation, the CPU seconds of its process and of what that
-    started, and the most memory that one of them held, in MB (2**20 bytes); and the parameters it was built with.
+    started, and the most memory that one of them held, in MB (2**20 bytes); and the parameters it was built with, and
+    from which score on it predicts the positive class, None where it was told none.
     """
 
     cv: dict[str, float]
     cpu_s: float
     peak_mb: float
     params: dict[str, Value]
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitti
     limit = ("training.timeout", config.training.timeout)
     found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
     cv = {str(name): float(value) for name, value in found["cv"].items()}
-    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]), found["params"])
+    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]), found["params"], found["threshold"])
 
 
 def run_search(config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, watch: Callable[[], None]) -> Searched:

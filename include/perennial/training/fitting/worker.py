@@ -13,6 +13,7 @@ import resource
 import signal
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError
-from perennial.registry.scoring import score
+from perennial.registry.scoring import own_threshold, score
 from perennial.registry.trust import MODEL_FILE, check_types
-from perennial.training.fitting.folds import cross_validate, fit_rows, refuse_one_class
+from perennial.training.fitting.folds import fit_rows, fold_answers, refuse_one_class, summed_up
 from perennial.training.fitting.recipe import blame, build_estimator, params_of
+from perennial.training.fitting.threshold import deciding_by, tuned_threshold
 
 TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"
 FIRST_LOOK_ROWS = 10_000
@@ -65,13 +67,17 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        cv = cross_validate(config, build, table)
+        folds = list(fold_answers(config, build, table, config.training.cv_folds))
         model = fit_rows(config, build(), table)
+    if config.training.tune_threshold:
+        model = deciding_by(model, tuned_threshold(config, folds))
     score(config, model, table.slice(0, FIRST_LOOK_ROWS))
     path = folder / MODEL_FILE
     sio.dump(model, path)
     check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {shown}")
-    return {"cv": cv, "params": params}
+    threshold = own_threshold(model) if config.task == "binary" else None
+    cv = summed_up(config, [replace(answers, threshold=threshold) for answers in folds])
+    return {"cv": cv, "params": params, "threshold": threshold}
 
 
 def _search(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:

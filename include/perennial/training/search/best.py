@@ -56,6 +56,7 @@ def fit_best(config: ModelConfig, recipes: tuple[FrozenRecipe, ...], folder: Pat
         metric=config.choice_metric,
         tried={key: one.fitting.cv for key, one in made.items()},
         n_tried={key: one.searched.n_tried if one.searched else 0 for key, one in made.items()},
+        threshold=made[name].fitting.threshold,
     )
     return Best(
         recipe=made[name].recipe,
