@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pyarrow as pa
 import pytest
@@ -13,9 +14,14 @@ from logs import day
 from perennial.config import ModelConfig, load_model
 from perennial.config.training.search import Search
 from perennial.errors import TrainingError
+from perennial.training.fitting.recipe import freeze_recipes
+from perennial.training.search.here import choose_here
 from perennial.training.search.study import _journal, search
-from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, Tried, told
+from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, TriedSet, told
+from perennial.trial.fits import Fits
 from published import tumour_rows
+from trials import log
+from trials import small as trial_model
 
 RECIPE = """
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -54,13 +60,13 @@ def searching(seed: int = 7, **told_search: object) -> ModelConfig:
     )
 
 
-def tried_in(folder: Path, config: ModelConfig, recipe: Path, table: pa.Table) -> list[Tried]:
+def tried_in(folder: Path, config: ModelConfig, recipe: Path, table: pa.Table) -> list[TriedSet]:
     folder.mkdir(exist_ok=True)
     search(config, recipe, table, folder=folder)
     return told(folder)
 
 
-def what(tried: list[Tried]) -> list[object]:
+def what(tried: list[TriedSet]) -> list[object]:
     return [(one.number, one.state, one.params, one.folds, one.value) for one in tried]
 
 
@@ -142,3 +148,25 @@ def test_no_set_is_begun_after_its_time(recipe: Path, table: pa.Table) -> None:
     clock = ticking()
     _, n_tried = search(searching(seconds=25.0, trials=50), recipe, table, clock=lambda: next(clock))
     assert n_tried == 2
+
+
+def test_a_trial_searches_and_chooses_in_its_own_process_and_tells_its_fits_apart(
+    tmp_path: Path, recipe: Path, table: pa.Table
+) -> None:
+    constant = "from sklearn.dummy import DummyClassifier\n\ndef build(*, seed): return DummyClassifier()\n"
+    (tmp_path / "constant.py").write_text(constant, encoding="utf-8")
+    config = searching(space={"depth": [1, 4]}, sampler="grid", folds=2)
+    several = config.model_copy(
+        update={"training": config.training.model_copy(update={"recipes": ["constant.py", "recipe.py"]})}
+    )
+    (tmp_path / "scratch").mkdir()
+    recipes = freeze_recipes(tmp_path, tmp_path / "scratch", several.training.recipes)
+    made, chosen = choose_here(several, recipes, table)
+    assert chosen.copy.name == "recipe.py"
+    assert made.training.params == search(several, recipe, table)[0]
+    alone, best = choose_here(config, recipes[1:], table)
+    assert (best, alone.training.params) == (chosen, made.training.params)
+    fits = Fits(log=log(trial_model()), recipes=recipes, folder=tmp_path / "fits")
+    rows = np.arange(9), slice(9, 12)
+    configs = (config, several, searching(space={"depth": [1, 3]}, sampler="grid", folds=2))
+    assert len({fits.key(one, *rows) for one in configs}) == 3

@@ -11,7 +11,7 @@ from perennial.registry.nested import Status, log_below
 from perennial.storage import Storage
 from perennial.training.fitting.process import Searched, run_search
 from perennial.training.fitting.recipe import FrozenRecipe
-from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, Tried, told
+from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, TriedSet, told
 
 _STATUS: dict[State, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
@@ -60,7 +60,7 @@ class Keeping:
         """Remove the journal of a search whose fit is finished."""
         self.storage.delete(self.journal(config, recipe))
 
-    def _log(self, config: ModelConfig, recipe: FrozenRecipe, tried: Tried) -> None:
+    def _log(self, config: ModelConfig, recipe: FrozenRecipe, tried: TriedSet) -> None:
         several = f"{recipe.copy.stem} " if len(config.training.recipes) > 1 else ""
         metric = config.choice_metric
         log_below(

@@ -25,7 +25,7 @@ from perennial.contracts.measured.chosen import Value
 from perennial.errors import TrainingError
 from perennial.training.fitting.folds import fold_answers
 from perennial.training.fitting.recipe import blame, build_estimator, params_of, takes
-from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, Tried, tell
+from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, TriedSet, tell
 
 _NAME = "search"
 _STATES: dict[TrialState, State] = {
@@ -151,9 +151,9 @@ def _mean_over_folds(config: ModelConfig, recipe: Path, table: pa.Table, params:
     return float(np.mean(values))
 
 
-def _tried(trial: FrozenTrial) -> Tried:
+def _tried(trial: FrozenTrial) -> TriedSet:
     state, problem = _STATES[trial.state], str(trial.user_attrs.get("problem", ""))
-    return Tried(
+    return TriedSet(
         number=trial.number,
         state=state,
         params=dict(trial.params),

@@ -13,7 +13,7 @@ State = Literal["complete", "pruned", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class TriedSet:
     """A set of parameters, counted from 0: the metric of each of its folds, their mean, and how it ended.
 
     ``value`` is None unless it is complete; ``problem`` says why it failed. ``seconds`` are those of the clock.
@@ -28,16 +28,16 @@ class Tried:
     problem: str = ""
 
 
-def tell(folder: Path, tried: Tried) -> None:
+def tell(folder: Path, tried: TriedSet) -> None:
     """Add a line to ``folder/tried.jsonl``."""
     with (folder / TRIED_FILE).open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(to_record(tried)) + "\n")
 
 
-def told(folder: Path) -> list[Tried]:
+def told(folder: Path) -> list[TriedSet]:
     """What was told so far; a line that is still being written is not."""
     path = folder / TRIED_FILE
     if not path.is_file():
         return []
     whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    return [from_record(Tried, json.loads(line)) for line in whole.split("\n") if line]
+    return [from_record(TriedSet, json.loads(line)) for line in whole.split("\n") if line]
