@@ -55,6 +55,8 @@ def test_of_equal_thresholds_the_nearest_to_the_declared_one_holds() -> None:
     fold = Answers(labels=np.array([0, 0, 1, 1]), scores=np.array([0.1, 0.2, 0.6, 0.7]))
     assert tuned_threshold(told("f1", declared=0.4), [fold]) == 0.4
     assert tuned_threshold(told("f1", declared=0.65), [fold]) == 0.6
+    twice = Answers(labels=np.array([1, 0, 1]), scores=np.array([0.3, 0.5, 0.6]))  # as good from 0.3 as from 0.6 on
+    assert tuned_threshold(told("accuracy", declared=0.62), [twice]) == 0.6
 
 
 def test_the_version_answers_by_it_and_is_kept_and_loaded_without_a_word_of_trust(tmp_path: Path) -> None:
