@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from importlib.metadata import distributions
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -158,8 +159,9 @@ def _tags(
     }
 
 
+@cache
 def installed_packages() -> str:
-    """Every package of this environment with its version, one a line."""
+    """Every package of this environment with its version, one a line; read once a process."""
     found = {f"{package.metadata['Name']}=={package.version}" for package in distributions()}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
