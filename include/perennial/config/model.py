@@ -92,6 +92,15 @@ class ModelConfig(Strict):
         return self.signals.gain.metric or self.signoff.versus_champion.metric
 
     @property
+    def choice_metric(self) -> str:
+        """The metric by which recipes and their parameters are chosen.
+
+        >>> flights.choice_metric
+        'roc_auc'
+        """
+        return self.training.metric or self.signoff.versus_champion.metric
+
+    @property
     def price(self) -> float:
         """What a retrain has to gain, in the unit of ``gain_metric``.
 
