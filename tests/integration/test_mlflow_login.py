@@ -26,7 +26,7 @@ from perennial.registry.versions import (
     version_tags,
 )
 from perennial.settings import Settings
-from perennial.signoff.polling import Watched
+from perennial.signoff.answering.polling import Watched
 from perennial.store import Store
 from releases import make_version
 from servers import logged_in

@@ -45,7 +45,7 @@ from perennial.release.promote import promote
 from perennial.signoff import signing
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
-from perennial.signoff.polling import Watched
+from perennial.signoff.answering.polling import Watched
 from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
 from perennial.statistics.intervals import around

@@ -20,7 +20,7 @@ from perennial.training.fitting.process import _plain
 from perennial.training.fitting.recipe import blame, build_estimator
 from perennial.training.fitting.worker import cross_validate
 from perennial.training.importance import feature_importance
-from perennial.training.plots import figures
+from perennial.training.drawn.plots import figures
 from perennial.training.rows import labels_of, pick
 from published import tumour_rows
 

@@ -54,18 +54,20 @@ SIGNOFF_TAG = "signoff"
 REVIEWER_TAG = "reviewer"
 SECOND_TAG = "second_reviewer"
 REASON_TAG = "signoff.reason"
+PAST_GATES = "past gates"
+"""What two people write into the tag ``signoff`` of a version that failed its gates."""
 VERSION_TAGS = {
     DIGEST_TAG: "SHA-256 over the version's files when it was registered",
     GATES_TAG: "`passed` or `failed`",
     SIGNOFF_TAG: (
         "`pending` until a reviewer writes `approved` or `rejected` here; `not required` where the policy answers, "
-        "`failed` when a gate did"
+        "`failed` when a gate did, until two people write `past gates`"
     ),
     REVIEWER_TAG: "who answered; a reviewer fills it in, and an approval without a name is none",
-    SECOND_TAG: "the other one, where `signoff.review.people` is 2",
+    SECOND_TAG: "the other one, where `signoff.review.people` is 2, and past failed gates",
     REASON_TAG: "why, in the reviewer's own words; it goes to the ledger",
     ENTRY_TAG: "id of the signoff in the ledger that the answer is about",
-    NOTE_TAG: "that the reviewer's word was not understood; empty once it is",
+    NOTE_TAG: "what the reviewer's word lacks; empty once it lacks nothing",
     RELEASE_TAG: "`promoted` or `rolled back`",
     PAST_GATES_TAG: "the gates that two people promoted it past, who and why; empty once its bake has passed",
 }

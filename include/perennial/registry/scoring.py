@@ -79,6 +79,23 @@ def score_class(config: ModelConfig, model: Any, features: pd.DataFrame, named: 
     return proba[:, classes.index(named)]
 
 
+def walker(
+    config: ModelConfig, model: Any, explained: pd.DataFrame, compared: pd.DataFrame, named: str | None
+) -> Callable[[NDArray[np.int64], NDArray[np.bool_]], NDArray[np.float64]]:
+    """What :func:`~perennial.statistics.shapley.shapley` asks: the scores of rows of ``compared`` that took over
+    features of the one row ``explained``, by :func:`score_class`.
+    """
+
+    def ask(numbers: NDArray[np.int64], taken: NDArray[np.bool_]) -> NDArray[np.float64]:
+        columns = {
+            name: compared[name].take(numbers).reset_index(drop=True).mask(taken[:, place], explained[name].iloc[0])
+            for place, name in enumerate(compared.columns)
+        }
+        return score_class(config, model, pd.DataFrame(columns), named)
+
+    return ask
+
+
 def _chances(config: ModelConfig, model: Any, frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64]]:
     """The classes that a model knows, and their probabilities for each row, shape (n, n classes)."""
     classes = [str(known) for known in model.classes_]

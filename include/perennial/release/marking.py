@@ -1,15 +1,26 @@
 """What a version's page in MLflow says, from its promotion past its gates until its bake has passed."""
 
 from perennial.contracts import PastGates
-from perennial.contracts.tags import MOST_CHARACTERS, PAST_GATES_TAG
+from perennial.contracts.tags import (
+    MOST_CHARACTERS,
+    PAST_GATES_TAG,
+    REASON_TAG,
+    REVIEWER_TAG,
+    SECOND_TAG,
+    SIGNOFF_TAG,
+)
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, get_version, set_version_tags
 
 
 def mark(registry: Registry, name: str, version: str, word: PastGates) -> None:
-    """Say so in a tag, and before all else that the description says. Twice changes nothing. Raises as the registry."""
+    """Say so in a tag, and before all else that the description says; the tags of a review follow their word.
+
+    Twice changes nothing. Raises as the registry.
+    """
     note, told = note_of(word), get_version(registry, name, version).description or ""
-    set_version_tags(registry, name, version, {PAST_GATES_TAG: str(word)})
+    answer = {SIGNOFF_TAG: "approved", REVIEWER_TAG: word.by[0], SECOND_TAG: word.by[1], REASON_TAG: word.reason}
+    set_version_tags(registry, name, version, {PAST_GATES_TAG: str(word), **answer})
     if not told.startswith(note):
         describe_version(registry, name, version, (note + told)[:MOST_CHARACTERS])
 

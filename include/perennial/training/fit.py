@@ -34,6 +34,7 @@ from perennial.registry.runs import (
     fail_run,
     finish_run,
     finished_run,
+    log_figures,
     log_folder,
     log_rows,
     log_values,
@@ -43,12 +44,14 @@ from perennial.registry.scoring import features_frame
 from perennial.registry.trust import MODEL_FILE, read_model
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
+from perennial.training.drawn.plots import learning_figure
 from perennial.training.fitting.process import run_worker
 from perennial.training.fitting.recipe import FrozenRecipe, freeze_recipe
 from perennial.training.snapshot import verify_snapshot
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 CPU_METRIC, PEAK_METRIC = "fit_cpu_s", "fit_peak_mb"
+CURVE = "learning_curve.png"
 _EXAMPLE_ROWS = 5
 
 
@@ -92,6 +95,8 @@ def fit(
                 store=store,
                 registry=registry,
             )
+            if fitting.curve:
+                log_figures(registry, run_id, {CURVE: learning_figure(config, fitting.curve)}, "plots")
         except PermanentError as error:
             fail_run(registry, run_id, str(error))
             raise

@@ -68,7 +68,7 @@ def _parts(
 
 def _next(signoff: Signoff, word: PastGates | None) -> str:
     if word is not None:
-        return f"Promoted {word}."
+        return f"Approved {word}."
     if not signoff.passed:
         return "It will not be promoted; the next retrain makes another candidate."
     if signoff.review == "auto":

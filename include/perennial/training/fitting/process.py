@@ -14,6 +14,7 @@ from typing import Any
 import perennial
 from perennial.config import ModelConfig
 from perennial.errors import TrainingError
+from perennial.training.drawn.learning import Point, from_record
 from perennial.training.fitting.recipe import FrozenRecipe
 
 _START = """
@@ -32,12 +33,13 @@ _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_
 @dataclass(frozen=True, slots=True)
 class Fitting:
     """What a fit found and cost: the metrics of its cross-validation, the CPU seconds of its process and of what that
-    started, and the most memory that one of them held, in MB (2**20 bytes).
+    started, and the most memory that one of them held, in MB (2**20 bytes). ``curve`` is its learning curve, if any.
     """
 
     cv: dict[str, float]
     cpu_s: float
     peak_mb: float
+    curve: tuple[Point, ...] = ()
 
 
 def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitting:
@@ -49,7 +51,7 @@ def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitti
     limit = ("training.timeout", config.training.timeout)
     found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
     cv = {str(name): float(value) for name, value in found["cv"].items()}
-    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]))
+    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]), from_record(found["curve"]))
 
 
 def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:

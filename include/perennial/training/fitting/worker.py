@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from perennial.errors import PerennialError, TrainingError
 from perennial.evidence.answers import Answers
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.trust import MODEL_FILE, check_types
+from perennial.training.drawn.learning import as_record, curve_metric, learning_curve
 from perennial.training.fitting.recipe import blame, build_estimator
 from perennial.training.fitting.weights import weighted
 from perennial.training.rows import labels_of
@@ -36,6 +38,8 @@ from perennial.training.rows import labels_of
 TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"
 FIRST_LOOK_ROWS = 10_000
 _GRACE_S = 60
+_MOST_OF_WHAT_IS_LEFT = 0.25
+"""Of the time that a fit may take: nothing that is only drawn may cost the candidate."""
 
 
 def main(folder: Path) -> None:
@@ -48,7 +52,11 @@ def main(folder: Path) -> None:
     recipe, shown = Path(job["recipe"]), Path(job["shown"])
     try:
         probing = job["kind"] == "probe"
-        result = _probe(config, recipe, folder) if probing else _train(config, recipe, folder, shown=shown)
+        timeout_s = float(job["timeout_s"])
+        if probing:
+            result = _probe(config, recipe, folder)
+        else:
+            result = _train(config, recipe, folder, shown=shown, timeout_s=timeout_s)
     except PerennialError as error:
         result = {"problem": str(error)}
     except ConvergenceWarning as error:
@@ -61,7 +69,8 @@ def main(folder: Path) -> None:
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
+def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path, timeout_s: float) -> dict[str, Any]:
+    began, began_cpu = time.monotonic(), time.process_time()
     table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
     _refuse_one_class(config, table)
 
@@ -76,7 +85,33 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
     path = folder / MODEL_FILE
     sio.dump(model, path)
     check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {shown}")
-    return {"cv": cv}
+    spent, left_s = time.process_time() - began_cpu, timeout_s - (time.monotonic() - began)
+    budget_s = min(config.training.learning_curve * spent, _MOST_OF_WHAT_IS_LEFT * left_s)
+    return {"cv": cv, "curve": _curve(config, build, table, budget_s)}
+
+
+def _curve(config: ModelConfig, build: Callable[[], Any], table: pa.Table, budget_s: float) -> list[list[Any]]:
+    """The newest of the rows before the last fold, ever more of them, judged by that fold."""
+    past, later = list(TimeSeriesSplit(n_splits=config.training.cv_folds).split(np.arange(table.num_rows)))[-1]
+    unseen, name = table.slice(int(later[0]), len(later)), curve_metric(config)
+
+    def tried(n_rows: int) -> tuple[float, float]:
+        known = table.slice(len(past) - n_rows, n_rows)
+        _refuse_one_class(config, known)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            model = _fit(config, build(), known)
+        newest = known.slice(max(0, n_rows - FIRST_LOOK_ROWS))
+        own, ahead = (_answers(config, model, rows).metrics(config)[name] for rows in (newest, unseen))
+        return own, ahead
+
+    return as_record(learning_curve(len(past), tried, budget_s=budget_s, clock=time.process_time))
+
+
+def _answers(config: ModelConfig, model: Any, rows: pa.Table) -> Answers:
+    scores, predicted = score(config, model, rows)
+    times = rows.column("event_time").to_numpy()
+    return Answers(times=times, labels=labels_of(config, rows), scores=scores, predicted=predicted)
 
 
 def _probe(config: ModelConfig, recipe: Path, folder: Path) -> dict[str, Any]:
@@ -133,13 +168,7 @@ def cross_validate(config: ModelConfig, build: Callable[[], Any], table: pa.Tabl
         if config.task != "regression" and len(np.unique(labels_of(config, known))) < 2:  # noqa: PLR2004
             continue
         n_used += 1
-        scores, predicted = score(config, _fit(config, build(), known), unseen)
-        answers = Answers(
-            times=unseen.column("event_time").to_numpy(),
-            labels=labels_of(config, unseen),
-            scores=scores,
-            predicted=predicted,
-        )
+        answers = _answers(config, _fit(config, build(), known), unseen)
         for name, value in answers.metrics(config).items():
             found.setdefault(name, []).append(value)
     summary = {"cv_folds": float(n_used)}

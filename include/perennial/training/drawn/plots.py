@@ -7,15 +7,24 @@ from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from perennial.config import ModelConfig
 from perennial.evidence.answers import Answers
+from perennial.training.drawn.attributions import Attributions
+from perennial.training.drawn.learning import Point, curve_metric
 
 _BINS = 10
 _MOST_POINTS = 5_000
 _MOST_FEATURES = 20
+_SPREAD = 0.35
+"""Points of one feature lie so far apart, in rows of the plot, at most."""
 
 
-def figures(config: ModelConfig, answers: Answers, importance: dict[str, float] | None = None) -> dict[str, Figure]:
+def figures(
+    config: ModelConfig,
+    answers: Answers,
+    importance: dict[str, float] | None = None,
+    attributed: Attributions | None = None,
+) -> dict[str, Figure]:
     """File name to figure: ROC, precision against recall, and calibration; the confusion matrix; the residuals; what
-    the features weigh (``importance``, name to share), where it is known. None without rows.
+    the features weigh (``importance``, name to share) and add to single answers, where it is known. None without rows.
 
     One class among the labels leaves no ROC, no precision and no calibration to be drawn.
 
@@ -36,6 +45,8 @@ def figures(config: ModelConfig, answers: Answers, importance: dict[str, float] 
         drawn["calibration.png"] = _calibration(answers)
     if importance:
         drawn["importance.png"] = _importance(importance)
+    if attributed:
+        drawn["attributions.png"] = _attributions(attributed)
     return drawn
 
 
@@ -103,4 +114,54 @@ def _importance(shares: dict[str, float]) -> Figure:
     heaviest = sorted(shares.items(), key=lambda item: item[1])[-_MOST_FEATURES:]
     figure = _figure("share of the loss when it is shuffled", "")
     figure.axes[0].barh([name for name, _ in heaviest], [share for _, share in heaviest])
+    return figure
+
+
+def _attributions(found: Attributions) -> Figure:
+    """A point for every row: what the feature added to its answer, coloured by the rank of its value.
+
+    Categories, and missing numbers, are grey: they have no rank. After S. Lundberg and S.-I. Lee, A unified approach to
+    interpreting model predictions (NeurIPS 2017), figure "summary plot".
+    """
+    names = found.heaviest[:_MOST_FEATURES]
+    n_rows, n_features = found.parts.shape
+    title = f"{n_rows} holdout rows; one point is sure within {2 * found.error:.2g} (twice its standard error)"
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize="small")
+    axes.set_xlabel("added to the answer (Shapley value)")
+    offsets = np.random.default_rng(n_features).uniform(-_SPREAD, _SPREAD, n_rows)
+    points = None
+    for place, name in enumerate(reversed(names)):
+        parts = found.parts[:, found.features.columns.get_loc(name)]
+        values = found.features[name]
+        ranks = values.rank(pct=True).to_numpy() if values.dtype.kind == "f" else np.full(n_rows, np.nan)
+        known = np.isfinite(ranks)
+        axes.scatter(parts[~known], place + offsets[~known], s=8, color="grey", alpha=0.6)
+        points = axes.scatter(
+            parts[known], place + offsets[known], c=ranks[known], cmap="coolwarm", vmin=0, vmax=1, s=8, alpha=0.8
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(names)), list(reversed(names)))
+    if points is not None:
+        figure.colorbar(points, ax=axes, label="rank of the value (grey: category, missing)", ticks=[0, 1])
+    return figure
+
+
+def learning_figure(config: ModelConfig, points: tuple[Point, ...]) -> Figure:
+    """The metric over the number of rows: on those fitted on, and on later ones.
+
+    >>> points = (Point(n_rows=10, known=0.9, unseen=0.6), Point(n_rows=20, known=0.85, unseen=0.65))
+    >>> learning_figure(flights, points).axes[0].get_ylabel()
+    'roc_auc'
+    """
+    figure = _figure("training rows, the newest", curve_metric(config))
+    axes = figure.axes[0]
+    rows = [point.n_rows for point in points]
+    axes.plot(rows, [point.known for point in points], marker="o", color="grey", label="rows fitted on")
+    axes.plot(rows, [point.unseen for point in points], marker="o", label="later rows")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(rows, [f"{n:,}" for n in rows])
+    axes.minorticks_off()
+    axes.legend()
     return figure
