@@ -33,11 +33,11 @@ from perennial.registry.versions import describe_version, get_version, set_versi
 from perennial.release.promote import _refuse_unapproved, challenge, promote
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
+from perennial.settings import load_settings
 from perennial.signoff.answering.past_gates import go_past_gates
 from perennial.signoff.record.hindsight import look_back
 from perennial.signoff.review import read_review
 from perennial.signoff.signing import signoff_entry
-from perennial.settings import load_settings
 from perennial.store import Store
 from releases import approval, in_ledger, made_stable, make_version, signed
 

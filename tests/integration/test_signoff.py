@@ -43,9 +43,9 @@ from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
 from perennial.release.promote import promote
 from perennial.signoff import signing
+from perennial.signoff.answering.polling import Watched
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
-from perennial.signoff.answering.polling import Watched
 from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
 from perennial.statistics.intervals import around

@@ -25,9 +25,9 @@ from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
 from perennial.registry.runs import log_page
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
+from perennial.signoff.answering.polling import PENDING
 from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.flagged import read_flags
-from perennial.signoff.answering.polling import PENDING
 from perennial.signoff.report.card import CARD, card
 from perennial.signoff.report.describing import REPORT, describe
 from perennial.signoff.report.page import page

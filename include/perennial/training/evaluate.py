@@ -155,8 +155,7 @@ def _log_evaluation(
 def _log_reference(
     config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
 ) -> tuple[dict[str, float] | None, Attributions | None]:
-    """Log the sample that windows are compared with, and what the features weigh; that, and what they add, is returned.
-    """
+    """Log the sample that windows are compared with, and what the features weigh: returned with what they add."""
     most, seed = config.signals.sample_rows, config.signals.seed
     n_train, n_holdout = sample_sizes(snapshot.n_train, snapshot.n_holdout, most)
     train = take_rows(snapshot.train_uri, pick(snapshot.n_train, n_train, seed), storage=store.storage)

@@ -75,13 +75,15 @@ def go_past_gates(
         past_gates=word,
     )
     if record_review(config, signoff, review, store=store, registry=registry).past_gates != word:
-        raise SignoffError(f"{config.model} version {version}: another answer reached the ledger first; nothing was done")
+        raise SignoffError(
+            f"{config.model} version {version}: another answer reached the ledger first; nothing was done"
+        )
     _show(config, signoff, word, history, registry=registry)
     return signoff
 
 
 def go_past_gates_by_tags(config: ModelConfig, version: str, *, store: Store, registry: Registry) -> Signoff:
-    """:func:`go_past_gates` under the names, and for the reason, that the tags of the version hold. Raises as it does."""
+    """:func:`go_past_gates` under the names and for the reason that the version's tags hold. Raises as it does."""
     tags = version_tags(registry, config.model, version)
     if lacking := flaw_in_tags(_newest(ledger.read(store, config.model), version), tags):
         raise SignoffError(lacking)
@@ -101,10 +103,14 @@ def flaw_in_tags(signoff: Signoff, tags: Mapping[str, str]) -> str:
 
     What is wrong with the version itself is left to :meth:`Signoff.flaw_of`.
 
+    >>> from dataclasses import replace
+    >>> from perennial.contracts import Gate
+    >>> lost = Gate(name="slice/origin", passed=False, value=-0.05, bound=-0.02, detail="origin=JFK loses")
+    >>> failed = replace(signed, gates=(lost,), passed=False)
     >>> tags = {"signoff": "past gates", "reviewer": "ada", "signoff.reason": "JFK is closed"}
-    >>> flaw_in_tags(signed, tags)
+    >>> flaw_in_tags(failed, tags)
     'tag second_reviewer is empty: write your name, an approval without one is none'
-    >>> flaw_in_tags(signed, {**tags, "signoff": "past the gate", "second_reviewer": "bob"})
+    >>> flaw_in_tags(failed, {**tags, "signoff": "past the gate", "second_reviewer": "bob"})
     "tag signoff = 'past the gate' is not understood: write past gates"
     """
     if signoff.closed or not signoff.failed:

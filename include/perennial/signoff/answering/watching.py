@@ -19,8 +19,8 @@ _MOST = 1000
 def says_past_gates(tag: str | None) -> bool:
     """Whether the tag ``signoff`` asks to go past failed gates.
 
-    >>> says_past_gates(" Past-Gates"), says_past_gates("past_gates"), says_past_gates("approved"), says_past_gates(None)
-    (True, True, False, False)
+    >>> says_past_gates(" Past-Gates"), says_past_gates("past_gates"), says_past_gates("approved")
+    (True, True, False)
     """
     return " ".join((tag or "").replace("-", " ").replace("_", " ").split()).casefold() == PAST_GATES
 
@@ -29,8 +29,8 @@ def found_in(answer: dict[str, Any], models: Collection[str]) -> tuple[tuple[str
     """Model and version of what asks, in MLflow's answer to a search; those of other models are nobody's here.
 
     >>> asks = {"name": "flight_delay", "version": "4", "tags": [{"key": "signoff", "value": "past gates"}]}
-    >>> found_in({"model_versions": [asks, {**asks, "name": "other"}]}, ["flight_delay"]), found_in({}, ["flight_delay"])
-    ((('flight_delay', '4'),), ())
+    >>> found_in({"model_versions": [asks, {**asks, "name": "other"}]}, ["flight_delay"])
+    (('flight_delay', '4'),)
     """
     return tuple(
         (str(one["name"]), str(one["version"]))

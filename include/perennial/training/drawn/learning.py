@@ -30,7 +30,7 @@ def learning_curve(
     ``clock`` counts CPU seconds. A fit is taken to cost twice what the one on half its rows did, the first one nothing,
     so that at most one fit on a sixteenth of the rows is made past the budget; fewer than two points are no curve.
 
-    >>> seconds = iter([0.0, 1.0, 1.0, 3.0, 3.0])
+    >>> seconds = iter([0.0, 1.0, 3.0])
     >>> found = learning_curve(160, lambda n: (1.0, 0.5), budget_s=6.0, clock=lambda: next(seconds))
     >>> [point.n_rows for point in found]
     [10, 20]

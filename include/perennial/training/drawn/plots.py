@@ -1,7 +1,10 @@
 """Pictures of a candidate on its holdout, drawn without a display and without matplotlib's global state."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
@@ -127,25 +130,30 @@ def _attributions(found: Attributions) -> Figure:
     n_rows, n_features = found.parts.shape
     title = f"{n_rows} holdout rows; one point is sure within {2 * found.error:.2g} (twice its standard error)"
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(names)), layout="constrained")
-    axes = figure.subplots()
+    axes: Any = figure.subplots()
     axes.set_title(title, fontsize="small")
     axes.set_xlabel("added to the answer (Shapley value)")
     offsets = np.random.default_rng(n_features).uniform(-_SPREAD, _SPREAD, n_rows)
     points = None
     for place, name in enumerate(reversed(names)):
-        parts = found.parts[:, found.features.columns.get_loc(name)]
-        values = found.features[name]
-        ranks = values.rank(pct=True).to_numpy() if values.dtype.kind == "f" else np.full(n_rows, np.nan)
-        known = np.isfinite(ranks)
-        axes.scatter(parts[~known], place + offsets[~known], s=8, color="grey", alpha=0.6)
-        points = axes.scatter(
-            parts[known], place + offsets[known], c=ranks[known], cmap="coolwarm", vmin=0, vmax=1, s=8, alpha=0.8
-        )
+        parts, ranks = found.parts[:, found.features.columns.get_loc(name)], _ranks(found.features[name])
+        known, heights = np.isfinite(ranks), place + offsets
+        axes.scatter(parts[~known], heights[~known], s=8, color="grey", alpha=0.6)
+        coloured = {"c": ranks[known], "cmap": "coolwarm", "vmin": 0, "vmax": 1}
+        points = axes.scatter(parts[known], heights[known], **coloured, s=8, alpha=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(names)), list(reversed(names)))
     if points is not None:
         figure.colorbar(points, ax=axes, label="rank of the value (grey: category, missing)", ticks=[0, 1])
     return figure
+
+
+def _ranks(values: Any) -> NDArray[np.float64]:
+    """Of numbers from 0 to 1; NaN for what has none."""
+    if values.dtype.kind != "f":
+        return np.full(len(values), np.nan)
+    ranks: NDArray[np.float64] = values.rank(pct=True).to_numpy()
+    return ranks
 
 
 def learning_figure(config: ModelConfig, points: tuple[Point, ...]) -> Figure:
