@@ -34,7 +34,7 @@ def client(
     for name in (wine.model, f"{wine.model}_other"):
         client.create_registered_model(name)
         client.create_model_version(name, f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
-        for key, value in {"perennial.gates": "failed", "signoff": "failed"}.items():
+        for key, value in {"version.gates": "failed", "signoff": "failed"}.items():
             client.set_model_version_tag(name, "1", key, value)
     return client
 
@@ -67,7 +67,7 @@ def test_the_word_about_a_refused_version_of_a_declared_model_is_heard_and_nothi
     client.set_model_version_tag(wine.model, "1", "signoff", "Past gate")
     with logged_in(PIPELINE):
         assert heard(LONG_S) == {"found": ((wine.model, "1"),)}
-    client.set_model_version_tag(wine.model, "1", "perennial.gates", "passed")
+    client.set_model_version_tag(wine.model, "1", "version.gates", "passed")
     assert heard() is None, "its own review answers what passed"
 
 
@@ -87,7 +87,7 @@ def test_what_is_heard_is_judged_and_answered_on_the_version(client: Any, wine: 
     client.set_model_version_tag(wine.model, "1", "signoff", "past gates")
     assert task.resume({}, {"found": [[wine.model, "1"]]}) == 0
     tags = client.get_model_version(wine.model, "1").tags
-    assert "the ledger holds no signoff of a version 1" in tags["perennial.signoff_note"]
+    assert "the ledger holds no signoff of a version 1" in tags["signoff.note"]
     assert tags["signoff"] == "failed"
     (models_dir / wine.model / "model.yaml").write_text("model: [", encoding="utf-8")
     with pytest.raises(TransientError, match=f"model.yaml of {wine.model} is wrong"):

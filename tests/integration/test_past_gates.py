@@ -81,7 +81,7 @@ def refused(
     )
     ledger.append(store, signoff_entry(config, made, evaluation))
     describe_version(registry, config.model, version, "### Signoff: 1 of 2 gates failed")
-    set_version_tags(registry, config.model, version, {"signoff": "failed", "perennial.signoff_entry": made.signoff_id})
+    set_version_tags(registry, config.model, version, {"signoff": "failed", "version.signoff_entry": made.signoff_id})
     return made
 
 
@@ -152,7 +152,7 @@ def test_two_people_promote_past_a_gate_and_every_page_says_so_until_the_bake_ha
     assert from_record(PastGates, completion.payload["past_gates"]).by == ("ada", "Bob Marley")
 
     tags = version_tags(registry, wine.model, failed.version)
-    assert tags["perennial.past_gates"] == told
+    assert tags["version.past_gates"] == told
     assert (tags["signoff"], tags["reviewer"], tags["second_reviewer"]) == ("approved", "ada", "Bob Marley")
     page = get_version(registry, wine.model, failed.version).description
     assert page.startswith(f"> **Promoted {told}.** Its bake has not passed yet.\n\n### Signoff")
@@ -165,10 +165,10 @@ def test_two_people_promote_past_a_gate_and_every_page_says_so_until_the_bake_ha
     decided = decide(wine, Facts(window=day(17), state=state, champion_alias=failed.version, batch_ids=("b",)))
     assert decided.reasons[0].startswith(f"version {failed.version}, promoted {told}, is in its bake since")
     assert reconcile(wine, store=store, registry=registry) == ()
-    assert "perennial.past_gates" in version_tags(registry, wine.model, failed.version)
+    assert "version.past_gates" in version_tags(registry, wine.model, failed.version)
 
     bake_passed(wine, failed.version, store, registry)
-    assert version_tags(registry, wine.model, failed.version)["perennial.past_gates"] == ""
+    assert version_tags(registry, wine.model, failed.version)["version.past_gates"] == ""
     assert get_version(registry, wine.model, failed.version).description == "### Signoff: 1 of 2 gates failed"
     assert status(wine, store=store).past_gates is None
     assert alias_version(registry, wine.model, "stable") == failed.version
@@ -307,7 +307,7 @@ def test_what_only_a_tag_or_another_answer_says_promotes_nothing(
         "signoff": "approved",
         "reviewer": "ada",
         "second_reviewer": "bob",
-        "perennial.past_gates": "by ada and bob",
+        "version.past_gates": "by ada and bob",
     }
     set_version_tags(registry, wine.model, failed.version, tags)
     answer = read_review(wine, failed, registry=registry, store=store)
@@ -365,7 +365,7 @@ def test_two_peoples_tags_promote_it_the_same_way_and_twice_is_once(
     assert from_record(PastGates, completion.payload["past_gates"]).by == ("ada", "Bob Marley")
     assert status(wine, store=store).past_gates == told
     tags = version_tags(registry, wine.model, failed.version)
-    assert (tags["signoff"], tags["perennial.signoff_note"], tags["perennial.past_gates"]) == ("approved", "", told)
+    assert (tags["signoff"], tags["signoff.note"], tags["version.past_gates"]) == ("approved", "", told)
     n_entries = len(ledger.entries(store, wine.model))
     tagged(wine, failed.version, registry, reviewer="dan")  # somebody's second thought is no second promotion
     assert case.answer_past_gates(failed.version) == release
@@ -392,14 +392,14 @@ def test_tags_that_are_not_two_other_peoples_word_are_refused_with_a_word_on_the
         tagged(wine, failed.version, registry, **over)
         assert case.answer_past_gates(failed.version) is None
         tags = version_tags(registry, wine.model, failed.version)
-        assert told in tags["perennial.signoff_note"]
-        assert tags["perennial.signoff_note"].endswith("write past gates into the tag signoff again")
+        assert told in tags["signoff.note"]
+        assert tags["signoff.note"].endswith("write past gates into the tag signoff again")
         assert tags["signoff"] == "failed", "the same tags are not judged again and again"
         assert not ledger.entries(store, wine.model, kinds=["review"])[1:]
     assert nothing_happened(wine, store, registry, first)
     tagged(wine, failed.version, registry)
     assert case.answer_past_gates(failed.version) is not None
-    assert version_tags(registry, wine.model, failed.version)["perennial.signoff_note"] == ""
+    assert version_tags(registry, wine.model, failed.version)["signoff.note"] == ""
 
 
 def test_tags_go_past_no_closed_gate_no_changed_file_and_no_other_champion(
@@ -408,7 +408,7 @@ def test_tags_go_past_no_closed_gate_no_changed_file_and_no_other_champion(
     def note(version: str) -> str:
         tagged(wine, version, registry)
         assert case.answer_past_gates(version) is None
-        return version_tags(registry, wine.model, version)["perennial.signoff_note"]
+        return version_tags(registry, wine.model, version)["signoff.note"]
 
     assert "can not be promoted past parity" in note(refused(wine, registry, store, first, LOST, CLOSED[0]).version)
     assert "the champion changed from version None" in note(refused(wine, registry, store, None, SLOW).version)
@@ -461,7 +461,7 @@ def test_one_that_was_cut_off_is_finished_with_its_mark(
     assert status(wine, store=store).past_gates is not None
     page = get_version(registry, wine.model, failed.version).description
     assert page.count("**Promoted past its failed gates") == 1
-    assert version_tags(registry, wine.model, failed.version)["perennial.past_gates"].startswith("past its failed")
+    assert version_tags(registry, wine.model, failed.version)["version.past_gates"].startswith("past its failed")
 
 
 def test_the_record_of_the_gates_is_not_about_what_they_refused(

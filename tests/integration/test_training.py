@@ -496,7 +496,7 @@ def test_a_version_holds_to_the_digest_it_was_registered_with(
     candidate = register(tumour, made, frozen, registry=registry)
     assert candidate.artifact_digest == artifact_digest(registry, tumour.model, candidate.version)
     tags = version_tags(registry, tumour.model, candidate.version)
-    assert tags["perennial.artifact_digest"] == candidate.artifact_digest
+    assert tags["version.artifact_digest"] == candidate.artifact_digest
     extra = tmp_path / "extra"
     extra.mkdir()
     (extra / "payload.txt").write_text("not ours", encoding="utf-8")

@@ -118,7 +118,13 @@ def test_what_asks_is_told_from_what_does_not() -> None:
     def version(number: str, **tags: str) -> dict[str, object]:
         return {"name": "wine", "version": number, "tags": [{"key": key, "value": tags[key]} for key in tags]}
 
-    answer = {"model_versions": [version("1", signoff="failed"), version("2", signoff="Past gate"), version("3")]}
-    assert found_in(answer, ["wine"]) == (("wine", "2"),)
+    failed = {"version.gates": "failed"}
+    asks = [
+        version("2", signoff="Past gate", **failed),
+        version("4", signoff="past gates", **{"perennial.gates": "failed"}),
+    ]
+    does_not = [version("1", signoff="failed", **failed), version("3"), version("5", signoff="past gates")]
+    answer = {"model_versions": [*does_not, *asks]}
+    assert found_in(answer, ["wine"]) == (("wine", "2"), ("wine", "4"))
     assert found_in(answer, []) == ()
     assert not says_past_gates("Past gate")

@@ -8,6 +8,7 @@ from perennial.contracts.tags import (
     REVIEWER_TAG,
     SECOND_TAG,
     SIGNOFF_TAG,
+    named_now,
 )
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, get_version, set_version_tags
@@ -29,7 +30,7 @@ def unmark(registry: Registry, name: str, version: str, word: PastGates) -> bool
     """Take both away; False where neither was there. Raises as the registry."""
     found, note = get_version(registry, name, version), note_of(word)
     told = found.description or ""
-    if not dict(found.tags).get(PAST_GATES_TAG) and not told.startswith(note):
+    if not named_now(found.tags).get(PAST_GATES_TAG) and not told.startswith(note):
         return False
     describe_version(registry, name, version, told.removeprefix(note))
     set_version_tags(registry, name, version, {PAST_GATES_TAG: ""})

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import httpx
 
 from perennial.contracts import flaw_of_names, is_nobody
-from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
+from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG, named_now
 from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
 from perennial.registry.refusal import FORBIDDEN, REFUSALS, refusal
 
@@ -42,7 +42,7 @@ def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
     >>> tags_of({"model_version": {}})
     {}
     """
-    return {tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])}
+    return named_now({tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

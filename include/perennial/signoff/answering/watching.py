@@ -3,7 +3,7 @@
 Imports no heavy library, MLflow neither: what is found is judged by whoever may read the ledger.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import httpx
@@ -11,8 +11,8 @@ import httpx
 from perennial.contracts.tags import GATES_TAG, PAST_GATES, SIGNOFF_TAG
 from perennial.signoff.answering.polling import checked, sent, tags_of
 
-ASKED = f"tags.`{SIGNOFF_TAG}` ILIKE '%past%' AND tags.`{GATES_TAG}` = 'failed'"
-"""MLflow's filter: typing errors are found as well, to be told so; what passed its gates is left to its own review."""
+ASKED = f"tags.`{SIGNOFF_TAG}` ILIKE '%past%'"
+"""MLflow's filter: typing errors are found as well, to be told so."""
 _MOST = 1000
 
 
@@ -26,17 +26,24 @@ def says_past_gates(tag: str | None) -> bool:
 
 
 def found_in(answer: dict[str, Any], models: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Model and version of what asks, in MLflow's answer to a search; those of other models are nobody's here.
+    """Model and version of what asks, in MLflow's answer to a search.
 
-    >>> asks = {"name": "flight_delay", "version": "4", "tags": [{"key": "signoff", "value": "past gates"}]}
-    >>> found_in({"model_versions": [asks, {**asks, "name": "other"}]}, ["flight_delay"])
+    Those of other models are nobody's here, and what passed its gates is left to its own review.
+
+    >>> tags = [{"key": "signoff", "value": "past gates"}, {"key": "version.gates", "value": "failed"}]
+    >>> asks = {"name": "flight_delay", "version": "4", "tags": tags}
+    >>> found_in({"model_versions": [asks, {**asks, "name": "other"}, {**asks, "tags": tags[:1]}]}, ["flight_delay"])
     (('flight_delay', '4'),)
     """
     return tuple(
         (str(one["name"]), str(one["version"]))
         for one in answer.get("model_versions", [])
-        if one["name"] in models and "past" in tags_of({"model_version": one}).get(SIGNOFF_TAG, "").casefold()
+        if one["name"] in models and _asks(tags_of({"model_version": one}))
     )
+
+
+def _asks(tags: Mapping[str, str]) -> bool:
+    return "past" in tags.get(SIGNOFF_TAG, "").casefold() and tags.get(GATES_TAG) == "failed"
 
 
 async def asking_past_gates(

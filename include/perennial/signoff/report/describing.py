@@ -92,7 +92,7 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     two = config.signoff.review.people > 1
     names = "`reviewer` and `second_reviewer` to two people's names" if two else "`reviewer` to your name"
     return (
-        f"**It waits for your review.** In the list of tags here (scroll it) set {names}, and then `signoff` to "
+        f"**It waits for your review.** In the list of tags below set {names}, and then `signoff` to "
         f"`approved` or `rejected`; `signoff.reason` takes your reason.{_not_by(config, signoff)} Without an answer "
         f"within {shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
     )

@@ -133,10 +133,11 @@ def _attributions(found: Attributions) -> Figure:
     axes: Any = figure.subplots()
     axes.set_title(title, fontsize="small")
     axes.set_xlabel("added to the answer (Shapley value)")
-    offsets = np.random.default_rng(n_features).uniform(-_SPREAD, _SPREAD, n_rows)
+    offsets: Any = np.random.default_rng(n_features).uniform(-_SPREAD, _SPREAD, n_rows)
     points = None
     for place, name in enumerate(reversed(names)):
-        parts, ranks = found.parts[:, found.features.columns.get_loc(name)], _ranks(found.features[name])
+        parts = found.parts[:, list(found.features.columns).index(name)]
+        ranks = _ranks(found.features[name])
         known, heights = np.isfinite(ranks), place + offsets
         axes.scatter(parts[~known], heights[~known], s=8, color="grey", alpha=0.6)
         coloured = {"c": ranks[known], "cmap": "coolwarm", "vmin": 0, "vmax": 1}
