@@ -83,7 +83,7 @@ def _flags(signoff: Signoff, longest: int) -> str:
 
 def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     if not signoff.passed:
-        return f"It will not be promoted; the next retrain makes another candidate. {_past_gates(signoff)}"
+        return f"The policy does not promote it; the next retrain makes another candidate. {_past_gates(signoff)}"
     if signoff.review == "auto":
         return "No review is asked for: it is promoted by the policy."
     hours = config.signoff.review.deadline.total_seconds() / 3600
