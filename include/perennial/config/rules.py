@@ -123,7 +123,7 @@ class Training(Strict):
     max_train_rows: Annotated[int, Field(ge=10)] | None = None
     half_life: PositiveDuration | None = None
     timeout: PositiveDuration
-    learning_curve: Annotated[float, Field(ge=0, le=10)] = 0.25
+    learning_curve: Annotated[float, Field(ge=0, le=10)] = 0.5
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])

@@ -64,7 +64,7 @@ def explain(case: Case, prediction_id: str, *, version: str | None = None, n_pai
     """
     from perennial.registry.reference import load_reference
     from perennial.registry.scoring import features_frame, score_frame, walker
-    from perennial.statistics.shapley import shapley
+    from perennial.statistics.shapley import shapley_of_rows
 
     config = case.config
     row = _row(case, prediction_id)
@@ -81,8 +81,9 @@ def explain(case: Case, prediction_id: str, *, version: str | None = None, n_pai
     named = score_frame(config, model, explained)[1]
     of_class = None if named is None else str(named[0])
 
-    found = shapley(
-        walker(config, model, explained, compared, of_class),
+    (found,) = shapley_of_rows(
+        walker(config, model, explained, compared, named),
+        n_rows=1,
         n_features=len(config.features),
         n_others=others.num_rows,
         n_pairs=n_pairs,

@@ -91,7 +91,7 @@ def reproduce(case: Case, version: str) -> Reproduction:
         config, recipe = _as_it_was(case.model, version, source, folder)
         with case.store.storage.filesystem.open_input_stream(case.store.storage.path(snapshot.train_uri)) as rows:
             (folder / "train.parquet").write_bytes(rows.read())
-        fitting = run_worker(config, recipe, folder)
+        fitting = run_worker(config, recipe, folder, curve=False)
         again = _read_model(config, folder)
         before = load_version(
             case.registry,

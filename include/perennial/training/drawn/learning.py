@@ -27,8 +27,8 @@ def learning_curve(
     """A point for each of ``SHARES`` of ``n_rows`` that the budget has room for, the smallest first.
 
     ``tried`` fits on so many rows and gives both metrics; what it raises leaves that point out, and says so in the log.
-    ``clock`` counts CPU seconds. A fit is taken to cost twice what the one on half its rows did, the first one nothing,
-    so that at most one fit on a sixteenth of the rows is made past the budget; fewer than two points are no curve.
+    ``clock`` counts CPU seconds. A fit is taken to cost more than the one before by the factor that this one did, at
+    least as much and at most twice; the first one nothing. Fewer than two points are no curve.
 
     >>> seconds = iter([0.0, 1.0, 3.0])
     >>> found = learning_curve(160, lambda n: (1.0, 0.5), budget_s=6.0, clock=lambda: next(seconds))
@@ -45,9 +45,9 @@ def _points(
     n_rows: int, tried: Callable[[int], tuple[float, float]], *, budget_s: float, clock: Callable[[], float]
 ) -> Iterator[Point]:
     began = last = clock()
-    cost = 0.0
+    cost, growth = 0.0, 2.0
     for share in SHARES:
-        if last - began + 2 * cost > budget_s:
+        if last - began + growth * cost > budget_s:
             return
         n_tried = round(n_rows * share)
         try:
@@ -57,6 +57,7 @@ def _points(
         else:
             yield Point(n_rows=n_tried, known=known, unseen=unseen)
         now = clock()
+        growth = min(2.0, max(1.0, (now - last) / cost)) if cost > 0 else 2.0
         cost, last = now - last, now
 
 

@@ -42,14 +42,14 @@ class Fitting:
     curve: tuple[Point, ...] = ()
 
 
-def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitting:
-    """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
+def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, curve: bool = True) -> Fitting:
+    """Fit ``recipe`` on ``folder/train.parquet``, and draw a learning curve; the model is then ``folder/model.skops``.
 
     Raises TrainingError when the recipe raised, did not converge, took longer than ``training.timeout`` or was ended
     from outside. What it printed is in ``folder/fit.txt``.
     """
     limit = ("training.timeout", config.training.timeout)
-    found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
+    found = _work(config, recipe, folder, limit=limit, job={"kind": "fit", "curve": curve})
     cv = {str(name): float(value) for name, value in found["cv"].items()}
     return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]), from_record(found["curve"]))
 

@@ -52,10 +52,10 @@ def main(folder: Path) -> None:
     recipe, shown = Path(job["recipe"]), Path(job["shown"])
     try:
         probing = job["kind"] == "probe"
-        timeout_s = float(job["timeout_s"])
         if probing:
             result = _probe(config, recipe, folder)
         else:
+            timeout_s = float(job["timeout_s"]) if job["curve"] else 0.0
             result = _train(config, recipe, folder, shown=shown, timeout_s=timeout_s)
     except PerennialError as error:
         result = {"problem": str(error)}
@@ -70,6 +70,7 @@ def main(folder: Path) -> None:
 
 
 def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path, timeout_s: float) -> dict[str, Any]:
+    """Folds, fit, and a learning curve in what is left of ``timeout_s`` then: none where that is nothing."""
     began, began_cpu = time.monotonic(), time.process_time()
     table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
     _refuse_one_class(config, table)
