@@ -128,7 +128,7 @@ def _attributions(found: Attributions) -> Figure:
     """
     names = found.heaviest[:_MOST_FEATURES]
     n_rows, n_features = found.parts.shape
-    title = f"{n_rows} holdout rows; one point is sure within {2 * found.error:.2g} (twice its standard error)"
+    title = f"{n_rows} holdout rows; a point is sure within {2 * found.error:.2g} (twice the mean standard error)"
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(names)), layout="constrained")
     axes: Any = figure.subplots()
     axes.set_title(title, fontsize="small")
