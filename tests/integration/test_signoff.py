@@ -355,8 +355,12 @@ def test_a_failed_verdict_says_which_gate_and_no_tag_approves_it(
     manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
 ) -> None:
     candidate = registered(manual, models_dir, registry)
+    older = {"reviewer": "ada", "second_reviewer": "bob", "signoff.reason": "under an older signoff"}
+    set_version_tags(registry, manual.model, candidate.version, older)
     verdict = signed(manual, candidate, store=store, registry=registry, accuracy=0.5)
     assert not verdict.passed
+    left = version_tags(registry, manual.model, candidate.version)
+    assert {left[tag] for tag in older} == {""}, "no name goes past a gate that it was not written for"
     told = registry.client.get_model_version(manual.model, candidate.version).description
     assert "1 of 8 gates failed" in told
     assert "accuracy 0.5 is below the minimum 0.7" in told
