@@ -29,7 +29,7 @@ from perennial.errors import ReleaseError, SignoffError
 from perennial.pipeline import Case
 from perennial.pipeline.timeline import status, timeline
 from perennial.registry import Registry, alias_version, set_alias
-from perennial.registry.versions import describe_version, get_version, set_version_tags, version_tags
+from perennial.registry.versions import describe_version, find_version_tags, get_version, set_version_tags, version_tags
 from perennial.release.promote import _refuse_unapproved, challenge, promote
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
@@ -439,6 +439,14 @@ def test_a_word_that_was_written_down_and_not_carried_out_still_stands_in_the_ta
     assert release is not None
     assert release.version == failed.version
     assert len(ledger.entries(store, wine.model, kinds=["promotion"])) == 2
+
+
+def test_a_version_of_before_is_read_under_the_names_of_today(wine: ModelConfig, registry: Registry) -> None:
+    version = make_version(wine, registry, "old")
+    set_version_tags(registry, wine.model, version, {"perennial.signoff_entry": "e", "perennial.gates": "failed"})
+    for tags in (version_tags(registry, wine.model, version), find_version_tags(registry, wine.model, version)):
+        assert tags is not None
+        assert (tags["version.signoff_entry"], tags["version.gates"]) == ("e", "failed")
 
 
 class _Killed(BaseException):

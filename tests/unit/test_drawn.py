@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from conftest import TEST_MODELS
 from logs import day
 from perennial.config import ModelConfig, load_model
-from perennial.registry.scoring import features_frame, score
+from perennial.errors import IntegrityError
+from perennial.registry.scoring import features_frame, score, score_class
 from perennial.training.drawn import attributions as drawn
 from perennial.training.drawn.attributions import attributions
 from perennial.training.drawn.learning import SHARES, Point, learning_curve
@@ -93,6 +94,21 @@ def test_a_model_that_answers_otherwise_each_time_is_not_explained_and_no_rows_e
     assert attributions(TUMOUR, model, rows_of(3), rows_of(3).slice(0, 0)) is None
 
 
+def test_of_a_multiclass_model_each_row_has_the_chance_of_a_class_of_its_own() -> None:
+    class Cellar:
+        classes_ = np.array(["barolo", "grignolino", "barbera"])
+
+        def predict_proba(self, frame):
+            return np.tile([0.5, 0.3, 0.2], (len(frame), 1))
+
+    wine = load_model(TEST_MODELS / "wine_cultivar")
+    frame = features_frame(wine, pa.table({name: pa.nulls(2) for name in wine.features}))
+    assert score_class(wine, Cellar(), frame, np.array(["barbera", "barolo"])).tolist() == [0.2, 0.5]
+    assert score_class(wine, Cellar(), frame, "grignolino").tolist() == [0.3, 0.3]
+    with pytest.raises(IntegrityError, match="not 'merlot'"):
+        score_class(wine, Cellar(), frame, np.array(["barolo", "merlot"]))
+
+
 def test_the_picture_has_a_point_for_every_row_and_feature_the_heaviest_on_top(model: object) -> None:
     from perennial.evidence.answers import Answers
 
@@ -148,7 +164,22 @@ def test_no_budget_is_no_fit_and_a_fit_that_raises_is_no_point() -> None:
     ]  # fmt: skip
 
 
-def test_the_worker_fits_on_the_newest_rows_and_judges_by_later_ones() -> None:
+def test_the_worker_fits_on_the_newest_rows_before_those_that_it_judges_by() -> None:
+    table = rows_of(320)
+    place = table.column_names.index("mean_radius")
+    numbered = table.set_column(place, "mean_radius", pa.array(np.arange(320.0)))
+    fitted_on: list[tuple[float, float]] = []
+
+    class Witness:
+        def fit(self, frame, labels):
+            fitted_on.append((frame["mean_radius"].min(), frame["mean_radius"].max()))
+            return build().fit(frame, labels)
+
+    _curve(TUMOUR, Witness, numbered, 1e9)
+    assert fitted_on == [(240.0 - n_rows, 239.0) for n_rows in (15, 30, 60, 120, 240)]
+
+
+def test_a_curve_has_a_point_for_each_share_with_both_its_figures() -> None:
     table = rows_of(320)
     found = _curve(TUMOUR, build, table, 1e9)
     assert [n_rows for n_rows, _, _ in found] == [15, 30, 60, 120, 240]

@@ -21,13 +21,11 @@ UNSIGNED = Gate(name="serving/signature", passed=False, value=0.0, bound=1.0, de
 UNMEASURED = replace(SLOW, value=None, detail="no fresh process answered")
 CLOSED = (ALTERED, STALE, UNSIGNED, UNMEASURED)
 
-NAMES = st.one_of(
-    st.sampled_from(
-        ["ada", "Ada ", "\uff41\uff44\uff41", "a\u200bda", "bob", "carol", "CAROL", "", " ", "\u200b", "auto", "Policy"]
-    ),
-    st.text(max_size=12),
-)
-REASONS = st.sampled_from(["", "  ", "\n", "\u2060", "the north cellar is closed", "."])
+KNOWN = ["ada", "Ada ", "\uff41\uff44\uff41", "a\u200bda", "bob", "carol", "CAROL", "", " ", "\u200b", "auto", "Policy"]
+NAMES = st.one_of(st.sampled_from(KNOWN), st.text(max_size=12))
+TWO = st.tuples(st.sampled_from(KNOWN), st.sampled_from(KNOWN)).map(list)
+REASONS = st.sampled_from(["the north cellar is closed", ".", "", "  ", "\n", "\u2060"])
+OPEN = st.lists(st.sampled_from([LOST, SLOW]), min_size=1, unique_by=lambda gate: gate.name)
 FAILED = st.lists(st.sampled_from([LOST, SLOW, *CLOSED]), max_size=3, unique_by=lambda gate: gate.name)
 
 
@@ -42,7 +40,7 @@ def looks_like(name: str) -> str:
     return "".join(one for one in unicodedata.normalize("NFKC", name).casefold() if one.isalnum())
 
 
-@given(by=st.lists(NAMES, max_size=3), reason=REASONS, gates=FAILED, about=st.booleans())
+@given(by=TWO | st.lists(NAMES, max_size=3), reason=REASONS, gates=OPEN | FAILED, about=st.booleans())
 def test_what_goes_past_its_gates_has_two_other_peoples_names_a_reason_and_no_closed_gate(
     *, by: list[str], reason: str, gates: list[Gate], about: bool
 ) -> None:
@@ -71,6 +69,29 @@ def test_two_people_with_a_reason_go_past_every_open_gate_and_less_of_them_past_
     assert (made.flaw_of(word) == "") == (bool(gates) and not set(gates) & set(CLOSED))
     for less in (replace(word, by=word.by[:1]), replace(word, by=tuple(by)), replace(word, reason=" ")):
         assert made.flaw_of(less)
+
+
+ALIKE = [
+    ("ada", "ADA "),
+    ("ada", "a\u200bda"),
+    ("ada", "\uff41\uff44\uff41"),
+    ("ada  lovelace", "Ada\u00a0Lovelace"),
+    ("ada", "\u200b"),
+    ("ada", " car\u00adol"),
+    ("\uff30olicy", "ada"),
+]
+
+
+@pytest.mark.parametrize("by", ALIKE)
+def test_names_are_compared_as_they_look(by: tuple[str, str]) -> None:
+    word = PastGates(gates=("slice/cellar",), by=by, reason="the north cellar is closed")
+    assert failed_at(LOST).flaw_of(word)
+    assert failed_at(LOST).flaw_of(replace(word, by=("ada", "bob"))) == ""
+
+
+def test_a_word_about_other_gates_is_none() -> None:
+    word = PastGates(gates=("slice/cellar",), by=("ada", "bob"), reason="the north cellar is closed")
+    assert "the word is about slice/cellar" in failed_at(LOST, SLOW).flaw_of(word)
 
 
 @pytest.mark.parametrize("gate", CLOSED, ids=lambda gate: f"{gate.name}-{gate.value}")
