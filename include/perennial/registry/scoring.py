@@ -80,7 +80,7 @@ def score_class(
         return score_frame(config, model, features)[0]
     classes, proba = _chances(config, model, _as_fitted(config, model, features))
     wanted = np.broadcast_to(np.asarray(named, dtype=object), (len(features),))
-    places = pd.Categorical(wanted, categories=classes).codes
+    places = pd.Index(classes, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
     if (places < 0).any():
         raise IntegrityError(
             f"{config.model}: the model knows the classes {classes[:9]}, not {wanted[places < 0][0]!r}"
