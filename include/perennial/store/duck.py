@@ -42,7 +42,7 @@ def session() -> duckdb.DuckDBPyConnection:
     [('UTC',)]
     """
     connection = duckdb.connect(config={"threads": 2, "autoinstall_known_extensions": False, "memory_limit": "400MB"})
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return connection
 
 

@@ -1,6 +1,7 @@
 """Fit a recipe on a snapshot, in one MLflow run that says everything about how the model came to be."""
 
 import shutil
+from functools import cache
 from importlib.metadata import distributions
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -137,8 +138,9 @@ def _tags(
     }
 
 
+@cache
 def installed_packages() -> str:
-    """Every package of this environment with its version, one a line."""
+    """Every package of this environment with its version, one a line; read once a process."""
     found = {f"{package.metadata['Name']}=={package.version}" for package in distributions()}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 

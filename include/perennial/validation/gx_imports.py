@@ -1,5 +1,6 @@
 """The one place that imports Great Expectations: without analytics, and quietly."""
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from great_expectations.core import (  # noqa: E402
     ExpectationSuiteValidationResult,
     ExpectationValidationResult,
 )
+from great_expectations.core.id_dict import IDDict  # noqa: E402
 from great_expectations.execution_engine import pandas_execution_engine  # noqa: E402
 from great_expectations.expectations.expectation import (  # noqa: E402
     BatchExpectation,
@@ -25,6 +27,7 @@ from great_expectations.expectations.expectation import (  # noqa: E402
     Expectation,
     MulticolumnMapExpectation,
 )
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: E402
 from great_expectations.render.renderer import ValidationResultsPageRenderer  # noqa: E402
 from great_expectations.render.view import DefaultJinjaPageView  # noqa: E402
 
@@ -42,9 +45,9 @@ __all__ = [
     "ExpectationSuiteValidationResult",
     "ExpectationValidationResult",
     "ValidationResultsPageRenderer",
-    "configured_once",
     "gx",
     "gxe",
+    "made_once",
     "whole_dataframe",
 ]
 
@@ -65,26 +68,46 @@ _one_at_a_time = Lock()
 
 
 @contextmanager
-def configured_once() -> Iterator[None]:
-    """Great Expectations makes the configuration of an expectation anew a hundred times for each that it judges.
+def made_once() -> Iterator[None]:
+    """Great Expectations makes every expectation ten times, and its configuration a hundred times, to judge it once.
 
-    Within the block every expectation is asked once, and answers with copies. No expectation may change meanwhile. Of
-    threads, one at a time is within it: what it changes belongs to all of them.
+    Within the block each is made once and its configuration answers with copies; the ids of metrics are JSON without a
+    detour. No expectation may change meanwhile. Of threads, one at a time is within it: what it changes belongs to all.
     """
     kept: dict[int, tuple[Any, Any]] = {}  # with the expectation itself, so that no other one gets its id
+    made: dict[tuple[Any, ...], Any] = {}
 
     def configuration(expectation: Any) -> Any:
         if id(expectation) not in kept:
-            kept[id(expectation)] = expectation, asked.fget(expectation)
-        made = kept[id(expectation)][1]
-        one = object.__new__(type(made))
-        one.__dict__ |= made.__dict__ | {"_kwargs": dict(made.kwargs)}
+            kept[id(expectation)] = expectation, configured.fget(expectation)
+        found = kept[id(expectation)][1]
+        one = object.__new__(type(found))
+        one.__dict__ |= found.__dict__ | {"_kwargs": dict(found.kwargs)}
         return one
 
+    def expectation_of(asked: Any) -> Any:
+        rule = (asked.meta or {}).get("rule")
+        if rule is None:
+            return built(asked)
+        key = (asked.type, rule, asked.kwargs.get("batch_id"))
+        if key not in made:
+            made[key] = built(asked)
+        return made[key]
+
+    def id_of(mapping: Any, id_keys: Any = None, id_ignore_keys: Any = None) -> Any:
+        if not mapping or id_keys is not None or id_ignore_keys is not None:
+            return identified(mapping, id_keys, id_ignore_keys)
+        try:
+            return json.dumps(mapping, sort_keys=True)
+        except TypeError:  # a value that JSON does not know
+            return identified(mapping)
+
     with _one_at_a_time:
-        asked = Expectation.configuration
+        configured, built, identified = Expectation.configuration, ExpectationConfiguration.to_domain_obj, IDDict.to_id
         Expectation.configuration = property(configuration)
+        ExpectationConfiguration.to_domain_obj, IDDict.to_id = expectation_of, id_of
         try:
             yield
         finally:
-            Expectation.configuration = asked
+            Expectation.configuration = configured
+            ExpectationConfiguration.to_domain_obj, IDDict.to_id = built, identified

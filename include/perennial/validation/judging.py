@@ -14,7 +14,7 @@ import pandas as pd
 
 from perennial.contracts import ExpectationVerdict
 from perennial.validation.expectations import Rule
-from perennial.validation.gx_imports import configured_once, gx, whole_dataframe
+from perennial.validation.gx_imports import gx, made_once, whole_dataframe
 from perennial.validation.sample import Sample
 
 _SHOWN_VALUES = 10
@@ -105,7 +105,7 @@ def _validate(batch: Any, rules: list[Rule], result_format: str) -> list[Any]:
     if not rules:
         return []
     suite = gx.ExpectationSuite("schema", expectations=[rule.build() for rule in rules])
-    with configured_once():
+    with made_once():
         results: list[Any] = batch.validate(suite, result_format={"result_format": result_format}).results
     return results
 

@@ -1,0 +1,140 @@
+"""From a file to a checked model folder with its history laid down: what ``perennial init`` does."""
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perennial.config import ModelConfig, load_model
+from perennial.config.values import IDENTIFIER
+from perennial.contracts import Window
+from perennial.errors import ConfigError, first_of
+from perennial.onboarding.columns import columns_of, read_table
+from perennial.onboarding.history import history_of, joined, lay_down
+from perennial.onboarding.noise import Noise, noise_of
+from perennial.onboarding.proposal import Times, drift_of, times_of
+from perennial.onboarding.roles import Roles, Said, roles_of
+from perennial.onboarding.writing import Proposed, model_yaml, recipe
+from perennial.pipeline.checking import problems_of
+from perennial.trial.source import log_of_file
+
+_PLACE = "_place"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A model folder that passes its check, where its history lies, and what to say of both."""
+
+    config: ModelConfig
+    folder: Path
+    roles: Roles
+    times: Times
+    noise: Noise
+    window: Window
+    history: Path
+    n_rows: int
+    n_labelled: int
+    n_untimed: int
+
+
+def start(
+    model: str,
+    table: pa.Table,
+    said: Said,
+    *,
+    owner: str,
+    delay: timedelta,
+    models_dir: Path,
+    home: Path,
+) -> Started:
+    """Propose a model from a table, check it, and write all of it, or nothing.
+
+    Raises ConfigError for a name that is taken or none, for a file that allows no model, and
+    :class:`perennial.onboarding.roles.Unclear` where an answer is needed; TrainingError when a first fit fails.
+    """
+    folder = models_dir / model
+    if not re.fullmatch(IDENTIFIER, model):
+        raise ConfigError(f"{model!r}: a model is called by a plain word: {IDENTIFIER}")
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already: call the new model otherwise, or move it away")
+    roles = roles_of(columns_of(table), said)
+    history = history_of(roles, delay=delay)
+    times = times_of(history)
+    proposed = Proposed(
+        model=model,
+        owner=owner,
+        roles=roles,
+        history=history,
+        times=times,
+        drift=drift_of(history, roles, times),
+        noise=Noise(),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / model
+        draft.mkdir()
+        (draft / "recipe.py").write_text(recipe(roles.task), encoding="utf-8")
+        _write(draft, model_yaml(proposed))
+        config = load_model(draft)
+        rows = Path(scratch) / "history.parquet"
+        pq.write_table(joined(history, roles), rows)
+        noise = noise_of(config, log_of_file(config, rows), times, folder=draft, scratch=Path(scratch))
+        _write(draft, model_yaml(replace(proposed, noise=noise)))
+        config = load_model(draft)
+        if problems := list(problems_of(Path(scratch), config)):
+            raise ConfigError("\n".join(problems))
+        window = Window(start=times.start, end=times.end)
+        lay_down(history, landing=home / "landing" / model, start=times.start)
+        kept = home / "onboarding" / model / "history.parquet"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(rows, kept)
+        models_dir.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(draft, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return Started(
+        config=config,
+        folder=folder,
+        roles=roles,
+        times=times,
+        noise=noise,
+        window=window,
+        history=kept,
+        n_rows=history.predictions.num_rows,
+        n_labelled=history.n_labelled,
+        n_untimed=history.n_untimed,
+    )
+
+
+def table_of(path: Path, labels: Path | None) -> pa.Table:
+    """The rows of a file, with the columns of a file of labels beside them, matched by the one column that both have.
+
+    Raises ConfigError when they share none, or several, or when a label file names one row twice.
+    """
+    rows = read_table(path)
+    if labels is None:
+        return rows
+    others = read_table(labels)
+    common = [name for name in rows.column_names if name in others.column_names]
+    if len(common) != 1:
+        raise ConfigError(
+            f"{labels}: shares {len(common)} columns with {path.name} ({first_of(common) or 'none'}); exactly one, the "
+            "id, is expected"
+        )
+    key = others[common[0]]
+    if n_twice := len(key) - pc.count_distinct(key, mode="all").as_py():
+        raise ConfigError(f"{labels}: {n_twice} rows carry a {common[0]} that stands in it before")
+    try:
+        others = others.set_column(others.column_names.index(common[0]), common[0], key.cast(rows[common[0]].type))
+        numbered = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
+        return numbered.join(others, keys=common[0]).sort_by(_PLACE).drop_columns([_PLACE])
+    except pa.ArrowInvalid as error:
+        raise ConfigError(f"{labels}: {common[0]} can not be matched with {path.name}: {error}") from None
+
+
+def _write(folder: Path, text: str) -> None:
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
