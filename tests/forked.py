@@ -40,6 +40,7 @@ IMPORTED = {
         "perennial.backtest.command",
         "perennial.registry.models",
         "perennial.registry.scoring",
+        "perennial.training.search.study",
         "sklearn.compose",
         "sklearn.dummy",
         "sklearn.ensemble",

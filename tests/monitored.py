@@ -111,12 +111,23 @@ def publish_labels(
     _insert(store, schema.labels_table(config), labels if at is None else labels.assign(labelled_at=at))
 
 
-def release(config: ModelConfig, registry: Registry, *, estimator: object | None = None, **kept: object) -> str:
-    """A version in the registry; ``reference`` and ``importance`` are kept with it when given."""
+def release(
+    config: ModelConfig,
+    registry: Registry,
+    *,
+    estimator: object | None = None,
+    rows: pa.Table | None = None,
+    **kept: object,
+) -> str:
+    """A version in the registry; ``reference`` and ``importance`` are kept with it when given.
+
+    Its signature is that of ``rows``, by default of a day's log.
+    """
     run_id = start_run(registry, RunKey(model=config.model, snapshot_id="s", request=f"r{len(kept)}"), tags={})
     if "reference" in kept:
         save_reference(registry, run_id, kept["reference"], kept.get("importance"))  # type: ignore[arg-type]
-    frame = features_frame(config, feature_table(config, log_of(config, 0, n_rows=60)))
+    given = feature_table(config, log_of(config, 0, n_rows=60)) if rows is None else rows
+    frame = features_frame(config, given)
     model = estimator if estimator is not None else constant_model(config, frame)
     model_uri = log_model(
         registry,

@@ -10,7 +10,7 @@ import pyarrow as pa
 from logs import ORIGIN
 from perennial.backtest.policies import merged
 from perennial.config import ModelConfig, load_model
-from perennial.training.fitting.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipes
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, log_of, windows_of
 from perennial.trial.releasing import People
@@ -69,7 +69,7 @@ def fits(history: Log, folder: Path) -> Fits:
     """Fits of the model's recipe, kept in a folder."""
     scratch = folder / f"scratch-{len(list(folder.glob('scratch-*')))}"
     scratch.mkdir(parents=True)
-    return Fits(log=history, recipe=freeze_recipe(MODEL, scratch), folder=folder / "fits")
+    return Fits(log=history, recipes=freeze_recipes(MODEL, scratch, ["recipe.py"]), folder=folder / "fits")
 
 
 def tried(

@@ -1,6 +1,6 @@
 """docs/reference/mlflow-tags.md, from perennial.contracts.tags."""
 
-from perennial.contracts.tags import ALIASES, RUN_TAGS, VERSION_TAGS
+from perennial.contracts.tags import ALIASES, RUN_TAGS, TRIED_TAGS, VERSION_TAGS
 from reference_pages.markdown import code, joined, table
 
 INTRODUCTION = """
@@ -18,6 +18,7 @@ def page() -> str:
         "Aliases of a registered model": ALIASES,
         "Tags of a model version": VERSION_TAGS,
         "Tags of a run": RUN_TAGS,
+        "Tags of a run below it: a set that a search tried": TRIED_TAGS,
     }
     sections = [
         (f"## {title}", table(["key", "meaning"], [(code(key), meaning) for key, meaning in keys.items()]))

@@ -27,7 +27,7 @@ from perennial.backtest.page import page, short
 from perennial.backtest.policies import OWN, overlaid
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
-from perennial.training.fitting.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipes
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, log_of, windows_of
 from perennial.trial.releasing import People
@@ -110,7 +110,7 @@ def with_fits(config: ModelConfig, year: Year, do: Callable[[Log, tuple[Window, 
     """What is done with the log of a year, its windows and its fits."""
     log = log_in(config, year.frame)
     with tempfile.TemporaryDirectory() as scratch:
-        fits = Fits(log=log, recipe=freeze_recipe(MODEL, Path(scratch)), folder=year.folder / "fits")
+        fits = Fits(log=log, recipes=freeze_recipes(MODEL, Path(scratch), ["recipe.py"]), folder=year.folder / "fits")
         return do(log, windows_of(config, log, since=None, until=None), fits)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+import httpx
 import psutil
 import pytest
 
@@ -88,6 +89,7 @@ def test_the_whole_loop(loop: Loop) -> None:
     a_first_champion_is_trained_and_promoted(loop)
     a_persons_promotion_is_the_way_out(orphaned, way_out)
     a_broken_delivery_halts_red_and_says_why(loop)
+    the_console_shows_models_to_whoever_is_logged_in(loop)
     the_champion_passes_its_bake_on_mended_and_new_windows(loop)
     labels_that_stop_are_blind_red_and_no_stay(silent, in_the_dark)
     a_task_killed_before_it_ran_was_given_out_again(silent, killed_early)
@@ -98,6 +100,22 @@ def test_the_whole_loop(loop: Loop) -> None:
     a_second_champion_waits_for_a_human(loop)
     maintenance_starts_what_nobody_ran_and_it_ends_as_overtaken(loop, nobody_ran)
     a_human_takes_it_back(loop)
+
+
+def the_console_shows_models_to_whoever_is_logged_in(loop: Loop) -> None:
+    root = str(loop.airflow.http.base_url).removesuffix("/api/v2/")
+    token = loop.airflow.http.headers["authorization"]
+    page = f"/perennial/models/{loop.model}"
+    for path in ("/perennial/", page, f"/perennial/dags/{MONITOR}"):
+        assert httpx.get(root + path).status_code == 401
+        assert httpx.get(root + path, headers={"authorization": "Bearer forged"}).status_code in (401, 403)
+        assert httpx.post(root + path, headers={"authorization": token}).status_code == 405
+        shown = httpx.get(root + path, headers={"authorization": token}, timeout=30)
+        assert shown.status_code == 200
+        assert loop.model in shown.text
+    assert "halted: a delivery is broken" in httpx.get(root + page, headers={"authorization": token}, timeout=30).text
+    for path in ("/perennial/models/another", "/perennial/dags/another"):
+        assert httpx.get(root + path, headers={"authorization": token}).status_code == 404
 
 
 def every_process_listens_on_loopback_only(loop: Loop) -> None:

@@ -15,8 +15,8 @@ from perennial.training.drawn import attributions as drawn
 from perennial.training.drawn.attributions import attributions
 from perennial.training.drawn.learning import SHARES, Point, learning_curve
 from perennial.training.drawn.plots import figures, learning_figure
+from perennial.training.fitting.curve import curve_of
 from perennial.training.fitting.recipe import build_estimator
-from perennial.training.fitting.worker import _curve
 from perennial.training.rows import labels_of
 from published import tumour_rows
 
@@ -175,15 +175,15 @@ def test_the_worker_fits_on_the_newest_rows_before_those_that_it_judges_by() -> 
             fitted_on.append((frame["mean_radius"].min(), frame["mean_radius"].max()))
             return build().fit(frame, labels)
 
-    _curve(TUMOUR, Witness, numbered, 1e9)
+    curve_of(TUMOUR, Witness, numbered, 1e9)
     assert fitted_on == [(240.0 - n_rows, 239.0) for n_rows in (15, 30, 60, 120, 240)]
 
 
 def test_a_curve_has_a_point_for_each_share_with_both_its_figures() -> None:
     table = rows_of(320)
-    found = _curve(TUMOUR, build, table, 1e9)
+    found = curve_of(TUMOUR, build, table, 1e9)
     assert [n_rows for n_rows, _, _ in found] == [15, 30, 60, 120, 240]
     assert all(0 <= value <= 1 for _, *both in found for value in both)
-    assert _curve(TUMOUR, build, table, 0.0) == []
+    assert curve_of(TUMOUR, build, table, 0.0) == []
     figure = learning_figure(TUMOUR, tuple(Point(n_rows=n, known=known, unseen=seen) for n, known, seen in found))
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [5, 5]

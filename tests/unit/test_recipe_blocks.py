@@ -1,6 +1,7 @@
 """The building blocks of recipes, over every task: the fit of the product, kept and loaded as skops."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,29 @@ def test_in_a_cycle_the_last_hour_lies_beside_the_first() -> None:
     splines = [number for number, name in enumerate(made.get_feature_names_out()) if name.startswith("cycle_hour")]
     midnight, late, noon = (made.transform(FRAME.iloc[[0]].assign(hour=hour))[0, splines] for hour in (0.0, 23.9, 12.0))
     assert np.abs(midnight - late).max() < 0.1 < np.abs(midnight - noon).max()
+
+
+@pytest.mark.parametrize("block", [linear, forest, boosting])
+def test_times_become_hour_weekday_and_season_and_a_fit_of_them_is_loaded(tmp_path: Path, block: Any) -> None:
+    moments = pd.date_range("2024-01-01", "2025-01-01", freq="97min").to_series(index=None)
+    frame = pd.DataFrame({"at": moments.astype("datetime64[s]").astype("int64").astype(float).to_numpy(), "x": 1.0})
+    frame.loc[0, "at"] = np.nan
+    busy = ((moments.dt.hour == 17) | (moments.dt.dayofweek == 6)).to_numpy().astype(int)
+    options = {"trees": 30} if block is forest else {}
+    model = block("binary", seed=0, times=["at"], **options).fit(frame, busy)
+    made = model.named_steps["columns"].transform(frame)
+    names = [name.partition("__")[0] for name in model.named_steps["columns"].get_feature_names_out()]
+    hours, days = ([at for at, name in enumerate(names) if name == part] for part in ("hour_at", "weekday_at"))
+    assert "numbers__at" not in model.named_steps["columns"].get_feature_names_out()
+    assert np.array_equal(made[1:, hours].argmax(axis=1), moments.dt.hour.to_numpy()[1:])
+    assert np.array_equal((made[1:, days].argmax(axis=1) + 3) % 7, moments.dt.dayofweek.to_numpy()[1:])
+    assert (made[:, hours].sum(axis=1) == 1).all() and (made[:, days].sum(axis=1) == 1).all()
+    assert made[:, names.index("missing_at")].tolist() == [1.0] + [0.0] * (len(frame) - 1)
+    later = frame.assign(at=frame["at"] + 364 * 86_400).iloc[1:]  # no moment that training has seen, the same weekdays
+    assert ((model.predict_proba(later)[:, 1] > 0.5) == busy[1:]).mean() > 0.97
+    sio.dump(model, tmp_path / "model.skops")
+    loaded = read_model(tmp_path / "model.skops", trusted_types=[], what="the model")
+    assert np.array_equal(loaded.predict_proba(later), model.predict_proba(later))
 
 
 def test_balanced_weights_find_the_rare_class_and_calibration_gives_its_share_back() -> None:

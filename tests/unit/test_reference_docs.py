@@ -27,6 +27,9 @@ READERS_OF_THE_ENVIRONMENT = {
     "stack/migrate_airflow.py",
     "stack/mlflow_accounts.py",
     "perennial/training/fitting/process.py",  # hands a few names on to the recipe
+    "perennial/serving/process.py",  # hands all of it on to the service that it becomes
+    "perennial/serving/metrics.py",  # where prometheus-client keeps the figures of several processes
+    "perennial/serving/following/watching.py",  # MLflow's patience, before it is imported
     "stack/supervision.py",  # hands all of it on to the processes
 }
 
@@ -91,7 +94,7 @@ def test_no_tag_is_made_outside_of_its_table() -> None:
 
 def test_every_tag_stands_in_one_table_and_is_used() -> None:
     keys = {name: value for name, value in vars(tags).items() if name.endswith("_TAG")}
-    told = [*tags.RUN_TAGS, *tags.VERSION_TAGS]
+    told = [*tags.RUN_TAGS, *tags.TRIED_TAGS, *tags.VERSION_TAGS]
     assert sorted(keys.values()) == sorted(told)
     used = {
         node.id

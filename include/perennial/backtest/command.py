@@ -12,7 +12,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import to_record
 from perennial.errors import ConfigError
 from perennial.store import Store
-from perennial.training.fitting.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipes
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, windows_of
 from perennial.trial.releasing import People
@@ -54,7 +54,10 @@ def run(
     if not windows:
         raise ConfigError(f"{config.model}: no whole window of its schedule holds a row of the history")
     policies = [overlaid(config, path) for path in overlays]
-    fits = Fits(log=log, recipe=freeze_recipe(folder, scratch), folder=kept)
+    names = sorted(
+        {name for tried in (config, *(policy.config for policy in policies)) for name in tried.training.recipes}
+    )
+    fits = Fits(log=log, recipes=freeze_recipes(folder, scratch, names), folder=kept)
     return compare(config, log, windows, policies, fits=fits, people=people, change=change, progress=progress)
 
 

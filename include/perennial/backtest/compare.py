@@ -22,6 +22,7 @@ from perennial.backtest.proposal import Noise, Proposed, propose
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, Window
 from perennial.errors import ConfigError
+from perennial.training.fitting.recipe import digest_of_all
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, Places
 from perennial.trial.releasing import People
@@ -102,7 +103,7 @@ def compare(
         people=people,
         change=change,
         config_digest=config.digest,
-        recipe_digest=fits.recipe.digest,
+        recipe_digest=digest_of_all(fits.recipes),
         log_digest=log.digest,
         outcomes=outcomes,
         proposal=propose(config, noise_of(config, windows, runs)),

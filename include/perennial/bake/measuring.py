@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from perennial.config import ModelConfig
+from perennial.config.training.threshold import deciding_by
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, SignalRole, Subject, Window
 from perennial.errors import RegistryRefused, TransientError
 from perennial.evidence.answers import Answers, answers_in
@@ -30,7 +31,8 @@ def measure_bake(
     A window is measured by the first run that finds it so, and once more when it is ``label.max_wait`` old. Empty
     outside of a bake. Raises StoreUnavailable, RegistryUnavailable.
     """
-    since = state.champion_since
+    since, stable_at = state.champion_since, state.threshold_of(state.fallback, config.label.decision_threshold)
+    config = deciding_by(config, state.threshold_of(state.champion, config.label.decision_threshold))
     if state.champion is None or since is None or not state.in_bake:
         return ()
     run = Subject.of_run(config.model, window, state.champion)
@@ -57,7 +59,9 @@ def measure_bake(
             store=store,
         )  # fmt: skip
         subject = replace(run, window=coverage.window)
-        found += bake_signals(config, subject, judged, rows, stable=state.fallback, answer=answers_of)
+        found += bake_signals(
+            config, subject, judged, rows, stable=state.fallback, stable_threshold=stable_at, answer=answers_of
+        )
     return save(store, found)
 
 
@@ -68,14 +72,16 @@ def bake_signals(
     rows: pa.Table | None,
     *,
     stable: str | None,
+    stable_threshold: float | None = None,
     answer: Callable[[str, pa.Table], Scores],
 ) -> Iterator[Signal]:
     """``bake/<metric>`` and, once another version is stable, ``bake/<metric>_vs_stable``.
 
     ``coverage`` and ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gave, with features. ``answer``
-    scores rows by the ``stable`` version. Where that one surely breaks the bound on these rows too, the labels or the
-    world are to blame: the window is no evidence against the champion, and both signals are unknown. The order of the
-    rows never matters. Raises the TransientError of ``answer``.
+    scores rows by the ``stable`` version, which predicts the positive class from ``stable_threshold`` on; None for the
+    one in ``config``, by which the champion does. Where the stable one surely breaks the bound on these rows too, the
+    labels or the world are to blame: the window is no evidence against the champion, and both signals are unknown. The
+    order of the rows never matters. Raises the TransientError of ``answer``.
     """
     bake, metric = config.bake, config.metric(config.bake.metric)
     name, paired = SignalName.bake(metric.name), SignalName.bake_vs_stable(metric.name)
@@ -87,7 +93,8 @@ def bake_signals(
     if found.value is None or rows is None or own is None:
         found, theirs = Estimate(problem=missing), missing if stable is not None else None
     elif stable is not None:
-        theirs = _answers_of_stable(own, rows, stable=stable, answer=answer)
+        told = replace(own, threshold=stable_threshold)
+        theirs = _answers_of_stable(told, rows, stable=stable, answer=answer)
     if isinstance(theirs, Answers) and (blame := _breaks_too(config, theirs, str(stable))):
         found, theirs = Estimate(problem=blame), blame
     yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)

@@ -2,7 +2,7 @@
 
 import typer
 
-from perennial.cli import acting, backtest, provenance, reading, runs, signoff, starting
+from perennial.cli import acting, backtest, provenance, reading, runs, serving, signoff, starting
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(reading.app)
@@ -11,6 +11,8 @@ app.add_typer(acting.app)
 app.add_typer(signoff.app, name="signoff")
 app.add_typer(backtest.app)
 app.add_typer(provenance.app)
+app.add_typer(serving.app)
+app.add_typer(serving.keys, name="keys")
 app.add_typer(starting.app)
 
 

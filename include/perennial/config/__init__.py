@@ -31,6 +31,7 @@ from perennial.config.rules import (
     Training,
     Validation,
 )
+from perennial.config.serving import Serving
 from perennial.config.signals.declared import DriftMethod, PerformanceSignal, Signals
 from perennial.config.signoff.declared import ReviewPolicy, SignoffPolicy
 from perennial.config.signoff.gates import MetricGate, RelativeGate
@@ -58,6 +59,7 @@ __all__ = [
     "RelativeGate",
     "ReviewPolicy",
     "Schedule",
+    "Serving",
     "Signals",
     "SignoffPolicy",
     "Source",

@@ -52,6 +52,21 @@ class Schedule(Strict):
         before: datetime = ticks.get_prev(datetime)
         return last - before
 
+    def window_of(self, moment: datetime) -> Window:
+        """The window that a moment lies in, also one before ``start`` or after ``end``, which no run is about.
+
+        >>> week = Schedule(cron="0 6 * * 1", start=datetime(2013, 1, 1, tzinfo=UTC))
+        >>> week.window_of(datetime(2013, 1, 7, 6, tzinfo=UTC)).key
+        '20130107T060000Z-20130114T060000Z'
+        >>> flights.schedule.window_of(datetime(2013, 1, 14, 23, tzinfo=UTC)).key
+        '20130101T000000Z-20130115T000000Z'
+        """
+        if self.every is not None:
+            start = self.start + (moment - self.start) // self.every * self.every
+            return Window(start=start, end=start + self.every)
+        end: datetime = croniter(self.cron, moment).get_next(datetime)
+        return Window(start=croniter(self.cron, end).get_prev(datetime), end=end)
+
     @property
     def shortest(self) -> timedelta:
         """The length of the shortest window; of a cron expression, among the first hundred."""
@@ -80,6 +95,14 @@ class FileSource(Strict):
     done_marker: FileName | None = None
     manifest: FileName | None = None
     grace: Duration = timedelta(0)
+
+    def filled(self, window: Window, home: str) -> str:
+        """The URI of one window's files, wildcards kept.
+
+        >>> flights.sources.labels.filled(day(0), "/state")
+        '/state/landing/flight_delay/labels/2013-01-01/*.jsonl'
+        """
+        return self.uri.format(home=home, start=window.start, end=window.end)
 
     @field_validator("uri")
     @classmethod

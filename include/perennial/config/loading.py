@@ -85,8 +85,9 @@ def load_model(folder: Path) -> ModelConfig:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if config.model != folder.name:
         raise ConfigError(f"{path}: model = {config.model!r}: must be the folder's name, {folder.name!r}")
-    if not (folder / "recipe.py").is_file():
-        raise ConfigError(f"{folder / 'recipe.py'}: no such file; it builds the unfitted estimator of {config.model}")
+    for name in config.training.recipes:
+        if not (folder / name).is_file():
+            raise ConfigError(f"{folder / name}: no such file; it builds the unfitted estimator of {config.model}")
     return config
 
 

@@ -8,7 +8,6 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.about import About
 from perennial.config.consistency import contradictions
 from perennial.config.inputs import (
     CAUSED,
@@ -22,8 +21,10 @@ from perennial.config.inputs import (
     Sources,
 )
 from perennial.config.rules import Bake, Policy, Training, Validation
+from perennial.config.serving import Serving
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
+from perennial.config.signoff.about import About
 from perennial.config.signoff.declared import SignoffPolicy
 from perennial.config.signoff.gates import GUARD, UNIT_LOSS
 from perennial.config.values import Name, Strict
@@ -52,6 +53,7 @@ class ModelConfig(Strict):
     training: Training
     signoff: SignoffPolicy
     bake: Bake
+    serving: Serving = Serving()
 
     @property
     def digest(self) -> str:
@@ -88,6 +90,15 @@ class ModelConfig(Strict):
     def gain_metric_name(self) -> str:
         """Its name, which another task may lack."""
         return self.signals.gain.metric or self.signoff.versus_champion.metric
+
+    @property
+    def choice_metric(self) -> str:
+        """The metric by which recipes and their parameters are chosen.
+
+        >>> flights.choice_metric
+        'roc_auc'
+        """
+        return self.training.metric or self.signoff.versus_champion.metric
 
     @property
     def price(self) -> float:

@@ -8,7 +8,11 @@ from pydantic import (
     model_validator,
 )
 
+from perennial.config.training.search import Search
 from perennial.config.values import Duration, Moment, PositiveDuration, Share, Strict
+
+RECIPE = "recipe.py"
+RecipeFile = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.py$")]
 
 
 class ExtraExpectation(Strict):
@@ -107,6 +111,13 @@ class Training(Strict):
     The learning curve may cost the share ``learning_curve`` of the CPU seconds of the fit and its folds, and has as
     many points as that buys; with 0, or where it buys only one, there is none.
 
+    Each of ``recipes`` is fitted, in a process of its own that takes ``timeout`` at most, and the best by ``metric`` in
+    a cross-validation in time order is the candidate; ``metric`` is that of ``signoff.versus_champion`` unless it is
+    given. With several recipes each gets those of ``params``, and of what ``search`` tries, that its ``build`` takes.
+
+    ``tune_threshold`` (``f1`` or ``accuracy``; binary) chooses from which score on a version predicts the positive
+    class, by that metric on the folds of its cross-validation; without, ``label.decision_threshold`` holds.
+
     A retrain request without an outcome is taken for one that nobody runs, and started by the maintenance,
     ``dispatch_after`` and ``timeout`` after it was written, by the clock.
     """
@@ -127,9 +138,25 @@ class Training(Strict):
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])
+    # left out where nobody gave them, so that what was written before they existed keeps its digest
+    metric: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    recipes: Annotated[list[RecipeFile], Field(min_length=1)] = Field(
+        default=[RECIPE], exclude_if=lambda value: value == [RECIPE]
+    )
+    search: Search | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    tune_threshold: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a fit takes at most: of every recipe its search, with the trial that was begun last, and its fit."""
+        searching = timedelta(seconds=self.search.seconds) + self.timeout if self.search else timedelta(0)
+        return len(self.recipes) * (searching + self.timeout)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        if len(set(self.recipes)) < len(self.recipes):
+            raise ValueError("recipes: one of them stands there twice")
         if self.max_train_rows is not None and self.max_train_rows < self.min_train_rows:
             raise ValueError(
                 f"max_train_rows {self.max_train_rows} is below min_train_rows {self.min_train_rows}: no candidate "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from perennial.contracts.measured.chosen import Chosen
 from perennial.contracts.measured.estimates import Estimate, Interval
 from perennial.contracts.measured.judged import DataFacts, GroupFacts, Robustness, SliceGains
 from perennial.contracts.windows import Window
@@ -39,7 +40,8 @@ class Snapshot:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedRun:
     """One MLflow run that holds a fitted, not yet evaluated or registered model. ``cpu_s`` are the CPU seconds of its
-    fit, cross-validation included; 0 where that was not kept.
+    fit, searches and cross-validation included; 0 where that was not kept. ``chosen`` is None in runs of before that
+    was kept.
     """
 
     model: str
@@ -49,6 +51,7 @@ class FittedRun:
     n_train: int
     cv: dict[str, float]
     cpu_s: float = 0.0
+    chosen: Chosen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,8 @@ class Evaluation:
     ``candidate``, by metric; ``gains`` say how much better the candidate is than the baseline on the paired rows,
     positive for better, in the unit of each metric. ``groups`` is None where none is asked for, and so is ``windows``:
     the same gain on the paired rows of each of the last windows.
-    ``fit_cpu_s`` are the CPU seconds that the fit took.
+    ``fit_cpu_s`` are the CPU seconds that the fit took, and ``chosen`` is what it chose by cross-validation; None where
+    that was not kept.
     """
 
     model: str
@@ -84,6 +88,7 @@ class Evaluation:
     data: DataFacts | None = None
     robustness: Robustness | None = None
     windows: SliceGains | None = None
+    chosen: Chosen | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

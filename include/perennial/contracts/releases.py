@@ -72,11 +72,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """What a released version was fitted on, what it was judged on, and the digest of the files that took office."""
+    """What a released version was fitted on, what it was judged on, the digest of the files that took office, and from
+    which score on it predicts the positive class (None: it was told no threshold).
+    """
 
     train: Window
     holdout: Window
     artifact_digest: str | None = None
+    threshold: float | None = None
 
     @property
     def stretch(self) -> Window:
@@ -193,6 +196,11 @@ class ReleaseState:
         """
         lineage = self.lineages.get(version)
         return lineage.artifact_digest if lineage else None
+
+    def threshold_of(self, version: str | None, declared: float) -> float:
+        """From which score on a version predicts the positive class: its own, else the one ``declared``."""
+        lineage = self.lineages.get(version) if version else None
+        return declared if lineage is None or lineage.threshold is None else lineage.threshold
 
     def holds_over(self, *stretches: Window) -> tuple[Hold, ...]:
         """The holds that wait for someone's word and reach into one of ``stretches``.

@@ -79,6 +79,7 @@ class Signoff:
 
     With ``flags`` on the data it was made from it is never answered by the policy. ``requested_by`` is who asked for
     the retrain; empty in signoffs of before that was kept. ``earlier`` are the stretches that taught besides ``train``.
+    ``threshold`` is the version's own, None where ``label.decision_threshold`` holds.
     """
 
     model: str
@@ -96,6 +97,7 @@ class Signoff:
     flags: tuple[Flag, ...] = ()
     requested_by: str = ""
     earlier: tuple[Window, ...] = ()
+    threshold: float | None = None
 
     @property
     def signoff_id(self) -> str:

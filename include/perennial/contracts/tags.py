@@ -28,6 +28,9 @@ LOCK_TAG = "perennial.lock_digest"
 AIRFLOW_TAG = "perennial.airflow_run"
 BASELINE_TAG = "perennial.baseline"
 BASELINE_PROBLEM_TAG = "perennial.baseline_problem"
+CHOSEN_TAG = "perennial.chosen_recipe"
+TRIED_TAG = "perennial.tried"
+TRIED_STATE_TAG = "perennial.tried_state"
 RUN_TAGS = {
     MODEL_TAG: "the monitored model",
     CAUSE_TAG: "why the retrain was requested",
@@ -39,11 +42,16 @@ RUN_TAGS = {
     REQUEST_TAG: "run id of the retrain request, as in the ledger",
     MODEL_URI_TAG: "the fitted model, `models:/m-...`; written last, when the fit is complete",
     PROBLEM_TAG: "why the run failed",
-    RECIPE_TAG: "SHA-256 of the recipe that was fitted; its copy is among the artifacts",
+    RECIPE_TAG: "SHA-256 of the recipe that was fitted, or one digest of several; copies are among the artifacts",
+    CHOSEN_TAG: "the file of the recipe that fitted best; absent where the model has one recipe",
     LOCK_TAG: "SHA-256 of the lock file",
     AIRFLOW_TAG: "the page of the Airflow run that made it; absent where Airflow did not",
     BASELINE_TAG: "what the candidate was compared with: the champion's version, or `constant`",
     BASELINE_PROBLEM_TAG: "why it could not be compared; absent when it could",
+}
+TRIED_TAGS = {
+    TRIED_TAG: "which set of parameters the search tried here, counted from 0; a run below that of the candidate",
+    TRIED_STATE_TAG: "`complete`, `pruned` or `failed`",
 }
 
 DIGEST_TAG = "version.artifact_digest"

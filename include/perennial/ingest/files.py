@@ -121,7 +121,7 @@ def resolved(config: ModelConfig, source: FileSource, window: Window, home: Path
 
 def _filled(config: ModelConfig, source: FileSource, window: Window, home: str) -> str:
     try:
-        return source.uri.format(home=home, start=window.start, end=window.end)
+        return source.filled(window, home)
     except (KeyError, IndexError, ValueError) as error:
         raise ConfigError(
             redacted(

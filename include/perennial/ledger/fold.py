@@ -170,6 +170,7 @@ def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         train=from_record(Window, item.payload["train"]),
         holdout=from_record(Window, item.payload["holdout"]),
         artifact_digest=item.payload.get("artifact_digest"),
+        threshold=item.payload.get("threshold"),
     )
     word = item.payload.get("past_gates")
     return replace(

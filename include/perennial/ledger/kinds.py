@@ -35,6 +35,7 @@ _PROMOTION = {
     "artifact_digest": "digest of the files that were approved",
     "train": "the stretch it was fitted on",
     "holdout": "the stretch it was judged on",
+    "threshold": "from which score on it predicts the positive class; null where `label.decision_threshold` holds",
     "signoff": "entry id of the signoff",
     "request": "entry id of the retrain request; null where a signoff is promoted by itself",
     "past_gates": "the record PastGates, where two people promoted what failed its gates; else null",

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.config import CAUSED, ModelConfig
+from perennial.config.training.threshold import deciding_by
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.deliveries.operations import count_caused
@@ -121,6 +122,7 @@ def _of_version(
     ``known`` is its reference, or why that is gone; ``told`` what this run measured of earlier windows.
     """
     reference, gone = known
+    config = deciding_by(config, state.threshold_of(subject.version, config.label.decision_threshold))
     judged, rows = read_judged(
         config,
         coverage,

@@ -11,7 +11,7 @@ from perennial.onboarding.proposal import Times
 from perennial.statistics.blocks import blocks_of_times, count_blocks
 from perennial.statistics.intervals import Demands, estimate, paired_difference
 from perennial.statistics.rows import Rows, rows_of
-from perennial.training.fitting.recipe import freeze_recipe
+from perennial.training.fitting.recipe import freeze_recipes
 from perennial.trial.fits import Fits
 from perennial.trial.log import Log, Places
 
@@ -38,7 +38,7 @@ def noise_of(config: ModelConfig, log: Log, times: Times, *, folder: Path, scrat
     cut = int(TAUGHT_SHARE * len(labelled))
     asked = labelled[cut:]
     truth = log.table(asked, ["label"])["label"].to_numpy(zero_copy_only=False)
-    fits = Fits(log=log, recipe=freeze_recipe(folder, scratch), folder=scratch / "fits")
+    fits = Fits(log=log, recipes=freeze_recipes(folder, scratch, config.training.recipes), folder=scratch / "fits")
 
     def answered(taught: Places) -> Rows | None:
         fit = fits.fit(config, log.drawn(taught, MOST_TAUGHT), slice(int(asked[0]), int(asked[-1]) + 1))

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -16,7 +17,19 @@ _STYLE = (
 )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, marks: Sequence[str] = ()) -> str:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell that leads to ``href``, in place of the whole page where it stands in a frame and is not ``within`` it."""
+
+    text: str
+    href: str
+    within: bool = False
+
+
+Cell = str | Link
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, marks: Sequence[str] = ()) -> str:
     """A table of text; ``marks`` gives for each row the class of its second cell: ``good``, ``bad``, ``odd`` or empty.
 
     >>> table(("gate", "verdict"), [("a<b", "passed")], marks=["good"])
@@ -27,8 +40,20 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, marks: Sequ
     for number, row in enumerate(rows):
         mark = marks[number] if number < len(marks) else ""
         opened = [f'<td class="{mark}">' if mark and index == 1 else "<td>" for index in range(len(row))]
-        body.append("".join(f"{tag}{escape(cell)}</td>" for tag, cell in zip(opened, row, strict=True)))
+        body.append("".join(f"{tag}{_shown(cell)}</td>" for tag, cell in zip(opened, row, strict=True)))
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{cells}</tr>' for cells in body)}</table>"
+
+
+def _shown(cell: Cell) -> str:
+    """The HTML of a cell.
+
+    >>> _shown(Link("a<b", "/x?y='z'&q"))
+    '<a target="_top" href="/x?y=&#x27;z&#x27;&amp;q">a&lt;b</a>'
+    """
+    if isinstance(cell, str):
+        return escape(cell)
+    target = "" if cell.within else ' target="_top"'
+    return f'<a{target} href="{escape(cell.href)}">{escape(cell.text)}</a>'
 
 
 def svg(figure: Any) -> str:

@@ -122,7 +122,7 @@ class Case(MonitorSteps, RetrainSteps):
         """
         history = ledger.read(self.store, self.model)
         open_since = {item.entry_id: item.recorded_at for item in history.of("retrain_request")}
-        latest = now - self.config.training.timeout - self.config.training.dispatch_after
+        latest = now - self.config.training.longest - self.config.training.dispatch_after
         waiting = [
             request
             for request in history.state.open_requests

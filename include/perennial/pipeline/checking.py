@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perennial.config import ModelConfig, read_models
-from perennial.errors import ConfigError, PerennialError
+from perennial.errors import ConfigError
 
 
 def check_models(models_dir: Path) -> tuple[ModelConfig, ...]:
@@ -22,9 +22,8 @@ def check_models(models_dir: Path) -> tuple[ModelConfig, ...]:
 
 
 def problems_of(models_dir: Path, config: ModelConfig) -> Iterator[str]:
-    """What only trying can tell: whether Great Expectations knows the expectations, and the recipe builds."""
-    from perennial.training.fitting.recipe import RECIPE, blame, build_estimator
-    from perennial.training.fitting.weights import refused
+    """What only trying can tell: whether Great Expectations knows the expectations, and the recipes build."""
+    from perennial.training.fitting.trying import recipe_problems
     from perennial.validation.expectations import rules
 
     try:
@@ -32,13 +31,4 @@ def problems_of(models_dir: Path, config: ModelConfig) -> Iterator[str]:
         rules(config, "labels")
     except ConfigError as error:
         yield f"{models_dir / config.model / 'model.yaml'}: {error}"
-    recipe = models_dir / config.model / RECIPE
-    try:
-        estimator = build_estimator(recipe, seed=config.training.seed, params=config.training.params)
-        if config.training.half_life and (why := refused(config, estimator)):
-            yield f"{recipe}: {why}"
-    except PerennialError as error:
-        yield str(error)
-    except Exception as error:  # a recipe is anyone's code
-        hint = "; build takes seed and all of training.params" if isinstance(error, TypeError) else ""
-        yield f"{blame(recipe, error)}{hint}"
+    yield from recipe_problems(config, models_dir / config.model)

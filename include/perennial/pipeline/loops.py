@@ -101,6 +101,8 @@ def _retrain(case: Case, request_id: str, progress: Progress) -> Retrained:
     progress(f"snapshot {snapshot.snapshot_id}: {snapshot.n_train} training rows, {snapshot.n_holdout} holdout rows")
     _go_on(case, request_id)
     fitted = case.fit(request_id, snapshot)
+    if fitted.chosen:
+        progress(f"fitted: {fitted.chosen}")
     evaluation = case.evaluate(fitted, snapshot)
     progress(f"candidate: {_figures(evaluation.candidate)}")
     progress(f"{evaluation.baseline}: {_figures(evaluation.baseline_metrics)}")

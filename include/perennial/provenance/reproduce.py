@@ -25,6 +25,7 @@ from perennial.errors import ConfigError, PermanentError, first_of
 from perennial.storage.work import temporary_folder
 
 if TYPE_CHECKING:
+    from perennial.contracts.measured.chosen import Chosen
     from perennial.evidence.answers import Answers
     from perennial.pipeline import Case
     from perennial.training.fitting.recipe import FrozenRecipe
@@ -77,8 +78,10 @@ def reproduce(case: Case, version: str) -> Reproduction:
     from perennial.registry.models import load_model as load_version
     from perennial.registry.runs import downloaded_source, metrics_of_run, tags_of_run
     from perennial.registry.versions import source_run, version_tags
-    from perennial.training.fit import CPU_METRIC
+    from perennial.training.fit import CPU_METRIC, read_chosen
+    from perennial.training.fitting.curve import without_curve
     from perennial.training.fitting.process import run_worker
+    from perennial.training.fitting.recipe import digest_of_all
     from perennial.training.rows import answer
     from perennial.training.snapshot import verify_snapshot
 
@@ -88,10 +91,11 @@ def reproduce(case: Case, version: str) -> Reproduction:
     snapshot = _snapshot(case, version, tags)
     verify_snapshot(snapshot, storage=case.store.storage)
     with temporary_folder("reproduce-") as folder, downloaded_source(case.registry, run_id) as source:
-        config, recipe = _as_it_was(case.model, version, source, folder)
+        config, recipes = _as_it_was(case.model, version, source, folder)
+        made, recipe = _as_chosen(config, recipes, read_chosen(source))
         with case.store.storage.filesystem.open_input_stream(case.store.storage.path(snapshot.train_uri)) as rows:
             (folder / "train.parquet").write_bytes(rows.read())
-        fitting = run_worker(config, recipe, folder, curve=False)
+        fitting = run_worker(without_curve(made), recipe, folder)
         again = _read_model(config, folder)
         before = load_version(
             case.registry,
@@ -106,7 +110,7 @@ def reproduce(case: Case, version: str) -> Reproduction:
         model=case.model,
         version=version,
         checks=(
-            _same_text("recipe", tags.get(RECIPE_TAG), recipe.digest, decides=True),
+            _same_text("recipe", tags.get(RECIPE_TAG), digest_of_all(recipes), decides=True),
             _same_text("configuration", tags.get(CONFIG_TAG), config.digest),
             _same_text("code", tags.get(CODE_TAG), case.settings.code_version),
             _same_text("lock file", tags.get(LOCK_TAG), case.settings.lock_digest),
@@ -132,23 +136,35 @@ def _snapshot(case: Case, version: str, tags: Mapping[str, str]) -> Snapshot:
     return found
 
 
-def _as_it_was(model: str, version: str, source: Path, folder: Path) -> tuple[ModelConfig, FrozenRecipe]:
-    """The configuration and the recipe that lie with the run, as files that nobody edits."""
-    from perennial.training.fitting.recipe import RECIPE, freeze_recipe
+def _as_it_was(model: str, version: str, source: Path, folder: Path) -> tuple[ModelConfig, tuple[FrozenRecipe, ...]]:
+    """The configuration and the recipes that lie with the run, as files that nobody edits."""
+    from perennial.training.fitting.recipe import freeze_recipes
 
     kept = folder / "as_it_was" / model
     kept.mkdir(parents=True)
-    for name in ("model.yaml", RECIPE):
-        if not (source / name).is_file():
-            raise PermanentError(f"{model} version {version}: its run kept no {name}; it can not be made again")
-        shutil.copy(source / name, kept / name)
+    for path in (source / "model.yaml", *source.glob("*.py")):
+        if not path.is_file():
+            raise PermanentError(f"{model} version {version}: its run kept no {path.name}; it can not be made again")
+        shutil.copy(path, kept / path.name)
     try:
         config = load_model(kept)
     except ConfigError as error:
         raise PermanentError(
-            f"{model} version {version}: its model.yaml is none that this release reads: {error}"
+            f"{model} version {version}: what its run kept is none that this release reads: {error}"
         ) from error
-    return config, freeze_recipe(kept, folder)
+    return config, freeze_recipes(kept, folder, config.training.recipes)
+
+
+def _as_chosen(
+    config: ModelConfig, recipes: tuple[FrozenRecipe, ...], chosen: Chosen | None
+) -> tuple[ModelConfig, FrozenRecipe]:
+    """The recipe that was chosen and the configuration with its parameters: nothing is searched again."""
+    from perennial.training.search.best import with_params
+
+    if chosen is None:
+        return config, recipes[0]
+    by_name = {recipe.copy.name: recipe for recipe in recipes}
+    return with_params(config, chosen.params), by_name[chosen.recipe]
 
 
 def _read_model(config: ModelConfig, folder: Path) -> Any:
@@ -227,9 +243,12 @@ def same_answers(then: Answers, now: Answers, *, most: float) -> Check:
     if then.predicted is not None and now.predicted is not None:
         n_classes = int((then.predicted != now.predicted).sum())
     told = f"{len(gap)} holdout rows, largest score difference {largest:.4g}"
+    if then.threshold != now.threshold:
+        told += f", positive from {then.threshold} on then and from {now.threshold} now"
     return Check(
         name="answers",
-        is_same=bool(largest <= most) and n_classes == 0,  # a NaN is no answer, and never within
+        # a NaN is no answer, and never within
+        is_same=bool(largest <= most) and n_classes == 0 and then.threshold == now.threshold,
         decides=True,
         detail=f"{told}, {n_classes} other classes" if n_classes else told,
     )

@@ -1,6 +1,6 @@
 """Whole recipes: columns, a model, and for a classification its weights and calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sklearn.calibration import CalibratedClassifierCV
@@ -27,6 +27,7 @@ def linear(
     c: float = 1.0,
     rare: int | float = RARE,
     cycles: Mapping[str, float] | None = None,
+    times: Sequence[str] = (),
     balanced: bool = False,
     calibrate: Calibration | None = None,
 ) -> Pipeline:
@@ -43,7 +44,7 @@ def linear(
         else LogisticRegression(C=c, max_iter=1000, class_weight=_weights(balanced=balanced), random_state=seed)
     )
     wrapped = _decided(task, model, balanced=balanced, calibrate=calibrate)
-    return Pipeline([("columns", scaled(rare=rare, cycles=cycles)), ("model", wrapped)])
+    return Pipeline([("columns", scaled(rare=rare, cycles=cycles, times=times)), ("model", wrapped)])
 
 
 def forest(
@@ -53,6 +54,7 @@ def forest(
     trees: int = 100,
     min_samples_leaf: int = 5,
     rare: int | float = RARE,
+    times: Sequence[str] = (),
     balanced: bool = False,
     calibrate: Calibration | None = None,
 ) -> Pipeline:
@@ -68,7 +70,7 @@ def forest(
         else RandomForestClassifier(class_weight=_weights(balanced=balanced), **shape)
     )
     wrapped = _decided(task, model, balanced=balanced, calibrate=calibrate)
-    return Pipeline([("columns", encoded(rare=rare)), ("model", wrapped)])
+    return Pipeline([("columns", encoded(rare=rare, times=times)), ("model", wrapped)])
 
 
 def boosting(
@@ -80,6 +82,7 @@ def boosting(
     max_leaf_nodes: int = 31,
     min_samples_leaf: int = 20,
     rare: int | float = RARE,
+    times: Sequence[str] = (),
     balanced: bool = False,
     calibrate: Calibration | None = None,
 ) -> Pipeline:
@@ -102,7 +105,7 @@ def boosting(
         else HistGradientBoostingClassifier(class_weight=_weights(balanced=balanced), **shape)
     )
     wrapped = _decided(task, model, balanced=balanced, calibrate=calibrate)
-    return Pipeline([("columns", encoded(rare=rare)), ("model", wrapped)])
+    return Pipeline([("columns", encoded(rare=rare, times=times)), ("model", wrapped)])
 
 
 def _weights(*, balanced: bool) -> str | None:

@@ -69,6 +69,21 @@ def score_frame(
     return proba.max(axis=1), np.asarray(classes)[proba.argmax(axis=1)]
 
 
+def own_threshold(model: Any) -> float | None:
+    """From which score on a binary model itself predicts the positive class; None where it was told no threshold.
+
+    Of scikit-learn's FixedThresholdClassifier and TunedThresholdClassifierCV.
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import FixedThresholdClassifier
+    >>> plain = LogisticRegression()
+    >>> own_threshold(plain), own_threshold(FixedThresholdClassifier(plain, threshold=0.2))
+    (None, 0.2)
+    """
+    found = getattr(model, "best_threshold_", getattr(model, "threshold", None))
+    return float(found) if isinstance(found, (int, float)) else None
+
+
 def score_class(
     config: ModelConfig, model: Any, features: pd.DataFrame, named: str | NDArray[np.str_] | None
 ) -> NDArray[np.float64]:

@@ -29,6 +29,9 @@ TRUSTED_TYPES = (
     # a calibrated classifier is an estimator and, of each class, two numbers or an isotonic regression
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    # a spline is its knots and coefficients, and keeps the function by which it makes arrays of what it is asked
+    "scipy.interpolate._bsplines.BSpline",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
 )
 """What scikit-learn's common estimators hold beyond skops' own list, and what is harmless to make.
 

@@ -93,6 +93,7 @@ def promotion_intent(
             "artifact_digest": signoff.artifact_digest,
             "train": to_record(signoff.train),
             "holdout": to_record(signoff.holdout),
+            "threshold": signoff.threshold,
             "signoff": signoff.signoff_id,
             "past_gates": to_record(word) if (word := review.past_gates if review else None) else None,
             "nothing_serves": nothing_serves,

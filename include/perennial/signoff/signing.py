@@ -153,6 +153,7 @@ def verdict(
         flags=flags,
         requested_by=requested_by,
         earlier=snapshot.earlier,
+        threshold=evaluation.chosen.threshold if evaluation.chosen else None,
     )
 
 

@@ -64,7 +64,7 @@ def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[An
         value = counts.max() / counts.sum()
     else:
         value = labels.mean()
-    always = replace(candidate, scores=np.full(n_rows, float(value)), predicted=predicted)
+    always = replace(candidate, scores=np.full(n_rows, float(value)), predicted=predicted, threshold=None)
     mine = candidate.metrics(config)
     return Comparison(
         baseline=CONSTANT,

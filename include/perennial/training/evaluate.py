@@ -106,6 +106,7 @@ def evaluation_of(
         data=facts,
         groups=None if rows is None else group_facts(config, rows, candidate, compared),
         windows=window_gains(config, windows, compared) if config.signoff.windows.last else None,
+        chosen=fitted.chosen,
     )
 
 

@@ -1,5 +1,6 @@
-"""Fit a recipe on a snapshot, in one MLflow run that says everything about how the model came to be."""
+"""Fit the recipes on a snapshot, in one MLflow run that says everything about how the model came to be."""
 
+import json
 import shutil
 from functools import cache
 from importlib.metadata import distributions
@@ -14,11 +15,13 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy import dtype
 
 from perennial.config import ModelConfig
-from perennial.contracts import FittedRun, RetrainRequest, Snapshot
+from perennial.contracts import FittedRun, RetrainRequest, Snapshot, from_record, to_record
+from perennial.contracts.measured.chosen import Chosen
 from perennial.contracts.tags import (
     AIRFLOW_TAG,
     AS_OF_TAG,
     CAUSE_TAG,
+    CHOSEN_TAG,
     CODE_TAG,
     CONFIG_TAG,
     LOCK_TAG,
@@ -32,6 +35,7 @@ from perennial.registry.models import log_model
 from perennial.registry.runs import (
     SOURCE,
     RunKey,
+    downloaded_source,
     fail_run,
     finish_run,
     finished_run,
@@ -46,12 +50,14 @@ from perennial.registry.trust import MODEL_FILE, read_model
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
 from perennial.training.drawn.plots import learning_figure
-from perennial.training.fitting.process import run_worker
-from perennial.training.fitting.recipe import FrozenRecipe, freeze_recipe
+from perennial.training.fitting.recipe import FrozenRecipe, digest_of_all, freeze_recipes
+from perennial.training.search.best import Best, fit_best
+from perennial.training.search.keeping import Keeping
 from perennial.training.snapshot import verify_snapshot
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 CPU_METRIC, PEAK_METRIC = "fit_cpu_s", "fit_peak_mb"
+CHOSEN_FILE = "chosen.json"
 CURVE = "learning_curve.png"
 _EXAMPLE_ROWS = 5
 
@@ -68,44 +74,54 @@ def fit(
     lock_digest: str = "unknown",
     airflow_url: str | None = None,
 ) -> FittedRun:
-    """The recipe fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
+    """The best of the recipes fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
 
-    The same request over the same snapshot and recipe gives the finished run again; one that was cut off is marked as
-    failed and done anew. What is fitted and logged is a copy of the recipe, taken once. ``airflow_url`` is the page of
-    the Airflow run that asks for it. Raises TrainingError when the
+    The same request over the same snapshot and recipes gives the finished run again; one that was cut off is marked as
+    failed and done anew, and its searches go on. What is fitted and logged are copies of the recipes, taken once.
+    ``airflow_url`` is the page of the Airflow run that asks for it. Raises TrainingError when a
     recipe raises, does not converge, takes too long or answers NaN, IntegrityError when the snapshot was changed,
     RegistryUnavailable.
     """
     with temporary_folder("fit-") as folder:
-        recipe = freeze_recipe(models_dir / config.model, folder)
-        key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id, recipe=recipe.digest)
+        recipes = freeze_recipes(models_dir / config.model, folder, config.training.recipes)
+        together = digest_of_all(recipes)
+        key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id, recipe=together)
         if done := finished_run(registry, key):
-            return _of_run(done, snapshot)
+            return _of_run(done, snapshot, registry=registry)
         verify_snapshot(snapshot, storage=store.storage)
         run_id = start_run(registry, key, tags=_tags(config, request, code_version, lock_digest, airflow_url))
+        keeping = Keeping(
+            snapshot_id=snapshot.snapshot_id,
+            run_id=run_id,
+            at_ms=_at_ms(snapshot),
+            storage=store.storage,
+            registry=registry,
+        )
         try:
             _fetch(snapshot.train_uri, folder / "train.parquet", store=store)
-            fitting = run_worker(config, recipe, folder)
+            best = fit_best(config, recipes, folder, keeping=keeping)
             model_uri = _log(
-                config,
-                snapshot,
-                run_id,
-                metrics={**fitting.cv, CPU_METRIC: fitting.cpu_s, PEAK_METRIC: fitting.peak_mb},
-                folder=folder,
-                recipe=recipe,
-                store=store,
-                registry=registry,
+                config, snapshot, run_id, best=best, folder=folder, recipes=recipes, store=store, registry=registry
             )
-            if fitting.curve:
-                log_figures(registry, run_id, {CURVE: learning_figure(config, fitting.curve)}, "plots")
+            if best.curve:
+                log_figures(registry, run_id, {CURVE: learning_figure(config, best.curve)}, "plots")
         except PermanentError as error:
             fail_run(registry, run_id, str(error))
             raise
-    finish_run(registry, run_id)
-    return _run_record(snapshot, run_id, model_uri, fitting.cv, fitting.cpu_s)
+        finish_run(registry, run_id)
+        if config.training.search:
+            for recipe in recipes:
+                keeping.forget(config, recipe)
+    return _run_record(snapshot, run_id, model_uri, cv=best.cv, cpu_s=best.cpu_s, chosen=best.chosen)
 
 
-def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, float], cpu_s: float) -> FittedRun:
+def _at_ms(snapshot: Snapshot) -> int:
+    return int(snapshot.as_of.timestamp() * 1000)
+
+
+def _run_record(
+    snapshot: Snapshot, run_id: str, model_uri: str, *, cv: dict[str, float], cpu_s: float, chosen: Chosen | None
+) -> FittedRun:
     return FittedRun(
         model=snapshot.model,
         mlflow_run_id=run_id,
@@ -114,13 +130,23 @@ def _run_record(snapshot: Snapshot, run_id: str, model_uri: str, cv: dict[str, f
         n_train=snapshot.n_train,
         cv=cv,
         cpu_s=cpu_s,
+        chosen=chosen,
     )
 
 
-def _of_run(run: Any, snapshot: Snapshot) -> FittedRun:
+def _of_run(run: Any, snapshot: Snapshot, *, registry: Registry) -> FittedRun:
     cv = {name: float(value) for name, value in run.data.metrics.items() if name.startswith("cv_")}
     cpu_s = float(run.data.metrics.get(CPU_METRIC, 0.0))  # absent from runs of before it was kept
-    return _run_record(snapshot, str(run.info.run_id), str(run.data.tags[MODEL_URI_TAG]), cv, cpu_s)
+    run_id = str(run.info.run_id)
+    with downloaded_source(registry, run_id) as source:
+        chosen = read_chosen(source)
+    return _run_record(snapshot, run_id, str(run.data.tags[MODEL_URI_TAG]), cv=cv, cpu_s=cpu_s, chosen=chosen)
+
+
+def read_chosen(source: Path) -> Chosen | None:
+    """What a fit chose, from the source of its run; None for one of before that was kept."""
+    path = source / CHOSEN_FILE
+    return from_record(Chosen, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def _tags(
@@ -155,24 +181,19 @@ def _log(
     snapshot: Snapshot,
     run_id: str,
     *,
-    metrics: dict[str, float],
+    best: Best,
     folder: Path,
-    recipe: FrozenRecipe,
+    recipes: tuple[FrozenRecipe, ...],
     store: Store,
     registry: Registry,
 ) -> str:
     """Everything about the fit into the run; the tag with the model's URI comes last."""
-    at_ms = int(snapshot.as_of.timestamp() * 1000)
     _log_inputs(config, snapshot, run_id, store=store, registry=registry)
-    evidence = folder / "evidence"
-    evidence.mkdir()
-    (evidence / "packages.txt").write_text(installed_packages(), encoding="utf-8")
-    for source in (recipe.copy, recipe.original.parent / "model.yaml", folder / "fit.txt"):
-        if source.is_file():
-            shutil.copy(source, evidence)
-    log_folder(registry, run_id, evidence, SOURCE)
+    _log_source(run_id, best=best, folder=folder, recipes=recipes, registry=registry)
     model = read_model(
-        folder / MODEL_FILE, trusted_types=config.training.trusted_types, what=f"the model of {recipe.original}"
+        best.folder / MODEL_FILE,
+        trusted_types=config.training.trusted_types,
+        what=f"the model of {best.recipe.original}",
     )
     first = next(pq.ParquetFile(folder / "train.parquet").iter_batches(batch_size=_EXAMPLE_ROWS))
     model_uri = log_model(
@@ -189,13 +210,39 @@ def _log(
     log_values(
         registry,
         run_id,
-        metrics=metrics,
-        params=_params(config, snapshot),
-        tags={MODEL_URI_TAG: model_uri},
-        at_ms=at_ms,
+        metrics=_metrics(best),
+        params=_params(config, snapshot, best.chosen),
+        tags={**({CHOSEN_TAG: best.chosen.recipe} if len(recipes) > 1 else {}), MODEL_URI_TAG: model_uri},
+        at_ms=_at_ms(snapshot),
         model_uri=model_uri,
     )
     return model_uri
+
+
+def _log_source(
+    run_id: str, *, best: Best, folder: Path, recipes: tuple[FrozenRecipe, ...], registry: Registry
+) -> None:
+    """What the model was made from, and what was chosen."""
+    evidence = folder / "evidence"
+    evidence.mkdir()
+    (evidence / "packages.txt").write_text(installed_packages(), encoding="utf-8")
+    (evidence / CHOSEN_FILE).write_text(json.dumps(to_record(best.chosen), indent=2) + "\n", encoding="utf-8")
+    model_yaml = best.recipe.original.parent / "model.yaml"
+    for source in (*(recipe.copy for recipe in recipes), model_yaml, best.folder / "fit.txt"):
+        if source.is_file():
+            shutil.copy(source, evidence)
+    log_folder(registry, run_id, evidence, SOURCE)
+
+
+def _metrics(best: Best) -> dict[str, float]:
+    """Those of the recipe that was chosen by their names, those of others below the name of their file."""
+    others = {
+        f"{Path(name).stem}/{metric}": value
+        for name, cv in best.chosen.tried.items()
+        if name != best.chosen.recipe
+        for metric, value in cv.items()
+    }
+    return {**best.cv, **others, CPU_METRIC: best.cpu_s, PEAK_METRIC: best.peak_mb}
 
 
 def _log_inputs(config: ModelConfig, snapshot: Snapshot, run_id: str, *, store: Store, registry: Registry) -> None:
@@ -217,9 +264,10 @@ def _log_inputs(config: ModelConfig, snapshot: Snapshot, run_id: str, *, store: 
         )
 
 
-def _params(config: ModelConfig, snapshot: Snapshot) -> dict[str, object]:
+def _params(config: ModelConfig, snapshot: Snapshot, chosen: Chosen) -> dict[str, object]:
     return {
-        **{f"recipe.{name}": value for name, value in config.training.params.items()},
+        **{f"recipe.{name}": value for name, value in chosen.params.items()},
+        **({"threshold": chosen.threshold} if chosen.threshold is not None else {}),
         "seed": config.training.seed,
         "cv_folds": config.training.cv_folds,
         "train": snapshot.train.key,

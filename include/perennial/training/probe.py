@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig
+from perennial.config.training.threshold import deciding_by
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.errors import TrainingError
 from perennial.evidence.answers import Answers, answers_in
@@ -43,6 +44,8 @@ def measure_gain(
     since = state.champion_since
     if config.signals.gain.probe == "none" or state.champion is None or since is None:
         return ()
+    # the probe decides at the champion's threshold: what is measured is what fresh rows teach
+    config = deciding_by(config, state.threshold_of(state.champion, config.label.decision_threshold))
     run = Subject.of_run(config.model, window, state.champion)
     name = SignalName.gain_in_window(config.gain_metric.name)
     known = measured_since(store, config.model, version=state.champion, names=[name], start=since, by=run.as_of)
@@ -151,7 +154,7 @@ def _of_window(
 def _answers_of_probe(config: ModelConfig, train: pa.Table, rows: pa.Table, *, models_dir: Path) -> Answers:
     """What a model fitted on ``train`` answers for ``rows``, which it has not seen. Raises TrainingError."""
     with temporary_folder("probe-") as folder:
-        recipe = freeze_recipe(models_dir / config.model, folder)
+        recipe = freeze_recipe(models_dir / config.model, folder, config.training.recipes[0])
         pq.write_table(train, folder / TRAIN_FILE)
         pq.write_table(rows, folder / JUDGED_FILE)
         run_probe(config, recipe, folder)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
 from perennial.evidence.answers import Answers, blocks_in
-from perennial.registry.scoring import score
+from perennial.registry.scoring import own_threshold, score
 from perennial.storage import Storage
 
 
@@ -47,6 +47,7 @@ def answer(config: ModelConfig, model: Any, uri: str, *, storage: Storage) -> An
         scores=np.concatenate(scores) if scores else np.empty(0),
         predicted=np.concatenate(predicted) if predicted else None,
         blocks=blocks_in(config, pa.concat_tables(blocked)) if blocked else None,
+        threshold=own_threshold(model) if config.task == "binary" else None,
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import digest_of
 from perennial.errors import PerennialError, TrainingError
-from perennial.training.fitting.recipe import FrozenRecipe, blame
+from perennial.training.fitting.recipe import FrozenRecipe, blame, digest_of_all
 from perennial.trial.log import Log, Places
 
 _CPU = b"cpu_s"
@@ -46,10 +46,13 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fits:
-    """Fits over one log with one recipe, kept in ``folder``. ``cpu`` says the CPU seconds of this process."""
+    """Fits over one log, kept in ``folder``. ``cpu`` says the CPU seconds of this process.
+
+    ``recipes`` are those that any policy names.
+    """
 
     log: Log
-    recipe: FrozenRecipe
+    recipes: tuple[FrozenRecipe, ...]
     folder: Path
     cpu: Callable[[], float] = time.process_time
     made: dict[str, Fit] = field(default_factory=dict)
@@ -68,33 +71,55 @@ class Fits:
         import sklearn
 
         features = {name: feature.type for name, feature in config.features.items()}
-        made_by = (self.recipe.digest, config.training.params, config.training.seed, config.task, features)
+        made_by = (
+            digest_of_all(self._recipes(config)),
+            config.training.params,
+            config.training.seed,
+            config.task,
+            features,
+        )
         aged = (half_life.total_seconds(),) if (half_life := config.training.half_life) else ()
+        searched = config.training.search
+        folds = config.choice_metric, config.training.cv_folds
+        tried = (
+            (searched and searched.model_dump(mode="json"), *folds)
+            if searched or len(self._recipes(config)) > 1
+            else ()
+        )
         rows = (self.log.digest, digest_of(train.tobytes().hex()), asked.start, asked.stop)
-        return digest_of("fit", *made_by, *aged, config.label.classes, *rows, sklearn.__version__, np.__version__)
+        return digest_of(
+            "fit", *made_by, *aged, *tried, config.label.classes, *rows, sklearn.__version__, np.__version__
+        )
+
+    def _recipes(self, config: ModelConfig) -> tuple[FrozenRecipe, ...]:
+        known = {recipe.copy.name: recipe for recipe in self.recipes}
+        return tuple(known[name] for name in config.training.recipes)
 
     def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path) -> Fit:
         from perennial.registry.scoring import features_frame, score_frame
         from perennial.training.fitting.worker import fit_recipe
+        from perennial.training.search.here import choose_here
 
-        began = self.cpu()
+        began, table = self.cpu(), self.log.table(train)
+        recipe = self._recipes(config)[0]
         try:
-            model = fit_recipe(config, self.recipe.copy, self.log.table(train))
+            config, recipe = choose_here(config, self._recipes(config), table)
+            model = fit_recipe(config, recipe.copy, table)
         except PerennialError:
             raise
         except Exception as error:  # a recipe may raise anything
-            raise TrainingError(blame(self.recipe.copy, error, shown=self.recipe.original)) from error
+            raise TrainingError(blame(recipe.copy, error, shown=recipe.original)) from error
         cpu_s = self.cpu() - began
         if not self.frames:
             self.frames.append(features_frame(config, self.log.rows))
         scores, predicted = score_frame(config, model, self.frames[0].iloc[asked])
         columns = {"score": scores} if predicted is None else {"score": scores, "predicted": predicted.tolist()}
-        table = pa.table(columns).replace_schema_metadata({_CPU: repr(cpu_s).encode()})
+        kept = pa.table(columns).replace_schema_metadata({_CPU: repr(cpu_s).encode()})
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
-        pq.write_table(table, unfinished)
+        pq.write_table(kept, unfinished)
         unfinished.replace(path)
-        return _fit_in(table, asked.start)
+        return _fit_in(kept, asked.start)
 
     @staticmethod
     def _read(path: Path, asked: slice) -> Fit:

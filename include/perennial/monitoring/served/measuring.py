@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from perennial.config import ModelConfig
+from perennial.config.training.threshold import deciding_by
 from perennial.contracts import ReleaseState, Signal, Subject, Window
 from perennial.contracts.signals import Family
 from perennial.errors import PermanentError
@@ -35,6 +36,7 @@ def measure_served(
     expected = families(config)
     if state.champion is None or not expected:
         return ()
+    config = deciding_by(config, state.threshold_of(state.champion, config.label.decision_threshold))
     subject = Subject.of_run(config.model, window, state.champion)
     reference, gone = fetch_reference(registry, config.model, state.champion)
     rows = read_scored(config, window, state.champion, excluded=state.excluded, store=store)

@@ -104,12 +104,12 @@ def snapshot(case: Case, request_id: str) -> Snapshot:
 
 
 def fit_timeout(config: ModelConfig) -> timedelta:
-    """The recipe's own time, which it is told of, and some for reading rows and writing to MLflow.
+    """The recipes' own time, which they are told of, and some for reading rows and writing to MLflow.
 
     >>> fit_timeout(flights)
     datetime.timedelta(seconds=900)
     """
-    return config.training.timeout + timedelta(minutes=10)
+    return config.training.longest + timedelta(minutes=10)
 
 
 def fit_pool() -> str:
@@ -119,10 +119,12 @@ def fit_pool() -> str:
 
 @step("Fit the candidate")
 def fit(case: Case, request_id: str, frozen: Snapshot) -> FittedRun:
-    """The recipe on the training rows, in an MLflow run. Ends skipped when the request was overtaken."""
+    """The best of the recipes on the training rows, in an MLflow run. Ends skipped when the request was overtaken."""
     _skip_if(case.overtaken(request_id, begun=True))
     fitted = case.fit(request_id, frozen, airflow_url=get_current_context()["ti"].log_url)
     log.info("MLflow run %s: %d rows, cross-validated %s", fitted.mlflow_run_id, fitted.n_train, fitted.cv)
+    if fitted.chosen:
+        log.info("chosen by %s: %s with %s", fitted.chosen.metric, fitted.chosen.recipe, fitted.chosen.params)
     return fitted
 
 

@@ -4,6 +4,7 @@ The version that was promoted and the one it replaced answer for the same rows, 
 to the ledger once, when the labels of that time are in, and counts for what the gate is told to ask for.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from perennial.evidence.labelled import sample_labelled
 from perennial.evidence.stretches import count_labelled
 from perennial.ledger import History
 from perennial.registry import Registry, load_model, score
+from perennial.registry.scoring import own_threshold
 from perennial.store import Store
 
 
@@ -124,7 +126,8 @@ def _answers(config: ModelConfig, rows: pa.Table, version: str, state: ReleaseSt
     )
     scores, predicted = score(config, model, rows)
     classes = pa.nulls(rows.num_rows, pa.string()) if predicted is None else pa.array(predicted.tolist(), pa.string())
-    return answers_in(config, rows.append_column("score", pa.array(scores)).append_column("predicted", classes))
+    answered = answers_in(config, rows.append_column("score", pa.array(scores)).append_column("predicted", classes))
+    return replace(answered, threshold=own_threshold(model) if config.task == "binary" else None)
 
 
 def hindsight_entry(config: ModelConfig, found: Hindsight, *, entry_id: str, promotion: str) -> LedgerEntry:

@@ -99,6 +99,7 @@ def _made_of(config: ModelConfig, signoff: Signoff, evaluation: Evaluation) -> l
         f"{signoff.as_of:%Y-%m-%d %H:%M} UTC",
         f"asked for by {signoff.requested_by or 'nobody kept'}; {evaluation.fit_cpu_s:.1f} CPU seconds, seed "
         f"{config.training.seed}",
+        *([f"chosen: {evaluation.chosen}"] if evaluation.chosen else []),
         f"MLflow run {evaluation.mlflow_run_id}, files {signoff.artifact_digest[:16]}; "
         f"`perennial lineage version {signoff.model} {signoff.version}` names the deliveries",
     ]

@@ -86,10 +86,10 @@ def _calibration(answers: Answers) -> Figure:
 
 
 def _confusion(config: ModelConfig, answers: Answers) -> Figure:
-    """Rows of labels by columns of answers; of a binary model at its ``label.decision_threshold``."""
+    """Rows of labels by columns of answers; of a binary model at its threshold."""
     if answers.predicted is None:
         classes = ["0", "1"]
-        counts = confusion_matrix(answers.labels, answers.scores >= config.label.decision_threshold, labels=[0, 1])
+        counts = confusion_matrix(answers.labels, answers.scores >= answers.decides_at(config), labels=[0, 1])
     else:
         classes = [str(known) for known in config.label.classes or ()]
         counts = confusion_matrix(answers.labels, answers.predicted, labels=classes)

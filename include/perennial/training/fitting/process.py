@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import perennial
 from perennial.config import ModelConfig
+from perennial.contracts.measured.chosen import Value
 from perennial.errors import TrainingError
 from perennial.training.drawn.learning import Point, from_record
 from perennial.training.fitting.recipe import FrozenRecipe
@@ -27,31 +30,64 @@ import_module(sys.argv[2]).main(Path(sys.argv[3]))
 WORKER = "perennial.training.fitting.worker"
 PRINTED = "fit.txt"
 _LOG_TAIL = 800
+_LOOK_EVERY_S = 1.0
 _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
     """What a fit found and cost: the metrics of its cross-validation, the CPU seconds of its process and of what that
-    started, and the most memory that one of them held, in MB (2**20 bytes). ``curve`` is its learning curve, if any.
+    started, and the most memory that one of them held, in MB (2**20 bytes); and the parameters it was built with, and
+    from which score on it predicts the positive class, None where it was told none. ``curve`` is its learning curve.
     """
 
     cv: dict[str, float]
     cpu_s: float
     peak_mb: float
+    params: dict[str, Value]
+    threshold: float | None = None
     curve: tuple[Point, ...] = ()
 
 
-def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, curve: bool = True) -> Fitting:
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The parameters that a search chose, how many sets it tried, and what it cost, as of :class:`Fitting`."""
+
+    params: dict[str, Value]
+    n_tried: int
+    cpu_s: float
+    peak_mb: float
+
+
+def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitting:
     """Fit ``recipe`` on ``folder/train.parquet``, and draw a learning curve; the model is then ``folder/model.skops``.
 
     Raises TrainingError when the recipe raised, did not converge, took longer than ``training.timeout`` or was ended
     from outside. What it printed is in ``folder/fit.txt``.
     """
     limit = ("training.timeout", config.training.timeout)
-    found = _work(config, recipe, folder, limit=limit, job={"kind": "fit", "curve": curve})
+    found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
     cv = {str(name): float(value) for name, value in found["cv"].items()}
-    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]), from_record(found["curve"]))
+    return Fitting(
+        cv,
+        float(found["cpu_s"]),
+        float(found["peak_mb"]),
+        found["params"],
+        found["threshold"],
+        from_record(found["curve"]),
+    )
+
+
+def run_search(config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, watch: Callable[[], None]) -> Searched:
+    """Search the parameters of ``recipe`` on ``folder/train.parquet``; ``watch`` is called every second meanwhile.
+
+    What was tried stands in ``folder/tried.jsonl`` (:mod:`perennial.training.search.tried`). Raises TrainingError as
+    :func:`run_worker`: after ``training.search.seconds`` what was begun has ``training.timeout`` to end in.
+    """
+    seconds = config.training.search.seconds if config.training.search else 0.0
+    limit = ("training.search.seconds and training.timeout", timedelta(seconds=seconds) + config.training.timeout)
+    found = _work(config, recipe, folder, limit=limit, job={"kind": "search"}, watch=watch)
+    return Searched(found["params"], int(found["n_tried"]), float(found["cpu_s"]), float(found["peak_mb"]))
 
 
 def run_probe(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> None:
@@ -77,14 +113,20 @@ def as_probe(config: ModelConfig) -> ModelConfig:
 
 
 def _work(
-    config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, limit: tuple[str, timedelta], job: dict[str, Any]
+    config: ModelConfig,
+    recipe: FrozenRecipe,
+    folder: Path,
+    *,
+    limit: tuple[str, timedelta],
+    job: dict[str, Any],
+    watch: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """What the worker found; ``limit`` is the key in ``model.yaml`` that bounds its time, and its value."""
     name, timeout = limit
     told = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original)}
     told["timeout_s"] = timeout.total_seconds()
     (folder / "job.json").write_text(json.dumps({**told, **job}), encoding="utf-8")
-    code = run_apart(WORKER, folder, timeout.total_seconds())
+    code = run_apart(WORKER, folder, timeout.total_seconds(), watch=watch)
     if code is None:
         raise TrainingError(
             f"{recipe.original}: not fitted within {name} = {timeout} and ended; make the recipe smaller or raise the "
@@ -99,8 +141,10 @@ def _work(
     return found
 
 
-def run_apart(module: str, folder: Path, timeout_s: float) -> int | None:
+def run_apart(module: str, folder: Path, timeout_s: float, *, watch: Callable[[], None] | None = None) -> int | None:
     """Have ``module.main(folder)`` run; the exit code, or None when the time ran out and it was ended.
+
+    ``watch`` is called every second meanwhile; what it raises ends the process.
 
     Its home is ``folder``, what it prints is ``folder/fit.txt``, and of the environment it knows nothing that could
     hold a secret. A main that calls :func:`~perennial.training.fitting.worker.end_with_the_parent` outlives nobody.
@@ -118,7 +162,7 @@ def run_apart(module: str, folder: Path, timeout_s: float) -> int | None:
             process_group=0,
         )
         try:
-            return process.wait(timeout_s)
+            return _wait(process, timeout_s, watch)
         except subprocess.TimeoutExpired:
             return None
         finally:
@@ -128,6 +172,20 @@ def run_apart(module: str, folder: Path, timeout_s: float) -> int | None:
             process.wait()
             if process.stdin:
                 process.stdin.close()
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, watch: Callable[[], None] | None) -> int:
+    """The exit code. Raises subprocess.TimeoutExpired."""
+    if watch is None:
+        return process.wait(timeout_s)
+    until = time.monotonic() + timeout_s
+    while True:
+        try:
+            return process.wait(min(_LOOK_EVERY_S, max(until - time.monotonic(), 0.0)))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= until:
+                raise
+            watch()
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -1,15 +1,17 @@
-"""``recipe.py``: found by its path, never through ``sys.path``."""
+"""``recipe.py`` and its like: found by their paths, never through ``sys.path``."""
 
 import hashlib
 import importlib.util
+import inspect
 import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from perennial.config import ModelConfig
+from perennial.contracts import digest_of
 from perennial.errors import TrainingError
-
-RECIPE = "recipe.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +23,33 @@ class FrozenRecipe:
     digest: str
 
 
-def freeze_recipe(model_folder: Path, folder: Path) -> FrozenRecipe:
-    """Copy the recipe of a model below ``folder``. Raises TrainingError when there is none."""
-    original = (model_folder / RECIPE).resolve()
+def freeze_recipe(model_folder: Path, folder: Path, name: str) -> FrozenRecipe:
+    """Copy a recipe of a model below ``folder``. Raises TrainingError when there is none."""
+    original = (model_folder / name).resolve()
     try:
         code = original.read_bytes()
     except OSError as error:
         raise TrainingError(f"{original}: not readable: {error}") from error
-    copy = folder / "recipe" / RECIPE
-    copy.parent.mkdir()
+    copy = folder / "recipe" / name
+    copy.parent.mkdir(exist_ok=True)
     copy.write_bytes(code)
     return FrozenRecipe(copy, original, hashlib.sha256(code).hexdigest())
+
+
+def freeze_recipes(model_folder: Path, folder: Path, names: Iterable[str]) -> tuple[FrozenRecipe, ...]:
+    """The same of several, in their order."""
+    return tuple(freeze_recipe(model_folder, folder, name) for name in names)
+
+
+def digest_of_all(recipes: Iterable[FrozenRecipe]) -> str:
+    """What recipes are known by together: one by its own digest, several by theirs and their names.
+
+    >>> one, other = (FrozenRecipe(Path(name), Path(name), name * 2) for name in "ab")
+    >>> digest_of_all([one]), digest_of_all([one, other]) == digest_of_all([other, one])
+    ('aa', False)
+    """
+    told = [(recipe.copy.name, recipe.digest) for recipe in recipes]
+    return told[0][1] if len(told) == 1 else digest_of("recipes", *told)
 
 
 def build_estimator(path: Path, *, seed: int, params: dict[str, str | int | float | bool]) -> Any:
@@ -39,18 +57,41 @@ def build_estimator(path: Path, *, seed: int, params: dict[str, str | int | floa
 
     Raises TrainingError when the file has no ``build`` or it returns no estimator; whatever the recipe raises passes.
     """
+    estimator = _read_build(path)(seed=seed, **params)
+    if not hasattr(estimator, "fit"):
+        raise TrainingError(f"{path}: build returns {type(estimator).__name__}, not an unfitted estimator")
+    return estimator
+
+
+def takes(path: Path, names: Iterable[str]) -> set[str]:
+    """Those of ``names`` that ``build`` of the file takes as keyword arguments. Raises as :func:`build_estimator`."""
+    parameters = inspect.signature(_read_build(path)).parameters
+    if any(known.kind is known.VAR_KEYWORD for known in parameters.values()):
+        return set(names)
+    return {name for name in names if name in parameters}
+
+
+def params_of(config: ModelConfig, path: Path) -> dict[str, str | int | float | bool]:
+    """What ``build`` of a recipe gets besides the seed: all of ``training.params``, or, where the model has several
+    recipes, those that this one takes. Raises as :func:`build_estimator`.
+    """
+    params = config.training.params
+    if len(config.training.recipes) == 1:
+        return dict(params)
+    taken = takes(path, params)
+    return {name: value for name, value in params.items() if name in taken}
+
+
+def _read_build(path: Path) -> Callable[..., Any]:
     spec = importlib.util.spec_from_file_location(f"perennial_recipe_{path.parent.name}", path)
     if spec is None or spec.loader is None:
         raise TrainingError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    build = getattr(module, "build", None)
+    build: Callable[..., Any] | None = getattr(module, "build", None)
     if not callable(build):
         raise TrainingError(f"{path}: defines no function build(*, seed, ...) that returns an unfitted estimator")
-    estimator = build(seed=seed, **params)
-    if not hasattr(estimator, "fit"):
-        raise TrainingError(f"{path}: build returns {type(estimator).__name__}, not an unfitted estimator")
-    return estimator
+    return build
 
 
 def blame(path: Path, error: BaseException, *, shown: Path | None = None) -> str:

@@ -1,0 +1,144 @@
+"""The routes. Each answers in JSON, under a request id, and is counted and timed."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from perennial.serving.guard import FAILED, Refusal
+from perennial.serving.requests.openapi import describe
+from perennial.serving.service import Service, Spec
+
+_ENCODER = msgspec.json.Encoder()
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_JSON, _TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, its id, and who answers it."""
+
+    service: Service
+    request: Request
+    request_id: str
+
+
+Answering = Callable[[Call], Awaitable[Response]]
+
+
+def make_app(spec: Spec) -> Starlette:
+    """The application of one process. Raises ConfigError for a model whose logs the service can not write."""
+    service = Service(spec)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    routes = [
+        Route(path, _answering(service, path, answer), methods=[method])
+        for method, path, answer in (
+            ("POST", "/predict", _predict),
+            ("POST", "/labels", _labels),
+            ("GET", "/model", _model),
+            ("GET", "/healthz", _healthz),
+            ("GET", "/readyz", _readyz),
+            ("GET", "/metrics", _metrics),
+            ("GET", "/openapi.json", _openapi),
+        )
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _answering(service: Service, path: str, answer: Answering) -> Callable[[Request], Awaitable[Response]]:
+    seconds = service.metrics.seconds.labels(path)
+
+    async def endpoint(request: Request) -> Response:
+        began = time.perf_counter()
+        said = request.headers.get("x-request-id", "")
+        request_id = said if _REQUEST_ID.fullmatch(said) else service.new_id()
+        try:
+            response = await answer(Call(service, request, request_id))
+        except Refusal as refusal:
+            response = _json(refusal.body(request_id), refusal.code)
+        except Exception:
+            service.metrics.requests.labels(path, str(FAILED)).inc()
+            raise
+        response.headers["x-request-id"] = request_id
+        service.metrics.requests.labels(path, str(response.status_code)).inc()
+        seconds.observe(time.perf_counter() - began)
+        return response
+
+    return endpoint
+
+
+def _json(value: Any, code: int = 200) -> Response:
+    return Response(_ENCODER.encode(value), code, media_type=_JSON)
+
+
+async def _predict(call: Call) -> Response:
+    arrived = time.perf_counter()
+    call.service.guard.admit(call.request)
+    return _json(await call.service.predict(await call.service.guard.body(call.request), call.request_id, arrived))
+
+
+async def _labels(call: Call) -> Response:
+    call.service.guard.admit(call.request)
+    return _json(await call.service.take_labels(await call.service.guard.body(call.request), call.request_id))
+
+
+async def _model(call: Call) -> Response:
+    call.service.guard.admit(call.request)
+    following = call.service.follower.following
+    current, looked = following.current, following.looked
+    loaded = None if current is None else current.loaded
+    return _json(
+        {
+            "model": call.service.config.model,
+            "config_digest": call.service.config.digest,
+            "version": loaded and loaded.version,
+            "digest": loaded and loaded.digest,
+            "since": current and current.since,
+            "loaded_from": loaded and loaded.origin,
+            "load_s": loaded and round(loaded.took_s, 3),
+            "predictor": loaded and loaded.built.kind,
+            "why_not_faster": loaded and loaded.built.why,
+            "champion": looked and looked.champion,
+            "registry_answered_at": following.answered_at,
+            "problems": call.service.problems(),
+        }
+    )
+
+
+async def _healthz(_: Call) -> Response:
+    return _json({"status": "lives"})
+
+
+async def _readyz(call: Call) -> Response:
+    """The names of problems for everybody, what they say for those who may ask."""
+    problems = call.service.problems()
+    refuses = call.service.refuses(problems)
+    status = "refuses" if refuses else "degraded" if problems else "ready"
+    told: Any = problems if call.service.guard.knows(call.request) else sorted(problems)
+    return _json({"status": status, "problems": told}, 503 if refuses else 200)
+
+
+async def _metrics(call: Call) -> Response:
+    call.service.guard.admit(call.request)
+    return Response(call.service.metrics.page(), media_type=_TEXT)
+
+
+async def _openapi(call: Call) -> Response:
+    call.service.guard.admit(call.request)
+    return _json(describe(call.service.config, call.service.types))

@@ -1,0 +1,82 @@
+"""The lines of both logs as ingest reads them: the columns that ``model.yaml`` declares, by their delivered names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from perennial.config import CAUSED, ERROR, LATENCY, MEMORY, ModelConfig
+from perennial.contracts.tags import CHAMPION
+
+_ENCODER = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionLines:
+    """``names`` are the delivered columns by their published names, ``features`` those of the features in order."""
+
+    names: dict[str, str]
+    features: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> "PredictionLines":
+        """Those of a model."""
+        names = config.delivered("predictions")
+        return cls(names, tuple(names[name] for name in config.features))
+
+    def write(
+        self,
+        rows: Sequence[Sequence[Any]],
+        ids: Sequence[str],
+        moments: Sequence[str],
+        scores: Sequence[float | None],
+        predicted: Sequence[str] | None,
+        *,
+        version: str,
+        latency_ms: float,
+    ) -> bytes:
+        """One line for each of ``rows`` (the values of the features); a score of None is an answer with an error."""
+        names = self.names
+        lines = []
+        for place, values in enumerate(rows):
+            line: dict[str, Any] = {names["prediction_id"]: ids[place], names["event_time"]: moments[place]}
+            line.update(zip(self.features, values, strict=True))
+            line[names["score"]] = scores[place]
+            if "predicted" in names:
+                line[names["predicted"]] = None if predicted is None else predicted[place]
+            line[names["model_version"]] = version
+            self._tell(line, latency_ms, failed=scores[place] is None)
+            lines.append(line)
+        return _ENCODER.encode_lines(lines)
+
+    def _tell(self, line: dict[str, Any], latency_ms: float, *, failed: bool) -> None:
+        told = {"role": CHAMPION, LATENCY: round(latency_ms, 3), MEMORY: None, ERROR: failed, CAUSED: False}
+        for name, value in told.items():
+            if name in self.names:
+                line[self.names[name]] = value
+
+
+def label_lines(config: ModelConfig, ids: Sequence[str], truths: Sequence[Any], moments: Sequence[str]) -> bytes:
+    """One line for each label.
+
+    >>> label_lines(flights, ["a"], [1], ["2013-01-01T00:00:00Z"])
+    b'{"prediction_id":"a","late":1,"labelled_at":"2013-01-01T00:00:00Z"}\\n'
+    """
+    label = config.label
+    return _ENCODER.encode_lines(
+        [
+            {label.id: name, label.value: truth, label.timestamp: moment}
+            for name, truth, moment in zip(ids, truths, moments, strict=True)
+        ]
+    )
+
+
+def written(moment: datetime) -> str:
+    """A moment as the logs have it.
+
+    >>> written(datetime(2013, 1, 1, 5, tzinfo=UTC))
+    '2013-01-01T05:00:00.000000+00:00'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,300 @@
+"""What one process that answers holds: the version that serves, the spool, the figures; and how it answers."""
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from perennial.config import ERROR, ModelConfig
+from perennial.contracts import Window
+from perennial.errors import redacted
+from perennial.serving.following.follower import Current, Follower
+from perennial.serving.following.messages import Failed, Loaded, Message, Order
+from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, UNPROCESSABLE, Guard, Refusal
+from perennial.serving.keys import Keys
+from perennial.serving.lines import PredictionLines, label_lines, written
+from perennial.serving.metrics import Metrics
+from perennial.serving.predictors.predictor import Answers
+from perennial.serving.requests.faults import faults_of
+from perennial.serving.requests.openapi import Answer, Prediction, Taken
+from perennial.serving.requests.types import Types, types_of
+from perennial.serving.spool.places import landings
+from perennial.serving.spool.writer import Entry, Spool
+
+_LOGGER = logging.getLogger(__name__)
+_INLINE_ROWS = 64
+"""More rows than this are scored in a thread, so that other requests need not wait for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a process that answers is told when it starts."""
+
+    config: ModelConfig
+    home: Path
+    registry_uri: str
+    login: tuple[str, str] | None = field(repr=False)
+    host: str = "127.0.0.1"
+    workers: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """Where the service keeps its cache and its spool."""
+        return self.home / "serving" / self.config.model
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether others than this machine can ask."""
+        return self.host not in LOOPBACK
+
+
+class Service:
+    """One process that answers. ``start`` and ``close`` are called once, within its event loop."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec, self.config = spec, spec.config
+        self.types: Types = types_of(spec.config)
+        self.metrics = Metrics(shared=spec.workers > 1)
+        self.guard = Guard(Keys.below(spec.home), spec.needs_key, spec.config.serving.max_body_kb << 10)
+        self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), spec.config.serving, self._settled)
+        order = Order(config=spec.config, registry_uri=spec.registry_uri, login=spec.login, cache=spec.folder / "cache")
+        self.follower = Follower(order, self._heard)
+        self._lines = PredictionLines.of(spec.config)
+        self._decode = {
+            "rows": msgspec.json.Decoder(self.types.predict),
+            "labels": msgspec.json.Decoder(self.types.labels),
+        }
+        self._n_features = len(spec.config.features)
+        self._given = spec.config.serving.event_time == "given"
+        self._names = {str(name): name for name in spec.config.label.classes or ()}
+        self._unique = f"{os.getpid() & 0xFFFFFF:06x}{os.urandom(3).hex()}"
+        self._numbers = itertools.count()
+        self._last: Window | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take over what was left behind, and follow the champion."""
+        self._loop = asyncio.get_running_loop()
+        self.guard.renew()
+        self.follower.start()
+        await asyncio.to_thread(self.spool.start)
+        await asyncio.to_thread(_import_what_answers)
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def close(self) -> None:
+        """Everything answered is where ingest reads it, and no process is left."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await asyncio.to_thread(self.follower.close)
+        await asyncio.to_thread(self.spool.close)
+
+    def new_id(self) -> str:
+        """An id that no other process makes, and that sorts by time."""
+        return f"{time.time_ns() // 1_000_000:012x}{self._unique}{next(self._numbers) & 0xFFFFFF:06x}"
+
+    def problems(self) -> dict[str, str]:
+        """What is not as it should be, by name."""
+        found = self.follower.following.problems()
+        standing = self.spool.standing
+        if standing.write_problem is not None:
+            found["log_not_written"] = f"{self.spool.folder}: {standing.write_problem}"
+        if standing.rotate_problem is not None:
+            found["log_not_delivered"] = f"answers stay in {self.spool.folder}: {standing.rotate_problem}"
+        return found
+
+    def refuses(self, problems: dict[str, str]) -> bool:
+        """Whether any of these keeps requests from being answered."""
+        full = "log_not_written" in problems and self.config.serving.on_full_disk == "refuse"
+        return full or "no_champion_loaded" in problems
+
+    def decoded(self, body: bytes, key: str) -> Any:
+        """The rows or labels of a body. Raises Refusal that names what is wrong."""
+        try:
+            return getattr(self._decode[key].decode(body), key)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            faults = faults_of(self.config, self.types, body, key=key)
+        if faults[0].allowed.startswith("JSON: "):
+            raise Refusal(BAD_REQUEST, "the body is no JSON", faults)
+        raise Refusal(UNPROCESSABLE, f"{len(faults)} values are not allowed; the first ones are under faults", faults)
+
+    async def predict(self, body: bytes, request_id: str, arrived: float) -> Answer:
+        """Score the rows of a body, and log them. Raises Refusal."""
+        rows = self.decoded(body, "rows")
+        current = self.follower.following.current
+        if current is None:
+            raise Refusal(UNAVAILABLE, self.problems()["no_champion_loaded"])
+        values = [msgspec.structs.astuple(row)[: self._n_features] for row in rows]
+        ids = [row.prediction_id if row.prediction_id is not msgspec.UNSET else self.new_id() for row in rows]
+        if len(set(ids)) < len(ids):
+            raise Refusal(UNPROCESSABLE, "a prediction_id stands twice among the rows")
+        moments = [row.event_time for row in rows] if self._given else [datetime.now(UTC)] * len(rows)
+        log = _Log(values, ids, moments, current.loaded.version, arrived)
+        try:
+            scores, predicted = await self._asked(current, values)
+        except Exception as error:  # a model may raise anything
+            if ERROR in self.config.operational:
+                await self._logged(self._entries(log, None, None))
+            raise Refusal(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
+        logged = await self._logged(self._entries(log, scores, self._words(scores, predicted)))
+        return self._answer(request_id, log, scores, predicted, logged=logged)
+
+    async def _asked(self, current: Current, values: list[tuple[Any, ...]]) -> Answers:
+        columns = list(zip(*values, strict=True))
+        ask = current.loaded.built.predictor
+        return ask(columns) if len(values) <= _INLINE_ROWS else await asyncio.to_thread(ask, columns)
+
+    def _words(self, scores: Sequence[float], predicted: Sequence[str] | None) -> Sequence[str] | None:
+        """The predicted classes as the log has them; None for a regression."""
+        if self.config.task != "binary":
+            return predicted
+        threshold = self.config.label.decision_threshold
+        return ["1" if score >= threshold else "0" for score in scores]
+
+    def _answer(
+        self, request_id: str, log: "_Log", scores: Sequence[float], predicted: Sequence[str] | None, *, logged: bool
+    ) -> Answer:
+        words = self._words(scores, predicted)
+        names: list[Any] = [None] * len(scores) if words is None else [self._names[word] for word in words]
+        for name, n_rows in Counter(names).items():
+            self.metrics.rows.labels(log.version, "" if name is None else str(name)).inc(n_rows)
+        if words is not None:
+            histogram = self.metrics.scores.labels(log.version)
+            for score in scores:
+                histogram.observe(score)
+        if not logged:
+            self.metrics.unlogged.inc(len(scores))
+        answers = [
+            Prediction(prediction_id=name, score=score, predicted=word)
+            for name, score, word in zip(log.ids, scores, names, strict=True)
+        ]
+        return Answer(
+            request_id=request_id, model=self.config.model, version=log.version, logged=logged, predictions=answers
+        )
+
+    def _entries(self, log: "_Log", scores: Sequence[float] | None, predicted: Sequence[str] | None) -> list[Entry]:
+        """The lines of a request, by the window that they belong to."""
+        latency_ms = 1000 * (time.perf_counter() - log.arrived)
+        moments = log.moments if self._given else log.moments[:1]
+        windows = [self._window_of(moment) for moment in moments]
+        if not self._given:
+            windows *= len(log.ids)
+        found = []
+        for window in dict.fromkeys(windows):
+            places = [place for place, one in enumerate(windows) if one == window]
+            data = self._lines.write(
+                [log.values[place] for place in places],
+                [log.ids[place] for place in places],
+                [written(log.moments[place]) for place in places],
+                [None if scores is None else scores[place] for place in places],
+                None if predicted is None else [predicted[place] for place in places],
+                version=log.version,
+                latency_ms=latency_ms,
+            )
+            found.append(Entry("predictions", window, data, len(places)))
+        return found
+
+    def _window_of(self, moment: datetime) -> Window:
+        """The window of a prediction: nearly always that of the one before."""
+        if self._last is None or not self._last.start <= moment < self._last.end:
+            self._last = self.spool.landings["predictions"].window_of(moment)
+        return self._last
+
+    async def take_labels(self, body: bytes, request_id: str) -> Taken:
+        """Log the truth of earlier predictions. Raises Refusal."""
+        labels = self.decoded(body, "labels")
+        now = datetime.now(UTC)
+        moments = [label.labelled_at if self._given else now for label in labels]
+        landing = self.spool.landings["labels"]
+        windows = [landing.window_of(moment) for moment in moments]
+        entries = []
+        for window in dict.fromkeys(windows):
+            chosen = [place for place, one in enumerate(windows) if one == window]
+            ids, truths = [labels[place].prediction_id for place in chosen], [labels[place].label for place in chosen]
+            data = label_lines(self.config, ids, truths, [written(moments[place]) for place in chosen])
+            entries.append(Entry("labels", window, data, len(chosen)))
+        if not await self._logged(entries):
+            raise Refusal(UNAVAILABLE, "the labels can not be written")
+        return Taken(request_id=request_id, n_labels=len(labels))
+
+    async def _logged(self, entries: list[Entry]) -> bool:
+        """Whether all of it is as durable as was asked for. Raises Refusal where answers without a log are refused."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[str | None]] = [loop.create_future() for _ in entries]
+        for entry, future in zip(entries, futures, strict=True):
+            entry.told = future
+            self.spool.put(entry)
+        problems = [found for future in futures if (found := await future) is not None]
+        if problems and self.config.serving.on_full_disk == "refuse":
+            raise Refusal(UNAVAILABLE, f"the log can not be written, and nothing is answered without it: {problems[0]}")
+        return not problems
+
+    def _settled(self, entries: list[Entry], problem: str | None) -> None:
+        if problem is not None:
+            self.metrics.write_errors.inc()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(_settle, entries, problem)
+
+    def _heard(self, message: Message) -> None:
+        if isinstance(message, Failed):
+            self.metrics.swaps.labels("failed").inc()
+            _LOGGER.warning("version %s was not loaded: %s", message.version, message.problem)
+        elif isinstance(message, Loaded):
+            self.metrics.swaps.labels("loaded").inc()
+            self.metrics.swap_seconds.observe(message.took_s)
+            self.metrics.shows(self.config.model, message.version, message.built.kind)
+            _LOGGER.info("version %s answers, by its %s", message.version, message.built.kind)
+        elif message.problem is None:
+            self.metrics.asked_at.set(message.at)
+
+    async def _tick(self) -> None:
+        known: set[str] = set()
+        while True:
+            self.guard.renew()
+            problems = self.problems()
+            known |= set(problems)
+            for name in known:
+                self.metrics.problem.labels(name).set(int(name in problems))
+            self.metrics.waiting.set(self.spool.standing.n_waiting)
+            self.metrics.spool_bytes.set(self.spool.standing.n_bytes)
+            await asyncio.sleep(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What the log of a request says but for the answers; ``arrived`` by ``time.perf_counter``."""
+
+    values: list[tuple[Any, ...]]
+    ids: list[str]
+    moments: list[datetime]
+    version: str
+    arrived: float
+
+
+def _settle(entries: list[Entry], problem: str | None) -> None:
+    for entry in entries:
+        future = entry.told
+        if isinstance(future, asyncio.Future) and not future.done():
+            future.set_result(problem)
+
+
+def _import_what_answers() -> None:
+    """Before requests come: an import in the thread that takes a version over would hold them up."""
+    for name in (
+        "pandas",
+        "sklearn.compose",
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "treelite",
+    ):
+        import_module(name)

@@ -1,0 +1,178 @@
+"""A service as it runs: it follows the alias, what it logs is ingested, and a kill under load loses no answer.
+
+All tests of this file share one service, in order; the last one kills it.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conftest import free_port, unique_model
+from ingesting import published
+from perennial.config import ModelConfig, load_model
+from perennial.contracts import SourceKind
+from perennial.contracts.tags import CHAMPION, DIGEST_TAG
+from perennial.ingest.stage import stage
+from perennial.publishing.publish import publish
+from perennial.recipes import boosting
+from perennial.registry import Registry, set_alias
+from perennial.registry.versions import set_version_tags
+from perennial.store import Store
+from perennial.store.tables import ensure_data_tables
+from perennial.validation.audit import audit
+from serving import Served, fitted, logged, registered, rows, serving
+
+pytestmark = pytest.mark.xdist_group("serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A model whose champion is version 1; version 2 is a better one, version 3 has files that nobody registered."""
+
+    config: ModelConfig
+    registry: Registry
+    models_dir: Path
+    home: Path
+
+    def landing(self, source: SourceKind) -> Path:
+        return self.home / "landing" / "wine_cultivar" / source
+
+
+@pytest.fixture(scope="module")
+def site(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = tmp_path_factory.mktemp("serving")
+    (folder / "models").mkdir()
+    name = unique_model(folder / "models", "wine_cultivar").model
+    path = folder / "models" / name / "model.yaml"
+    path.write_text(f"{path.read_text(encoding='utf-8')}serving: {{poll_s: 0.1, rotate_s: 0.5}}\n", encoding="utf-8")
+
+    config, registry = load_model(path.parent), Registry(mlflow_uri)
+    made = [registered(config, registry, fitted(config, boosting("multiclass", seed=0, max_iter=n))) for n in (3, 4, 5)]
+    assert made == ["1", "2", "3"]
+    set_version_tags(registry, name, "3", {DIGEST_TAG: "0" * 64})
+    set_alias(registry, name, CHAMPION, "1")
+    return Site(config, registry, folder / "models", folder / "home")
+
+
+@pytest.fixture(scope="module")
+def served(site: Site, mlflow_uri: str) -> Iterator[Served]:
+    with serving(site.config, site.models_dir, site.home, mlflow_uri) as running:
+        yield running
+
+
+def test_what_was_answered_is_ingested_as_it_was_answered(site: Site, served: Served, store: Store) -> None:
+    sent = rows(site.config, 60)
+    said = served.client.post("/predict", json={"rows": sent}).json()
+    assert (said["model"], said["version"], said["logged"]) == (site.config.model, "1", True)
+    answers = {one["prediction_id"]: one for one in said["predictions"]}
+    truths = [{"prediction_id": name, "label": "barolo"} for name in answers]
+    assert served.client.post("/labels", json={"labels": truths}).json()["n_labels"] == len(sent)
+    served.wait_for(lambda: len(logged(site.landing("labels"))) == len(sent), within_s=10)
+    served.wait_for(lambda: len(logged(site.landing("predictions"))) == len(sent), within_s=10)
+
+    ensure_data_tables(store, site.config)
+    for source in ("predictions", "labels"):
+        (folder,) = site.landing(source).iterdir()
+        window = site.config.schedule.window_of(_moment(logged(folder)[0]))
+        batch = stage(site.config, window, source, store=store, home=site.home)
+        verdict = audit(site.config, batch, store=store)
+        done = publish(site.config, batch, verdict, store=store)
+        assert (verdict.verdict, done.n_published, done.n_quarantined) == ("publish", len(sent), 0), verdict
+    found = published(site.config, store).set_index("prediction_id")
+    assert {name: (row["score"], row["predicted"]) for name, row in found.iterrows()} == {
+        name: (one["score"], one["predicted"]) for name, one in answers.items()
+    }
+    assert set(found["model_version"]) == {"1"}
+    assert set(found["role"]) == {"champion"}
+    for name, row in zip(answers, sent, strict=True):
+        assert {
+            key: None if found.loc[name, key] != found.loc[name, key] else found.loc[name, key] for key in row
+        } == row
+    assert set(published(site.config, store, "labels")["label"]) == {"barolo"}
+
+
+def _moment(line: dict[str, str]) -> datetime:
+    return datetime.fromisoformat(line.get("event_time") or line["labelled_at"])
+
+
+def test_it_follows_the_alias_without_an_error(site: Site, served: Served) -> None:
+    body, seen, codes = {"rows": rows(site.config, 1)}, [], []
+    ended = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=served.client.base_url, timeout=30) as client:
+            while not ended.is_set():
+                answer = client.post("/predict", json=body)
+                codes.append(answer.status_code)
+                seen.append(answer.json().get("version"))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        set_alias(site.registry, site.config.model, CHAMPION, "2")
+        served.wait_for(lambda: served.model()["version"] == "2", within_s=15)
+    finally:
+        ended.set()
+        asking.join()
+    assert set(codes) == {200}
+    assert [*dict.fromkeys(seen)] in (["1"], ["1", "2"])
+    assert served.client.post("/predict", json=body).json()["version"] == "2"
+    assert served.model()["predictor"] == "trees"
+    assert 'perennial_swaps_total{outcome="loaded"} 2.0' in served.client.get("/metrics").text
+
+
+def test_files_that_nobody_registered_are_not_served(site: Site, served: Served) -> None:
+    set_alias(site.registry, site.config.model, CHAMPION, "3")
+    served.wait_for(lambda: served.ready()["status"] == "degraded", within_s=15)
+    told = served.ready()["problems"]["champion_not_loaded"]
+    assert told.startswith("version 3 is champion and was not loaded; version 2 answers:")
+    assert "they were changed after the version was registered" in told
+    assert served.client.get("/readyz").status_code == 200
+    assert 'perennial_swaps_total{outcome="failed"}' in served.client.get("/metrics").text
+    assert served.client.post("/predict", json={"rows": rows(site.config, 1)}).json()["version"] == "2"
+    set_alias(site.registry, site.config.model, CHAMPION, "2")
+    served.wait_for(lambda: served.ready()["status"] == "ready", within_s=15)
+
+
+def test_a_kill_under_load_loses_no_answer_and_it_comes_back_without_the_registry(site: Site, served: Served) -> None:
+    answered: list[str] = []
+    enough = threading.Event()
+
+    def ask(seed: int) -> None:
+        body = {"rows": rows(site.config, 3, seed=seed)}
+        with httpx.Client(base_url=served.client.base_url, timeout=30) as client, suppress(httpx.TransportError):
+            while True:
+                said = client.post("/predict", json=body).json()
+                answered.extend(one["prediction_id"] for one in said["predictions"])
+                if len(answered) > 1_500:
+                    enough.set()
+
+    asking = [threading.Thread(target=ask, args=(seed,)) for seed in range(8)]
+    for thread in asking:
+        thread.start()
+    assert enough.wait(60)
+    served.kill()
+    for thread in asking:
+        thread.join()
+    spool = site.home / "serving" / site.config.model / "spool"
+    (left,) = [path for path in spool.glob("predictions__*.open")] or [None]
+    assert left is not None
+    with left.open("ab") as torn:
+        torn.write(b'{"prediction_id":"half a li')
+
+    with serving(site.config, site.models_dir, site.home, f"http://127.0.0.1:{free_port()}") as again:
+        assert again.model()["loaded_from"] == "cache"
+        assert again.ready()["status"] == "degraded"
+        assert "registry_silent" in again.ready()["problems"]
+        assert again.client.post("/predict", json={"rows": rows(site.config, 1)}).json()["version"] == "2"
+        lines = logged(site.landing("predictions"))
+    ids = [line["prediction_id"] for line in lines]
+    assert set(answered) - set(ids) == set()
+    assert len(set(ids)) == len(ids)
+    assert list(spool.glob("*.open")) == []
