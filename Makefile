@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check docs bench lock clean
+.PHONY: help setup demo up down test check docs browser screenshots bench lock clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make the virtual environment from the hashed lock
 
@@ -47,6 +47,17 @@ check: setup ## lint, types, architecture, configuration
 
 docs: setup ## regenerate the reference under docs/reference from the code
 	$(BIN)/python docs/generate_reference.py
+
+browser: ## install Chromium and its driver where they are missing: the tests of a review drive them (Debian)
+	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
+		set -e; \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update; \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium chromium-driver; \
+	fi
+
+screenshots: setup ## take the pictures of a review anew, docs/images/review-*.png and past-gates.png
+	PERENNIAL_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser -q
 
 bench: setup ## measure against the raw tools
 	$(BIN)/python tests/bench

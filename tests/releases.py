@@ -52,7 +52,7 @@ def make_version(config: ModelConfig, registry: Registry, content: str) -> str:
         client.log_model_artifacts(logged.model_id, folder)
         client.finalize_logged_model(logged.model_id, "READY")
     uri = f"models:/{logged.model_id}"
-    return register_version(registry, config.model, model_uri=uri, run_id=run_id, tags={"perennial.owner": "test"})
+    return register_version(registry, config.model, model_uri=uri, run_id=run_id, tags={"test.owner": "test"})
 
 
 def signed(config: ModelConfig, registry: Registry, version: str, seen: str | None, number: int = 6) -> Signoff:

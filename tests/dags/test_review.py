@@ -99,7 +99,7 @@ def is_told(client: Any, signoff: Signoff, words: str, **reviewers: object) -> b
     """Whether the trigger, which does not fire, tells the reviewer so on the version; a busy machine takes a while."""
     for _ in range(int(LONG_S / PATIENCE_S)):
         assert fires(signoff, **reviewers) is None
-        if words in client.get_model_version(signoff.model, signoff.version).tags.get("perennial.signoff_note", ""):
+        if words in client.get_model_version(signoff.model, signoff.version).tags.get("signoff.note", ""):
             return True
     return False
 

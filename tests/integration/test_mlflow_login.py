@@ -26,7 +26,7 @@ from perennial.registry.versions import (
     version_tags,
 )
 from perennial.settings import Settings
-from perennial.signoff.polling import Watched
+from perennial.signoff.answering.polling import Watched
 from perennial.store import Store
 from releases import make_version
 from servers import logged_in
@@ -290,7 +290,7 @@ def watched_tags(uri: str, model: str, version: str, login: tuple[str, str]) -> 
 def test_the_poll_tells_a_refusal_from_a_version_that_is_gone(
     wine: ModelConfig, registry: Registry, version: str, browser: Browser, password: str
 ) -> None:
-    assert watched_tags(registry.uri, wine.model, version, (PIPELINE, password))["perennial.owner"] == "test"
+    assert watched_tags(registry.uri, wine.model, version, (PIPELINE, password))["test.owner"] == "test"
     with pytest.raises(RegistryRefused, match=r"refuses the login of 'pipeline' \(401\), asked for .* version") as told:
         watched_tags(registry.uri, wine.model, version, (PIPELINE, WRONG))
     assert WRONG not in str(told.value)

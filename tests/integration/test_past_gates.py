@@ -26,12 +26,14 @@ from perennial.contracts import (
 from perennial.decision.facts import Facts
 from perennial.decision.policy import decide
 from perennial.errors import ReleaseError, SignoffError
+from perennial.pipeline import Case
 from perennial.pipeline.timeline import status, timeline
 from perennial.registry import Registry, alias_version, set_alias
-from perennial.registry.versions import describe_version, get_version, set_version_tags, version_tags
+from perennial.registry.versions import describe_version, find_version_tags, get_version, set_version_tags, version_tags
 from perennial.release.promote import _refuse_unapproved, challenge, promote
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
+from perennial.settings import load_settings
 from perennial.signoff.answering.past_gates import go_past_gates
 from perennial.signoff.record.hindsight import look_back
 from perennial.signoff.review import read_review
@@ -79,7 +81,7 @@ def refused(
     )
     ledger.append(store, signoff_entry(config, made, evaluation))
     describe_version(registry, config.model, version, "### Signoff: 1 of 2 gates failed")
-    set_version_tags(registry, config.model, version, {"signoff": "failed", "perennial.signoff_entry": made.signoff_id})
+    set_version_tags(registry, config.model, version, {"signoff": "failed", "version.signoff_entry": made.signoff_id})
     return made
 
 
@@ -150,12 +152,12 @@ def test_two_people_promote_past_a_gate_and_every_page_says_so_until_the_bake_ha
     assert from_record(PastGates, completion.payload["past_gates"]).by == ("ada", "Bob Marley")
 
     tags = version_tags(registry, wine.model, failed.version)
-    assert tags["perennial.past_gates"] == told
+    assert tags["version.past_gates"] == told
     assert (tags["signoff"], tags["reviewer"], tags["second_reviewer"]) == ("approved", "ada", "Bob Marley")
     page = get_version(registry, wine.model, failed.version).description
     assert page.startswith(f"> **Promoted {told}.** Its bake has not passed yet.\n\n### Signoff")
     run = get_version(registry, wine.model, failed.version).run_id
-    for name, said in (("report.html", f"Promoted {told}."), ("model_card.md", f"- promoted {told}\n")):
+    for name, said in (("report.html", f"Approved {told}."), ("model_card.md", f"- approved {told}\n")):
         report = registry.client.download_artifacts(run, f"signoff/{name}", str(tmp_path))
         assert said in Path(report).read_text(encoding="utf-8")
     assert status(wine, store=store).past_gates == told
@@ -163,10 +165,10 @@ def test_two_people_promote_past_a_gate_and_every_page_says_so_until_the_bake_ha
     decided = decide(wine, Facts(window=day(17), state=state, champion_alias=failed.version, batch_ids=("b",)))
     assert decided.reasons[0].startswith(f"version {failed.version}, promoted {told}, is in its bake since")
     assert reconcile(wine, store=store, registry=registry) == ()
-    assert "perennial.past_gates" in version_tags(registry, wine.model, failed.version)
+    assert "version.past_gates" in version_tags(registry, wine.model, failed.version)
 
     bake_passed(wine, failed.version, store, registry)
-    assert version_tags(registry, wine.model, failed.version)["perennial.past_gates"] == ""
+    assert version_tags(registry, wine.model, failed.version)["version.past_gates"] == ""
     assert get_version(registry, wine.model, failed.version).description == "### Signoff: 1 of 2 gates failed"
     assert status(wine, store=store).past_gates is None
     assert alias_version(registry, wine.model, "stable") == failed.version
@@ -305,7 +307,7 @@ def test_what_only_a_tag_or_another_answer_says_promotes_nothing(
         "signoff": "approved",
         "reviewer": "ada",
         "second_reviewer": "bob",
-        "perennial.past_gates": "by ada and bob",
+        "version.past_gates": "by ada and bob",
     }
     set_version_tags(registry, wine.model, failed.version, tags)
     answer = read_review(wine, failed, registry=registry, store=store)
@@ -335,6 +337,118 @@ def test_a_word_about_other_gates_than_those_that_failed_is_none(
         promote(wine, failed.signoff_id, store=store, registry=registry)
 
 
+def tagged(config: ModelConfig, version: str, registry: Registry, **over: str) -> dict[str, str]:
+    """Two people's word in the tags of a version; ``over`` has other words under their names."""
+    given = {"reviewer": "ada", "second_reviewer": "Bob  Marley", "reason": WHY, "signoff": "past gates", **over}
+    reason = given.pop("reason")
+    set_version_tags(registry, config.model, version, {**given, "signoff.reason": reason})
+    return version_tags(registry, config.model, version)
+
+
+@pytest.fixture
+def case(wine: ModelConfig, store: Store, registry: Registry, as_pipeline: None) -> Case:
+    return Case(config=wine, store=store, registry=registry, settings=load_settings())
+
+
+def test_two_peoples_tags_promote_it_the_same_way_and_twice_is_once(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, case: Case
+) -> None:
+    failed = refused(wine, registry, store, first, LOST)
+    tagged(wine, failed.version, registry, signoff="Past Gates")
+    release = case.answer_past_gates(failed.version)
+    assert release is not None
+    assert (release.version, release.previous) == (failed.version, first)
+    (review, *_, completion) = ledger.entries(store, wine.model, last=3)
+    told = f"past its failed gates slice/cellar, by ada and Bob Marley: {WHY}"
+    by = "entered by tags in MLflow, which do not say whose account wrote them"
+    assert (review.kind, review.reason) == ("review", f"{told} ({by})")
+    assert from_record(PastGates, completion.payload["past_gates"]).by == ("ada", "Bob Marley")
+    assert status(wine, store=store).past_gates == told
+    tags = version_tags(registry, wine.model, failed.version)
+    assert (tags["signoff"], tags["signoff.note"], tags["version.past_gates"]) == ("approved", "", told)
+    n_entries = len(ledger.entries(store, wine.model))
+    tagged(wine, failed.version, registry, reviewer="dan")  # somebody's second thought is no second promotion
+    assert case.answer_past_gates(failed.version) == release
+    assert len(ledger.entries(store, wine.model)) == n_entries
+    assert version_tags(registry, wine.model, failed.version)["signoff"] == "approved"
+
+
+LACKING = [
+    ({"second_reviewer": ""}, "tag second_reviewer is empty: write your name"),
+    ({"reviewer": " "}, "tag reviewer is empty: write your name"),
+    ({"second_reviewer": "ADA "}, "is the first reviewer again"),
+    ({"reviewer": "Policy"}, "is not a person's name"),
+    ({"second_reviewer": "Carol"}, "asked for this retrain"),
+    ({"reason": " "}, "goes past its gates for a reason, and none is given"),
+    ({"signoff": "past the gates"}, "tag signoff = 'past the gates' is not understood: write past gates"),
+]
+
+
+def test_tags_that_are_not_two_other_peoples_word_are_refused_with_a_word_on_the_version(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, case: Case
+) -> None:
+    failed = refused(wine, registry, store, first, LOST)
+    for over, told in LACKING:
+        tagged(wine, failed.version, registry, **over)
+        assert case.answer_past_gates(failed.version) is None
+        tags = version_tags(registry, wine.model, failed.version)
+        assert told in tags["signoff.note"]
+        assert tags["signoff.note"].endswith("write past gates into the tag signoff again")
+        assert tags["signoff"] == "failed", "the same tags are not judged again and again"
+        assert not ledger.entries(store, wine.model, kinds=["review"])[1:]
+    assert nothing_happened(wine, store, registry, first)
+    tagged(wine, failed.version, registry)
+    assert case.answer_past_gates(failed.version) is not None
+    assert version_tags(registry, wine.model, failed.version)["signoff.note"] == ""
+
+
+def test_tags_go_past_no_closed_gate_no_changed_file_and_no_other_champion(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, case: Case, tmp_path: Path
+) -> None:
+    def note(version: str) -> str:
+        tagged(wine, version, registry)
+        assert case.answer_past_gates(version) is None
+        return version_tags(registry, wine.model, version)["signoff.note"]
+
+    assert "can not be promoted past parity" in note(refused(wine, registry, store, first, LOST, CLOSED[0]).version)
+    assert "the champion changed from version None" in note(refused(wine, registry, store, None, SLOW).version)
+    changed = refused(wine, registry, store, first, LOST, SLOW)
+    (tmp_path / "model.skops").write_text("forged", encoding="utf-8")
+    source = str(get_version(registry, wine.model, changed.version).source)
+    registry.client.log_model_artifact(source.removeprefix("models:/"), str(tmp_path / "model.skops"))
+    assert "the files changed from digest" in note(changed.version)
+    good = in_ledger(signed(wine, registry, make_version(wine, registry, "good"), first, 15), store)
+    assert "failed no gate, so there is none to go past" in note(good.version)
+    assert alias_version(registry, wine.model, "champion") == first
+
+
+def test_a_word_that_was_written_down_and_not_carried_out_still_stands_in_the_tags(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = refused(wine, registry, store, first, LOST)
+    tagged(wine, failed.version, registry)
+
+    def die(*_: object, **__: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patched, pytest.raises(_Killed):
+        patched.setattr(Case, "promote", die)
+        case.answer_past_gates(failed.version)
+    assert version_tags(registry, wine.model, failed.version)["signoff"] == "past gates"
+    release = case.answer_past_gates(failed.version)
+    assert release is not None
+    assert release.version == failed.version
+    assert len(ledger.entries(store, wine.model, kinds=["promotion"])) == 2
+
+
+def test_a_version_of_before_is_read_under_the_names_of_today(wine: ModelConfig, registry: Registry) -> None:
+    version = make_version(wine, registry, "old")
+    set_version_tags(registry, wine.model, version, {"perennial.signoff_entry": "e", "perennial.gates": "failed"})
+    for tags in (version_tags(registry, wine.model, version), find_version_tags(registry, wine.model, version)):
+        assert tags is not None
+        assert (tags["version.signoff_entry"], tags["version.gates"]) == ("e", "failed")
+
+
 class _Killed(BaseException):
     """As sudden as a signal."""
 
@@ -355,7 +469,7 @@ def test_one_that_was_cut_off_is_finished_with_its_mark(
     assert status(wine, store=store).past_gates is not None
     page = get_version(registry, wine.model, failed.version).description
     assert page.count("**Promoted past its failed gates") == 1
-    assert version_tags(registry, wine.model, failed.version)["perennial.past_gates"].startswith("past its failed")
+    assert version_tags(registry, wine.model, failed.version)["version.past_gates"].startswith("past its failed")
 
 
 def test_the_record_of_the_gates_is_not_about_what_they_refused(

@@ -158,7 +158,7 @@ def test_a_first_promotion_takes_office_and_is_one_however_often_it_runs(
     )
     assert kinds(store, wine) == ["promotion_intent", "promotion"]
     assert aliases(registry, wine) == (version, None, None)
-    assert version_tags(registry, wine.model, version)["perennial.release"] == "promoted"
+    assert version_tags(registry, wine.model, version)["version.release"] == "promoted"
     assert state_of(store, wine).champion_since == day(6).end
     challenge(wine, signoff, store=store, registry=registry)
     assert aliases(registry, wine) == (version, None, None)
@@ -419,7 +419,7 @@ def test_an_automatic_rollback_holds_the_stretch_that_made_the_version(
     assert not state.released_since_rollback
     (hold,) = state.holds
     assert (hold.stretch.start, hold.stretch.end) == (day(11).start, day(16).end)
-    assert version_tags(registry, wine.model, second)["perennial.release"] == "rolled back"
+    assert version_tags(registry, wine.model, second)["version.release"] == "rolled back"
     with pytest.raises(ReleaseError, match="was rolled back and is not released again"):
         released(wine, signed(wine, registry, second, first, 20), store=store, registry=registry)
     with pytest.raises(ReleaseError, match="was rolled back and is not released again"):

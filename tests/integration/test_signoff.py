@@ -43,9 +43,9 @@ from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
 from perennial.release.promote import promote
 from perennial.signoff import signing
+from perennial.signoff.answering.polling import Watched
 from perennial.signoff.gates import judge
 from perennial.signoff.parity import compare, parity_gap
-from perennial.signoff.polling import Watched
 from perennial.signoff.review import expire_stale, pending_signoffs, read_review, record_review
 from perennial.signoff.signing import sign_off
 from perennial.statistics.intervals import around
@@ -269,7 +269,7 @@ def test_a_passed_verdict_stands_on_the_version_and_in_the_ledger(
     assert verdict.passed
     assert verdict.review == "auto"
     tags = version_tags(registry, wine.model, candidate.version)
-    assert (tags["perennial.gates"], tags["signoff"]) == ("passed", "not required")
+    assert (tags["version.gates"], tags["signoff"]) == ("passed", "not required")
     told = registry.client.get_model_version(wine.model, candidate.version).description
     assert "all gates passed" in told
     assert "| versus_champion/accuracy | passed | 0.55 (" in told
@@ -355,8 +355,12 @@ def test_a_failed_verdict_says_which_gate_and_no_tag_approves_it(
     manual: ModelConfig, models_dir: Path, registry: Registry, store: Store
 ) -> None:
     candidate = registered(manual, models_dir, registry)
+    older = {"reviewer": "ada", "second_reviewer": "bob", "signoff.reason": "under an older signoff"}
+    set_version_tags(registry, manual.model, candidate.version, older)
     verdict = signed(manual, candidate, store=store, registry=registry, accuracy=0.5)
     assert not verdict.passed
+    left = version_tags(registry, manual.model, candidate.version)
+    assert {left[tag] for tag in older} == {""}, "no name goes past a gate that it was not written for"
     told = registry.client.get_model_version(manual.model, candidate.version).description
     assert "1 of 8 gates failed" in told
     assert "accuracy 0.5 is below the minimum 0.7" in told
@@ -400,7 +404,7 @@ def test_a_signoff_cut_off_before_any_of_its_writes_in_mlflow_is_whole_after_the
     whole = signed(manual, candidate, store=store, registry=registry)
     assert len(ledger.entries(store, manual.model, kinds=["signoff"])) == 1
     told = registry.client.get_model_version(manual.model, candidate.version)
-    assert (told.tags["signoff"], told.tags["perennial.signoff_entry"]) == ("pending", whole.signoff_id)
+    assert (told.tags["signoff"], told.tags["version.signoff_entry"]) == ("pending", whole.signoff_id)
     assert "all gates passed" in told.description
     report = registry.client.download_artifacts(candidate.mlflow_run_id, "signoff/report.html", str(tmp_path))
     assert "all gates passed" in Path(report).read_text(encoding="utf-8")
@@ -509,7 +513,7 @@ def test_nobody_answers_under_a_name_of_the_policys(
     verdict = signed(manual, candidate, store=store, registry=registry)
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": name})
     assert read_review(manual, verdict, registry=registry, store=store) is None
-    note = version_tags(registry, manual.model, candidate.version)["perennial.signoff_note"]
+    note = version_tags(registry, manual.model, candidate.version)["signoff.note"]
     assert "is not a person's name: write your own" in note
     set_version_tags(registry, manual.model, candidate.version, {"reviewer": "ada"})
     answer = read_review(manual, verdict, registry=registry, store=store)
@@ -579,14 +583,14 @@ def test_a_reviewers_tag_is_read_recorded_and_final(
 
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "aproved"})
     assert read_review(manual, verdict, **given) is None
-    note = version_tags(registry, manual.model, candidate.version)["perennial.signoff_note"]
+    note = version_tags(registry, manual.model, candidate.version)["signoff.note"]
     assert note == "tag signoff = 'aproved' is not understood: write approved or rejected"
 
     set_version_tags(registry, manual.model, candidate.version, {"signoff": "approved", "reviewer": "ada"})
     answer = read_review(manual, verdict, **given)
     assert answer is not None
     assert (answer.verdict, answer.reviewer) == ("approved", "ada")
-    assert version_tags(registry, manual.model, candidate.version)["perennial.signoff_note"] == ""
+    assert version_tags(registry, manual.model, candidate.version)["signoff.note"] == ""
     assert record_review(manual, verdict, answer, store=store, registry=registry) == answer
 
     other = Review(model=manual.model, version=verdict.version, verdict="rejected", reviewer="bob", reason="no")

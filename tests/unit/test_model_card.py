@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from logs import day
 from perennial.config import ModelConfig
-from perennial.config.about import About
+from perennial.config.signoff.about import About
 from perennial.contracts import Estimate, Flag, Gate
 from perennial.signoff.report.card import card, limits
 from perennial.signoff.report.page import page

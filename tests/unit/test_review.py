@@ -199,7 +199,7 @@ def test_a_description_fits_into_what_mlflow_keeps_whatever_there_is_to_say(n_ga
 
 def test_polling_the_tag_imports_no_heavy_library() -> None:
     program = (
-        "import sys; import perennial.signoff.polling; "
+        "import sys; import perennial.signoff.answering.polling; "
         "print([name for name in ('mlflow', 'pandas', 'pyarrow', 'sklearn', 'sqlalchemy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

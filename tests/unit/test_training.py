@@ -15,12 +15,12 @@ from perennial.evidence.stretches import MOST_STRIDES, holdout_ends
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.trust import check_types
 from perennial.registry.versions import folder_digest
+from perennial.training.drawn.plots import figures
 from perennial.training.fit import signature
 from perennial.training.fitting.folds import cross_validate
 from perennial.training.fitting.process import _plain
 from perennial.training.fitting.recipe import blame, build_estimator
 from perennial.training.importance import feature_importance
-from perennial.training.plots import figures
 from perennial.training.rows import labels_of, pick
 from published import tumour_rows
 

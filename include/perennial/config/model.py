@@ -8,7 +8,6 @@ from pydantic import (
     model_validator,
 )
 
-from perennial.config.about import About
 from perennial.config.consistency import contradictions
 from perennial.config.inputs import (
     CAUSED,
@@ -25,6 +24,7 @@ from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.serving import Serving
 from perennial.config.signals.declared import Signals
 from perennial.config.signals.judgement import UNIT_PRICE
+from perennial.config.signoff.about import About
 from perennial.config.signoff.declared import SignoffPolicy
 from perennial.config.signoff.gates import GUARD, UNIT_LOSS
 from perennial.config.values import Name, Strict

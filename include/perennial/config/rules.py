@@ -108,6 +108,9 @@ class Training(Strict):
     by the hash of their ids, every class with its share. With ``half_life`` a row that is so much older than the newest
     counts half; the recipe's last estimator has to take ``sample_weight``.
 
+    The learning curve may cost the share ``learning_curve`` of the CPU seconds of the fit and its folds, and has as
+    many points as that buys; with 0, or where it buys only one, there is none.
+
     Each of ``recipes`` is fitted, in a process of its own that takes ``timeout`` at most, and the best by ``metric`` in
     a cross-validation in time order is the candidate; ``metric`` is that of ``signoff.versus_champion`` unless it is
     given. With several recipes each gets those of ``params``, and of what ``search`` tries, that its ``build`` takes.
@@ -131,6 +134,7 @@ class Training(Strict):
     max_train_rows: Annotated[int, Field(ge=10)] | None = None
     half_life: PositiveDuration | None = None
     timeout: PositiveDuration
+    learning_curve: Annotated[float, Field(ge=0, le=10)] = 0.5
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
     trusted_types: list[str] = Field(default=[])

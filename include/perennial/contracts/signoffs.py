@@ -1,5 +1,6 @@
 """The verdict over a candidate, and the answer of its reviewer."""
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -160,7 +161,7 @@ class Signoff:
             return f"{what} failed {', '.join(failed)}, and the word is about {', '.join(word.gates) or 'none'}"
         if len(word.by) != 2:  # noqa: PLR2004 - one is not enough, and a third answers for nothing
             return f"{what} goes past its gates on the word of two people, and {len(word.by)} gave theirs"
-        if not word.reason.strip():
+        if not _plain(word.reason):
             return f"{what} goes past its gates for a reason, and none is given"
         return flaw_of_names((("name", name) for name in word.by), not_by=self.requested_by)
 
@@ -198,7 +199,7 @@ def is_nobody(reviewer: str | None) -> bool:
     >>> is_nobody(" Policy "), is_nobody("ada"), is_nobody(None)
     (True, False, False)
     """
-    return (reviewer or "").strip().lower() in NOBODY
+    return _plain(reviewer or "") in NOBODY
 
 
 def flaw_of_names(names: Iterable[tuple[str, str]], *, not_by: str = "") -> str:
@@ -210,10 +211,12 @@ def flaw_of_names(names: Iterable[tuple[str, str]], *, not_by: str = "") -> str:
     ''
     >>> flaw_of_names([("tag reviewer", "ada"), ("tag second_reviewer", " ADA")])
     "tag second_reviewer = ' ADA' is the first reviewer again: somebody else has to agree"
+    >>> "is the first reviewer again" in flaw_of_names([("tag reviewer", "ada"), ("tag second_reviewer", "a\u200bda")])
+    True
     """
     seen: set[str] = set()
     for where, name in names:
-        if not name.strip():
+        if not _plain(name):
             return f"{where} is empty: write your name, an approval without one is none"
         if is_nobody(name):
             return f"{where} = {name!r} is not a person's name: write your own"
@@ -226,4 +229,10 @@ def flaw_of_names(names: Iterable[tuple[str, str]], *, not_by: str = "") -> str:
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    """A name as it looks: without what is not seen, in one width, case and spacing (Unicode's NFKC)."""
+    seen = "".join(" " if one.isspace() else one for one in name if one.isspace() or not _is_unseen(one))
+    return " ".join(unicodedata.normalize("NFKC", seen).split()).casefold()
+
+
+def _is_unseen(one: str) -> bool:
+    return unicodedata.category(one) in ("Cc", "Cf", "Cn", "Co", "Cs")

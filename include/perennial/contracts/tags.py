@@ -4,6 +4,8 @@ They lie here and not in the registry, because the review's trigger reads one of
 serves is never read from a tag: the ledger knows.
 """
 
+from collections.abc import Mapping
+
 CHAMPION, CHALLENGER, STABLE = "champion", "challenger", "stable"
 ALIASES = {
     CHAMPION: "the version that serves; moved by a promotion or a rollback alone",
@@ -52,31 +54,57 @@ TRIED_TAGS = {
     TRIED_STATE_TAG: "`complete`, `pruned` or `failed`",
 }
 
-DIGEST_TAG = "perennial.artifact_digest"
-GATES_TAG = "perennial.gates"
-ENTRY_TAG = "perennial.signoff_entry"
-NOTE_TAG = "perennial.signoff_note"
-RELEASE_TAG = "perennial.release"
-PAST_GATES_TAG = "perennial.past_gates"
+DIGEST_TAG = "version.artifact_digest"
+GATES_TAG = "version.gates"
+ENTRY_TAG = "version.signoff_entry"
+NOTE_TAG = "signoff.note"
+RELEASE_TAG = "version.release"
+PAST_GATES_TAG = "version.past_gates"
 SIGNOFF_TAG = "signoff"
 REVIEWER_TAG = "reviewer"
 SECOND_TAG = "second_reviewer"
 REASON_TAG = "signoff.reason"
+PAST_GATES = "past gates"
+"""What two people write into the tag ``signoff`` of a version that failed its gates."""
+# MLflow's page lists tags by name and shows some five: what a reviewer fills in comes before what Perennial keeps.
 VERSION_TAGS = {
     DIGEST_TAG: "SHA-256 over the version's files when it was registered",
     GATES_TAG: "`passed` or `failed`",
     SIGNOFF_TAG: (
         "`pending` until a reviewer writes `approved` or `rejected` here; `not required` where the policy answers, "
-        "`failed` when a gate did"
+        "`failed` when a gate did, until two people write `past gates`"
     ),
     REVIEWER_TAG: "who answered; a reviewer fills it in, and an approval without a name is none",
-    SECOND_TAG: "the other one, where `signoff.review.people` is 2",
+    SECOND_TAG: "the other one, where `signoff.review.people` is 2, and past failed gates",
     REASON_TAG: "why, in the reviewer's own words; it goes to the ledger",
     ENTRY_TAG: "id of the signoff in the ledger that the answer is about",
-    NOTE_TAG: "that the reviewer's word was not understood; empty once it is",
+    NOTE_TAG: "what the reviewer's word lacks; empty once it lacks nothing",
     RELEASE_TAG: "`promoted` or `rolled back`",
     PAST_GATES_TAG: "the gates that two people promoted it past, who and why; empty once its bake has passed",
 }
+
+BEFORE = {
+    DIGEST_TAG: "perennial.artifact_digest",
+    GATES_TAG: "perennial.gates",
+    ENTRY_TAG: "perennial.signoff_entry",
+    NOTE_TAG: "perennial.signoff_note",
+    RELEASE_TAG: "perennial.release",
+    PAST_GATES_TAG: "perennial.past_gates",
+}
+"""What tags of a version were called before reviewers found theirs first; versions of that time are still read."""
+
+
+def named_now(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a version under the names of today; where both are there, the one of today counts.
+
+    >>> named_now({"perennial.gates": "failed", "signoff": "failed"})
+    {'signoff': 'failed', 'version.gates': 'failed'}
+    >>> named_now({"perennial.gates": "failed", "version.gates": "passed"})
+    {'version.gates': 'passed'}
+    """
+    kept = {key: value for key, value in tags.items() if key not in BEFORE.values()}
+    return kept | {now: tags[old] for now, old in BEFORE.items() if old in tags and now not in tags}
+
 
 MOST_CHARACTERS = 5000
 """So long may a description be: MLflow's column holds no more in PostgreSQL."""

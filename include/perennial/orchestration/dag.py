@@ -49,12 +49,13 @@ def model_dag(config: ModelConfig, kind: str, *, params: dict[str, Param], **opt
 
 
 def upkeep_dag(dag_id: str, **options: Any) -> DAG:
-    """A DAG about all models."""
+    """The DAG ``perennial__<kind>``, about all models."""
+    kind = dag_id.removeprefix("perennial__")
     return DAG(
         dag_id,
-        description=DESCRIPTIONS["maintenance"],
-        doc_md=DESCRIPTIONS["maintenance"],
-        tags={"perennial", "maintenance"},
+        description=DESCRIPTIONS[kind],
+        doc_md=DESCRIPTIONS[kind],
+        tags={"perennial", kind},
         default_args={"owner": "perennial", **RETRIES},
         start_date=EPOCH,
         catchup=False,

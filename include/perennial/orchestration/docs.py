@@ -11,6 +11,10 @@ DESCRIPTIONS = {
         "Removes old staged files, rejects reviews whose deadline has passed, starts retrains that nobody ran, and "
         "checks that the ledger is whole and agrees with the registry"
     ),
+    "past_gates": (
+        "Watches the versions that failed their gates in MLflow: promotes one on the word of two people in its tags, "
+        "or writes there why not"
+    ),
 }
 
 _PAGE = """\

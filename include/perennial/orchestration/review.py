@@ -23,7 +23,7 @@ from perennial.orchestration.errors import airflow_errors
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
 from perennial.settings import load_settings
-from perennial.signoff.polling import Reviewers, Watched
+from perennial.signoff.answering.polling import Reviewers, Watched
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)

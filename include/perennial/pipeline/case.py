@@ -77,18 +77,15 @@ class Case(MonitorSteps, RetrainSteps):
 
         Raises SignoffError when their word does not do, ReleaseError as :meth:`promote`.
         """
-        from perennial.signoff.answering.past_gates import go_past_gates
+        from perennial.pipeline.answers.past_gates import by_command
 
-        signed = go_past_gates(
-            self.config,
-            version,
-            by=by,
-            reason=reason,
-            entered_by=entered_by,
-            store=self.store,
-            registry=self.registry,
-        )
-        return self.promote(signed.signoff_id)
+        return by_command(self, version, by=by, reason=reason, entered_by=entered_by)
+
+    def answer_past_gates(self, version: str) -> Release | None:
+        """The same on the word that the tags of the version hold; None where it is none, and they say at once why."""
+        from perennial.pipeline.answers.past_gates import by_tags
+
+        return by_tags(self, version)
 
     def acknowledge(self, hold_id: str, *, actor: str, reason: str, exclude: bool, at: datetime) -> None:
         """Someone's word on a held stretch: retraining may go on, with its rows or (``exclude``) without them."""

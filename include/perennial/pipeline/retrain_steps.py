@@ -29,7 +29,7 @@ from perennial.ledger import History
 from perennial.pipeline.bound import Bound
 
 if TYPE_CHECKING:
-    from perennial.signoff.polling import Reviewers
+    from perennial.signoff.answering.polling import Reviewers
 
 
 class RetrainSteps(Bound):

@@ -63,8 +63,8 @@ def explain(case: Case, prediction_id: str, *, version: str | None = None, n_pai
     otherwise when asked again; RegistryUnavailable.
     """
     from perennial.registry.reference import load_reference
-    from perennial.registry.scoring import features_frame, score_class, score_frame
-    from perennial.statistics.shapley import shapley
+    from perennial.registry.scoring import features_frame, score_frame, walker
+    from perennial.statistics.shapley import shapley_of_rows
 
     config = case.config
     row = _row(case, prediction_id)
@@ -81,15 +81,9 @@ def explain(case: Case, prediction_id: str, *, version: str | None = None, n_pai
     named = score_frame(config, model, explained)[1]
     of_class = None if named is None else str(named[0])
 
-    def ask(numbers: Any, taken: Any) -> Any:
-        columns = {
-            name: compared[name].take(numbers).reset_index(drop=True).mask(taken[:, place], explained[name].iloc[0])
-            for place, name in enumerate(compared.columns)
-        }
-        return score_class(config, model, type(compared)(columns), of_class)
-
-    found = shapley(
-        ask,
+    (found,) = shapley_of_rows(
+        walker(config, model, explained, compared, named),
+        n_rows=1,
         n_features=len(config.features),
         n_others=others.num_rows,
         n_pairs=n_pairs,

@@ -79,6 +79,7 @@ def reproduce(case: Case, version: str) -> Reproduction:
     from perennial.registry.runs import downloaded_source, metrics_of_run, tags_of_run
     from perennial.registry.versions import source_run, version_tags
     from perennial.training.fit import CPU_METRIC, read_chosen
+    from perennial.training.fitting.curve import without_curve
     from perennial.training.fitting.process import run_worker
     from perennial.training.fitting.recipe import digest_of_all
     from perennial.training.rows import answer
@@ -94,7 +95,7 @@ def reproduce(case: Case, version: str) -> Reproduction:
         made, recipe = _as_chosen(config, recipes, read_chosen(source))
         with case.store.storage.filesystem.open_input_stream(case.store.storage.path(snapshot.train_uri)) as rows:
             (folder / "train.parquet").write_bytes(rows.read())
-        fitting = run_worker(made, recipe, folder)
+        fitting = run_worker(without_curve(made), recipe, folder)
         again = _read_model(config, folder)
         before = load_version(
             case.registry,

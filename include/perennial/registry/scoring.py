@@ -84,14 +84,42 @@ def own_threshold(model: Any) -> float | None:
     return float(found) if isinstance(found, (int, float)) else None
 
 
-def score_class(config: ModelConfig, model: Any, features: pd.DataFrame, named: str | None) -> NDArray[np.float64]:
-    """The scores of :func:`score_frame`, or of a multiclass model P(``named``) for every row, shape (n,)."""
+def score_class(
+    config: ModelConfig, model: Any, features: pd.DataFrame, named: str | NDArray[np.str_] | None
+) -> NDArray[np.float64]:
+    """The scores of :func:`score_frame`, or of a multiclass model P(``named``), for every row, shape (n,).
+
+    ``named`` is one class for all rows, or one for each.
+    """
     if config.task != "multiclass":
         return score_frame(config, model, features)[0]
     classes, proba = _chances(config, model, _as_fitted(config, model, features))
-    if named not in classes:
-        raise IntegrityError(f"{config.model}: the model knows the classes {classes[:9]}, not {named!r}")
-    return proba[:, classes.index(named)]
+    wanted = np.broadcast_to(np.asarray(named, dtype=object), (len(features),))
+    places = pd.Index(classes, dtype=object).get_indexer(pd.Index(wanted, dtype=object))
+    if (places < 0).any():
+        raise IntegrityError(
+            f"{config.model}: the model knows the classes {classes[:9]}, not {wanted[places < 0][0]!r}"
+        )
+    chosen: NDArray[np.float64] = proba[np.arange(len(features)), places]
+    return chosen
+
+
+def walker(
+    config: ModelConfig, model: Any, explained: pd.DataFrame, compared: pd.DataFrame, named: NDArray[np.str_] | None
+) -> Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]], NDArray[np.float64]]:
+    """What :func:`~perennial.statistics.shapley.shapley_of_rows` asks: the scores, by :func:`score_class`, of rows of
+    ``compared`` that took over features of rows of ``explained``; ``named`` is the class of each of the latter.
+    """
+
+    def ask(rows: NDArray[np.int64], numbers: NDArray[np.int64], taken: NDArray[np.bool_]) -> NDArray[np.float64]:
+        columns = {
+            name: compared[name].take(numbers).reset_index(drop=True)
+            .mask(taken[:, place], explained[name].take(rows).reset_index(drop=True))
+            for place, name in enumerate(compared.columns)
+        }  # fmt: skip
+        return score_class(config, model, pd.DataFrame(columns), None if named is None else named[rows])
+
+    return ask
 
 
 def _chances(config: ModelConfig, model: Any, frame: pd.DataFrame) -> tuple[list[str], NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from typing import Any
 import mlflow.artifacts
 from mlflow.exceptions import MlflowException
 
+from perennial.contracts.tags import named_now
 from perennial.errors import IntegrityError, PermanentError, RegistryUnavailable
 from perennial.registry.client import Registry, asking
 from perennial.storage.work import temporary_folder
@@ -40,7 +41,7 @@ def find_version_tags(registry: Registry, name: str, version: str) -> dict[str, 
     """All tags of a version, or None when it is not there. Raises RegistryUnavailable, RegistryRefused."""
     with asking(registry, f"looking for {name} version {version}"):
         try:
-            return dict(registry.client.get_model_version(name, version).tags)
+            return named_now(registry.client.get_model_version(name, version).tags)
         except MlflowException as error:
             if error.error_code == _GONE or _is_of_no_model(registry, name, error):
                 return None
@@ -143,8 +144,8 @@ def delete_alias(registry: Registry, name: str, alias: str) -> None:
 
 
 def version_tags(registry: Registry, name: str, version: str) -> dict[str, str]:
-    """All tags of a version."""
-    return dict(get_version(registry, name, version).tags)
+    """All tags of a version, under the names of today."""
+    return named_now(get_version(registry, name, version).tags)
 
 
 def set_version_tags(registry: Registry, name: str, version: str, tags: dict[str, str]) -> None:

@@ -1,15 +1,27 @@
 """What a version's page in MLflow says, from its promotion past its gates until its bake has passed."""
 
 from perennial.contracts import PastGates
-from perennial.contracts.tags import MOST_CHARACTERS, PAST_GATES_TAG
+from perennial.contracts.tags import (
+    MOST_CHARACTERS,
+    PAST_GATES_TAG,
+    REASON_TAG,
+    REVIEWER_TAG,
+    SECOND_TAG,
+    SIGNOFF_TAG,
+    named_now,
+)
 from perennial.registry import Registry
 from perennial.registry.versions import describe_version, get_version, set_version_tags
 
 
 def mark(registry: Registry, name: str, version: str, word: PastGates) -> None:
-    """Say so in a tag, and before all else that the description says. Twice changes nothing. Raises as the registry."""
+    """Say so in a tag, and before all else that the description says; the tags of a review follow their word.
+
+    Twice changes nothing. Raises as the registry.
+    """
     note, told = note_of(word), get_version(registry, name, version).description or ""
-    set_version_tags(registry, name, version, {PAST_GATES_TAG: str(word)})
+    answer = {SIGNOFF_TAG: "approved", REVIEWER_TAG: word.by[0], SECOND_TAG: word.by[1], REASON_TAG: word.reason}
+    set_version_tags(registry, name, version, {PAST_GATES_TAG: str(word), **answer})
     if not told.startswith(note):
         describe_version(registry, name, version, (note + told)[:MOST_CHARACTERS])
 
@@ -18,7 +30,7 @@ def unmark(registry: Registry, name: str, version: str, word: PastGates) -> bool
     """Take both away; False where neither was there. Raises as the registry."""
     found, note = get_version(registry, name, version), note_of(word)
     told = found.description or ""
-    if not dict(found.tags).get(PAST_GATES_TAG) and not told.startswith(note):
+    if not named_now(found.tags).get(PAST_GATES_TAG) and not told.startswith(note):
         return False
     describe_version(registry, name, version, told.removeprefix(note))
     set_version_tags(registry, name, version, {PAST_GATES_TAG: ""})

@@ -16,7 +16,7 @@ from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_T
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import find_version_tags, set_version_tags, version_exists
-from perennial.signoff.polling import Reviewers, answer_in
+from perennial.signoff.answering.polling import Reviewers, answer_in
 from perennial.store import Store
 
 _PEOPLES_TAGS = (SIGNOFF_TAG, REVIEWER_TAG, SECOND_TAG, REASON_TAG)
@@ -215,12 +215,11 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
     standing = ledger.read(store, config.model).review_of(signoff)
     if standing is None:
         raise SignoffError(f"the review of {signoff.model} version {signoff.version} did not reach the ledger")
-    past = standing.past_gates
-    if (signoff.review == "manual" or past) and version_exists(registry, signoff.model, signoff.version):
+    # past failed gates they follow the promotion: until then the word in them is still to be carried out
+    asked = signoff.review == "manual" and standing.past_gates is None
+    if asked and version_exists(registry, signoff.model, signoff.version):
         tags: dict[str, str] = {SIGNOFF_TAG: standing.verdict}
-        if past:
-            tags |= {REVIEWER_TAG: past.by[0], SECOND_TAG: past.by[1], REASON_TAG: past.reason}
-        elif " and " not in standing.reviewer:  # of two people each has a tag
+        if " and " not in standing.reviewer:  # of two people each has a tag
             tags[REVIEWER_TAG] = standing.reviewer
         set_version_tags(registry, signoff.model, signoff.version, tags)
     return standing

@@ -25,9 +25,9 @@ from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry
 from perennial.registry.runs import log_page
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
+from perennial.signoff.answering.polling import PENDING
 from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.flagged import read_flags
-from perennial.signoff.polling import PENDING
 from perennial.signoff.report.card import CARD, card
 from perennial.signoff.report.describing import REPORT, describe
 from perennial.signoff.report.page import page
@@ -245,8 +245,8 @@ def _show(
     if version_tags(registry, name, version).get(ENTRY_TAG) == signoff.signoff_id:
         return
     tags = {SIGNOFF_TAG: NOT_REQUIRED if signoff.passed else FAILED}
-    if signoff.passed and signoff.review == "manual":
+    if (signoff.passed and signoff.review == "manual") or (signoff.failed and not signoff.closed):
         # an empty tag is one that the reviewer only has to fill in, and takes away the name under an older signoff
-        second = {SECOND_TAG: ""} if config.signoff.review.people > 1 else {}
-        tags = {SIGNOFF_TAG: PENDING, REVIEWER_TAG: "", REASON_TAG: "", **second}
+        second = {SECOND_TAG: ""} if signoff.failed or config.signoff.review.people > 1 else {}
+        tags = {SIGNOFF_TAG: PENDING if signoff.passed else FAILED, REVIEWER_TAG: "", REASON_TAG: "", **second}
     set_version_tags(registry, name, version, {**tags, ENTRY_TAG: signoff.signoff_id})

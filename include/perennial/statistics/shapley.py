@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Ask = Callable[[NDArray[np.int64], NDArray[np.bool_]], NDArray[np.float64]]
 """Answers of shape (n,) for rows of a number (n,) whose features (n, d) are taken over, where true."""
 
+AskOfRows = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]], NDArray[np.float64]]
+"""The same, with the number of the explained row, of shape (n,), before the others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -47,17 +50,43 @@ def shapley(ask: Ask, *, n_features: int, n_others: int, n_pairs: int, rng: np.r
     >>> found.base, found.answer, found.values.tolist(), found.missing
     (1.0, 53.0, [2.0, 50.0], 0.0)
     """
-    forth = rng.permuted(np.tile(np.arange(n_features), (n_pairs, 1)), axis=1)
-    orders = np.stack([forth, forth[:, ::-1]], axis=1).reshape(2 * n_pairs, n_features)
+
+    def of_row(_: NDArray[np.int64], numbers: NDArray[np.int64], taken: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return ask(numbers, taken)
+
+    given = {"n_features": n_features, "n_others": n_others, "n_pairs": n_pairs}
+    return shapley_of_rows(of_row, n_rows=1, **given, rng=rng)[0]
+
+
+def shapley_of_rows(
+    ask: AskOfRows, *, n_rows: int, n_features: int, n_others: int, n_pairs: int, rng: np.random.Generator
+) -> tuple[Parts, ...]:
+    """:func:`shapley` of each of ``n_rows`` (at least 1), with one question about all of them.
+
+    >>> others, rows = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[3.0, 5.0], [1.0, 0.0]])
+    >>> def ask(explained, numbers, taken):
+    ...     return np.where(taken, rows[explained], others[numbers]) @ np.array([1.0, 10.0])
+    >>> rng = np.random.default_rng(1)
+    >>> [one.values.tolist() for one in shapley_of_rows(ask, n_rows=2, n_features=2, n_others=2, n_pairs=8, rng=rng)]
+    [[2.0, 50.0], [0.0, 0.0]]
+    """
+    n_walks = 2 * n_pairs * n_rows
+    forth = rng.permuted(np.tile(np.arange(n_features), (n_pairs * n_rows, 1)), axis=1)
+    orders = np.stack([forth, forth[:, ::-1]], axis=1).reshape(n_walks, n_features)
     place = np.argsort(orders, axis=1)  # of each feature in its walk
     taken = place[:, None, :] < np.arange(n_features + 1)[None, :, None]
-    numbers = np.repeat(np.arange(n_pairs) % n_others, 2 * (n_features + 1))
-    answers = ask(numbers, taken.reshape(-1, n_features)).reshape(2 * n_pairs, n_features + 1)
+    numbers = np.tile(np.repeat(np.arange(n_pairs) % n_others, 2 * (n_features + 1)), n_rows)
+    explained = np.repeat(np.arange(n_rows), 2 * n_pairs * (n_features + 1))
+    answers = ask(explained, numbers, taken.reshape(-1, n_features)).reshape(n_walks, n_features + 1)
     steps = np.take_along_axis(np.diff(answers, axis=1), place, axis=1)
-    pairs = steps.reshape(n_pairs, 2, n_features).mean(axis=1)
-    return Parts(
-        base=float(answers[:, 0].mean()),
-        answer=float(answers[0, -1]),
-        values=pairs.mean(axis=0),
-        errors=pairs.std(axis=0, ddof=1) / np.sqrt(n_pairs),
+    pairs = steps.reshape(n_rows, n_pairs, 2, n_features).mean(axis=2)
+    walked = answers.reshape(n_rows, 2 * n_pairs, n_features + 1)
+    return tuple(
+        Parts(
+            base=float(walked[row, :, 0].mean()),
+            answer=float(walked[row, 0, -1]),
+            values=pairs[row].mean(axis=0),
+            errors=pairs[row].std(axis=0, ddof=1) / np.sqrt(n_pairs),
+        )
+        for row in range(n_rows)
     )

@@ -20,13 +20,14 @@ from perennial.registry.runs import log_figures, log_values
 from perennial.registry.scoring import score
 from perennial.store import Store
 from perennial.training.baseline import Comparison, versus_champion, versus_constant
+from perennial.training.drawn.attributions import Attributions, attributions
+from perennial.training.drawn.plots import figures
 from perennial.training.importance import MOST_ROWS, feature_importance
 from perennial.training.measured.data import MOST_ROWS as MOST_ROWS_ASKED
 from perennial.training.measured.data import columns_asked, data_facts
 from perennial.training.measured.groups import columns_of, group_facts
 from perennial.training.measured.robustness import robustness
 from perennial.training.measured.windows import window_gains
-from perennial.training.plots import figures
 from perennial.training.rows import answer, pick, take_rows
 from perennial.training.snapshot import verify_snapshot
 
@@ -66,8 +67,8 @@ def evaluate(
     )
     evaluation = replace(evaluation, robustness=robustness(config, model, tried))
     _log_evaluation(evaluation, compared, snapshot, fitted, registry=registry)
-    importance = _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
-    log_figures(registry, fitted.mlflow_run_id, figures(config, candidate, importance), "plots")
+    importance, attributed = _log_reference(config, fitted, snapshot, model, store=store, registry=registry)
+    log_figures(registry, fitted.mlflow_run_id, figures(config, candidate, importance, attributed), "plots")
     return evaluation
 
 
@@ -154,8 +155,8 @@ def _log_evaluation(
 
 def _log_reference(
     config: ModelConfig, fitted: FittedRun, snapshot: Snapshot, model: object, *, store: Store, registry: Registry
-) -> dict[str, float] | None:
-    """Log the sample that windows are compared with, and what the features weigh, which is returned."""
+) -> tuple[dict[str, float] | None, Attributions | None]:
+    """Log the sample that windows are compared with, and what the features weigh: returned with what they add."""
     most, seed = config.signals.sample_rows, config.signals.seed
     n_train, n_holdout = sample_sizes(snapshot.n_train, snapshot.n_holdout, most)
     train = take_rows(snapshot.train_uri, pick(snapshot.n_train, n_train, seed), storage=store.storage)
@@ -167,7 +168,7 @@ def _log_reference(
     rows = with_declared(rows, config.declared)
     importance = feature_importance(config, model, probe)
     save_reference(registry, fitted.mlflow_run_id, rows, importance)
-    return importance
+    return importance, attributions(config, model, probe, train)
 
 
 def sample_sizes(n_train: int, n_holdout: int, most: int) -> tuple[int, int]:

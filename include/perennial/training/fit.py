@@ -39,6 +39,7 @@ from perennial.registry.runs import (
     fail_run,
     finish_run,
     finished_run,
+    log_figures,
     log_folder,
     log_rows,
     log_values,
@@ -48,6 +49,7 @@ from perennial.registry.scoring import features_frame
 from perennial.registry.trust import MODEL_FILE, read_model
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
+from perennial.training.drawn.plots import learning_figure
 from perennial.training.fitting.recipe import FrozenRecipe, digest_of_all, freeze_recipes
 from perennial.training.search.best import Best, fit_best
 from perennial.training.search.keeping import Keeping
@@ -56,6 +58,7 @@ from perennial.training.snapshot import verify_snapshot
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 CPU_METRIC, PEAK_METRIC = "fit_cpu_s", "fit_peak_mb"
 CHOSEN_FILE = "chosen.json"
+CURVE = "learning_curve.png"
 _EXAMPLE_ROWS = 5
 
 
@@ -100,6 +103,8 @@ def fit(
             model_uri = _log(
                 config, snapshot, run_id, best=best, folder=folder, recipes=recipes, store=store, registry=registry
             )
+            if best.curve:
+                log_figures(registry, run_id, {CURVE: learning_figure(config, best.curve)}, "plots")
         except PermanentError as error:
             fail_run(registry, run_id, str(error))
             raise

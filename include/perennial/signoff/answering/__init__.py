@@ -1,1 +1,1 @@
-"""Answers to a signoff that do not come by its tags."""
+"""What people say to a signoff: in the tags of its version, asked for again and again, and past failed gates."""

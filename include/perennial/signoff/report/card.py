@@ -76,7 +76,7 @@ def _lines(
     yield from _section("What is not known, and where it is weak", limits(config, signoff, evaluation))
     verdict = "all gates passed" if signoff.passed else f"{len(signoff.failed)} of {len(signoff.gates)} gates failed"
     so_far = [] if record is None else [f"the gates so far: {record}"]
-    past = [] if word is None else [f"promoted {word}"]
+    past = [] if word is None else [f"approved {word}"]
     yield from _section("How it was signed off", [f"{verdict}; review: {signoff.review}", *past, *so_far])
 
 

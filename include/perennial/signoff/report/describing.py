@@ -2,7 +2,14 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import Evaluation, Gate, Record, Signoff, Window
-from perennial.contracts.tags import MOST_CHARACTERS
+from perennial.contracts.tags import (
+    MOST_CHARACTERS,
+    PAST_GATES,
+    REASON_TAG,
+    REVIEWER_TAG,
+    SECOND_TAG,
+    SIGNOFF_TAG,
+)
 from perennial.signoff.conditions.figures import shown
 
 REPORT = "signoff/report.html"
@@ -76,7 +83,7 @@ def _flags(signoff: Signoff, longest: int) -> str:
 
 def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     if not signoff.passed:
-        return "It will not be promoted. What failed stands in the table; the next retrain makes another candidate."
+        return f"The policy does not promote it; the next retrain makes another candidate. {_past_gates(signoff)}"
     if signoff.review == "auto":
         return "No review is asked for: it is promoted by the policy."
     hours = config.signoff.review.deadline.total_seconds() / 3600
@@ -85,9 +92,22 @@ def _what_next(config: ModelConfig, signoff: Signoff) -> str:
     two = config.signoff.review.people > 1
     names = "`reviewer` and `second_reviewer` to two people's names" if two else "`reviewer` to your name"
     return (
-        f"**It waits for your review.** In the list of tags here (scroll it) set {names}, and then `signoff` to "
+        f"**It waits for your review.** In the list of tags below set {names}, and then `signoff` to "
         f"`approved` or `rejected`; `signoff.reason` takes your reason.{_not_by(config, signoff)} Without an answer "
         f"within {shown(hours)} h it is rejected. An approval expires when the champion changes.{why}"
+    )
+
+
+def _past_gates(signoff: Signoff) -> str:
+    if signoff.closed:
+        closed = ", ".join(gate.name for gate in signoff.closed)
+        return f"Nobody's word goes past {closed}: it asks whether this is what was judged."
+    asked = signoff.requested_by
+    other = "" if asked in ("", "policy") else f", neither of them {_in_a_cell(asked)} who asked for it,"
+    return (
+        f"Where a gate is wrong, two people{other} may promote it all the same: their names in `{REVIEWER_TAG}` and "
+        f"`{SECOND_TAG}`, why in `{REASON_TAG}`, and then `{PAST_GATES}` in `{SIGNOFF_TAG}`. It is marked until its "
+        "bake has passed."
     )
 
 

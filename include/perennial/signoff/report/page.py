@@ -68,9 +68,9 @@ def _parts(
 
 def _next(signoff: Signoff, word: PastGates | None) -> str:
     if word is not None:
-        return f"Promoted {word}."
+        return f"Approved {word}."
     if not signoff.passed:
-        return "It will not be promoted; the next retrain makes another candidate."
+        return "The policy does not promote it; the next retrain makes another candidate."
     if signoff.review == "auto":
         return "No review is asked for: the policy promotes it."
     return "It waits for a reviewer, who answers in the tags of the version in MLflow."

@@ -17,6 +17,7 @@ import perennial
 from perennial.config import ModelConfig
 from perennial.contracts.measured.chosen import Value
 from perennial.errors import TrainingError
+from perennial.training.drawn.learning import Point, from_record
 from perennial.training.fitting.recipe import FrozenRecipe
 
 _START = """
@@ -37,7 +38,7 @@ _KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_
 class Fitting:
     """What a fit found and cost: the metrics of its cross-validation, the CPU seconds of its process and of what that
     started, and the most memory that one of them held, in MB (2**20 bytes); and the parameters it was built with, and
-    from which score on it predicts the positive class, None where it was told none.
+    from which score on it predicts the positive class, None where it was told none. ``curve`` is its learning curve.
     """
 
     cv: dict[str, float]
@@ -45,6 +46,7 @@ class Fitting:
     peak_mb: float
     params: dict[str, Value]
     threshold: float | None = None
+    curve: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Searched:
 
 
 def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitting:
-    """Fit ``recipe`` on ``folder/train.parquet``; the model is then ``folder/model.skops``.
+    """Fit ``recipe`` on ``folder/train.parquet``, and draw a learning curve; the model is then ``folder/model.skops``.
 
     Raises TrainingError when the recipe raised, did not converge, took longer than ``training.timeout`` or was ended
     from outside. What it printed is in ``folder/fit.txt``.
@@ -66,7 +68,14 @@ def run_worker(config: ModelConfig, recipe: FrozenRecipe, folder: Path) -> Fitti
     limit = ("training.timeout", config.training.timeout)
     found = _work(config, recipe, folder, limit=limit, job={"kind": "fit"})
     cv = {str(name): float(value) for name, value in found["cv"].items()}
-    return Fitting(cv, float(found["cpu_s"]), float(found["peak_mb"]), found["params"], found["threshold"])
+    return Fitting(
+        cv,
+        float(found["cpu_s"]),
+        float(found["peak_mb"]),
+        found["params"],
+        found["threshold"],
+        from_record(found["curve"]),
+    )
 
 
 def run_search(config: ModelConfig, recipe: FrozenRecipe, folder: Path, *, watch: Callable[[], None]) -> Searched:

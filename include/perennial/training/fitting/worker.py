@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import threading
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from perennial.config import ModelConfig
 from perennial.errors import PerennialError
 from perennial.registry.scoring import own_threshold, score
 from perennial.registry.trust import MODEL_FILE, check_types
+from perennial.training.fitting.curve import curve_of
 from perennial.training.fitting.folds import fit_rows, fold_answers, refuse_one_class, summed_up
 from perennial.training.fitting.recipe import blame, build_estimator, params_of
 from perennial.training.fitting.threshold import deciding_by, tuned_threshold
@@ -33,6 +35,8 @@ from perennial.training.fitting.threshold import deciding_by, tuned_threshold
 TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"
 FIRST_LOOK_ROWS = 10_000
 _GRACE_S = 60
+_MOST_OF_WHAT_IS_LEFT = 0.25
+"""Of the time that a fit may take: nothing that is only drawn may cost the candidate."""
 
 
 def main(folder: Path) -> None:
@@ -58,6 +62,8 @@ def main(folder: Path) -> None:
 
 
 def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
+    """Folds, fit, and a learning curve in what is left of the time and of its share."""
+    began, began_cpu = time.monotonic(), time.process_time()
     table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
     refuse_one_class(config, table)
     params = params_of(config, recipe)
@@ -77,7 +83,10 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
     check_types(sio.get_untrusted_types(file=path), config.training.trusted_types, what=f"the model of {shown}")
     threshold = own_threshold(model) if config.task == "binary" else None
     cv = summed_up(config, [replace(answers, threshold=threshold) for answers in folds])
-    return {"cv": cv, "params": params, "threshold": threshold}
+    spent_s, took_s = time.process_time() - began_cpu, time.monotonic() - began
+    left_s = _MOST_OF_WHAT_IS_LEFT * (config.training.timeout.total_seconds() - took_s)
+    curve = curve_of(config, build, table, min(config.training.learning_curve * spent_s, left_s))
+    return {"cv": cv, "params": params, "threshold": threshold, "curve": curve}
 
 
 def _search(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from perennial.config import ModelConfig
 from perennial.contracts.measured.chosen import Chosen, Value
 from perennial.errors import TrainingError
+from perennial.training.drawn.learning import Point
 from perennial.training.fitting.process import Fitting, Searched, run_worker
 from perennial.training.fitting.recipe import FrozenRecipe
 from perennial.training.fitting.worker import TRAIN_FILE
@@ -19,7 +20,7 @@ from perennial.training.search.keeping import Keeping
 class Best:
     """The recipe that did best, the ``folder`` with its model and what it printed, and what was chosen from.
 
-    ``cpu_s`` and ``peak_mb`` are those of all fits and searches together.
+    ``cpu_s`` and ``peak_mb`` are those of all fits and searches together, ``curve`` the learning curve of that recipe.
     """
 
     recipe: FrozenRecipe
@@ -27,6 +28,7 @@ class Best:
     chosen: Chosen
     cpu_s: float
     peak_mb: float
+    curve: tuple[Point, ...] = ()
 
     @property
     def cv(self) -> dict[str, float]:
@@ -62,6 +64,7 @@ def fit_best(config: ModelConfig, recipes: tuple[FrozenRecipe, ...], folder: Pat
         recipe=made[name].recipe,
         folder=made[name].folder,
         chosen=chosen,
+        curve=made[name].fitting.curve,
         cpu_s=sum(cost.cpu_s for cost in costs),
         peak_mb=max(cost.peak_mb for cost in costs),
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import httpx
 
 from perennial.contracts import flaw_of_names, is_nobody
-from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
+from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG, named_now
 from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
 from perennial.registry.refusal import FORBIDDEN, REFUSALS, refusal
 
@@ -42,7 +42,7 @@ def tags_of(answer: Mapping[str, Any]) -> dict[str, str]:
     >>> tags_of({"model_version": {}})
     {}
     """
-    return {tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])}
+    return named_now({tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,22 +127,29 @@ class Watched:
         await self._asked("POST", "model-versions/set-tag", json=tag)
 
     async def _asked(self, method: str, path: str, **given: Any) -> httpx.Response:
-        answer = await self._sent(method, path, **given)
+        answer = await sent(self.client, method, self.uri, path, **given)
         if answer.status_code == FORBIDDEN:  # so MLflow with a login also speaks of a version whose model is gone
-            found = await self._sent("GET", "registered-models/get", params={"name": self.model})
+            model = {"name": self.model}
+            found = await sent(self.client, "GET", self.uri, "registered-models/get", params=model)
             answer = found if found.status_code == httpx.codes.NOT_FOUND else answer
-        status, said = answer.status_code, answer.text[:200]
-        what = f"{self.model} version {self.version}"
-        if status in REFUSALS:
-            raise RegistryRefused(refusal(self.uri, status, f"asked for {what}", account=self.account, said=said))
-        if status >= _SERVER_ERROR:
-            raise RegistryUnavailable(f"MLflow at {self.uri}: {status}: {said}")
-        if status != httpx.codes.OK:
-            raise SignoffError(f"{what}: MLflow answers {status}: {said}")
-        return answer
+        return checked(answer, self.uri, f"{self.model} version {self.version}", account=self.account)
 
-    async def _sent(self, method: str, path: str, **given: Any) -> httpx.Response:
-        try:
-            return await self.client.request(method, f"{self.uri.rstrip('/')}/api/2.0/mlflow/{path}", **given)
-        except httpx.TransportError as error:
-            raise RegistryUnavailable(f"MLflow at {self.uri}: {type(error).__name__}: {error}") from error
+
+async def sent(client: httpx.AsyncClient, method: str, uri: str, path: str, **given: Any) -> httpx.Response:
+    """What MLflow's REST API at ``uri`` answers. Raises RegistryUnavailable when it does not."""
+    try:
+        return await client.request(method, f"{uri.rstrip('/')}/api/2.0/mlflow/{path}", **given)
+    except httpx.TransportError as error:
+        raise RegistryUnavailable(f"MLflow at {uri}: {type(error).__name__}: {error}") from error
+
+
+def checked(answer: httpx.Response, uri: str, what: str, *, account: str | None) -> httpx.Response:
+    """The answer about ``what``, if it is one. Raises as the methods of :class:`Watched`."""
+    status, said = answer.status_code, answer.text[:200]
+    if status in REFUSALS:
+        raise RegistryRefused(refusal(uri, status, f"asked for {what}", account=account, said=said))
+    if status >= _SERVER_ERROR:
+        raise RegistryUnavailable(f"MLflow at {uri}: {status}: {said}")
+    if status != httpx.codes.OK:
+        raise SignoffError(f"{what}: MLflow answers {status}: {said}")
+    return answer

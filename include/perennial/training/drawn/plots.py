@@ -1,21 +1,33 @@
 """Pictures of a candidate on its holdout, drawn without a display and without matplotlib's global state."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from perennial.config import ModelConfig
 from perennial.evidence.answers import Answers
+from perennial.training.drawn.attributions import Attributions
+from perennial.training.drawn.learning import Point, curve_metric
 
 _BINS = 10
 _MOST_POINTS = 5_000
 _MOST_FEATURES = 20
+_SPREAD = 0.35
+"""Points of one feature lie so far apart, in rows of the plot, at most."""
 
 
-def figures(config: ModelConfig, answers: Answers, importance: dict[str, float] | None = None) -> dict[str, Figure]:
+def figures(
+    config: ModelConfig,
+    answers: Answers,
+    importance: dict[str, float] | None = None,
+    attributed: Attributions | None = None,
+) -> dict[str, Figure]:
     """File name to figure: ROC, precision against recall, and calibration; the confusion matrix; the residuals; what
-    the features weigh (``importance``, name to share), where it is known. None without rows.
+    the features weigh (``importance``, name to share) and add to single answers, where it is known. None without rows.
 
     One class among the labels leaves no ROC, no precision and no calibration to be drawn.
 
@@ -36,6 +48,8 @@ def figures(config: ModelConfig, answers: Answers, importance: dict[str, float] 
         drawn["calibration.png"] = _calibration(answers)
     if importance:
         drawn["importance.png"] = _importance(importance)
+    if attributed:
+        drawn["attributions.png"] = _attributions(attributed)
     return drawn
 
 
@@ -103,4 +117,60 @@ def _importance(shares: dict[str, float]) -> Figure:
     heaviest = sorted(shares.items(), key=lambda item: item[1])[-_MOST_FEATURES:]
     figure = _figure("share of the loss when it is shuffled", "")
     figure.axes[0].barh([name for name, _ in heaviest], [share for _, share in heaviest])
+    return figure
+
+
+def _attributions(found: Attributions) -> Figure:
+    """A point for every row: what the feature added to its answer, coloured by the rank of its value.
+
+    Categories, and missing numbers, are grey: they have no rank. After S. Lundberg and S.-I. Lee, A unified approach to
+    interpreting model predictions (NeurIPS 2017), figure "summary plot".
+    """
+    names = found.heaviest[:_MOST_FEATURES]
+    n_rows, n_features = found.parts.shape
+    title = f"{n_rows} holdout rows; a point is sure within {2 * found.error:.2g} (twice the mean standard error)"
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(names)), layout="constrained")
+    axes: Any = figure.subplots()
+    axes.set_title(title, fontsize="small")
+    axes.set_xlabel("added to the answer (Shapley value)")
+    offsets: Any = np.random.default_rng(n_features).uniform(-_SPREAD, _SPREAD, n_rows)
+    points = None
+    for place, name in enumerate(reversed(names)):
+        parts = found.parts[:, list(found.features.columns).index(name)]
+        ranks = _ranks(found.features[name])
+        known, heights = np.isfinite(ranks), place + offsets
+        axes.scatter(parts[~known], heights[~known], s=8, color="grey", alpha=0.6)
+        coloured = {"c": ranks[known], "cmap": "coolwarm", "vmin": 0, "vmax": 1}
+        points = axes.scatter(parts[known], heights[known], **coloured, s=8, alpha=0.8)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(names)), list(reversed(names)))
+    if points is not None:
+        figure.colorbar(points, ax=axes, label="rank of the value (grey: category, missing)", ticks=[0, 1])
+    return figure
+
+
+def _ranks(values: Any) -> NDArray[np.float64]:
+    """Of numbers from 0 to 1; NaN for what has none."""
+    if values.dtype.kind != "f":
+        return np.full(len(values), np.nan)
+    ranks: NDArray[np.float64] = values.rank(pct=True).to_numpy()
+    return ranks
+
+
+def learning_figure(config: ModelConfig, points: tuple[Point, ...]) -> Figure:
+    """The metric over the number of rows: on those fitted on, and on later ones.
+
+    >>> points = (Point(n_rows=10, known=0.9, unseen=0.6), Point(n_rows=20, known=0.85, unseen=0.65))
+    >>> learning_figure(flights, points).axes[0].get_ylabel()
+    'roc_auc'
+    """
+    figure = _figure("training rows, the newest", curve_metric(config))
+    axes = figure.axes[0]
+    rows = [point.n_rows for point in points]
+    axes.plot(rows, [point.known for point in points], marker="o", color="grey", label="rows fitted on")
+    axes.plot(rows, [point.unseen for point in points], marker="o", label="later rows")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(rows, [f"{n:,}" for n in rows])
+    axes.minorticks_off()
+    axes.legend()
     return figure

@@ -1,0 +1,1 @@
+"""What the case does with people's word that no run waits for."""
