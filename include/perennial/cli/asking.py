@@ -1,8 +1,11 @@
 """What the command is asked for: moments, windows, the case of a model."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter, ValidationError
 
 from perennial.config import ModelConfig, previous_windows
+from perennial.config.values import Duration
 from perennial.contracts import Window, parse_moment
 from perennial.errors import ConfigError
 from perennial.pipeline import Case, Runtime, open_runtime
@@ -30,6 +33,20 @@ def moment(text: str) -> datetime:
         return parse_moment(text)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def duration(text: str, option: str) -> timedelta:
+    """A duration as it was typed for an option. Raises ConfigError.
+
+    >>> duration("36h", "--label-delay").days
+    1
+    """
+    try:
+        found: timedelta = TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option} {text}: {why}") from None
+    return found
 
 
 def window(start: str, end: str) -> Window:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from perennial.cli import asking
 from perennial.cli.backtest import backtest
 from perennial.cli.printing import err, out, speaks_plainly
-from perennial.config.values import duration_of
 from perennial.settings import load_settings
 
 app = typer.Typer()
@@ -47,7 +47,7 @@ def init(
         time=time, label=label, id=row_id, score=score, labelled_at=labelled_at, positive=positive, task=task,
         leave_out=tuple(leave_out or ()),
     )  # fmt: skip
-    late = duration_of(label_delay, "--label-delay")
+    late = asking.duration(label_delay, "--label-delay")
 
     def begun(told: Said) -> Any:
         return start(

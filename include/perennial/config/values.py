@@ -13,8 +13,6 @@ from pydantic import (
     Field,
 )
 
-from perennial.errors import ConfigError
-
 _DURATION = re.compile(r"([0-9]{1,6})\s*(min|h|d)")
 _UNIT = {"min": "minutes", "h": "hours", "d": "days"}
 IDENTIFIER = r"^[a-z][a-z0-9_]{0,47}$"
@@ -32,21 +30,6 @@ def _duration(value: object) -> object:
     if not match:
         raise ValueError("write a duration as a whole number of at most six digits with a unit: 90min, 36h or 14d")
     return timedelta(**{_UNIT[match[2]]: int(match[1])})
-
-
-def duration_of(text: str, key: str) -> timedelta:
-    """A duration as it was typed for ``key``. Raises ConfigError.
-
-    >>> duration_of("36h", "--label-delay").days
-    1
-    """
-    try:
-        found = _duration(text)
-    except ValueError as error:
-        raise ConfigError(f"{key} {text}: {error}") from None
-    if not isinstance(found, timedelta):
-        raise TypeError(text)
-    return found
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
