@@ -49,6 +49,7 @@ def search(**told: object) -> dict[str, object]:
         (search(trials=0), "training.search.trials"),
         (search(seconds=0), "training.search.seconds"),
         ({"metric": "rmse"}, "metrics rmse: a binary task has"),
+        ({"tune_threshold": "recall"}, "training.tune_threshold = recall: one of accuracy, f1"),
         ({"recipes": []}, "training.recipes"),
         ({"recipes": ["recipe.py", "recipe.py"]}, "one of them stands there twice"),
         ({"recipes": ["../recipe.py"]}, "training.recipes"),

@@ -17,6 +17,7 @@ from perennial.serving.predictors.predictor import build, table_of
 from perennial.serving.predictors.samples import sample
 from perennial.serving.predictors.trees import Trees
 from perennial.settings import ROOT
+from perennial.training.fitting.threshold import deciding_by
 from serving import fitted
 
 MODELS = {
@@ -70,6 +71,14 @@ def test_columns_become_what_the_pipeline_makes_of_them(case: str) -> None:
     expected = encode.transform(features_frame(config, table_of(config, columns)))
     found = matrix(blocks_of(config, encode), columns)
     np.testing.assert_array_equal(found, expected.toarray() if hasattr(expected, "toarray") else expected)
+
+
+def test_a_version_with_a_threshold_of_its_own_is_as_fast_and_says_it() -> None:
+    config = MODELS["flight_delay"]
+    model = fitted(config, recipe_of("flight_delay"))
+    plain, tuned = build(config, model), build(config, deciding_by(model, 0.2))
+    assert (plain.threshold, tuned.threshold) == (None, 0.2)
+    assert (tuned.kind, tuned.why) == (plain.kind, plain.why)
 
 
 class Off(Trees):

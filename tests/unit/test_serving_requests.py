@@ -67,6 +67,13 @@ def spooled(home: Path, source: str = "predictions") -> list[dict[str, Any]]:
     return logged(home / "serving" / TUMOUR.model / "spool", home / "landing" / TUMOUR.model / source)
 
 
+def test_a_threshold_of_the_versions_own_decides(service: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Built.__init__
+    monkeypatch.setattr(Built, "__init__", lambda self, answer, kind, why: own(self, answer, kind, why, 0.0))
+    said = service().post("/predict", json={"rows": rows(TUMOUR, 3)}).json()
+    assert [one["predicted"] for one in said["predictions"]] == [1, 1, 1]
+
+
 def test_an_answer_names_its_request_its_version_and_each_row(service: Open, tmp_path: Path) -> None:
     sent = rows(TUMOUR, 3)
     sent[1]["prediction_id"] = "order 4711"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from perennial.config.training.threshold import TUNABLE
+from perennial.config.training.threshold import flaws_of_threshold
 from perennial.errors import first_of
 from perennial.statistics.metrics import METRICS, Metric
 
@@ -35,7 +35,7 @@ def contradictions(config: ModelConfig) -> Iterator[str]:
     """Everything that can not hold, each with its key, its value and what is allowed. Pure."""
     yield from _names(config)
     yield from _task(config)
-    yield from _threshold(config)
+    yield from flaws_of_threshold(config)
     wrong = _foreign_metrics(config)
     if wrong:
         known = first_of(METRICS[config.task], most=9)
@@ -91,15 +91,6 @@ def _task(config: ModelConfig) -> Iterator[str]:
         yield "label.classes: [0, 1] for a binary task, a list for multiclass, absent for regression"
     elif config.task == "binary" and config.label.classes != [0, 1]:
         yield "label.classes: a binary task has the labels [0, 1], 1 the positive class"
-
-
-def _threshold(config: ModelConfig) -> Iterator[str]:
-    if (tuned := config.training.tune_threshold) is None:
-        return
-    if config.task != "binary":
-        yield f"training.tune_threshold: a {config.task} task decides by no threshold; leave it out"
-    elif tuned not in TUNABLE:
-        yield f"training.tune_threshold = {tuned}: one of {first_of(TUNABLE)}"
 
 
 def _foreign_metrics(config: ModelConfig) -> list[str]:

@@ -32,6 +32,7 @@ from perennial.serving.spool.places import landings
 from perennial.serving.spool.writer import Entry, Spool
 
 _LOGGER = logging.getLogger(__name__)
+Words = Sequence[str] | None
 _INLINE_ROWS = 64
 """More rows than this are scored in a thread, so that other requests need not wait for them."""
 
@@ -146,25 +147,23 @@ class Service:
             if ERROR in self.config.operational:
                 await self._logged(self._entries(log, None, None))
             raise Refusal(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
-        logged = await self._logged(self._entries(log, scores, self._words(scores, predicted)))
-        return self._answer(request_id, log, scores, predicted, logged=logged)
+        words = self._words(current.loaded.built.threshold, scores, predicted)
+        logged = await self._logged(self._entries(log, scores, words))
+        return self._answer(request_id, log, scores, words, logged=logged)
 
     async def _asked(self, current: Current, values: list[tuple[Any, ...]]) -> Answers:
         columns = list(zip(*values, strict=True))
         ask = current.loaded.built.predictor
         return ask(columns) if len(values) <= _INLINE_ROWS else await asyncio.to_thread(ask, columns)
 
-    def _words(self, scores: Sequence[float], predicted: Sequence[str] | None) -> Sequence[str] | None:
-        """The predicted classes as the log has them; None for a regression."""
+    def _words(self, own: float | None, scores: Sequence[float], predicted: Words) -> Words:
+        """The predicted classes as the log has them, by a version's own threshold if any; None for a regression."""
         if self.config.task != "binary":
             return predicted
-        threshold = self.config.label.decision_threshold
+        threshold = self.config.label.decision_threshold if own is None else own
         return ["1" if score >= threshold else "0" for score in scores]
 
-    def _answer(
-        self, request_id: str, log: "_Log", scores: Sequence[float], predicted: Sequence[str] | None, *, logged: bool
-    ) -> Answer:
-        words = self._words(scores, predicted)
+    def _answer(self, request_id: str, log: "_Log", scores: Sequence[float], words: Words, *, logged: bool) -> Answer:
         names: list[Any] = [None] * len(scores) if words is None else [self._names[word] for word in words]
         for name, n_rows in Counter(names).items():
             self.metrics.rows.labels(log.version, "" if name is None else str(name)).inc(n_rows)

@@ -1,8 +1,11 @@
-"""A configuration that decides as one version does."""
+"""From which score on a binary version predicts the positive class: whether it can be tuned, and figures by one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from perennial.errors import first_of
 
 if TYPE_CHECKING:
     from perennial.config.model import ModelConfig
@@ -20,3 +23,13 @@ def deciding_by(config: ModelConfig, threshold: float) -> ModelConfig:
     if threshold == config.label.decision_threshold:
         return config
     return config.model_copy(update={"label": config.label.model_copy(update={"decision_threshold": threshold})})
+
+
+def flaws_of_threshold(config: ModelConfig) -> Iterator[str]:
+    """Why ``training.tune_threshold`` can not hold. Pure."""
+    if (tuned := config.training.tune_threshold) is None:
+        return
+    if config.task != "binary":
+        yield f"training.tune_threshold: a {config.task} task decides by no threshold; leave it out"
+    elif tuned not in TUNABLE:
+        yield f"training.tune_threshold = {tuned}: one of {first_of(TUNABLE)}"

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from perennial.config import ModelConfig
 from perennial.errors import IntegrityError
-from perennial.registry.scoring import score
+from perennial.registry.scoring import own_threshold, score
 from perennial.serving.predictors.columns import Block, Columns, Floats, Unknown, blocks_of, matrix
 from perennial.serving.predictors.samples import ARROW, sample
 from perennial.serving.predictors.trees import Trees, compiled
@@ -69,11 +69,15 @@ class Last:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A predictor, its kind (``trees``, ``arrays`` or ``pipeline``), and why it is nothing faster; empty for trees."""
+    """A predictor, its kind (``trees``, ``arrays`` or ``pipeline``), and why it is nothing faster; empty for trees.
+
+    ``threshold`` is from which score on a binary version predicts the positive class; None where it was told none.
+    """
 
     predictor: Pipelined | Arrayed
     kind: Literal["trees", "arrays", "pipeline"]
     why: str
+    threshold: float | None = None
 
 
 def build(config: ModelConfig, model: Any, *, seed: int = 0) -> Built:
@@ -85,23 +89,27 @@ def build(config: ModelConfig, model: Any, *, seed: int = 0) -> Built:
     columns = sample(config, N_COMPARED, seed=seed)
     expected = slow(columns)
     reasons: list[str] = []
+    threshold = own_threshold(model) if config.task == "binary" else None
     kinds: tuple[Literal["trees", "arrays"], ...] = ("trees", "arrays")
     for kind in kinds:
         try:
             fast = _arrayed(config, model, with_trees=kind == "trees")
             if gap := _gap(config, fast, columns, expected):
                 raise Unknown(gap)
-            return Built(fast, kind, "; ".join(reasons))
+            return Built(fast, kind, "; ".join(reasons), threshold)
         except Unknown as error:
             reasons.append(f"{kind}: {error}")
         except Exception as error:  # what is only a shortcut must not keep a version from serving
             reasons.append(f"{kind}: {type(error).__name__}: {error}"[:300])
-    return Built(slow, "pipeline", "; ".join(reasons))
+    return Built(slow, "pipeline", "; ".join(reasons), threshold)
 
 
 def _arrayed(config: ModelConfig, model: Any, *, with_trees: bool) -> Arrayed:
+    from sklearn.frozen import FrozenEstimator
     from sklearn.pipeline import Pipeline
 
+    if isinstance(frozen := getattr(model, "estimator_", None), FrozenEstimator):
+        model = frozen.estimator  # under a threshold, which changes no score
     if type(model) is not Pipeline or len(model.steps) != 2:  # noqa: PLR2004 - columns, and what answers
         raise Unknown(f"a {type(model).__name__} of another form than columns, model")
     (_, transformer), (_, last) = model.steps
