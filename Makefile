@@ -59,7 +59,13 @@ browser: ## install Chromium and its driver where they are missing: the tests of
 screenshots: setup ## take the pictures of a review anew, docs/images/review-*.png and past-gates.png
 	PERENNIAL_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser -q
 
-bench: setup ## measure against the raw tools
+bench: setup ## measure against the raw tools; installs wrk where it is missing (Debian)
+	@if ! command -v wrk >/dev/null; then \
+		set -e; \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update; \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends wrk; \
+	fi
 	$(BIN)/python tests/bench
 
 lock: $(BIN)/uv ## compile requirements.in to requirements.txt, with hashes

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+from _pytest.nodeid import NodeId
 from sqlalchemy.engine import URL, make_url
 
 import forked
@@ -59,22 +60,33 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
         os.environ[MLFLOW] = servers.enter_context(temporary_mlflow(make_url(os.environ[POSTGRES]), password))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: what waits for a scheduler or for servers of its own must not be what all wait for at last."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest first: what waits for a scheduler or for servers of its own must not be what all wait for at last.
+
+    Between workers, groups go by the ends of ids: pytest-xdist 3.8 writes them where pytest 9.2 reads no more.
+    """
     first = ("airflow", "stack", "trained")
 
     def rank(item: pytest.Item) -> int:
-        marker = item.get_closest_marker("xdist_group")
-        group = marker.args[0] if marker else None
+        group = group_of(item)
         return first.index(group) if group in first else len(first)
 
     items.sort(key=rank)
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            if (group := group_of(item)) and not item.nodeid.endswith(f"@{group}"):
+                item._id = NodeId.parse(f"{item.nodeid}@{group}")
+
+
+def group_of(item: pytest.Item) -> str | None:
+    """The group that its mark names."""
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The scheduler of the longest test goes before whatever runs beside it, which is not waited for at last."""
-    marker = item.get_closest_marker("xdist_group")
-    is_beside = "PYTEST_XDIST_WORKER" in os.environ and not (marker and marker.args[0] == "airflow")
+    is_beside = "PYTEST_XDIST_WORKER" in os.environ and group_of(item) != "airflow"
     if is_beside and os.getpriority(os.PRIO_PROCESS, 0) == 0:
         os.nice(5)
 

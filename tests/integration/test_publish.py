@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -300,6 +300,9 @@ lines = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(garbage=st.lists(lines, min_size=30, max_size=60))
+@example(
+    garbage=["x" * 5 + "\x1b¶O·Ü!\x8f\x9b\x86há¯\x9f'ÙW\x86\x962ÐÄ" * 9]
+)  # an error would quote it cut in a letter
 def test_no_row_is_lost_whatever_the_lines_hold(
     garbage: list[object], wine: ModelConfig, store: Store, home: Path, folder: Path
 ) -> None:

@@ -194,7 +194,7 @@ def _uniform(structure: str, findings: DeliveryFindings, connection: duckdb.Duck
         if not keys or len(set(keys)) < len(keys):
             return None
         rows = connection.sql(_UNIFORM, params=[structure, keys]).to_arrow_table()
-    except duckdb.Error:  # a malformed line among them
+    except (duckdb.Error, UnicodeDecodeError):  # a malformed line among them, which the error may quote cut in a letter
         return None
     if not pc.all(rows.column(_FLAG)).as_py():
         return None
