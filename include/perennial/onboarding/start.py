@@ -54,7 +54,7 @@ def start(
     models_dir: Path,
     home: Path,
 ) -> Started:
-    """Propose a model from a table, check it, and write all of it, or nothing.
+    """Propose a model from a table, check it, and write it; ``model.yaml``, which makes it one, comes last.
 
     Raises ConfigError for a name that is taken or none, for a file that allows no model, and
     :class:`perennial.onboarding.roles.Unclear` where an answer is needed; TrainingError when a first fit fails.
@@ -95,7 +95,7 @@ def start(
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(rows, kept)
         models_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(draft, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        _publish(draft, folder)
     return Started(
         config=config,
         folder=folder,
@@ -138,3 +138,14 @@ def table_of(path: Path, labels: Path | None) -> pa.Table:
 
 def _write(folder: Path, text: str) -> None:
     (folder / "model.yaml").write_text(text, encoding="utf-8")
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    """A folder is no model before its ``model.yaml`` is whole. Raises ConfigError when another run made it."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise ConfigError(f"{folder} was made by another run meanwhile; this one wrote no model") from None
+    shutil.copy(draft / "recipe.py", folder / "recipe.py")
+    unfinished = shutil.copy(draft / "model.yaml", folder / "model.yaml.part")
+    Path(unfinished).replace(folder / "model.yaml")
