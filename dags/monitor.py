@@ -33,6 +33,8 @@ for config in declared_models():
             batch = staged(model, window, source)
             published[source] = publish(model, batch, audited(model, batch))
         published["predictions"] >> published["labels"]
+        if config.sources.shadow is not None:
+            published["labels"] >> monitor.take_shadow(model, window)
 
         of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
         of_labels = [monitor.measure_performance(model, window), monitor.measure_gain(model, window)]

@@ -64,7 +64,9 @@ def in_loop(*functions: Any) -> list[str]:
 
 @pytest.fixture
 def dags(parse: Any, models_dir: Path) -> dict[str, Any]:
-    declare(models_dir, MODEL)
+    files = "{kind: files, format: jsonl, uri: '{home}/landing/%s/{start:%%Y-%%m-%%d}/*.jsonl'}"
+    sources = ", ".join(f"{source}: {files % source}" for source in ("predictions", "labels", "shadow"))
+    declare(models_dir, MODEL, sources=f"{{{sources}}}")
     return {dag_id.removeprefix(f"{MODEL}__"): dag for dag_id, dag in parse().dags.items() if dag_id.startswith(MODEL)}
 
 

@@ -11,24 +11,29 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from conftest import free_port, unique_model
 from ingesting import published
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import SourceKind
-from perennial.contracts.tags import CHAMPION, DIGEST_TAG
+from perennial.contracts.tags import CHALLENGER, CHAMPION, DIGEST_TAG
 from perennial.ingest.stage import stage
 from perennial.publishing.publish import publish
 from perennial.recipes import boosting
 from perennial.registry import Registry, set_alias
-from perennial.registry.versions import set_version_tags
+from perennial.registry.versions import delete_alias, set_version_tags
+from perennial.serving.arms.routing import in_shadow
 from perennial.store import Store
 from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
 from serving import Served, fitted, logged, registered, rows, serving
 
 pytestmark = pytest.mark.xdist_group("serving")
+SHADOW = """\
+  shadow: {kind: files, format: jsonl, uri: "{home}/landing/wine_cultivar/shadow/{start:%Y-%m-%d}/*.jsonl"}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,9 @@ def site(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Site:
     (folder / "models").mkdir()
     name = unique_model(folder / "models", "wine_cultivar").model
     path = folder / "models" / name / "model.yaml"
-    path.write_text(f"{path.read_text(encoding='utf-8')}serving: {{poll_s: 0.1, rotate_s: 0.5}}\n", encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace("columns: {", f"{SHADOW}columns: {{", 1)
+    rules = "serving: {poll_s: 0.1, rotate_s: 0.5, shadow: {share: 0.5}}\n"
+    path.write_text(f"{text}{rules}", encoding="utf-8")
 
     config, registry = load_model(path.parent), Registry(mlflow_uri)
     made = [registered(config, registry, fitted(config, boosting("multiclass", seed=0, max_iter=n))) for n in (3, 4, 5)]
@@ -138,6 +145,56 @@ def test_files_that_nobody_registered_are_not_served(site: Site, served: Served)
     assert served.client.post("/predict", json={"rows": rows(site.config, 1)}).json()["version"] == "2"
     set_alias(site.registry, site.config.model, CHAMPION, "2")
     served.wait_for(lambda: served.ready()["status"] == "ready", within_s=15)
+
+
+def test_the_challenger_answers_in_the_shadow_and_what_it_does_hurts_nobody(
+    site: Site, served: Served, store: Store
+) -> None:
+    assert served.model()["challenger"] == {"named": None, "version": None, "predictor": None, "share": 0.5}
+    set_alias(site.registry, site.config.model, CHALLENGER, "1")
+    served.wait_for(lambda: served.model()["challenger"]["version"] == "1", within_s=30)
+    said = served.client.post("/predict", json={"rows": rows(site.config, 60, seed=3)}).json()
+    assert said["version"] == "2"
+    answers = {one["prediction_id"]: one for one in said["predictions"]}
+    chosen = {name for name in answers if in_shadow(name, 0.5)}
+    assert 10 < len(chosen) < 50
+    served.wait_for(lambda: len(logged(site.landing("shadow"))) == len(chosen), within_s=10)
+    served.wait_for(lambda: f'perennial_shadow_rows_total{{outcome="logged"}} {len(chosen)}.0' in figures(served))
+
+    (folder,) = site.landing("shadow").iterdir()
+    served.wait_for(lambda: chosen <= {line["prediction_id"] for line in logged(site.landing("predictions"))})
+    own = {line["prediction_id"]: line for line in logged(site.landing("predictions"))}
+    for line in logged(folder):
+        mine = own[line["prediction_id"]]
+        assert (line["model_version"], mine["model_version"]) == ("1", "2")
+        assert {key: line[key] for key in ("event_time", *site.config.features)} == {
+            key: mine[key] for key in ("event_time", *site.config.features)
+        }
+    assert any(line["score"] != own[line["prediction_id"]]["score"] for line in logged(folder))
+
+    ensure_data_tables(store, site.config)
+    window = site.config.schedule.window_of(_moment(logged(folder)[0]))
+    batch = stage(site.config, window, "shadow", store=store, home=site.home)
+    done = publish(site.config, batch, audit(site.config, batch, store=store), store=store)
+    assert (done.n_published, done.n_quarantined) == (len(chosen), 0)
+    found = published(site.config, store).set_index("prediction_id").loc[sorted(chosen)]
+    assert set(found["role"]) == {"shadow"}
+
+    set_alias(site.registry, site.config.model, CHALLENGER, "3")  # whose files nobody registered
+    served.wait_for(lambda: "challenger_not_loaded" in served.ready()["problems"], within_s=15)
+    assert served.client.get("/readyz").status_code == 200
+    (scoring,) = [one for one in psutil.Process(served.process.pid).children() if "scoring" in " ".join(one.cmdline())]
+    scoring.kill()
+    served.wait_for(lambda: "shadow_not_scored" in served.ready()["problems"], within_s=15)
+    answer = served.client.post("/predict", json={"rows": rows(site.config, 60, seed=4)})
+    assert (answer.status_code, answer.json()["version"], answer.json()["logged"]) == (200, "2", True)
+    delete_alias(site.registry, site.config.model, CHALLENGER)
+    served.wait_for(lambda: served.ready()["status"] == "ready", within_s=30)
+    assert len(logged(site.landing("shadow"))) == len(chosen)
+
+
+def figures(served: Served) -> str:
+    return served.client.get("/metrics").text
 
 
 def test_a_kill_under_load_loses_no_answer_and_it_comes_back_without_the_registry(site: Site, served: Served) -> None:

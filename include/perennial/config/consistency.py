@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from perennial.config.release.shadow import flaws_of_shadow
 from perennial.config.training.threshold import flaws_of_threshold
+from perennial.contracts import SourceKind
 from perennial.errors import first_of
 from perennial.statistics.metrics import METRICS, Metric
 
@@ -34,6 +36,7 @@ RESERVED = frozenset(
 def contradictions(config: ModelConfig) -> Iterator[str]:
     """Everything that can not hold, each with its key, its value and what is allowed. Pure."""
     yield from _names(config)
+    yield from flaws_of_shadow(config)
     yield from _task(config)
     yield from flaws_of_threshold(config)
     wrong = _foreign_metrics(config)
@@ -57,7 +60,7 @@ def _names(config: ModelConfig) -> Iterator[str]:
             f"features {first_of(clashes)}: reserved names; call them otherwise, and say their name in the log "
             f"as from: {clashes[0]}"
         )
-    for source in ("predictions", "labels"):
+    for source in get_args(SourceKind):
         named = Counter(config.delivered(source).values())
         if twice := [name for name, n in named.items() if n > 1]:
             yield f"{source}: the delivered column {first_of(twice)} is named for two things"

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from perennial.config.values import Duration, Moment, PositiveDuration, Strict
-from perennial.contracts import Window
+from perennial.contracts import SourceKind, Window
 from perennial.errors import ConfigError, first_of
 
 
@@ -139,10 +139,27 @@ Source = Annotated[FileSource | TableSource, Field(discriminator="kind")]
 
 
 class Sources(Strict):
-    """Where the two logs come from. A label delivery holds the labels that *arrived* in the window."""
+    """Where the logs come from. A label delivery holds the labels that *arrived* in the window.
+
+    ``shadow`` is where the answers of a challenger lie that nobody was given, with the ids of the champion's own: what
+    lies there has the role ``shadow``, whatever it says. Nothing of a window may lie there: no challenger, no answers.
+    """
 
     predictions: Source
     labels: Source
+    shadow: Source | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @field_validator("shadow")
+    @classmethod
+    def _may_be_empty(cls, value: Source | None) -> Source | None:
+        if isinstance(value, FileSource) and (value.done_marker or value.manifest):
+            raise ValueError("no done_marker and no manifest: without a challenger nobody writes them")
+        return value and value.model_copy(update={"allow_empty": True})
+
+    def of(self, kind: SourceKind) -> Source | None:
+        """Where one of the logs comes from; None for a shadow that is not declared."""
+        found: Source | None = getattr(self, kind)
+        return found
 
 
 LATENCY, MEMORY, ERROR, CAUSED = "_latency_ms", "_memory_mb", "_error", "_caused"

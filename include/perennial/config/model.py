@@ -67,7 +67,8 @@ class ModelConfig(Strict):
     @property
     def grace(self) -> timedelta:
         """How long after its end a window may still receive rows: no scheduled run of it starts earlier."""
-        return max(self.sources.predictions.grace, self.sources.labels.grace)
+        sources = (self.sources.predictions, self.sources.labels, self.sources.shadow)
+        return max(source.grace for source in sources if source is not None)
 
     def metric(self, name: str) -> Metric:
         """A metric of the model's task. Raises KeyError for another task's.
@@ -274,7 +275,7 @@ class ModelConfig(Strict):
             "score": columns.score,
             "predicted": columns.predicted,
             "model_version": columns.model_version,
-            "role": columns.role,
+            "role": columns.role if source == "predictions" else None,
             LATENCY: columns.latency_ms,
             MEMORY: columns.memory_mb,
             ERROR: columns.error,

@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.values import Strict
+from perennial.config.values import Share, Strict
+
+
+class ShadowScoring(Strict):
+    """The share of the rows answered by the champion that the challenger answers as well, afterwards and for nobody.
+
+    Which rows those are is said by a hash of their prediction id. At most ``max_waiting`` rows wait for it; what comes
+    when so many do is not scored, and counted.
+    """
+
+    share: Share = 0.0
+    max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
 class Serving(Strict):
@@ -31,3 +42,4 @@ class Serving(Strict):
     rotate_mb: Annotated[int, Field(ge=1)] = 64
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_body_kb: Annotated[int, Field(ge=1, le=1_048_576)] = 1_024
+    shadow: ShadowScoring = Field(default=ShadowScoring(), exclude_if=lambda value: value == ShadowScoring())

@@ -5,7 +5,7 @@ from typing import Literal
 
 from perennial.contracts.windows import Window
 
-SourceKind = Literal["predictions", "labels"]
+SourceKind = Literal["predictions", "labels", "shadow"]
 
 
 def number_of(delivered: str) -> str:

@@ -264,7 +264,7 @@ def count_unmatched(config: ModelConfig, window: Window, *, store: Store) -> tup
         batches.c.window_start == window.start,
         batches.c.window_end == window.end,
     )
-    matched = exists().where(predictions.c.prediction_id == labels.c.prediction_id)
+    matched = exists().where(predictions.c.prediction_id == labels.c.prediction_id, predictions.c.role != "shadow")
     query = select(func.count(), func.count().filter(~matched)).where(
         labels.c.batch_seq.in_(of_window), known(labels, window.end)
     )

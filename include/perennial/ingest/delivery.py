@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from perennial.config import LATENCY, MEMORY, ModelConfig
+from perennial.config import LATENCY, MEMORY, ModelConfig, Source
 from perennial.contracts import SourceKind, number_of
 from perennial.errors import ConfigError, PermanentError, first_of
 from perennial.ingest.formats.staged import INTERNAL
@@ -51,6 +51,13 @@ class DeliveryFindings:
             return (), ()
         missing = tuple(name for name in declared if name not in self.present)
         return missing, tuple(sorted(name.replace("\0", "\\u0000") for name in self.present - set(declared)))
+
+
+def declared_source(config: ModelConfig, source: SourceKind) -> Source:
+    """Where a log comes from. Raises ConfigError for a shadow that ``model.yaml`` does not declare."""
+    if (found := config.sources.of(source)) is None:
+        raise ConfigError(f"{config.model}: sources.{source} is not declared, so nothing of it can be staged")
+    return found
 
 
 def declared_columns(config: ModelConfig, source: SourceKind) -> tuple[str, ...]:

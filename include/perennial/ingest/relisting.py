@@ -35,7 +35,7 @@ def list_again(
     """
     found = []
     for row in _newest(config, store, since):
-        origin = config.sources.predictions if row.source == "predictions" else config.sources.labels
+        origin = config.sources.of(row.source)
         if not isinstance(origin, FileSource):
             continue
         window = Window(start=row.window_start, end=row.window_end)

@@ -20,7 +20,13 @@ from perennial.contracts import Batch, SourceKind, Window, from_record, to_recor
 from perennial.errors import first_of, redacted
 from perennial.ingest.again import identity
 from perennial.ingest.completeness import Awaited, changed, look, shortfall
-from perennial.ingest.delivery import DeliveryFindings, UnusableDelivery, declared_columns, number_columns
+from perennial.ingest.delivery import (
+    DeliveryFindings,
+    UnusableDelivery,
+    declared_columns,
+    declared_source,
+    number_columns,
+)
 from perennial.ingest.files import SourceFile, digest_file, digesting, find, listing, resolved
 from perennial.ingest.formats.columnar import read_parquet
 from perennial.ingest.formats.delimited import read_csv
@@ -51,7 +57,7 @@ def stage(
     environment variables that ``url_env`` names. Raises ConfigError, and a TransientError when the source, the storage
     or the store can not be reached.
     """
-    origin = config.sources.predictions if source == "predictions" else config.sources.labels
+    origin = declared_source(config, source)
     declared = declared_columns(config, source)
     files = find(config, origin, window, home) if isinstance(origin, FileSource) else ()
     findings = DeliveryFindings()

@@ -25,6 +25,8 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
     for repaired in case.begin():
         progress(repaired)
     halted = [source for source in SOURCES if _ingest(case, window, source, progress).status == "halted"]
+    if shadow := case.take_shadow(window):  # halted or not, it is no evidence about the champion
+        _tell(progress, "shadow", shadow)
     if "predictions" not in halted:
         _say(progress, "drift", case.measure_drift(window))
         _say(progress, "quality", case.measure_quality(window))
@@ -44,13 +46,17 @@ def _say(progress: Progress, what: str, found: tuple[Signal, ...]) -> None:
     progress(f"{what}: {len(found)} signals, {n_seen['breached']} breached, {n_seen['undecided']} undecided")
 
 
-def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) -> Publication:
-    batch = case.stage(window, source)
-    done = case.publish(batch, case.audit(batch))
+def _tell(progress: Progress, source: SourceKind, done: Publication) -> None:
     progress(
         f"{source}: {done.status}, {done.n_published} published, {done.n_quarantined} quarantined, "
         f"{done.n_duplicate} duplicate: {done.reason}"
     )
+
+
+def _ingest(case: Case, window: Window, source: SourceKind, progress: Progress) -> Publication:
+    batch = case.stage(window, source)
+    done = case.publish(batch, case.audit(batch))
+    _tell(progress, source, done)
     if done.status == "halted":
         progress(f"its page in the storage: docs/{case.model}/{done.batch_id}.html")
     return done

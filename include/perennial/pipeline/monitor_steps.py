@@ -36,6 +36,13 @@ class MonitorSteps(Bound):
 
         return publish(self.config, batch, audit, store=self.store)
 
+    def take_shadow(self, window: Window) -> Publication | None:
+        """What a challenger answered in the shadow, published under a role of its own; None where none is declared."""
+        if self.config.sources.shadow is None:
+            return None
+        batch = self.stage(window, "shadow")
+        return self.publish(batch, self.audit(batch))
+
     def measure_drift(self, window: Window) -> tuple[Signal, ...]:
         """How far every feature and the score lie from the champion's reference, and from earlier windows."""
         from perennial.monitoring.drift.measuring import measure_drift

@@ -40,7 +40,7 @@ def move(
 
     Without ``keys_checked`` a key that is taken raises the driver's unique violation, and there is nothing to correct.
     """
-    target = predictions_table(config) if batch.source == "predictions" else labels_table(config)
+    target = labels_table(config) if batch.source == "labels" else predictions_table(config)
     if not keys_checked:
         return Moved(n_published=copy(cursor, target, _new(rows(None), target, seq, _NONE)))
     conflicts, again = _keys(cursor, target, rows, seq, with_labels=batch.source == "labels")

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -90,7 +91,11 @@ def _json(value: Any, code: int = 200) -> Response:
 async def _predict(call: Call) -> Response:
     arrived = time.perf_counter()
     call.service.guard.admit(call.request)
-    return _json(await call.service.predict(await call.service.guard.body(call.request), call.request_id, arrived))
+    body = await call.service.guard.body(call.request)
+    answer, asked = await call.service.predict(body, call.request_id, arrived)
+    response = _json(answer)
+    response.background = BackgroundTask(call.service.shadowed, asked)  # once the answer has left
+    return response
 
 
 async def _labels(call: Call) -> Response:
@@ -116,6 +121,7 @@ async def _model(call: Call) -> Response:
             "why_not_faster": loaded and loaded.built.why,
             "champion": looked and looked.champion,
             "registry_answered_at": following.answered_at,
+            "challenger": None if (shadow := call.service.shadow) is None else shadow.told(),
             "problems": call.service.problems(),
         }
     )

@@ -8,23 +8,71 @@ from typing import Any
 import msgspec
 
 from perennial.config import CAUSED, ERROR, LATENCY, MEMORY, ModelConfig
+from perennial.contracts import SourceKind, Window
 from perennial.contracts.tags import CHAMPION
+from perennial.serving.spool.writer import Entry
 
 _ENCODER = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The rows of a request with their ids and event times, and who answered them; ``arrived`` by ``perf_counter``."""
+
+    values: list[tuple[Any, ...]]
+    ids: list[str]
+    moments: list[datetime]
+    version: str
+    arrived: float
+
+    def only(self, places: Sequence[int]) -> "Asked":
+        """Some of the rows."""
+        if len(places) == len(self.ids):
+            return self
+        values, ids, moments = ([all_[place] for place in places] for all_ in (self.values, self.ids, self.moments))
+        return Asked(values, ids, moments, self.version, self.arrived)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionLines:
     """``names`` are the delivered columns by their published names, ``features`` those of the features in order."""
 
+    source: SourceKind
     names: dict[str, str]
     features: tuple[str, ...]
 
     @classmethod
-    def of(cls, config: ModelConfig) -> "PredictionLines":
-        """Those of a model."""
-        names = config.delivered("predictions")
-        return cls(names, tuple(names[name] for name in config.features))
+    def of(cls, config: ModelConfig, source: SourceKind = "predictions") -> "PredictionLines":
+        """Those of a model's own log, or of its ``shadow``."""
+        names = config.delivered(source)
+        return cls(source, names, tuple(names[name] for name in config.features))
+
+    def entries(
+        self,
+        asked: Asked,
+        windows: Sequence[Window],
+        scores: Sequence[float] | None,
+        predicted: Sequence[str] | None,
+        *,
+        version: str,
+        latency_ms: float,
+    ) -> list[Entry]:
+        """The lines of a request, by the windows of its rows; without scores it was answered with an error."""
+        found = []
+        for window in dict.fromkeys(windows):
+            places = [place for place, one in enumerate(windows) if one == window]
+            part = asked.only(places)
+            data = self.write(
+                part.values,
+                part.ids,
+                [written(moment) for moment in part.moments],
+                [None if scores is None else scores[place] for place in places],
+                None if predicted is None else [predicted[place] for place in places],
+                version=version,
+                latency_ms=latency_ms,
+            )
+            found.append(Entry(self.source, window, data, len(places)))
+        return found
 
     def write(
         self,

@@ -22,6 +22,7 @@ class Metrics:
     shared: bool = False
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     shown: list[tuple[str, str, str]] = field(default_factory=list)
+    challenging: list[tuple[str, str, str]] = field(default_factory=list)
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
     rows: Counter = field(init=False)
@@ -35,6 +36,10 @@ class Metrics:
     waiting: Gauge = field(init=False)
     spool_bytes: Gauge = field(init=False)
     write_errors: Counter = field(init=False)
+    shadow: Counter = field(init=False)
+    shadow_seconds: Histogram = field(init=False)
+    shadow_waiting: Gauge = field(init=False)
+    shadow_info: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         for name, metric in _made(self.registry).items():
@@ -47,10 +52,11 @@ class Metrics:
 
     def shows(self, model: str, version: str, predictor: str) -> None:
         """This version answers, and no other one does."""
-        for labels in self.shown:
-            self.info.labels(*labels).set(0)
-        self.shown[:] = [(model, version, predictor)]
-        self.info.labels(model, version, predictor).set(1)
+        _set_alone(self.info, self.shown, (model, version, predictor))
+
+    def challenges(self, model: str, version: str | None, predictor: str | None) -> None:
+        """This version answers in the shadow, or none does."""
+        _set_alone(self.shadow_info, self.challenging, (model, version, predictor or "") if version else None)
 
     def page(self) -> bytes:
         """What Prometheus reads."""
@@ -59,6 +65,15 @@ class Metrics:
         all_of_them = CollectorRegistry()
         MultiProcessCollector(all_of_them)  # type: ignore[no-untyped-call]
         return generate_latest(all_of_them)
+
+
+def _set_alone(gauge: Gauge, known: list[tuple[str, str, str]], labels: tuple[str, str, str] | None) -> None:
+    """1 for these labels, and 0 for those before."""
+    for before in known:
+        gauge.labels(*before).set(0)
+    known[:] = [labels] if labels else []
+    if labels:
+        gauge.labels(*labels).set(1)
 
 
 def _made(on: CollectorRegistry) -> dict[str, Counter | Gauge | Histogram]:
@@ -76,6 +91,12 @@ def _made(on: CollectorRegistry) -> dict[str, Counter | Gauge | Histogram]:
         "waiting": _gauge("perennial_spool_waiting_entries", "Entries of the last write", [], "livesum", on),
         "spool_bytes": _gauge("perennial_spool_bytes", "Bytes not yet where ingest reads", [], "livesum", on),
         "write_errors": Counter("perennial_spool_write_errors", "Writes that failed", registry=on),
+        "shadow": Counter("perennial_shadow_rows", "Rows chosen for the challenger", ["outcome"], registry=on),
+        "shadow_seconds": Histogram("perennial_shadow_seconds", "Time to score them", buckets=SECONDS, registry=on),
+        "shadow_waiting": _gauge("perennial_shadow_waiting_rows", "Rows that wait for it", [], "livesum", on),
+        "shadow_info": _gauge(
+            "perennial_shadow_info", "1: it answers in the shadow", ["model", "version", "predictor"], "livemax", on
+        ),
     }
 
 

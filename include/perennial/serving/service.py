@@ -7,9 +7,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ import msgspec
 from perennial.config import ERROR, ModelConfig
 from perennial.contracts import Window
 from perennial.errors import redacted
+from perennial.serving.arms.shadow import Shadow
 from perennial.serving.following.follower import Current, Follower
 from perennial.serving.following.messages import Failed, Loaded, Message, Order
 from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, UNPROCESSABLE, Guard, Refusal
 from perennial.serving.keys import Keys
-from perennial.serving.lines import PredictionLines, label_lines, written
+from perennial.serving.lines import Asked, PredictionLines, label_lines, written
 from perennial.serving.metrics import Metrics
-from perennial.serving.predictors.predictor import Answers
+from perennial.serving.predictors.predictor import Answers, Words, import_what_answers
 from perennial.serving.requests.faults import faults_of
 from perennial.serving.requests.openapi import Answer, Prediction, Taken
 from perennial.serving.requests.types import Types, types_of
@@ -32,7 +32,6 @@ from perennial.serving.spool.places import landings
 from perennial.serving.spool.writer import Entry, Spool
 
 _LOGGER = logging.getLogger(__name__)
-Words = Sequence[str] | None
 _INLINE_ROWS = 64
 """More rows than this are scored in a thread, so that other requests need not wait for them."""
 
@@ -71,6 +70,10 @@ class Service:
         order = Order(config=spec.config, registry_uri=spec.registry_uri, login=spec.login, cache=spec.folder / "cache")
         self.follower = Follower(order, self._heard)
         self._lines = PredictionLines.of(spec.config)
+        self.shadow: Shadow | None = None
+        if "shadow" in self.spool.landings:
+            apart = replace(order, cache=spec.folder / "cache_challenger")
+            self.shadow = Shadow(apart, spec.folder / "spool_shadow", self.spool.landings, self.metrics)
         self._decode = {
             "rows": msgspec.json.Decoder(self.types.predict),
             "labels": msgspec.json.Decoder(self.types.labels),
@@ -90,13 +93,17 @@ class Service:
         self.guard.renew()
         self.follower.start()
         await asyncio.to_thread(self.spool.start)
-        await asyncio.to_thread(_import_what_answers)
+        if self.shadow is not None:
+            await asyncio.to_thread(self.shadow.start)
+        await asyncio.to_thread(import_what_answers)
         self._ticking = asyncio.create_task(self._tick())
 
     async def close(self) -> None:
         """Everything answered is where ingest reads it, and no process is left."""
         if self._ticking is not None:
             self._ticking.cancel()
+        if self.shadow is not None:
+            await asyncio.to_thread(self.shadow.close)
         await asyncio.to_thread(self.follower.close)
         await asyncio.to_thread(self.spool.close)
 
@@ -112,7 +119,7 @@ class Service:
             found["log_not_written"] = f"{self.spool.folder}: {standing.write_problem}"
         if standing.rotate_problem is not None:
             found["log_not_delivered"] = f"answers stay in {self.spool.folder}: {standing.rotate_problem}"
-        return found
+        return found if self.shadow is None else found | self.shadow.problems()
 
     def refuses(self, problems: dict[str, str]) -> bool:
         """Whether any of these keeps requests from being answered."""
@@ -129,8 +136,8 @@ class Service:
             raise Refusal(BAD_REQUEST, "the body is no JSON", faults)
         raise Refusal(UNPROCESSABLE, f"{len(faults)} values are not allowed; the first ones are under faults", faults)
 
-    async def predict(self, body: bytes, request_id: str, arrived: float) -> Answer:
-        """Score the rows of a body, and log them. Raises Refusal."""
+    async def predict(self, body: bytes, request_id: str, arrived: float) -> tuple[Answer, Asked]:
+        """Score the rows of a body, and log them; what was asked, for :meth:`shadowed`. Raises Refusal."""
         rows = self.decoded(body, "rows")
         current = self.follower.following.current
         if current is None:
@@ -140,30 +147,32 @@ class Service:
         if len(set(ids)) < len(ids):
             raise Refusal(UNPROCESSABLE, "a prediction_id stands twice among the rows")
         moments = [row.event_time for row in rows] if self._given else [datetime.now(UTC)] * len(rows)
-        log = _Log(values, ids, moments, current.loaded.version, arrived)
+        log = Asked(values, ids, moments, current.loaded.version, arrived)
         try:
             scores, predicted = await self._asked(current, values)
         except Exception as error:  # a model may raise anything
             if ERROR in self.config.operational:
                 await self._logged(self._entries(log, None, None))
             raise Refusal(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
-        words = self._words(current.loaded.built.threshold, scores, predicted)
+        words = current.loaded.built.words(self.config, scores, predicted)
         logged = await self._logged(self._entries(log, scores, words))
-        return self._answer(request_id, log, scores, words, logged=logged)
+        return self._answer(request_id, log, scores, words, logged=logged), log
+
+    async def shadowed(self, asked: Asked) -> None:
+        """Once an answer has left: the challenger may answer the same."""
+        if self.shadow is None:
+            return
+        if len(asked.ids) <= _INLINE_ROWS:
+            self.shadow.offer(asked)
+        else:
+            await asyncio.to_thread(self.shadow.offer, asked)
 
     async def _asked(self, current: Current, values: list[tuple[Any, ...]]) -> Answers:
         columns = list(zip(*values, strict=True))
         ask = current.loaded.built.predictor
         return ask(columns) if len(values) <= _INLINE_ROWS else await asyncio.to_thread(ask, columns)
 
-    def _words(self, own: float | None, scores: Sequence[float], predicted: Words) -> Words:
-        """The predicted classes as the log has them, by a version's own threshold if any; None for a regression."""
-        if self.config.task != "binary":
-            return predicted
-        threshold = self.config.label.decision_threshold if own is None else own
-        return ["1" if score >= threshold else "0" for score in scores]
-
-    def _answer(self, request_id: str, log: "_Log", scores: Sequence[float], words: Words, *, logged: bool) -> Answer:
+    def _answer(self, request_id: str, log: Asked, scores: Sequence[float], words: Words, *, logged: bool) -> Answer:
         names: list[Any] = [None] * len(scores) if words is None else [self._names[word] for word in words]
         for name, n_rows in Counter(names).items():
             self.metrics.rows.labels(log.version, "" if name is None else str(name)).inc(n_rows)
@@ -181,27 +190,13 @@ class Service:
             request_id=request_id, model=self.config.model, version=log.version, logged=logged, predictions=answers
         )
 
-    def _entries(self, log: "_Log", scores: Sequence[float] | None, predicted: Sequence[str] | None) -> list[Entry]:
+    def _entries(self, log: Asked, scores: Sequence[float] | None, predicted: Words) -> list[Entry]:
         """The lines of a request, by the window that they belong to."""
         latency_ms = 1000 * (time.perf_counter() - log.arrived)
-        moments = log.moments if self._given else log.moments[:1]
-        windows = [self._window_of(moment) for moment in moments]
+        windows = [self._window_of(moment) for moment in (log.moments if self._given else log.moments[:1])]
         if not self._given:
             windows *= len(log.ids)
-        found = []
-        for window in dict.fromkeys(windows):
-            places = [place for place, one in enumerate(windows) if one == window]
-            data = self._lines.write(
-                [log.values[place] for place in places],
-                [log.ids[place] for place in places],
-                [written(log.moments[place]) for place in places],
-                [None if scores is None else scores[place] for place in places],
-                None if predicted is None else [predicted[place] for place in places],
-                version=log.version,
-                latency_ms=latency_ms,
-            )
-            found.append(Entry("predictions", window, data, len(places)))
-        return found
+        return self._lines.entries(log, windows, scores, predicted, version=log.version, latency_ms=latency_ms)
 
     def _window_of(self, moment: datetime) -> Window:
         """The window of a prediction: nearly always that of the one before."""
@@ -266,18 +261,9 @@ class Service:
                 self.metrics.problem.labels(name).set(int(name in problems))
             self.metrics.waiting.set(self.spool.standing.n_waiting)
             self.metrics.spool_bytes.set(self.spool.standing.n_bytes)
+            if self.shadow is not None:
+                self.shadow.tick()
             await asyncio.sleep(1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """What the log of a request says but for the answers; ``arrived`` by ``time.perf_counter``."""
-
-    values: list[tuple[Any, ...]]
-    ids: list[str]
-    moments: list[datetime]
-    version: str
-    arrived: float
 
 
 def _settle(entries: list[Entry], problem: str | None) -> None:
@@ -285,15 +271,3 @@ def _settle(entries: list[Entry], problem: str | None) -> None:
         future = entry.told
         if isinstance(future, asyncio.Future) and not future.done():
             future.set_result(problem)
-
-
-def _import_what_answers() -> None:
-    """Before requests come: an import in the thread that takes a version over would hold them up."""
-    for name in (
-        "pandas",
-        "sklearn.compose",
-        "sklearn.ensemble",
-        "sklearn.linear_model",
-        "treelite",
-    ):
-        import_module(name)

@@ -184,7 +184,9 @@ def completeness(store: Store, model: str) -> dict[str, tuple[Completeness, ...]
     view = table("completeness", *map(column, names), schema="perennial")
     found: dict[str, list[Completeness]] = {}
     with store.begin() as connection:
-        for row in connection.execute(select(view).where(view.c.model == model).order_by(view.c.source.desc())):
+        for row in connection.execute(
+            select(view).where(view.c.model == model).order_by(view.c.source == "shadow", view.c.source.desc())
+        ):
             window = Window(start=row.window_start, end=row.window_end)
             values = {name: row._mapping[name] for name in Completeness.__dataclass_fields__}
             found.setdefault(window.key, []).append(Completeness(**values))

@@ -36,7 +36,7 @@ batches = Table(
     Column("seq", BigInteger, Identity(always=True), primary_key=True, doc="number of the batch"),
     Column("batch_id", Text, nullable=False, unique=True, doc="digest of model, source, window and content"),
     Column("model", Text, nullable=False),
-    Column("source", Text, nullable=False, doc="predictions or labels"),
+    Column("source", Text, nullable=False, doc="predictions, labels or shadow"),
     Column("window_start", Moment, nullable=False),
     Column("window_end", Moment, nullable=False, doc="no longer part of the window"),
     Column("status", Text, nullable=False, doc="staged, published or halted"),

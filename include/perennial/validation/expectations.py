@@ -52,7 +52,9 @@ def rules(config: ModelConfig, source: SourceKind) -> tuple[Rule, ...]:
             _add(found, column, _schema_rules(config, column))
     for index, extra in enumerate(config.validation.expectations):
         rule = _extra(config, index, extra, key=len(found))
-        if _owner(config, index, rule) == source:
+        owner = _owner(config, index, rule)
+        # what all rows together have to be is asked of what was answered, and a shadow is a sample of it
+        if owner == source or (owner == "predictions" and source == "shadow" and rule.level == "row"):
             found.append(rule)
     return tuple(found)
 

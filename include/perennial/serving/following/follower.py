@@ -103,15 +103,8 @@ class Follower:
     def close(self) -> None:
         """Follow no longer; the process is gone afterwards."""
         self._ending.set()
-        if (process := self._process) is not None:
-            with contextlib.suppress(OSError, ValueError):
-                if process.stdin is not None:
-                    process.stdin.close()
-            try:
-                process.wait(_ENDS_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        if self._process is not None:
+            end_process(self._process)
         if self._thread is not None:
             self._thread.join()
 
@@ -133,3 +126,15 @@ class Follower:
                 self.following.apply(message, now=time.time())
                 self.following.watcher_problem = None
                 self.heard(message)
+
+
+def end_process(process: "subprocess.Popen[bytes]") -> None:
+    """Close its input, at which it ends; kill one that does not. It is gone afterwards."""
+    with contextlib.suppress(OSError, ValueError):
+        if process.stdin is not None:
+            process.stdin.close()
+    try:
+        process.wait(_ENDS_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

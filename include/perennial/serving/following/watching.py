@@ -44,18 +44,20 @@ class Watch:
     config: ModelConfig
     registry: Registry
     cache: Cache
+    alias: str = CHAMPION
     current: str | None = None
     failed: str | None = None
     n_failures: int = 0
     again_at: float = 0.0
 
     def look(self) -> Iterator[Message]:
-        """Ask once; what there is to tell. Without an answer, and with nothing handed over yet, the cache is asked."""
+        """Ask once; what there is to tell. Without an answer, and with nothing handed over yet, the cache is asked for
+        the champion. ``Looked.champion`` is whom :attr:`alias` names."""
         try:
-            champion = alias_version(self.registry, self.config.model, CHAMPION)
+            champion = alias_version(self.registry, self.config.model, self.alias)
         except PerennialError as error:
             yield Looked(at=time.time(), problem=redacted(str(error)))
-            if self.current is None and self.cache.last() is not None:
+            if self.alias == CHAMPION and self.current is None and self.cache.last() is not None:
                 version, digest = self.cache.remembered()
                 yield self._tried(version, digest)
             return

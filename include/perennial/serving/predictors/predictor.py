@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,8 @@ from perennial.serving.predictors.columns import Block, Columns, Floats, Unknown
 from perennial.serving.predictors.samples import ARROW, sample
 from perennial.serving.predictors.trees import Trees, compiled
 
-Answers = tuple[list[float], Sequence[str] | None]
+Words = Sequence[str] | None
+Answers = tuple[list[float], Words]
 """Scores, and the predicted classes as text for multiclass."""
 N_COMPARED, N_ALONE = 400, 20
 
@@ -78,6 +80,13 @@ class Built:
     kind: Literal["trees", "arrays", "pipeline"]
     why: str
     threshold: float | None = None
+
+    def words(self, config: ModelConfig, scores: Sequence[float], predicted: Words) -> Words:
+        """The predicted classes as the log has them, by the version's own threshold if any; None for a regression."""
+        if config.task != "binary":
+            return predicted
+        threshold = config.label.decision_threshold if self.threshold is None else self.threshold
+        return ["1" if score >= threshold else "0" for score in scores]
 
 
 def build(config: ModelConfig, model: Any, *, seed: int = 0) -> Built:
@@ -144,3 +153,9 @@ def table_of(config: ModelConfig, columns: Columns) -> pa.Table:
             for (name, spec), values in zip(config.features.items(), columns, strict=True)
         }
     )
+
+
+def import_what_answers() -> None:
+    """Before requests come: an import in the thread that takes a version over would hold them up."""
+    for name in ("pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "treelite"):
+        import_module(name)

@@ -4,8 +4,9 @@ import fnmatch
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
-from perennial.config import FileSource, ModelConfig, Schedule
+from perennial.config import FileSource, ModelConfig, Schedule, Source
 from perennial.contracts import SourceKind, Window
 from perennial.errors import ConfigError
 
@@ -41,12 +42,12 @@ class Landing:
 
 
 def landings(config: ModelConfig, home: Path) -> dict[SourceKind, Landing]:
-    """Where both logs of a model go. Raises ConfigError for a source that the service can not write."""
-    sources: dict[SourceKind, object] = {"predictions": config.sources.predictions, "labels": config.sources.labels}
-    return {kind: _landing(config, kind, source, home) for kind, source in sources.items()}
+    """Where the logs of a model go that it declares. Raises ConfigError for a source that the service can not write."""
+    sources: dict[SourceKind, Source | None] = {kind: config.sources.of(kind) for kind in get_args(SourceKind)}
+    return {kind: _landing(config, kind, source, home) for kind, source in sources.items() if source is not None}
 
 
-def _landing(config: ModelConfig, kind: SourceKind, source: object, home: Path) -> Landing:
+def _landing(config: ModelConfig, kind: SourceKind, source: Source, home: Path) -> Landing:
     where = f"{config.model}: sources.{kind}"
     if not isinstance(source, FileSource) or source.format != "jsonl":
         raise ConfigError(f"{where}: the service writes files of format jsonl; other logs are written by your own")

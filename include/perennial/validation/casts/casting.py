@@ -34,12 +34,16 @@ ARROW: dict[Kind, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column of the published table. ``delivered`` is None when the delivery has no such column."""
+    """One column of the published table. ``delivered`` is None when the delivery has no such column.
+
+    ``unsaid`` is what stands there where the delivery says nothing.
+    """
 
     name: str
     delivered: str | None
     kind: Kind
     nullable: bool = False
+    unsaid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,10 @@ def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
             "role": ("key", False),
             **{name: told[name] for name in config.operational},
         }
-    return tuple(Field(name, delivered.get(name), kind, nullable) for name, (kind, nullable) in kinds.items())
+    unsaid = {"role": "shadow" if source == "shadow" else "champion"}
+    return tuple(
+        Field(name, delivered.get(name), kind, nullable, unsaid.get(name)) for name, (kind, nullable) in kinds.items()
+    )
 
 
 def typed_schema(columns: tuple[Field, ...]) -> pa.Schema:
@@ -195,7 +202,7 @@ def _why_malformed(line: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 def _cast(column: Field, chunk: sa.TableClause, window: Window, *, binary_label: bool) -> Cast:
     nothing = sa.cast(sa.null(), sa.Text)
     if column.delivered is None:
-        return Cast(sa.literal("champion") if column.name == "role" else nothing, nothing, nothing)
+        return Cast(sa.literal(column.unsaid) if column.unsaid else nothing, nothing, nothing)
     text = chunk.c[column.delivered]
     if column.kind == "float":
         return _number(column.name, text, chunk.c[number_of(column.delivered)], binary_label=binary_label)
@@ -268,7 +275,7 @@ def _timestamp(name: str, text: sa.ColumnElement[Any], window: Window) -> Cast:
 
 
 def _free_text(column: Field, text: sa.ColumnElement[Any]) -> Cast:
-    value = sa.func.coalesce(text, "champion") if column.name == "role" else text
+    value = sa.func.coalesce(text, column.unsaid) if column.unsaid else text
     if column.name == "model_version":  # a program that keeps versions as floats writes 7.0 and means 7
         whole = sa.func.regexp_replace(text, r"^(\d+)\.0+$", r"\1")
         value = sa.case((sa.func.contains(text, "."), whole), else_=text)

@@ -1,0 +1,1 @@
+"""How an approved version takes office, and what a challenger shows before."""
