@@ -188,3 +188,13 @@ def test_the_upkeep_looks_after_files_reviews_and_releases(dags):
     assert set(upkeep.task_dict) == alone | {"dispatch"}
     assert all(not upkeep.task_dict[name].upstream_task_ids for name in alone), "what befalls one keeps no other back"
     assert upkeep.task_dict["dispatch"].upstream_task_ids == {"open_requests"}
+
+
+def test_a_shadow_is_taken_in_where_one_is_declared_and_nothing_waits_for_it(models_dir, parse, dags):
+    assert "take_shadow" not in dags["monitor"].task_dict
+    files = "{kind: files, format: jsonl, uri: '{home}/%s/{start:%%Y-%%m-%%d}/*.jsonl'}"
+    sources = ", ".join(f"{source}: {files % source}" for source in ("predictions", "labels", "shadow"))
+    declare(models_dir, "shadowed", sources=f"{{{sources}}}")
+    take = parse().dags["shadowed__monitor"].get_task("take_shadow")
+    assert take.downstream_task_ids == set()
+    assert take.trigger_rule == "none_failed"

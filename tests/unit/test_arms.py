@@ -184,7 +184,9 @@ def test_a_spool_that_can_not_be_used_keeps_nobody_from_answering(shadow_of: Any
     (tmp_path / "spool").write_text("no folder")
     shadow = shadow_of(shadowed())
     shadow.start()
+    shadow.follow()
     assert "shadow_not_logged" in shadow.problems()
+    assert shadow._thread is None
     shadow.close()
 
 

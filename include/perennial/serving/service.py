@@ -248,6 +248,8 @@ class Service:
             self.metrics.swap_seconds.observe(message.took_s)
             self.metrics.shows(self.config.model, message.version, message.built.kind)
             _LOGGER.info("version %s answers, by its %s", message.version, message.built.kind)
+            if self.shadow is not None:
+                self.shadow.follow()
         elif message.problem is None:
             self.metrics.asked_at.set(message.at)
 

@@ -32,8 +32,8 @@ _TOLD_FOR_S = 60.0
 
 @dataclass(slots=True)
 class Shadow:
-    """``start`` and ``close`` are called once. With a share of 0 nothing is scored; what lies in the spool goes where
-    ingest reads it. ``order.cache`` is the challenger's own."""
+    """``start`` and ``close`` are called once, ``follow`` when the champion is loaded. With a share of 0 nothing is
+    scored; what lies in the spool goes where ingest reads it. ``order.cache`` is the challenger's own."""
 
     order: Order
     folder: Path
@@ -61,13 +61,15 @@ class Shadow:
         return self.order.config.serving.shadow.share
 
     def start(self) -> None:
-        """Take over what was left in the spool, and begin to follow the challenger."""
+        """Take over what was left in the spool."""
         try:
             self.spool.start()
         except OSError as error:  # the champion answers all the same
             self._problems["shadow_not_logged"] = f"{self.folder}: {error}"
-            return
-        if self.share:
+
+    def follow(self) -> None:
+        """Begin to follow the challenger: once the champion is loaded, of which it takes no time. Twice is once."""
+        if self.share and self._thread is None and not self._ending.is_set() and not self._problems:
             self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
             self._thread.start()
 
