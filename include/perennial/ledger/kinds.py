@@ -151,4 +151,12 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "promotion": "entry id of the promotion",
         },
     ),
+    "traffic": KindOfEntry(
+        meaning="what answers requests followed a release; the sentence is the reason of the entry",
+        writers=("release.traffic",),
+        payload={
+            "release": "entry id of the promotion or rollback",
+            "seconds": "from its decision, or else its intent, until the service had the version",
+        },
+    ),
 }
