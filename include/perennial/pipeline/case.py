@@ -29,8 +29,7 @@ class Case(MonitorSteps, RetrainSteps):
         """Do what the ledger says was decided: nothing, the rollback, or the request for a retrain, to be run next.
 
         Raises BatchHalted for a halt: the delivery has to be mended and the window run again; EvidenceMissing for a
-        blind window: its reasons say what is missing since when, and what to do; ServiceBehind for a rollback that
-        requests do not see.
+        blind window: its reasons say what is missing since when, and what to do.
         """
         from perennial.decision.record import recorded, request_of
 
@@ -43,9 +42,7 @@ class Case(MonitorSteps, RetrainSteps):
         if decided.action == "blind":
             raise EvidenceMissing(reason)
         if decided.action == "rollback":
-            done = self.roll_back(actor="policy", reason=reason, at=decided.window.end, decision_id=decision_id)
-            self.verify_traffic()
-            return done
+            return self.roll_back(actor="policy", reason=reason, at=decided.window.end, decision_id=decision_id)
         return request_of(decided)
 
     def roll_back(

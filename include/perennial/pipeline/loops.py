@@ -36,6 +36,8 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
     if decided.action not in ("halt", "blind"):  # which are carried out by saying so
         case.carry_out(decided.decision_id)
+    if decided.action == "rollback" and (followed := case.verify_traffic()):
+        progress(followed.reason)
     return decided
 
 
