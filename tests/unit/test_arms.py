@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from logs import day
 from perennial.config import ModelConfig, PredictionColumns, load_model
-from perennial.config.serving import ShadowScoring
+from perennial.config.release.shadow import ShadowScoring
 from perennial.contracts.tags import CHALLENGER
 from perennial.errors import ConfigError, RegistryUnavailable
 from perennial.registry import Registry

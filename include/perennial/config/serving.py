@@ -4,18 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config.values import Share, Strict
-
-
-class ShadowScoring(Strict):
-    """The share of the rows answered by the champion that the challenger answers as well, afterwards and for nobody.
-
-    Which rows those are is said by a hash of their prediction id. At most ``max_waiting`` rows wait for it; what comes
-    when so many do is not scored, and counted.
-    """
-
-    share: Share = 0.0
-    max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+from perennial.config.release.shadow import ShadowScoring
+from perennial.config.values import Strict
 
 
 class Serving(Strict):

@@ -1,14 +1,28 @@
-"""Where a challenger's answers may lie: apart from the champion's, of which they are no evidence."""
+"""What a challenger answers in the shadow, and where that may lie: apart, as no evidence about the champion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from perennial.config.inputs import FileSource
+from perennial.config.values import Share, Strict
 
 if TYPE_CHECKING:
     from perennial.config.model import ModelConfig
+
+
+class ShadowScoring(Strict):
+    """The share of the rows answered by the champion that the challenger answers as well, afterwards and for nobody.
+
+    Which rows those are is said by a hash of their prediction id. At most ``max_waiting`` rows wait for it; what comes
+    when so many do is not scored, and counted.
+    """
+
+    share: Share = 0.0
+    max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
 def flaws_of_shadow(config: ModelConfig) -> Iterator[str]:
