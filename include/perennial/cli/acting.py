@@ -8,9 +8,7 @@ from rich.table import Table
 
 from perennial.cli import asking
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, out, print_json, speaks_plainly
-from perennial.contracts import to_record
 from perennial.errors import ConfigError
-from perennial.settings import load_settings
 
 app = typer.Typer()
 
@@ -93,6 +91,8 @@ def reprocess(
     case.prepare()
     found = case.reprocess(asking.window(start, end))
     if as_json:
+        from perennial.contracts import to_record
+
         print_json([to_record(one) for one in found])
         return
     if not found:
@@ -125,7 +125,7 @@ def up() -> None:
     from stack.credentials import load as load_credentials
     from stack.environment import ADMIN, REVIEWER
 
-    settings = load_settings()
+    settings = asking.settings()
     ports = stack.Ports(airflow=settings.airflow_port, mlflow=settings.mlflow_port, postgres=settings.postgres_port)
     layout = stack.StackLayout(home=settings.home, ports=ports)
     running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False))
@@ -143,5 +143,5 @@ def down() -> None:
     """Stop everything that `perennial up` started; the data stays."""
     import stack
 
-    stopped = stack.down(load_settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
+    stopped = stack.down(asking.settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
     out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
@@ -12,8 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial.errors import PerennialError, TransientError
-from perennial.pipeline import timeline
-from perennial.pipeline.readings import Reading
+
+if TYPE_CHECKING:
+    from perennial.pipeline.readings import Reading
+    from perennial.pipeline.timeline import TimelineRow
 
 out = Console()
 err = Console(stderr=True)
@@ -65,7 +67,7 @@ def progress_to(as_json: bool) -> Callable[[str], None]:
     return (lambda line: err.print(line, markup=False)) if as_json else (lambda line: out.print(line, markup=False))
 
 
-def timeline_table(rows: Iterable[timeline.TimelineRow]) -> Table:
+def timeline_table(rows: "Iterable[TimelineRow]") -> Table:
     """The timeline as text that fits any width: one decision an item, in the order of its window."""
     table = Table.grid(padding=(0, 2))
     for row in rows:
@@ -89,7 +91,7 @@ def timeline_table(rows: Iterable[timeline.TimelineRow]) -> Table:
     return table
 
 
-def signals_table(readings: Iterable[Reading]) -> Table:
+def signals_table(readings: "Iterable[Reading]") -> Table:
     """Signals as text that fits any width: one an item, window by window."""
     table = Table.grid(padding=(0, 2))
     shown = None

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from perennial.cli.asking import case
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, out, print_json, speaks_plainly
-from perennial.contracts import to_record
 
 app = typer.Typer()
 lineage = typer.Typer(no_args_is_help=True, help="Where a version, a delivery or a prediction came from, or went to.")
@@ -23,6 +22,7 @@ _ALIKE = 1e-6
 @speaks_plainly
 def reproduce(model: Model, version: Version, as_json: AsJson = False) -> None:
     """Fit a version again from its frozen rows, recipe and configuration; exit code 1 when it differs."""
+    from perennial.contracts import to_record
     from perennial.provenance.reproduce import reproduce as again
 
     found = again(case(model), version)
@@ -57,6 +57,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Why a version answered what it did: what each feature added to its mean answer."""
+    from perennial.contracts import to_record
     from perennial.provenance.explain import explain as why
 
     found = why(case(model), prediction_id, version=version, n_pairs=pairs)
@@ -82,6 +83,7 @@ def explain(
 @speaks_plainly
 def of_version(model: Model, version: Version, as_json: AsJson = False) -> None:
     """How a version came to be: cause, rows, deliveries with their files, and what became of it."""
+    from perennial.contracts import to_record
     from perennial.provenance import lineage as tracing
 
     found = tracing.of_version(case(model), version)
@@ -99,6 +101,7 @@ def of_batch(
     as_json: AsJson = False,
 ) -> None:
     """What a delivery, or a bad file, went into: the versions that were fitted or judged on its rows."""
+    from perennial.contracts import to_record
     from perennial.provenance import lineage as tracing
 
     found = tracing.of_delivery(case(model), named)
@@ -125,6 +128,7 @@ def of_prediction(
     as_json: AsJson = False,
 ) -> None:
     """Where a prediction and its label came from, and how the version that answered came to be."""
+    from perennial.contracts import to_record
     from perennial.provenance import lineage as tracing
 
     found = tracing.of_prediction(case(model), prediction_id)
