@@ -1,4 +1,4 @@
-"""What a command imports before it does anything, by the names of modules: a figure in seconds would be the machine's."""
+"""What a command imports before it does anything, by the names of modules: seconds would be the machine's."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""All that the report of a model tells: from the same readings as ``perennial status``, ``timeline`` and ``signals``."""
+"""All that the report of a model tells: from the readings of ``perennial status``, ``timeline`` and ``signals``."""
 
 from __future__ import annotations
 

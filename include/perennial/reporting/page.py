@@ -25,8 +25,13 @@ BOUNDS = {"least": "at least", "most": "at most", "range": "within"}
 _MARKS = {"halt": "bad", "blind": "bad", "rollback": "bad", "retrain": "odd", "stay": "good"}
 _STATUS = {"breached": "bad", "undecided": "odd", "unknown": "odd", "ok": "good"}
 _LETTERS = {
-    "P": "promoted", "B": "its bake ended", "R": "rolled back", "T": "a retrain was asked for", "H": "halted", "!": "blind"
-}  # fmt: skip
+    "P": "promoted",
+    "B": "its bake ended",
+    "R": "rolled back",
+    "T": "a retrain was asked for",
+    "H": "halted",
+    "!": "blind",
+}
 _STYLE = CHART_STYLE + ":root{--ink:#0b62a8}@media(prefers-color-scheme:dark){:root{--ink:#6cb8f5}}"
 _HAPPENED = {"promotion": "good", "rollback": "bad", "hold": "bad", "integrity": "bad"}
 
