@@ -33,3 +33,4 @@ for config in declared_models():
         outcome = retrain.conclude(model, request)
 
         chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)
+        [release, outcome] >> retrain.verify(model)  # the request ended well, whatever requests are answered by
