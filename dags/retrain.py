@@ -7,7 +7,7 @@ from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import retrain_form
 from perennial.orchestration.links import linked
 from perennial.orchestration.review import ReviewSensor
-from perennial.orchestration.tasks import retrain
+from perennial.orchestration.tasks import retrain, telling
 
 fit_pool = retrain.fit_pool()
 for config in declared_models():
@@ -32,4 +32,6 @@ for config in declared_models():
         release = linked(retrain.promote(model, request, signoff))
         outcome = retrain.conclude(model, request)
 
-        chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)
+        told = telling.tell(model, "retrain").as_teardown()
+
+        chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome, told)
