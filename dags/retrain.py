@@ -32,6 +32,6 @@ for config in declared_models():
         release = linked(retrain.promote(model, request, signoff))
         outcome = retrain.conclude(model, request)
 
-        told = telling.tell(model, "retrain").as_teardown()
-
-        chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome, told)
+        chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)
+        verified = retrain.verify(model)  # the request ended well, whatever requests are answered by
+        [release, outcome] >> verified >> telling.tell(model, "retrain").as_teardown()

@@ -17,7 +17,8 @@
         ├── EvidenceMissing       nothing was measured for longer than allowed: a blind window or bake
         ├── TrainingError         no candidate could be made
         ├── SignoffError          the evidence for a release is missing or stale
-        └── ReleaseError          a promotion or a rollback was refused
+        ├── ReleaseError          a promotion or a rollback was refused
+        └── ServiceBehind         a release stands, and what answers requests did not follow it
 
 Orchestration maps them to Airflow's retry and fail-now, in one place. A permanent error of the registry may be an
 answer (that version is gone, these files can not be read), which a caller judges by; a refusal says nothing of what was
@@ -99,6 +100,10 @@ class SignoffError(PermanentError):
 
 class ReleaseError(PermanentError):
     """A promotion or a rollback was refused."""
+
+
+class ServiceBehind(PermanentError):
+    """A release stands, and the scoring service did not follow it in time."""
 
 
 _USER_INFO = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:[^\s'\"]*|[^\s/@:'\"]+)@")

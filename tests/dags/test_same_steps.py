@@ -76,13 +76,14 @@ def test_a_monitor_run_takes_the_same_steps_with_and_without_airflow(dags: dict[
     assert steps_in(inspect.getsource(loops._ingest)).__len__() == 3
     assert ours == theirs
     assert ours[0] == "begin"
-    assert ours[-2:] == ["decide", "carry_out"]
+    assert ours[-3:] == ["decide", "carry_out", "verify_traffic"]
 
 
 def test_a_retrain_run_takes_the_same_steps_with_and_without_airflow(dags: dict[str, Any]) -> None:
     ours = [step for step in in_loop(loops.retrain, loops._retrain) if step != "conclude"]
     theirs = in_order(dags["retrain"], retrain_tasks)
-    assert [*ours, "conclude"] == theirs
+    assert ours[-1] == "verify_traffic"
+    assert [*ours[:-1], "conclude", "verify_traffic"] == theirs
     assert ours[0] == "begin"
 
 

@@ -71,9 +71,9 @@ def test_no_promotion_without_gates_and_review(dags):
 
 def test_the_outcome_is_recorded_whatever_happened_and_decides_the_colour_of_the_run(dags):
     retrain = dags["retrain"]
-    assert ends(retrain) == {"conclude"}
+    assert ends(retrain) == {"verify"}
     assert retrain.get_task("conclude").trigger_rule == "all_done"
-    assert ahead(retrain, "conclude") == set(retrain.task_dict) - {"conclude", "tell"}
+    assert ahead(retrain, "conclude") == set(retrain.task_dict) - {"conclude", "verify", "tell"}
 
 
 def ends(dag):
@@ -98,8 +98,10 @@ def test_the_maintenance_is_red_while_a_channel_takes_nothing(dags):
     assert ahead(dags["maintenance"], "tell_all") == set(dags["maintenance"].task_dict) - {"tell_all"}
 
 
-def test_a_rollback_is_verified(dags):
+def test_a_release_is_verified_and_a_service_that_is_behind_changes_no_outcome(dags):
     assert dags["rollback"].get_task("verify").upstream_task_ids == {"roll_back"}
+    assert dags["retrain"].get_task("verify").upstream_task_ids == {"promote", "conclude"}
+    assert dags["retrain"].get_task("verify").trigger_rule == "all_success"
 
 
 def test_a_retrain_request_is_triggered_once_and_not_waited_for(dags):
