@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from perennial.cli import acting, backtest, provenance, reading, report, runs, serving, signoff, starting
+from perennial.cli import acting, backtest, provenance, reading, report, runs, serving, signoff, starting, telling
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(reading.app)
@@ -18,6 +18,7 @@ app.add_typer(provenance.app)
 app.add_typer(serving.app)
 app.add_typer(serving.keys, name="keys")
 app.add_typer(starting.app)
+app.add_typer(telling.app)
 
 
 def main() -> None:
