@@ -105,9 +105,7 @@ def reprocess(
     case.prepare()
     found = case.reprocess(asking.window(start, end))
     if as_json:
-        from perennial.contracts import to_record
-
-        print_json([to_record(one) for one in found])
+        print_json(list(found))
         return
     if not found:
         out.print("nothing is halted or in quarantine")

@@ -42,7 +42,6 @@ def backtest(
     """Replay a model's history under several policies, side by side, without Airflow."""
     from perennial.backtest import command
     from perennial.config import load_model
-    from perennial.contracts import to_record
 
     settings = asking.settings()
     folder = settings.models_dir / model
@@ -63,7 +62,7 @@ def backtest(
         )  # fmt: skip
     command.write(found, place)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     _show(found, place)
 

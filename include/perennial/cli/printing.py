@@ -49,8 +49,14 @@ def speaks_plainly(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON value on standard output; records of ours in it as their dictionaries."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_as_record) + "\n")
+
+
+def _as_record(value: Any) -> Any:
+    from perennial.contracts import to_record
+
+    return to_record(value)
 
 
 def as_logged(text: str) -> str:

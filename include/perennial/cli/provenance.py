@@ -57,12 +57,11 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Why a version answered what it did: what each feature added to its mean answer."""
-    from perennial.contracts import to_record
     from perennial.provenance.explain import explain as why
 
     found = why(case(model), prediction_id, version=version, n_pairs=pairs)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     answered = f"P({as_logged(found.of_class)}) = " if found.of_class else ""
     out.print(f"version {found.version} of {model} answers {answered}{found.answer:.4g}", highlight=False)
@@ -83,12 +82,11 @@ def explain(
 @speaks_plainly
 def of_version(model: Model, version: Version, as_json: AsJson = False) -> None:
     """How a version came to be: cause, rows, deliveries with their files, and what became of it."""
-    from perennial.contracts import to_record
     from perennial.provenance import lineage as tracing
 
     found = tracing.of_version(case(model), version)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
     else:
         _print_version(found)
 
@@ -101,12 +99,11 @@ def of_batch(
     as_json: AsJson = False,
 ) -> None:
     """What a delivery, or a bad file, went into: the versions that were fitted or judged on its rows."""
-    from perennial.contracts import to_record
     from perennial.provenance import lineage as tracing
 
     found = tracing.of_delivery(case(model), named)
     if as_json:
-        print_json([to_record(item) for item in found])
+        print_json(list(found))
         return
     for item in found:
         out.print(_deliveries([item.delivery]))
@@ -128,12 +125,11 @@ def of_prediction(
     as_json: AsJson = False,
 ) -> None:
     """Where a prediction and its label came from, and how the version that answered came to be."""
-    from perennial.contracts import to_record
     from perennial.provenance import lineage as tracing
 
     found = tracing.of_prediction(case(model), prediction_id)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     for row in found.rows:
         since = f", known from {row.known_at:{SHOWN}}" if row.known_at else ""
@@ -166,12 +162,11 @@ def of_rollback(
     as_json: AsJson = False,
 ) -> None:
     """Why a version was taken back: what was measured, its flags when it was approved, the data only it was made of."""
-    from perennial.contracts import to_record
     from perennial.provenance import taken_back as telling
 
     found = telling.taken_back(case(model), version)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     out.print(as_logged(telling.summary(found)), highlight=False)
     for heading, headings, rows in telling.tables(found):

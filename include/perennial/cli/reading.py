@@ -49,14 +49,13 @@ def status(
 ) -> None:
     """Where every model, or one, stands: champion, bake, stable version, holds, last decision."""
     from perennial.config import load_models
-    from perennial.contracts import to_record
     from perennial.pipeline.timeline import status as status_of
 
     there = runtime()
     configs = [there.config(model)] if model else list(load_models(there.settings.models_dir))
     found = [status_of(config, store=there.store) for config in configs]
     if as_json:
-        print_json([to_record(item) for item in found])
+        print_json(list(found))
         return
     table = Table.grid(padding=(0, 2))
     for item in found:
@@ -80,13 +79,12 @@ def status(
 @speaks_plainly
 def timeline(model: Model, as_json: AsJson = False) -> None:
     """Every window of a model: rows, signals, performance, decision, champion and stable afterwards."""
-    from perennial.contracts import to_record
     from perennial.pipeline.timeline import timeline as timeline_of
 
     one = case(model)
     rows = timeline_of(one.config, store=one.store)
     if as_json:
-        print_json([to_record(row) for row in rows])
+        print_json(list(rows))
         return
     out.print(timeline_table(rows))
 
@@ -101,13 +99,12 @@ def signals(
     as_json: AsJson = False,
 ) -> None:
     """Every signal of a window, with its interval and its threshold, and what its run measured of earlier windows."""
-    from perennial.contracts import to_record
     from perennial.pipeline.readings import read_signals
 
     one = case(model)
     found = read_signals(one.config, moment(window) if window else None, store=one.store)
     if as_json:
-        print_json([to_record(reading) for reading in found])
+        print_json(list(found))
         return
     if not found:
         out.print("no run has measured a window yet")
@@ -125,11 +122,9 @@ def quarantine(
     as_json: AsJson = False,
 ) -> None:
     """What rows are in quarantine for, counted, with examples: of all windows, or one; of halted batches too."""
-    from perennial.contracts import to_record
-
     found = case(model).quarantine(window_if_given(start, end), n_examples=examples)
     if as_json:
-        print_json([to_record(batch) for batch in found])
+        print_json(list(found))
         return
     if not found:
         out.print("nothing is in quarantine")
@@ -160,7 +155,6 @@ def show_ledger(
 ) -> None:
     """The ledger: who, when, why, on what evidence; or the proof that it is what was written."""
     from perennial import ledger
-    from perennial.contracts import to_record
 
     there = runtime()
     if verify or head:
@@ -168,7 +162,7 @@ def show_ledger(
         return
     found = ledger.entries(there.store, model, last=last)
     if as_json:
-        print_json([to_record(entry) for entry in found])
+        print_json(list(found))
         return
     table = Table.grid(padding=(0, 2))
     for entry in found:
@@ -179,13 +173,11 @@ def show_ledger(
 
 
 def _prove(there: "Runtime", model: str | None, head: str | None, *, as_json: bool) -> None:
-    from perennial.contracts import to_record
-
     if head and not model:
         raise ConfigError("--head is the digest of one model's entry: name the model")
     proven, unprotected = there.prove_ledger(model, known=head), there.why_unprotected()
     if as_json:
-        print_json({"proven": [to_record(one) for one in proven], "unprotected": unprotected})
+        print_json({"proven": list(proven), "unprotected": unprotected})
         return
     for one in proven:
         out.print(f"[green]whole[/green] {one.model}: {one.n_entries} entries, head {one.head or '-'}", soft_wrap=True)

@@ -36,14 +36,13 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Ingest, measure and decide for one window: the last complete one unless given."""
-    from perennial.contracts import to_record
     from perennial.pipeline import loops
 
     case = asking.case(model)
     window = asking.window_if_given(start, end) or asking.last_window(case.config, asking.now())
     decided = loops.monitor(case, window, page=page, progress=progress_to(as_json))
     if as_json:
-        print_json(to_record(decided))
+        print_json(decided)
     elif decided.action == "retrain":
         out.print(f"now: perennial run retrain {model} --as-of {window.end:%Y-%m-%dT%H:%M:%SZ}", soft_wrap=True)
     if decided.action in ("halt", "blind"):
@@ -70,7 +69,7 @@ def retrain(
 ) -> None:
     """Snapshot, fit, evaluate, register, judge and promote, as of a moment."""
     from perennial import ledger
-    from perennial.contracts import RetrainRequest, digest_of, to_record
+    from perennial.contracts import RetrainRequest, digest_of
     from perennial.pipeline import loops
 
     case = asking.case(model)
@@ -96,6 +95,6 @@ def retrain(
         )
     ended = loops.retrain(case, request, progress=progress_to(as_json))
     if as_json:
-        print_json(to_record(ended))
+        print_json(ended)
     else:
         out.print(ended.outcome, markup=False, soft_wrap=True)
