@@ -7,7 +7,7 @@ from airflow.sdk import TriggerRule
 from perennial.orchestration.dag import model_dag
 from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import monitor_form
-from perennial.orchestration.tasks import monitor
+from perennial.orchestration.tasks import monitor, telling
 from perennial.orchestration.timetables import timetable
 
 for config in declared_models():
@@ -33,8 +33,8 @@ for config in declared_models():
             batch = staged(model, window, source)
             published[source] = publish(model, batch, audited(model, batch))
         published["predictions"] >> published["labels"]
-        if config.sources.shadow is not None:
-            published["labels"] >> monitor.take_shadow(model, window)
+        shadow = [monitor.take_shadow(model, window)] if config.sources.shadow else []
+        published["labels"] >> shadow  # which nothing that is measured or decided waits for
 
         of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
         of_labels = [monitor.measure_performance(model, window), monitor.measure_gain(model, window)]
@@ -46,7 +46,7 @@ for config in declared_models():
         [*of_predictions, *of_labels] >> bake >> decided
         [*of_predictions, published["labels"]] >> decided  # a halted delivery skips what lies between
 
-        decided >> [
+        ends = [
             EmptyOperator(task_id="stay", task_display_name="Stay"),
             monitor.halt(model, decided["decision"]),
             monitor.blind(model, decided["decision"]),
@@ -61,3 +61,6 @@ for config in declared_models():
                 skip_when_already_exists=True,
             ),
         ]
+        told = telling.tell(model, "monitor").as_teardown()
+        decided >> ends >> told
+        shadow >> told

@@ -20,7 +20,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Window, number_of
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
-from perennial.pipeline.reprocessing import Reprocessed, reprocess
+from perennial.pipeline.again.reprocessing import Reprocessed, reprocess
 from perennial.storage import Storage
 from perennial.store import Store
 from perennial.store.batches import completeness

@@ -41,20 +41,23 @@ LIBRARIES = (
     "evidently.metrics",
     "matplotlib.figure",
 )
-ROOMS = (
-    "perennial.bake",
-    "perennial.decision",
-    "perennial.evidence",
-    "perennial.ingest",
-    "perennial.monitoring",
-    "perennial.orchestration.tasks",
-    "perennial.pipeline",
-    "perennial.publishing",
-    "perennial.registry",
-    "perennial.release",
-    "perennial.signoff",
-    "perennial.training",
-    "perennial.validation",
+ROOMS = tuple(
+    f"perennial.{name}"
+    for name in (
+        "bake",
+        "decision",
+        "evidence",
+        "ingest",
+        "monitoring",
+        "orchestration.tasks",
+        "pipeline",
+        "publishing",
+        "registry",
+        "release",
+        "signoff",
+        "training",
+        "validation",
+    )
 )
 """The project's own rooms that tasks enter: a scheduler knows another version of them when it is started again."""
 

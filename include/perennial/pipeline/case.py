@@ -15,7 +15,7 @@ from perennial.pipeline.retrain_steps import RetrainSteps, promoted_by
 if TYPE_CHECKING:
     from perennial.evidence.deliveries.quarantine import BatchQuarantine
     from perennial.ingest.relisting import ChangedDelivery
-    from perennial.pipeline.reprocessing import Reprocessed
+    from perennial.pipeline.again.reprocessing import Reprocessed
 
 LOOK_AGAIN = timedelta(days=14)
 """For so long after a window was staged last, its files are watched for changes."""
@@ -101,7 +101,7 @@ class Case(MonitorSteps, RetrainSteps):
 
     def reprocess(self, stretch: Window) -> tuple[Reprocessed, ...]:
         """Audit and publish once more what of the windows within ``stretch`` is not published, after a mended rule."""
-        from perennial.pipeline.reprocessing import reprocess
+        from perennial.pipeline.again.reprocessing import reprocess
 
         return reprocess(self.config, stretch, store=self.store)
 

@@ -1,0 +1,1 @@
+"""What is done once more about windows that were decided already."""
