@@ -6,10 +6,10 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.contracts import Window
-from perennial.orchestration.console.standing import standing
 from perennial.pages.html import Link, document, table
 from perennial.pipeline.readings import Reading
 from perennial.pipeline.timeline import Status, TimelineRow
+from perennial.reporting.standing import standing
 
 WINDOWS_SHOWN = 60
 _MARKS = {"halt": "bad", "blind": "bad", "rollback": "bad", "retrain": "odd", "stay": "good"}
