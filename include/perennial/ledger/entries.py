@@ -77,7 +77,7 @@ def newest_decided(store: Store, model: str) -> datetime | None:
 
 def read(store: Store, model: str) -> History:
     """Everything that a release rests on: one reading of all entries of a model but its decisions."""
-    kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "review")
+    kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "approval", "review")
     return History(model, entries(store, model, kinds=kinds))
 
 
