@@ -114,6 +114,14 @@ def around(store: Store, model: str, *, start: datetime | None = None) -> tuple[
     return _newest(store, signals.c.model == model, or_(itself, signals.c.as_of == found.window_end))
 
 
+def newest_since(
+    store: Store, model: str, *, start: datetime, names: Collection[str] | None = None
+) -> tuple[Signal, ...]:
+    """Signals (of these names) of windows from ``start`` on, in the order of windows, as measured last."""
+    of_names = [] if names is None else [signals.c.name.in_(names)]
+    return _newest(store, signals.c.model == model, signals.c.window_start >= start, *of_names)
+
+
 def flagged(store: Store, model: str, *, ended_after: datetime) -> tuple[Signal, ...]:
     """The flags of windows that ended later than a moment, whatever version they speak about.
 

@@ -1,0 +1,67 @@
+"""What was decided about windows, without the signals it rests on: read in the database, not from whole entries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from perennial.contracts import Window, from_record, utc
+from perennial.store import Store, schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision; ``recorded_at`` is when it was written, ``retrain_run_id`` the run that it asked for, if any."""
+
+    decision_id: str
+    window: Window
+    action: str
+    reasons: tuple[str, ...]
+    champion: str | None
+    retrain_run_id: str | None
+    recorded_at: datetime
+
+
+def decided(store: Store, model: str, *, last: int, window: Window | None = None) -> tuple[Decided, ...]:
+    """The newest decisions of a model, or of one of its windows, in the order they were written."""
+    table = schema.ledger
+    made = table.c.payload["decision"]
+    query = (
+        select(table.c.entry_id, table.c.recorded_at, made.label("decision"))
+        .where(table.c.model == model, table.c.kind == "decision")
+        .order_by(table.c.seq.desc())
+        .limit(last)
+    )
+    if window is not None:
+        query = query.where(table.c.at == window.end)
+    with store.begin() as connection:
+        rows = connection.execute(query).all()
+    found = [_decided(row) for row in reversed(rows)]
+    return tuple(one for one in found if window is None or one.window == window)
+
+
+def newest_windows(made: Sequence[Decided], most: int) -> tuple[Decided, ...]:
+    """The last decision of each window, in the order of windows, the newest ``most`` of them. Pure.
+
+    >>> def of(number, action): return Decided(decision_id=action, window=day(number), action=action, reasons=(),
+    ...     champion=None, retrain_run_id=None, recorded_at=day(number).end)
+    >>> [one.action for one in newest_windows([of(2, "halt"), of(1, "stay"), of(2, "retrain")], 2)]
+    ['stay', 'retrain']
+    """
+    last = {one.window.key: one for one in made}
+    return tuple(last[key] for key in sorted(last)[-most:])
+
+
+def _decided(row: Row[Any]) -> Decided:
+    made = row.decision
+    return Decided(
+        decision_id=row.entry_id,
+        window=from_record(Window, made["window"]),
+        action=made["action"],
+        reasons=tuple(made["reasons"]),
+        champion=made["champion"],
+        retrain_run_id=made.get("retrain_run_id"),
+        recorded_at=utc(row.recorded_at),
+    )
