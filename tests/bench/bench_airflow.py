@@ -32,16 +32,20 @@ def everything_on() -> str:
     return json.dumps({**declared["signals"], "gain": {"probe": "small"}})
 
 
-def busy_s(loop: Loop, run_id: str) -> float:
-    """Seconds of a run in which at least one task was at work."""
+def spans_of(loop: Loop, run_id: str) -> list[tuple[datetime, datetime, str]]:
+    """When each task of a run was at work, and its name; in order."""
     answer = loop.airflow.http.get(f"/dags/{MONITOR}/dagRuns/{run_id}/taskInstances").raise_for_status()
-    spans = sorted(
-        (datetime.fromisoformat(task["start_date"]), datetime.fromisoformat(task["end_date"]))
+    return sorted(
+        (datetime.fromisoformat(task["start_date"]), datetime.fromisoformat(task["end_date"]), task["task_id"])
         for task in answer.json()["task_instances"]
         if task["duration"]
     )
+
+
+def busy_s(spans: list[tuple[datetime, datetime, str]]) -> float:
+    """Seconds in which at least one task was at work."""
     busy, last = 0.0, spans[0][0]
-    for start, end in spans:
+    for start, end, _ in spans:
         if end > last:
             busy += (end - max(start, last)).total_seconds()
             last = end
@@ -64,7 +68,11 @@ def main() -> None:
                 loop.await_run(RETRAIN, asked)
         assert states["measure_drift"] == states["measure_gain"] == "success"
         assert loop.alias("champion") == "1"
-        busy = busy_s(loop, f"{day(number).key}__by_hand")
+        spans = spans_of(loop, f"{day(number).key}__by_hand")
+    busy, first = busy_s(spans), spans[0][0]
+    for start, end, task in spans:
+        at, took = (start - first).total_seconds(), (end - start).total_seconds()
+        sys.stdout.write(f"{task:30} from {at:6.2f} s, {took:6.2f} s long\n")
     figures = [
         {"name": "monitor run of 10k rows, trigger to success", "ours": seconds, "limit": BUDGET_S},
         {"name": "of it, tasks at work", "ours": busy, "limit": None},

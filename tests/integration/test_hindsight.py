@@ -17,6 +17,7 @@ from perennial import ledger
 from perennial.cli import app
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Evaluation, LedgerEntry, to_record
+from perennial.contracts.measured.hindsight import Tally
 from perennial.registry import Registry, artifact_digest, features_frame
 from perennial.registry.versions import register_version
 from perennial.signoff.record.hindsight import look_back, read_record
@@ -82,6 +83,22 @@ def promoted(
         ledger.append(store, entry)
 
 
+def rolled_back(config: ModelConfig, number: int, left: str, back: str, *, store: Store, registry: Registry) -> None:
+    """The entry of a rollback as of the end of a day."""
+    digest = artifact_digest(registry, config.model, back)
+    entry = LedgerEntry(
+        entry_id=f"{config.model}-rollback-{back}-{number}",
+        model=config.model,
+        kind="rollback",
+        at=day(number).end,
+        actor="policy",
+        reason="test",
+        version=back,
+        payload={"previous": left, "artifact_digest": digest},
+    )
+    ledger.append(store, entry)
+
+
 def cut_off(*_: object) -> bool:
     """In place of a write: as sudden as a signal."""
     raise KeyboardInterrupt
@@ -118,7 +135,7 @@ def test_a_promotion_is_looked_back_on_once_its_time_is_over_and_labelled(
     assert record == twin
     assert len(ledger.entries(store, wine.model, kinds=["hindsight"])) == 2
     assert [one.right for one in record.promotions] == [True, False]
-    assert (record.n_right, record.n_wrong, record.rate) == (1, 1, 0.5)
+    assert (record.promoted.n_right, record.promoted.n_wrong, record.promoted.rate) == (1, 1, 0.5)
     assert look_back(wine, as_of=day(9).end, **given) == record == read_record(wine, store=store), "kept once"
 
     with logged_in(ADMIN):
@@ -134,5 +151,27 @@ def test_a_promotion_is_looked_back_on_once_its_time_is_over_and_labelled(
     done = CliRunner().invoke(app, ["signoff", "record", wine.model, "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["n_right"], told["n_wrong"], told["rate"]) == (1, 1, 0.5)
-    assert "1 of 2 promotions were right" in CliRunner().invoke(app, ["signoff", "record", wine.model]).output
+    assert (told["promoted"], told["rates"]) == ({"n_right": 1, "n_wrong": 1}, {"promoted": 0.5, "rolled_back": None})
+    assert "1 of 2 promotions was right" in CliRunner().invoke(app, ["signoff", "record", wine.model]).output
+
+
+def test_a_rollback_is_looked_back_on_as_a_promotion_is(
+    wine: ModelConfig, models_dir: Path, mlflow_uri: str, store: Store
+) -> None:
+    registry = Registry(mlflow_uri)
+    poor, good = (version(wine, models_dir, registry, wrong=wrong) for wrong in (0.9, 0.0))
+    given: dict[str, Any] = {"store": store, "registry": registry}
+    promoted(wine, 4, good, None, **given)
+    rolled_back(wine, 5, poor, good, **given)
+    publish_days(store, wine, range(6, 10), n_rows=60)
+    assert look_back(wine, as_of=day(6).end, **given).rollbacks == (), "its time is not over"
+    (found,) = look_back(wine, as_of=day(7).end, **given).rollbacks
+    assert (found.kind, found.version, found.previous, found.judged) == ("rollback", good, poor, None)
+    assert found.right is True
+    rolled_back(wine, 7, good, poor, **given)
+    record = look_back(wine, as_of=day(9).end, **given)
+    assert (record.promotions, record.rolled_back) == ((), Tally(n_right=1, n_wrong=1))
+    assert str(record) == "1 of 2 rollbacks was right"
+    last = ledger.entries(store, wine.model, kinds=["hindsight"])[-1]
+    assert last.reason.startswith(f"the rollback of version {good} to {poor} was wrong: a gain of accuracy of -0.")
+    assert look_back(wine, as_of=day(9).end, **given) == record == read_record(wine, store=store), "kept once"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -11,22 +12,27 @@ from sqlalchemy.engine import URL
 from typer.testing import CliRunner, Result
 
 from logs import day
+from perennial import ledger
 from perennial.cli import app
-from perennial.contracts import from_record, to_record
+from perennial.contracts import Decision, Flag, LedgerEntry, LedgerKind, Signal, from_record, to_record
 from perennial.contracts.candidates import Snapshot
+from perennial.contracts.tags import SNAPSHOT_TAG
 from perennial.errors import IntegrityError, PermanentError
 from perennial.evidence.deliveries.traced import read_snapshots
 from perennial.pipeline import Case
 from perennial.provenance.explain import explain
 from perennial.provenance.lineage import of_delivery, of_prediction, of_version
 from perennial.provenance.reproduce import reproduce
+from perennial.provenance.taken_back import keep, taken_back
 from perennial.registry.reference import load_reference
 from perennial.registry.versions import source_run
 from perennial.signoff.report.card import CARD
 from perennial.signoff.report.describing import REPORT
+from perennial.statistics.intervals import around
 from perennial.storage.work import temporary_folder
 from perennial.store.schema import batches, predictions_table, snapshots
-from trained import copied, play, train
+from releases import approval, make_version, released, signed
+from trained import asked, copied, play, train
 
 pytestmark = pytest.mark.xdist_group("trained")
 
@@ -254,3 +260,73 @@ def test_a_version_whose_reference_holds_no_row_that_it_was_fitted_on_explains_n
     monkeypatch.setattr("perennial.registry.reference.load_reference", lambda *_: held_out)
     with pytest.raises(PermanentError, match="its reference holds no row that it was fitted on"):
         explain(case, prediction_of(case, 3), version="1")
+
+
+def wrote(case: Case, kind: LedgerKind, version: str, number: int, **payload: object) -> str:
+    """An entry of the policy as of the end of a day; its id."""
+    entry = LedgerEntry(
+        entry_id=f"{case.model}-{kind}-{version}-{number}",
+        model=case.model,
+        kind=kind,
+        at=day(number).end,
+        actor="policy",
+        reason="test",
+        version=version,
+        payload=dict(payload),
+    )
+    ledger.append(case.store, entry)
+    return entry.entry_id
+
+
+def test_a_rollback_is_told_with_what_was_measured_and_the_data_that_only_that_version_was_made_of(
+    case: Case, ask: CliRunner
+) -> None:
+    model, later = case.model, case.snapshot(case.ask(asked(case.config, "later", 3)))
+    with pytest.raises(PermanentError, match="no version was ever taken back"):
+        taken_back(case)
+    wrote(case, "bake", "1", 4, outcome="passed", windows=[])
+    second = make_version(case.config, case.registry, "two")
+    case.registry.client.set_tag(source_run(case.registry, model, second), SNAPSHOT_TAG, later.snapshot_id)
+    flag = Flag(name="flag/label_rate", window=day(3), detail="outcomes upside down")
+    signoff = replace(signed(case.config, case.registry, second, "1", 6), flags=(flag,), review="manual")
+    answer = approval(signoff, reviewer="ada", reason="seen worse")
+    released(case.config, signoff, store=case.store, registry=case.registry, review=answer)
+    lines = [{"window": day(7).key, "verdict": "failed", "detail": "0.51, at least 0.7"}]
+    wrote(case, "bake", second, 8, outcome="failed", windows=lines)
+    decision = Decision(
+        decision_id="d", model=model, window=day(8), action="rollback", reasons=("the bake failed",), champion=second,
+        bake="failed",
+    )  # fmt: skip
+    signal = Signal(
+        model=model, window=day(7), as_of=day(8).end, name="bake/accuracy", role="alert", status="breached",
+        value=0.51, threshold=0.7, version=second, interval=around(0.51, 0.02, 100, 12, 0.95),
+    )  # fmt: skip
+    unknown = replace(signal, name="bake/accuracy_vs_stable", status="unknown", value=None, interval=None)
+    told = [to_record(one) for one in (signal, unknown)]
+    decision_id = wrote(case, "decision", second, 8, decision=to_record(decision), signals=told)
+    case.roll_back(actor="policy", reason="the bake failed", at=day(8).end, decision_id=decision_id)
+
+    found = keep(case)
+    assert found == keep(case, second) == taken_back(case)
+    assert (found.version, found.back, found.by, found.approved_by) == (second, "1", "policy", "ada")
+    assert (found.signals, found.flags, found.hindsight) == ((signal,), (flag,), None)
+    assert found.bake == (f"{day(7).key}: failed, 0.51, at least 0.7",)
+    assert found.deliveries is not None
+    assert {item.seq for item in found.deliveries} == (
+        {item.seq for item in of_version(case, second).deliveries}
+        - {item.seq for item in of_version(case, "1").deliveries}
+    )
+    assert {item.window for item in found.deliveries} == {day(3)}
+
+    page = case.registry.client.download_artifacts(
+        source_run(case.registry, model, second), f"rollback/{found.entry_id[:12]}.html"
+    )
+    spoken = said(ask.invoke(app, ["lineage", "rollback", model]))
+    for text in (Path(page).read_text(encoding="utf-8"), spoken):
+        assert f"policy took version {second} back to 1: the bake failed. It had been approved by ada;" in text
+        for part in ("bake/accuracy", "outcomes upside down", "0.51, at least 0.7"):
+            assert part in text
+    assert "part-0.jsonl" in Path(page).read_text(encoding="utf-8")
+    other = ask.invoke(app, ["lineage", "rollback", model, "1"])
+    assert other.exit_code == 1
+    assert "version 1 was not taken back" in " ".join(other.output.split())

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -193,13 +195,26 @@ _VICTIM = """
     from perennial.validation.audit import audit
     from ingesting import DAY
 
+    def dies_at_second(write):
+        written = []
+
+        def writes_once(*given):
+            if written:
+                os.kill(os.getpid(), signal.SIGKILL)
+            written.append(write(*given))
+
+        return writes_once
+
     store = open_store({url!r}, {storage!r})
     config = load_model(Path({model!r}))
+    if {die!r} == "stage":
+        staging = sys.modules["perennial.ingest.stage"]
+        staging.PASSING_ROWS, staging._write_whole = 30_000, dies_at_second(staging._write_whole)
     batch = stage(config, DAY, "predictions", store=store, home=Path({home!r}))
-    if {die}:  # rows come in more than one batch
+    if {die!r} == "copy":  # rows come in more than one batch
         sys.modules["perennial.validation.audit"].PASSING_ROWS = 30_000
     verdict = audit(config, batch, store=store)
-    if {die}:
+    if {die!r} == "copy":
         new = moving._new
 
         def dying(*given):
@@ -214,9 +229,9 @@ _VICTIM = """
 
 
 def process(
-    config: ModelConfig, models_dir: Path, home: Path, url: str, *, die: bool = False
+    config: ModelConfig, models_dir: Path, home: Path, url: str, *, die: Literal["stage", "copy"] | None = None
 ) -> "subprocess.Popen[str]":
-    """Stage, audit and publish in a process of its own, which may be killed after the first rows of the COPY."""
+    """Stage, audit and publish in a process of its own, which may be killed after the first rows of one of them."""
     body = _VICTIM.format(
         include=str(ROOT / "include"),
         tests=str(ROOT / "tests"),
@@ -230,13 +245,38 @@ def process(
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
+def many(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Fifty times the rows, under ids of their own."""
+    return (row | {"prediction_id": f"{i}-{row['prediction_id']}"} for i in range(50) for row in rows)
+
+
+def test_kill_9_in_the_middle_of_staging_leaves_a_draft_that_nothing_reads_until_it_is_swept(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
+) -> None:
+    rows = rows_of(WINE, 2000)
+    write_lines(folder / "a.jsonl", many(rows))
+    victim = process(wine, models_dir, home, database_url, die="stage")
+    victim.communicate(timeout=120)
+    assert victim.returncode == -signal.SIGKILL
+    below = home / "storage" / "staging" / wine.model / "predictions"
+    (draft,) = below.iterdir()
+    with store.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM perennial.batches")).scalar_one() == 0
+    batch, _, account = take(wine, home, store)
+    assert counts(account) == (100_000, 0, 0)
+    now = datetime.now(UTC)
+    assert sweep(wine, store=store, before=now - timedelta(hours=1)) == 0
+    assert draft.exists(), "younger than the limit: somebody may be writing it"
+    assert sweep(wine, store=store, before=now + timedelta(hours=1)) == 4
+    assert not list(below.iterdir()), f"what is left beside {batch.uri}"
+
+
 def test_kill_9_in_the_middle_of_the_copy_leaves_nothing_and_the_next_run_everything(
     wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
 ) -> None:
     rows = rows_of(WINE, 2000)
-    many = (row | {"prediction_id": f"{i}-{row['prediction_id']}"} for i in range(50) for row in rows)
-    write_lines(folder / "a.jsonl", many)
-    victim = process(wine, models_dir, home, database_url, die=True)
+    write_lines(folder / "a.jsonl", many(rows))
+    victim = process(wine, models_dir, home, database_url, die="copy")
     victim.communicate(timeout=120)
     assert victim.returncode == -signal.SIGKILL
     assert published(wine, store).empty

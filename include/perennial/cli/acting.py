@@ -25,12 +25,16 @@ def rollback(
     ] = None,
 ) -> None:
     """Put the last version that passed its bake back in charge."""
+    from perennial.provenance.taken_back import keep
+
     case = asking.case(model)
     case.begin()
     now = asking.now()
     run_id = f"cli__{now.isoformat()}"
     done = case.roll_back(actor=getpass.getuser(), reason=reason, at=now, run_id=run_id, version=version)
+    keep(case)
     out.print(f"{model}: champion is version {done.version} again (was {done.previous})")
+    out.print(f"what is known of why: `perennial lineage rollback {model}`", highlight=False)
 
 
 @app.command()

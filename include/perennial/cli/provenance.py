@@ -152,6 +152,34 @@ def of_prediction(
         _print_version(found.scored_by)
 
 
+@lineage.command("rollback")
+@speaks_plainly
+def of_rollback(
+    model: Model,
+    version: Annotated[
+        str | None, typer.Argument(help="The version that was taken back; the last one unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why a version was taken back: what was measured, its flags when it was approved, the data only it was made of."""
+    from perennial.provenance import taken_back as telling
+
+    found = telling.taken_back(case(model), version)
+    if as_json:
+        print_json(to_record(found))
+        return
+    out.print(as_logged(telling.summary(found)), highlight=False)
+    for heading, headings, rows in telling.tables(found):
+        out.print(f"[bold]{heading}[/bold]: {'' if rows else as_logged(found.why_not or 'none')}", highlight=False)
+        if rows:
+            table = Table()
+            for name in headings:
+                table.add_column(name, overflow="fold")
+            for row in rows:
+                table.add_row(*(as_logged(cell) for cell in row))
+            out.print(table)
+
+
 def _print_version(found: Any) -> None:
     named = f"[bold]version {found.version} of {found.model}[/bold]"
     out.print(f"{named}, MLflow run {found.mlflow_run_id}", highlight=False)

@@ -20,18 +20,20 @@ def _group() -> None:
 @app.command()
 @speaks_plainly
 def record(model: Model, as_json: AsJson = False) -> None:
-    """Was each promotion right, on the labelled rows after it? With the rate, and a proposal for min_gain."""
+    """Was each promotion and rollback right, on the labelled rows after it? With rates, and a proposal for min_gain."""
     case: Case = asking.case(model)
     found = case.gate_record(case.last_monitored() or asking.now())
     if as_json:
-        print_json({**to_record(found), "rate": found.rate})
+        print_json(
+            {**to_record(found), "rates": {"promoted": found.promoted.rate, "rolled_back": found.rolled_back.rate}}
+        )
         return
-    table = Table("version", "over", "after", "gain judged", "gain that came", "")
-    for one in found.promotions:
+    table = Table("release", "version", "over", "after", "gain judged", "gain that came", "")
+    for one in (*found.promotions, *found.rollbacks):
         verdict = {True: "[green]right[/green]", False: "[red]wrong[/red]", None: "unknown"}[one.right]
         span = f"{one.stretch.start:{SHOWN}} to {one.stretch.end:{SHOWN}}"
         judged = "-" if one.judged is None else f"{one.judged:.4g}"
-        table.add_row(one.version, one.previous, span, judged, escape(str(one.realised)), verdict)
-    if found.promotions:
+        table.add_row(one.kind, one.version, one.previous, span, judged, escape(str(one.realised)), verdict)
+    if table.row_count:
         out.print(table)
     out.print(f"{model}: {found}", soft_wrap=True)

@@ -27,7 +27,7 @@ from perennial.ingest.formats.delimited import read_csv
 from perennial.ingest.formats.jsonl import read_jsonl
 from perennial.ingest.formats.staged import NO_NUMBERS, Numbers, staged_schema
 from perennial.ingest.tables import Remote, read_table
-from perennial.storage.files import PASSING, PASSING_ROWS, in_groups
+from perennial.storage.files import DRAFT, PASSING, PASSING_ROWS, in_groups
 from perennial.store import Store
 from perennial.store.duck import session
 from perennial.store.schema import batches
@@ -55,7 +55,7 @@ def stage(
     declared = declared_columns(config, source)
     files = find(config, origin, window, home) if isinstance(origin, FileSource) else ()
     findings = DeliveryFindings()
-    incoming = f"staging/{config.model}/{source}/{window.key}.{uuid4().hex}.incoming"
+    incoming = f"staging/{config.model}/{source}/{window.key}.{uuid4().hex}{DRAFT}"
     awaited = look(config, origin, window, home, files) if isinstance(origin, FileSource) else Awaited()
     n_rows, problem, incomplete = 0, None, awaited.problem
     if incomplete is None:

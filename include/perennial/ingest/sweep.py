@@ -11,7 +11,8 @@ from perennial.store.schema import batches
 
 
 def sweep(config: ModelConfig, *, store: Store, before: datetime) -> int:
-    """Delete the files of batches published before ``before``; returns how many files went. Safe to repeat.
+    """Delete the files of batches published before ``before``, and what killed processes left half-written by then;
+    returns how many files went. Safe to repeat.
 
     A batch whose files went is not looked at again. Files of halted batches stay: they are the evidence of what was
     delivered.
@@ -30,6 +31,7 @@ def sweep(config: ModelConfig, *, store: Store, before: datetime) -> int:
             verdict = from_record(Audit, row.audit)
             uris += [verdict.accepted_uri, verdict.quarantine_uri]
     present = [uri for uri in uris if uri and store.storage.exists(uri)]
+    present += store.storage.unfinished(f"staging/{config.model}", before=before)
     for uri in present:
         store.storage.delete(uri)
     swept = update(batches).where(*due, batches.c.seq.in_([row.seq for row in rows]))

@@ -149,11 +149,12 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
         },
     ),
     "hindsight": KindOfEntry(
-        meaning="whether a promotion was right, on the labelled rows after it",
+        meaning="whether a promotion or a rollback was right, on the labelled rows after it",
         writers=("signoff.record.hindsight",),
         payload={
             "hindsight": "the record Hindsight: the gain that was judged, and the one that came",
             "promotion": "entry id of the promotion",
+            "rollback": "entry id of the rollback, in place of a promotion's",
         },
     ),
 }

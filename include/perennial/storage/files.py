@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,8 @@ PASSING_ROWS = 262_144
 """So many rows of a passing file are written, read and judged at once."""
 PASSING = ".arrow"
 """What the name of a file of rows that are read once and soon ends in."""
+PART, DRAFT = ".part", ".incoming"
+"""What the name of a file that is being written ends in; a draft is moved by its writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Storage:
         store moves by copying. Either is gone when the block fails.
         """
         final = self.path(relative)
-        part = final if draft else f"{final}.{uuid4().hex}.part"
+        part = final if draft else f"{final}.{uuid4().hex}{PART}"
         try:
             self._prepare(part)
             with self.filesystem.open_output_stream(part) as stream:
@@ -120,6 +123,12 @@ class Storage:
         """All rows of a (bounded) Parquet file."""
         with self.filesystem.open_input_file(self.path(relative)) as source:
             return pq.read_table(source, columns=columns)
+
+    def unfinished(self, folder: str, *, before: datetime) -> tuple[str, ...]:
+        """The files below ``folder`` that a killed process was writing, untouched since ``before``; in order."""
+        below = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=True)
+        left = [file for file in self.filesystem.get_file_info(below) if file.path.endswith((PART, DRAFT))]
+        return tuple(sorted(file.path.removeprefix(f"{self.root}/") for file in left if file.mtime < before))
 
     def move(self, source: str, target: str) -> None:
         """Give a file its final name; a file that had it is replaced."""

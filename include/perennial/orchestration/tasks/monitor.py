@@ -146,5 +146,9 @@ def blind(case: Case, decision_id: str) -> None:
 
 @step("Roll back")
 def rollback(case: Case, decision_id: str) -> Release | RetrainRequest | None:
-    """The last version that passed its bake serves again, and ledger and registry agree on it."""
-    return case.carry_out(decision_id)
+    """The last version that passed its bake serves again, ledger and registry agree on it; why is kept as a page."""
+    from perennial.provenance.taken_back import keep
+
+    done = case.carry_out(decision_id)
+    keep(case)
+    return done

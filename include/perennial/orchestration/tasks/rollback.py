@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 @step("Roll back")
 def roll_back(case: Case) -> Release:
     """The version of the form, or the last one that passed its bake, serves again."""
+    from perennial.provenance.taken_back import keep
+
     context = get_current_context()
     run, params = context["dag_run"], context["params"]
     case.begin()
@@ -31,6 +33,7 @@ def roll_back(case: Case) -> Release:
         version=params["version"],
     )
     log.info("version %s serves instead of %s", release.version, release.previous)
+    keep(case)
     leave_link(context["ti"], case.model, release.version)
     return release
 

@@ -1,7 +1,7 @@
-"""The gate's own record: was a promotion right, on the labelled rows of the time after it?
+"""The gate's own record, and that of rollbacks: was a release right, on the labelled rows of the time after it?
 
-The version that was promoted and the one it replaced answer for the same rows, whichever of them served. It is written
-to the ledger once, when the labels of that time are in, and counts for what the gate is told to ask for.
+The version that came and the one that went answer for the same rows, whichever of them served. It is written to the
+ledger once, when the labels of that time are in; promotions count for what the gate is told to ask for.
 """
 
 from dataclasses import replace
@@ -35,34 +35,34 @@ from perennial.store import Store
 
 
 def look_back(config: ModelConfig, *, as_of: datetime, store: Store, registry: Registry) -> Record:
-    """Every promotion over another version whose time after it is over and labelled by ``as_of``; new ones are kept.
+    """Every release over another version whose time after it is over and labelled by ``as_of``; new ones are kept.
 
     A version that can not be scored any more leaves a hindsight without a figure, which says why. Raises
     RegistryUnavailable, StoreUnavailable.
     """
     history = ledger.read(store, config.model)
     told = {entry.entry_id for entry in ledger.entries(store, config.model, kinds=["hindsight"])}
-    for promotion in history.of("promotion"):
-        entry_id = digest_of("hindsight", promotion.entry_id)
-        past = promotion.payload.get("past_gates")  # the choice of two people, and not of the gates
-        if past or promotion.payload.get("previous") is None or promotion.version is None or entry_id in told:
+    for release in (*history.of("promotion"), *history.of("rollback")):
+        entry_id = digest_of("hindsight", release.entry_id)
+        past = release.payload.get("past_gates")  # the choice of two people, and not of the gates
+        if past or release.payload.get("previous") is None or release.version is None or entry_id in told:
             continue
-        stretch = time_after(config, promotion.at)
+        stretch = time_after(config, release.at)
         if not _is_over(config, stretch, as_of, history.state, store=store):
             continue
-        found = _measured(config, promotion, stretch, as_of, history, store=store, registry=registry)
-        ledger.append(store, hindsight_entry(config, found, entry_id=entry_id, promotion=promotion.entry_id))
+        found = _measured(config, release, stretch, as_of, history, store=store, registry=registry)
+        ledger.append(store, hindsight_entry(config, found, entry_id=entry_id, release=release.entry_id))
     return read_record(config, store=store)
 
 
 def read_record(config: ModelConfig, *, store: Store) -> Record:
     """The record as it stands in the ledger."""
     entries = ledger.entries(store, config.model, kinds=["hindsight"])
-    return record_of(tuple(from_record(Hindsight, entry.payload["hindsight"]) for entry in entries))
+    return record_of(from_record(Hindsight, entry.payload["hindsight"]) for entry in entries)
 
 
-def time_after(config: ModelConfig, promoted: datetime) -> Window:
-    """What a promotion is looked back on over: as long as its bake, and enough blocks. Pure.
+def time_after(config: ModelConfig, released: datetime) -> Window:
+    """What a release is looked back on over: as long as its bake, and enough blocks. Pure.
 
     >>> after = time_after(flights, day(9).end)
     >>> after.start == day(9).end, (after.end - after.start).days
@@ -70,8 +70,8 @@ def time_after(config: ModelConfig, promoted: datetime) -> Window:
     """
     uncertainty = config.signals.uncertainty
     blocks = timedelta(0) if uncertainty.block_by else uncertainty.min_blocks * uncertainty.block
-    bake = config.bake.windows * config.schedule.length(promoted)
-    return Window(start=promoted, end=promoted + max(bake, blocks))
+    bake = config.bake.windows * config.schedule.length(released)
+    return Window(start=released, end=released + max(bake, blocks))
 
 
 def _is_over(config: ModelConfig, stretch: Window, as_of: datetime, state: ReleaseState, *, store: Store) -> bool:
@@ -86,7 +86,7 @@ def _is_over(config: ModelConfig, stretch: Window, as_of: datetime, state: Relea
 
 def _measured(
     config: ModelConfig,
-    promotion: LedgerEntry,
+    release: LedgerEntry,
     stretch: Window,
     as_of: datetime,
     history: History,
@@ -94,7 +94,7 @@ def _measured(
     store: Store,
     registry: Registry,
 ) -> Hindsight:
-    new, old = str(promotion.version), str(promotion.payload["previous"])
+    new, old = str(release.version), str(release.payload["previous"])
     state, metric = history.state, config.signoff.versus_champion.metric
     rows = sample_labelled(
         config, stretch, as_of=as_of, most=config.signals.sample_rows, excluded=state.excluded, store=store
@@ -104,9 +104,10 @@ def _measured(
         realised = mine.gain_over(theirs, config, metric)
     except PermanentError as error:
         realised = Estimate(problem=f"a version can not be scored any more: {error}"[:300])
-    signed = history.entry(str(promotion.payload.get("signoff")))
+    signed = history.entry(str(release.payload.get("signoff")))
     judged = from_record(Evaluation, signed.payload["evaluation"]).gains.get(metric) if signed else None
     return Hindsight(
+        kind="promotion" if release.kind == "promotion" else "rollback",
         version=new,
         previous=old,
         metric=metric,
@@ -130,20 +131,22 @@ def _answers(config: ModelConfig, rows: pa.Table, version: str, state: ReleaseSt
     return replace(answered, threshold=own_threshold(model) if config.task == "binary" else None)
 
 
-def hindsight_entry(config: ModelConfig, found: Hindsight, *, entry_id: str, promotion: str) -> LedgerEntry:
+def hindsight_entry(config: ModelConfig, found: Hindsight, *, entry_id: str, release: str) -> LedgerEntry:
     """The ledger entry of a hindsight. Pure."""
     verdict = {True: "was right", False: "was wrong", None: "can not be judged"}[found.right]
     judged = "" if found.judged is None else f", {found.judged:.4g} when it was judged"
+    what = (
+        f"the promotion of version {found.version} over {found.previous}"
+        if found.kind == "promotion"
+        else f"the rollback of version {found.previous} to {found.version}"
+    )
     return LedgerEntry(
         entry_id=entry_id,
         model=config.model,
         kind="hindsight",
         at=found.stretch.end,
         actor="policy",
-        reason=(
-            f"the promotion of version {found.version} over {found.previous} {verdict}: a gain of {found.metric} of "
-            f"{found.realised} after it{judged}"
-        ),
+        reason=(f"{what} {verdict}: a gain of {found.metric} of {found.realised} after it{judged}"),
         version=found.version,
-        payload={"hindsight": to_record(found), "promotion": promotion},
+        payload={"hindsight": to_record(found), found.kind: release},
     )

@@ -20,13 +20,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import skops.io as sio
 from sklearn.exceptions import ConvergenceWarning
 
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError
 from perennial.registry.scoring import own_threshold, score
-from perennial.registry.trust import MODEL_FILE, check_types
 from perennial.training.fitting.curve import curve_of
 from perennial.training.fitting.folds import fit_rows, fold_answers, refuse_one_class, summed_up
 from perennial.training.fitting.recipe import blame, build_estimator, params_of
@@ -63,6 +61,10 @@ def main(folder: Path) -> None:
 
 def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
     """Folds, fit, and a learning curve in what is left of the time and of its share."""
+    import skops.io as sio  # which imports all of scikit-learn: a probe does without
+
+    from perennial.registry.trust import MODEL_FILE, check_types
+
     began, began_cpu = time.monotonic(), time.process_time()
     table = pq.read_table(folder / TRAIN_FILE, memory_map=False)
     refuse_one_class(config, table)
