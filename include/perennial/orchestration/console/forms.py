@@ -37,4 +37,4 @@ def checked(token: str, user: GetUserDep, request: Request) -> None:
 
 
 def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(conf.get("api", "secret_key"), salt="perennial.console")
+    return URLSafeTimedSerializer(conf.get("api", "secret_key"), salt="console")

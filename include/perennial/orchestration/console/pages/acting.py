@@ -5,7 +5,7 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.contracts import Hold, ReleaseState, Review
-from perennial.orchestration.console.pages.parts import day, days, trail, whole
+from perennial.orchestration.console.pages.parts import dated, days, trail, whole
 from perennial.pages.html import Link, table
 from perennial.pipeline.answers.verified import AskedReview
 
@@ -76,7 +76,7 @@ def rollback_page(
     parts = [
         f"<h1>Roll {escape(config.model)} back</h1>",
         f'<p class="bad">{escape(problem)}</p>' if problem else "",
-        f"<p>Version {escape(state.champion or 'none')} serves, since {day(state.champion_since)}. The version that "
+        f"<p>Version {escape(state.champion or 'none')} serves, since {dated(state.champion_since)}. The version that "
         "you choose takes its place at once, and the one that serves is not promoted again.</p>",
     ]
     if not state.trusted:

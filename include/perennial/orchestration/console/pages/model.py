@@ -5,7 +5,7 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, SignalStatus, Signoff, Window
-from perennial.orchestration.console.pages.parts import OF_ACTIONS, day, days, folded, spanned, trail, whole
+from perennial.orchestration.console.pages.parts import OF_ACTIONS, dated, days, folded, spanned, trail, whole
 from perennial.orchestration.console.standing import standing
 from perennial.pages.chart import Curve, Marker, Panel, Point, chart
 from perennial.pages.html import Cell, Link, Marked, table
@@ -47,7 +47,7 @@ def model_page(
 def _facts(config: ModelConfig, health: Health, state: ReleaseState, place: str) -> str:
     status, said = health.status, standing(health)
     dags = [f"{config.model}__{kind}" for kind in ("monitor", "retrain", "rollback")]
-    serves = f"{status.champion}, since {day(status.champion_since)}" if status.champion else "none"
+    serves = f"{status.champion}, since {dated(status.champion_since)}" if status.champion else "none"
     rows: list[tuple[Cell, Cell]] = [
         ("where it stands", said.words),
         ("champion", serves + (", in its bake" if status.in_bake else "")),
@@ -191,7 +191,7 @@ def _cell(row: SignalRow, number: int, grid: Grid, place: str) -> str:
 
 def _happened(series: Series) -> str:
     rows: list[tuple[Cell, ...]] = [
-        (day(one.at), Marked(one.kind, {"promoted": "good", "bake passed": "good"}.get(one.kind, "odd")), one.words)
+        (dated(one.at), Marked(one.kind, {"promoted": "good", "bake passed": "good"}.get(one.kind, "odd")), one.words)
         for one in reversed(series.happenings)
     ]
     if not rows:

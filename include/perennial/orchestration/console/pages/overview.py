@@ -6,7 +6,7 @@ from datetime import datetime
 from html import escape
 
 from perennial.config import ModelConfig
-from perennial.orchestration.console.pages.parts import MARKS, day, days, spanned, whole
+from perennial.orchestration.console.pages.parts import MARKS, dated, days, spanned, whole
 from perennial.orchestration.console.standing import standing
 from perennial.pages.chart import Point, spark
 from perennial.pages.html import Cell, Link, Marked, Markup, table
@@ -46,7 +46,7 @@ def overview(found: Iterable[tuple[ModelConfig, Health, NextRun | None]], *, roo
             _worst(health, root),
             _gain(health),
             _open(health, root),
-            f"{health.status.champion or '-'}, since {day(health.status.champion_since)}"
+            f"{health.status.champion or '-'}, since {dated(health.status.champion_since)}"
             + (", in its bake" if health.status.in_bake else ""),
             days(health.status.last_window),
             "-" if run is None else str(run),

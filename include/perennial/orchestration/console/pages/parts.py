@@ -41,10 +41,10 @@ def trail(root: str, *steps: tuple[str, str]) -> list[Link]:
     return [Link("all models", f"{root}/"), *(Link(text, f"{root}/{path}") for text, path in steps)]
 
 
-def day(moment: datetime | None) -> str:
+def dated(moment: datetime | None) -> str:
     """A moment as a day; a dash where there is none.
 
-    >>> day(None)
+    >>> dated(None)
     '-'
     """
     return "-" if moment is None else f"{moment:%Y-%m-%d}"
