@@ -52,7 +52,7 @@ def free_port() -> int:
 
 def free_ports() -> Ports:
     """Free ports for a whole stack."""
-    return Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port())
+    return Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port(), serving=free_port())
 
 
 @contextmanager

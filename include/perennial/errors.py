@@ -6,7 +6,8 @@
     │   ├── RegistryUnavailable   MLflow did not answer
     │   ├── StorageUnavailable    the file storage did not answer
     │   ├── LockTimeout           another run holds the model's lock
-    │   └── ParityTimeout         the fresh process that scores a candidate did not answer in time
+    │   ├── ParityTimeout         the fresh process that scores a candidate did not answer in time
+    │   └── ChannelUnavailable    a channel of notify did not take a message
     ├── RegistryRefused           fail now, nothing was answered: MLflow refused the login, or the account lacks a right
     └── PermanentError            fail now: trying again cannot help
         ├── ConfigError           model.yaml or the settings are wrong
@@ -16,7 +17,8 @@
         ├── EvidenceMissing       nothing was measured for longer than allowed: a blind window or bake
         ├── TrainingError         no candidate could be made
         ├── SignoffError          the evidence for a release is missing or stale
-        └── ReleaseError          a promotion or a rollback was refused
+        ├── ReleaseError          a promotion or a rollback was refused
+        └── ServiceBehind         a release stands, and what answers requests did not follow it
 
 Orchestration maps them to Airflow's retry and fail-now, in one place. A permanent error of the registry may be an
 answer (that version is gone, these files can not be read), which a caller judges by; a refusal says nothing of what was
@@ -54,6 +56,10 @@ class LockTimeout(TransientError):
 
 class ParityTimeout(TransientError):
     """The fresh process that scores a candidate anew did not answer within the time allowed: a busy machine."""
+
+
+class ChannelUnavailable(TransientError):
+    """A channel of ``notify`` did not take a message."""
 
 
 class RegistryRefused(PerennialError):
@@ -94,6 +100,10 @@ class SignoffError(PermanentError):
 
 class ReleaseError(PermanentError):
     """A promotion or a rollback was refused."""
+
+
+class ServiceBehind(PermanentError):
+    """A release stands, and the scoring service did not follow it in time."""
 
 
 _USER_INFO = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:[^\s'\"]*|[^\s/@:'\"]+)@")

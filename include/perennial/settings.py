@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from perennial.config import ModelConfig
+from perennial.config.notify import Notify
 from perennial.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,9 @@ class Settings(BaseSettings):
         default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="Its password"
     )
     airflow_url: str | None = Field(default=None, description="Address of Airflow's API; the demo asks it for runs")
+    public_url: str | None = Field(
+        default=None, description="Where people find Airflow, for links in messages; else `PERENNIAL_AIRFLOW_URL`"
+    )
     fit_pool: str = Field(
         default="default_pool", min_length=1, description="Airflow's pool of the fits; one that is not there stops them"
     )
@@ -49,6 +53,25 @@ class Settings(BaseSettings):
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="Port of the local stack's Airflow")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the local stack's MLflow")
     postgres_port: int = Field(default=54329, ge=1, le=65535, description="Port of the local stack's PostgreSQL")
+    serve: str | None = Field(
+        default=None,
+        description="The models that the local stack serves, with commas between, in the order of their ports; unless "
+        "set, those whose `model.yaml` has a section `serving`; empty for none",
+    )
+    serving_port: int = Field(
+        default=8100,
+        ge=1,
+        le=65535,
+        description="Port of the local stack's first scoring service; each further one has the next",
+    )
+    serving_urls: str | None = Field(
+        default=None,
+        description="Where models are served, as `flight_delay=http://127.0.0.1:8100`, with commas between: after each "
+        "release the service is asked whether it followed",
+    )
+    serving_key: SecretStr | None = Field(
+        default=None, description="A key that scoring services take, and with which they are asked"
+    )
 
     @property
     def storage(self) -> str:
@@ -99,6 +122,32 @@ class Settings(BaseSettings):
             raise ConfigError("set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither")
         return (username, password) if username else None
 
+    @property
+    def models_to_serve(self) -> tuple[str, ...] | None:
+        """The models named by ``serve``, once each; None when nobody said.
+
+        >>> Settings(serve="b, a,b").models_to_serve, Settings(serve="").models_to_serve
+        (('b', 'a'), ())
+        """
+        if self.serve is None:
+            return None
+        return tuple(dict.fromkeys(name for part in self.serve.split(",") if (name := part.strip())))
+
+    def serving_url(self, model: str) -> str | None:
+        """Where a model is served; None when nobody said. Raises ConfigError for a setting that can not be read.
+
+        >>> Settings(serving_urls="a=http://127.0.0.1:8100/, b=http://b:8000").serving_url("a")
+        'http://127.0.0.1:8100'
+        >>> Settings(serving_urls=None).serving_url("a")
+        """
+        urls = {}
+        for part in filter(None, map(str.strip, (self.serving_urls or "").split(","))):
+            name, _, url = part.partition("=")
+            if not url.startswith(("http://", "https://")):
+                raise ConfigError(f"PERENNIAL_SERVING_URLS: {part!r}: write it as flight_delay=http://127.0.0.1:8100")
+            urls[name.strip()] = url.rstrip("/")
+        return urls.get(model)
+
     def table_urls(self, config: ModelConfig) -> dict[str, str]:
         """The URLs of the model's table sources, by the variable that holds them. Raises ConfigError when unset."""
         names = [
@@ -108,6 +157,16 @@ class Settings(BaseSettings):
         if missing:
             raise ConfigError(f"{config.model}: set {', '.join(missing)} to the SQLAlchemy URL of its table source")
         return {name: os.environ[name] for name in names}
+
+    def channel_urls(self, routes: Notify) -> dict[str, str]:
+        """The URLs of the channels that are set, by the variable that holds them."""
+        return {name: url for name in routes.channels if (url := os.environ.get(name))}
+
+    @property
+    def console(self) -> str | None:
+        """The address of the console in Airflow, without a slash at its end; None where Airflow's is not known."""
+        address = self.public_url or self.airflow_url
+        return f"{address.rstrip('/')}/perennial" if address else None
 
 
 def _commit() -> str:

@@ -5,6 +5,8 @@ The first word ``python`` stands for the interpreter of the environment that hol
 
 from dataclasses import dataclass
 
+from stack.serving.services import Service, serving_commands
+
 AIRFLOW_COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
 POSTGRES_SETTINGS = {
@@ -40,6 +42,7 @@ class Site:
     airflow_url: str
     airflow_public_url: str
     state: str
+    services: tuple[Service, ...] = ()
 
 
 def commands(site: Site) -> dict[str, tuple[str, ...]]:
@@ -61,6 +64,7 @@ def commands(site: Site) -> dict[str, tuple[str, ...]]:
         "airflow-scheduler": (*airflow, "scheduler", "--skip-serve-logs"),
         "airflow-dag-processor": (*airflow, "dag-processor"),
         "airflow-triggerer": (*airflow, "triggerer", "--skip-serve-logs"),
+        **serving_commands(site),
     }
 
 

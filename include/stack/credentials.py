@@ -32,7 +32,9 @@ class Credentials:
     mlflow_admin_password: str = _secret(secrets.token_urlsafe, 12)
     mlflow_reviewer_password: str = _secret(secrets.token_urlsafe, 12)
     mlflow_pipeline_password: str = _secret(secrets.token_urlsafe, 24)
+    mlflow_serving_password: str = _secret(secrets.token_urlsafe, 24)
     mlflow_secret_key: str = _secret(secrets.token_hex, 32)
+    serving_key: str = _secret(lambda n: f"pk_{secrets.token_urlsafe(n)}", 32)
     airflow_admin_password: str = _secret(secrets.token_urlsafe, 12)
     airflow_viewer_password: str = _secret(secrets.token_urlsafe, 12)
     airflow_jwt_secret: str = _secret(secrets.token_hex, 32)
@@ -41,7 +43,8 @@ class Credentials:
 
 
 # Secrets that a file of an earlier release does not hold. The others open data that is there: they are never made anew.
-LATER = frozenset({name for name in Credentials.__slots__ if name.startswith("mlflow_")} - {"mlflow_db_password"})
+_SINCE_LOGIN = {name for name in Credentials.__slots__ if name.startswith("mlflow_")} - {"mlflow_db_password"}
+LATER = frozenset({*_SINCE_LOGIN, "serving_key"})
 
 # The variables of docker-compose.yaml, and the secrets they carry.
 VARIABLES = {item.name.upper(): item.name for item in fields(Credentials) if item.name != "state_id"}

@@ -3,6 +3,7 @@ and docker-compose.yaml (a test compares them)."""
 
 from stack.commands import Site
 from stack.credentials import Credentials
+from stack.serving.services import clients_environment
 
 # Users of Airflow, and accounts of MLflow.
 ADMIN = "admin"
@@ -28,6 +29,7 @@ def perennial_environment(site: Site, credentials: Credentials) -> dict[str, str
         "MLFLOW_TRACKING_URI": site.mlflow_url,
         "MLFLOW_TRACKING_USERNAME": PIPELINE,
         "MLFLOW_TRACKING_PASSWORD": credentials.mlflow_pipeline_password,
+        **clients_environment(site, credentials),
     }
 
 
@@ -61,6 +63,7 @@ def accounts_environment(site: Site, credentials: Credentials) -> dict[str, str]
         "PERENNIAL_MLFLOW_ADMIN_PASSWORD": credentials.mlflow_admin_password,
         "PERENNIAL_MLFLOW_REVIEWER_PASSWORD": credentials.mlflow_reviewer_password,
         "PERENNIAL_MLFLOW_PIPELINE_PASSWORD": credentials.mlflow_pipeline_password,
+        "PERENNIAL_MLFLOW_SERVING_PASSWORD": credentials.mlflow_serving_password,
     }
 
 
@@ -72,6 +75,7 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "PERENNIAL_HOME": site.state,
         **perennial_environment(site, credentials),
         "PERENNIAL_FIT_POOL": FIT_POOL,
+        "PERENNIAL_PUBLIC_URL": site.airflow_public_url,
         "AIRFLOW__CORE__EXECUTOR": "perennial.orchestration.executor.RevokingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Tasks inherit the libraries that the scheduler has already imported (perennial.orchestration.preload).

@@ -12,12 +12,15 @@ Everything lies below one state folder, so that removing the folder removes the 
 """
 
 import errno
+import json
 import socket
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from perennial.errors import StackError
 from stack.commands import Site
+from stack.credentials import write_private
+from stack.serving.services import Service, services_of
 
 LOOPBACK = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -30,11 +33,13 @@ class Ports:
     airflow: int = 8080
     mlflow: int = 5000
     postgres: int = 54329
+    serving: int = 8100
+    """Of the first scoring service; each further one has the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackLayout:
-    """Paths and ports of one local stack, all paths absolute.
+    """Paths and ports of one local stack, all paths absolute, and the models that it serves.
 
     >>> StackLayout(home=Path("/srv/state")).credentials_file
     PosixPath('/srv/state/credentials.json')
@@ -43,6 +48,7 @@ class StackLayout:
     home: Path
     project: Path = PROJECT
     ports: Ports = field(default_factory=Ports)
+    served: tuple[str, ...] = ()
     postgres: Path = field(init=False)
     airflow: Path = field(init=False)
     mlflow: Path = field(init=False)
@@ -57,6 +63,22 @@ class StackLayout:
         files = {"credentials_file": home / "credentials.json", "env_file": home / "stack.env"}
         for name, path in {"home": home, "project": self.project.resolve(), **paths, **files}.items():
             object.__setattr__(self, name, path)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The scoring services of this stack."""
+        return services_of(self.served, address=LOOPBACK, first_port=self.ports.serving)
+
+    def remember(self) -> None:
+        """Keep the ports and the served models for whoever finds the stack running."""
+        kept = {**asdict(self.ports), "served": self.served}
+        write_private(self.run / "ports.json", json.dumps(kept))
+
+    def as_started(self) -> "StackLayout":
+        """With the ports and the served models that the running stack was started with."""
+        kept = json.loads((self.run / "ports.json").read_text())
+        served = tuple(kept.pop("served", ()))  # absent in a stack that an earlier release started
+        return replace(self, ports=Ports(**kept), served=served)
 
     def log_of(self, component: str) -> Path:
         """The log of one component's standard output and error."""
@@ -87,13 +109,25 @@ class StackLayout:
             airflow_url=f"http://{LOOPBACK}:{self.ports.airflow}",
             airflow_public_url=f"http://localhost:{self.ports.airflow}",
             state=str(self.home),
+            services=self.services,
         )
 
 
-def require_free_ports(ports: Ports, components: tuple[str, ...] = ("postgres", "mlflow", "airflow")) -> None:
+def require_free_ports(
+    ports: Ports,
+    components: tuple[str, ...] = ("postgres", "mlflow", "airflow"),
+    services: tuple[Service, ...] = (),
+) -> None:
     """Raise StackError for a port that something else listens on, naming the setting that changes it."""
-    for component in components:
-        port: int = getattr(ports, component)
+    wanted = [(component, getattr(ports, component), component) for component in components]
+    wanted += [(service.component, service.port, "serving") for service in services]
+    taken: dict[int, str] = {}
+    for component, port, setting in wanted:
+        if (other := taken.setdefault(port, component)) != component:
+            raise StackError(
+                f"port {port} is wanted for {other} and for {component}: choose another with "
+                f"PERENNIAL_{setting.upper()}_PORT=<port>"
+            )
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -103,5 +137,5 @@ def require_free_ports(ports: Ports, components: tuple[str, ...] = ("postgres", 
                 raise StackError(
                     f"port {port} on {LOOPBACK}, wanted for {component}, "
                     f"{'is already in use' if used else f'cannot be used ({error.strerror})'}: stop what uses it, or "
-                    f"choose another port with PERENNIAL_{component.upper()}_PORT=<port>"
+                    f"choose another port with PERENNIAL_{setting.upper()}_PORT=<port>"
                 ) from None

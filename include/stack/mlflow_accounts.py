@@ -14,6 +14,7 @@ import httpx
 
 from perennial.errors import StackError
 from stack.environment import ADMIN, PIPELINE, REVIEWER
+from stack.serving.services import SERVING
 
 RIGHTS: dict[str, dict[str, str]] = {
     # Sees everything, and writes on versions: their tags and descriptions. An alias is the model's and not a version's.
@@ -27,6 +28,7 @@ RIGHTS: dict[str, dict[str, str]] = {
         "registered_model": "MANAGE",
         "registered_model_version": "EDIT",
     },
+    SERVING: {"experiment": "READ", "registered_model": "READ"},
 }
 """What each account may do with every resource of a kind; with all others nothing."""
 
@@ -110,6 +112,7 @@ if __name__ == "__main__":
             ADMIN: os.environ["PERENNIAL_MLFLOW_ADMIN_PASSWORD"],
             REVIEWER: os.environ["PERENNIAL_MLFLOW_REVIEWER_PASSWORD"],
             PIPELINE: os.environ["PERENNIAL_MLFLOW_PIPELINE_PASSWORD"],
+            SERVING: os.environ["PERENNIAL_MLFLOW_SERVING_PASSWORD"],
         }
         make_accounts(os.environ["PERENNIAL_MLFLOW_URL"], given)
     except StackError as error:

@@ -1,13 +1,12 @@
 """Starts and stops the local stack: each component in turn, waiting for its health, never for a mere pause."""
 
 import fcntl
-import json
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,9 +26,10 @@ from stack.environment import (
     perennial_environment,
 )
 from stack.health import Watch, mlflow_is_healthy, unhealthy_airflow
-from stack.layout import Ports, StackLayout, require_free_ports
+from stack.layout import StackLayout, require_free_ports
 from stack.leftovers import end_leftovers
 from stack.postgres.accounts import Place, data_of, find_place
+from stack.serving.services import Service, deaf, serving_environment
 from stack.supervision import Supervisor, environment_setting, write_configuration
 
 Progress = Callable[[str], None]
@@ -37,7 +37,7 @@ Progress = Callable[[str], None]
 COMPONENTS = {"postgres": ("postgres",), "mlflow": ("mlflow",), "airflow": AIRFLOW_COMPONENTS}
 
 # Removed by name: PERENNIAL_HOME may be a folder that holds other things too.
-STATE = ("postgres", "airflow", "mlflow", "logs", "run", "storage", "credentials.json", "stack.env")
+STATE = ("postgres", "airflow", "mlflow", "logs", "run", "storage", "serving", "credentials.json", "stack.env")
 
 START_WITHIN_S = 240.0
 STOP_WITHIN_S = 60.0
@@ -51,6 +51,7 @@ class StackStatus:
     mlflow_url: str
     credentials_file: Path
     already_running: bool
+    services: tuple[Service, ...] = ()
 
 
 def up(
@@ -64,9 +65,9 @@ def up(
     with _only_one(layout):
         supervisor = Supervisor(layout)
         running = {name for name, state in supervisor.states().items() if state["statename"] == "RUNNING"}
-        already = {name for component in components for name in COMPONENTS[component]} <= running
-        if running:  # with the ports that it was started with, until it is stopped
-            layout = replace(layout, ports=Ports(**json.loads((layout.run / "ports.json").read_text())))
+        if running:  # with the ports and services that it was started with, until it is stopped
+            layout = _as_started(layout, progress)
+        already = set(_names(layout, components)) <= running
         try:
             if already:
                 progress("the stack is already running")
@@ -84,7 +85,22 @@ def up(
         mlflow_url=site.mlflow_url,
         credentials_file=layout.credentials_file,
         already_running=already,
+        services=layout.services,
     )
+
+
+def _names(layout: StackLayout, components: tuple[str, ...]) -> tuple[str, ...]:
+    """The processes of some components, and those of the services."""
+    of_components = (name for component in components for name in COMPONENTS[component])
+    return (*of_components, *(service.component for service in layout.services))
+
+
+def _as_started(layout: StackLayout, progress: Progress) -> StackLayout:
+    started = layout.as_started()
+    if set(started.served) != set(layout.served):
+        was, wanted = (", ".join(models) or "none" for models in (started.served, layout.served))
+        progress(f"models served since the start: {was}; wanted now: {wanted}: `perennial down`, then `perennial up`")
+    return started
 
 
 def down(home: Path, *, progress: Progress = lambda _: None) -> list[str]:
@@ -111,18 +127,19 @@ def purge(home: Path, *, progress: Progress = lambda _: None) -> None:
 def _start_anew(layout: StackLayout, supervisor: Supervisor, components: tuple[str, ...], progress: Progress) -> None:
     for process in end_leftovers(layout):
         progress(f"ended a leftover of an earlier stack: {process}")
-    require_free_ports(layout.ports, components)
+    require_free_ports(layout.ports, components, layout.services)
     credentials = load_or_create(layout.credentials_file, data=layout.postgres / "data")
     place = find_place(layout.postgres, credentials.state_id)
     if postgres.initialise(place, credentials.postgres_password):
         progress(f"PostgreSQL initialised in {place.data}")
-    write_private(layout.run / "ports.json", json.dumps(asdict(layout.ports)))
+    layout.remember()
     supervisor.launch(write_configuration(layout, _programs(layout, credentials, place)))
     _start(layout, supervisor, components, progress)
 
 
 def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, ...], progress: Progress) -> None:
-    """PostgreSQL first; then the MLflow server while Airflow's database is prepared; then Airflow's four processes.
+    """PostgreSQL first; then the MLflow server while Airflow's database is prepared; then Airflow's four processes, and
+    the scoring services.
 
     Where MLflow has no accounts yet, they come before the processes that would be refused without.
     """
@@ -143,14 +160,24 @@ def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, .
         started = datetime.now(UTC)
         for name in AIRFLOW_COMPONENTS:
             supervisor.order("startProcess", name)
+    for service in layout.services:
+        supervisor.order("startProcess", service.component)
     if "mlflow" in components and not without_accounts:
         _open_mlflow(layout, supervisor, progress)
     if "airflow" in components:
         watch = Watch(layout, supervisor, AIRFLOW_COMPONENTS)
         watch.until(lambda: unhealthy_airflow(layout, started), within_s=START_WITHIN_S)
         progress(f"Airflow is up: {layout.site().airflow_public_url}")
-    started_names = tuple(name for component in components for name in COMPONENTS[component])
-    Watch(layout, supervisor, started_names).until_state("RUNNING", within_s=START_WITHIN_S)
+    _await_services(layout, supervisor, progress)
+    Watch(layout, supervisor, _names(layout, components)).until_state("RUNNING", within_s=START_WITHIN_S)
+
+
+def _await_services(layout: StackLayout, supervisor: Supervisor, progress: Progress) -> None:
+    """Wait until the scoring services answer; that they have a champion is no condition."""
+    watch = Watch(layout, supervisor, tuple(service.component for service in layout.services))
+    watch.until(lambda: deaf(layout.services), within_s=START_WITHIN_S)
+    for service in layout.services:
+        progress(f"{service.model} is served: {service.url}")
 
 
 def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Credentials) -> None:
@@ -196,6 +223,7 @@ def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> di
         "mlflow-accounts": accounts_environment(site, credentials),
         "airflow-migrate": migrate_environment(site, credentials),
         **dict.fromkeys(AIRFLOW_COMPONENTS, airflow),
+        **{service.component: serving_environment(site, credentials) for service in layout.services},
     }
     once = {"autorestart": "false", "startsecs": "0"}
     return {

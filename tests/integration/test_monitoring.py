@@ -514,8 +514,10 @@ def test_a_first_champion_bakes_against_its_bound_alone(
 def test_a_baked_window_that_never_matures_is_unknown(store: Store, diabetes: ModelConfig, registry: Registry) -> None:
     state = serving(diabetes, "2", in_bake=True, stable=("1",))
     publish_predictions(store, diabetes, day(0), log_of(diabetes, 0).assign(model_version="2"))
-    found = by_name(bake_of(diabetes, 3, store=store, registry=registry, state=state), day(0))
+    measured = bake_of(diabetes, 3, store=store, registry=registry, state=state)
+    found = by_name(measured, day(0))
     assert found["bake/rmse"].status == found["bake/rmse_vs_stable"].status == "unknown"
+    assert bake_of(diabetes, 3, store=store, registry=registry, state=state) == measured, "the same run again"
 
 
 def test_a_registry_that_does_not_answer_is_an_outage_and_writes_nothing(store: Store, wine: ModelConfig) -> None:

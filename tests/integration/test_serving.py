@@ -23,6 +23,7 @@ from perennial.publishing.publish import publish
 from perennial.recipes import boosting
 from perennial.registry import Registry, set_alias
 from perennial.registry.versions import set_version_tags
+from perennial.release import traffic
 from perennial.store import Store
 from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
@@ -125,6 +126,9 @@ def test_it_follows_the_alias_without_an_error(site: Site, served: Served) -> No
     assert served.client.post("/predict", json=body).json()["version"] == "2"
     assert served.model()["predictor"] == "trees"
     assert 'perennial_swaps_total{outcome="loaded"} 2.0' in served.client.get("/metrics").text
+    found = traffic.ask(str(served.client.base_url).rstrip("/"), site.config.model)
+    assert (found.version, found.problem) == ("2", None)
+    assert 0 <= found.for_s < 60
 
 
 def test_files_that_nobody_registered_are_not_served(site: Site, served: Served) -> None:

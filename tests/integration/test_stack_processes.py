@@ -6,27 +6,36 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, fields
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
 import stack
+from perennial.config import load_model
+from perennial.contracts.tags import CHAMPION
 from perennial.errors import StackError
-from servers import free_port, listeners, temporary_stack
+from perennial.recipes import boosting
+from perennial.registry import Registry, set_alias
+from servers import free_port, listeners, logged_in, temporary_stack
+from serving import fitted, registered
 from stack import Ports, StackLayout, processes
 from stack.credentials import LATER, load
 from stack.environment import ADMIN, PIPELINE, REVIEWER, database_url
 from stack.layout import LOOPBACK, require_free_ports
 from stack.leftovers import find_leftovers
 from stack.postgres import postmaster
+from stack.serving.services import SERVING, services_of
 from stack.supervision import pid_file, socket_file
 
 pytestmark = pytest.mark.xdist_group("stack")  # each starts servers of its own
 
 WITHOUT_AIRFLOW = ("postgres", "mlflow")
+MODELS, SERVED = Path(__file__).parents[1] / "models", "wine_cultivar"
 
 
 @pytest.fixture
@@ -55,6 +64,13 @@ def test_port_in_use_names_port_and_setting(component: str, setting: str) -> Non
         ports = Ports(**{"airflow": free_port(), "mlflow": free_port(), "postgres": free_port(), component: port})
         with pytest.raises(StackError, match=rf"port {port} .* for {component}, is already in use.*{setting}"):
             require_free_ports(ports)
+
+
+def test_a_port_that_two_components_want_is_named_with_its_setting() -> None:
+    ports = Ports(airflow=free_port(), mlflow=free_port(), postgres=free_port())
+    services = services_of(("a", "b"), address=LOOPBACK, first_port=ports.mlflow - 1)
+    with pytest.raises(StackError, match=rf"port {ports.mlflow} .* mlflow and for serving-b: .*SERVING_PORT"):
+        require_free_ports(ports, services=services)
 
 
 def _assert_private(layout: StackLayout) -> None:
@@ -165,8 +181,10 @@ def _make_state_of_an_earlier_release(layout: StackLayout) -> str:
 @pytest.fixture(scope="module")
 def running() -> Iterator[StackLayout]:
     """A stack over an earlier one's state, up for all tests that only look at it; the last of them brings it down."""
-    with temporary_stack() as made:
-        password = _make_state_of_an_earlier_release(made)
+    with temporary_stack() as layout, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PERENNIAL_MODELS_DIR", str(MODELS))
+        password = _make_state_of_an_earlier_release(layout)
+        made = replace(layout, served=(SERVED,))
         first = stack.up(made, components=WITHOUT_AIRFLOW)
         assert not first.already_running
         assert httpx.get(f"{first.mlflow_url}/health").status_code == 200
@@ -200,15 +218,44 @@ def test_what_mlflow_held_before_it_asked_for_a_login_belongs_to_its_accounts(ru
 
 def test_servers_listen_on_loopback_only(running: StackLayout) -> None:
     listening, foreign = listeners(running)
-    assert {running.ports.mlflow, running.ports.postgres} <= {address.port for address in listening}
+    ports = {running.ports.mlflow, running.ports.postgres, running.ports.serving}
+    assert ports <= {address.port for address in listening}
     assert foreign == []
 
 
+def test_a_service_starts_without_a_champion_and_follows_the_first_one(running: StackLayout) -> None:
+    (service,) = running.services
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+
+        def until(what: Callable[[], bool]) -> None:
+            end = time.monotonic() + 60
+            while not what():
+                assert time.monotonic() < end, running.log_of(service.component).read_text()[-3000:]
+                time.sleep(0.05)
+
+        assert client.get("/healthz").status_code == 200
+        nobody = {"no_champion_loaded": "no version is champion"}
+        until(lambda: client.get("/readyz").json()["problems"] == nobody)
+        assert client.get("/readyz").status_code == 503
+        config, registry = load_model(MODELS / SERVED), Registry(running.site().mlflow_url)
+        with logged_in(PIPELINE, load(running.credentials_file).mlflow_pipeline_password):
+            version = registered(config, registry, fitted(config, boosting("multiclass", seed=0, max_iter=2)))
+            set_alias(registry, SERVED, CHAMPION, version)
+        until(lambda: client.get("/model").json()["version"] == version)
+        assert client.get("/readyz").status_code == 200
+    with mlflow_as(SERVING, running) as reader:  # the account that the service has
+        api = "/api/2.0/mlflow"
+        moved = {"name": SERVED, "alias": CHAMPION, "version": version}
+        assert reader.post(f"{api}/registered-models/alias", json=moved).status_code == 403
+        tag = {"name": SERVED, "version": version, "key": "signoff", "value": "approved"}
+        assert reader.post(f"{api}/model-versions/set-tag", json=tag).status_code == 403
+
+
 def test_what_supervised_processes_write_is_for_us_alone(running: StackLayout) -> None:
-    url = f"{running.site().mlflow_url}/api/2.0/mlflow-artifacts/artifacts/a/model.skops"
+    url = f"{running.site().mlflow_url}/api/2.0/mlflow-artifacts/artifacts/a/weights.skops"
     with mlflow_as(ADMIN, running) as admin:
         admin.put(url, content=b"weights").raise_for_status()
-    (artifact,) = running.mlflow.rglob("model.skops")
+    (artifact,) = running.mlflow.rglob("weights.skops")
     logs = [running.log_of("mlflow"), running.log_of("postgres")]
     written = [artifact, artifact.parent, *logs, running.postgres / "data" / "PG_VERSION"]
     assert {file.name: oct(file.lstat().st_mode & 0o077) for file in written if file.lstat().st_mode & 0o077} == {}
@@ -221,10 +268,13 @@ def test_up_is_idempotent_and_down_leaves_no_process(running: StackLayout) -> No
     again = stack.up(running, components=WITHOUT_AIRFLOW, progress=said.append)
     assert again.already_running
     assert said == ["the stack is already running"]
-    moved = StackLayout(home=running.home, ports=Ports(airflow=1, mlflow=2, postgres=3))
-    assert stack.up(moved, components=WITHOUT_AIRFLOW).mlflow_url == again.mlflow_url == running.site().mlflow_url
+    moved = StackLayout(home=running.home, ports=Ports(airflow=1, mlflow=2, postgres=3, serving=4))
+    other = stack.up(moved, components=WITHOUT_AIRFLOW, progress=said.append)
+    assert other.mlflow_url == again.mlflow_url == running.site().mlflow_url
+    assert other.services == again.services == running.services
+    assert said[1].startswith("models served since the start: wine_cultivar; wanted now: none")
 
-    assert stack.down(running.home) == ["mlflow", "postgres"]
+    assert stack.down(running.home) == ["mlflow", "postgres", "serving-wine-cultivar"]
     assert not _alive(running)
     assert not running.env_file.exists()
     assert stack.down(running.home) == []

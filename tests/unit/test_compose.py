@@ -12,6 +12,7 @@ from stack.commands import AIRFLOW_COMPONENTS, INITDB_OPTIONS, Site, commands
 from stack.credentials import LATER, VARIABLES, Credentials, env_file
 from stack.environment import accounts_environment, airflow_environment, migrate_environment, mlflow_environment
 from stack.mlflow_accounts import RIGHTS
+from stack.serving.services import Service, serving_environment
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = Site(
@@ -29,7 +30,9 @@ COMPOSE = Site(
     airflow_url="http://airflow-api-server:8080",
     airflow_public_url="http://localhost:8080",
     state="/var/lib/perennial/state",
+    services=(Service(model="flight_delay", port=8000, url="http://serving-flight-delay:8000"),),
 )
+SERVICE = "serving-flight-delay"
 PLACEHOLDER = re.compile(r"\$\{(\w+):\?[^}]*\}")
 REFERENCES = Credentials(state_id="-", **{field: f"${{{variable}}}" for variable, field in VARIABLES.items()})
 
@@ -75,6 +78,17 @@ def test_no_service_but_the_steps_that_make_accounts_knows_the_password_of_an_ad
         assert bool(knows) == (name in makes), name
 
 
+def test_a_scoring_service_asks_for_a_key_and_knows_no_database(services: dict[str, Any]) -> None:
+    found = services[SERVICE]
+    assert found["environment"] == serving_environment(COMPOSE, REFERENCES)
+    assert found["environment"]["PERENNIAL_SERVING_KEY"] == "${SERVING_KEY}"
+    assert [variable for variable, value in found["environment"].items() if "DB_PASSWORD" in value] == []
+    assert set(RIGHTS[found["environment"]["MLFLOW_TRACKING_USERNAME"]].values()) == {"READ"}
+    assert "/healthz" in found["healthcheck"]["test"][-1]
+    for name in AIRFLOW_COMPONENTS:
+        assert services[name]["environment"]["PERENNIAL_SERVING_KEY"] == "${SERVING_KEY}"
+
+
 def test_what_sources_need_reaches_the_tasks_and_no_other_service(services: dict[str, Any]) -> None:
     """``url_env`` variables and cloud credentials are the user's: no file of ours can name them."""
     handed_on = [{"path": "sources.env", "required": False}]
@@ -95,7 +109,7 @@ def test_published_ports_are_on_loopback_only(services: dict[str, Any]) -> None:
 
 
 def test_every_secret_comes_from_the_environment(services: dict[str, Any]) -> None:
-    secret = re.compile(r"PASSWORD$|SECRET|FERNET_KEY$|_URL$|_URI$|_CONN$")
+    secret = re.compile(r"PASSWORD$|SECRET|_KEY$|_URL$|_URI$|_CONN$")
     for name, service in services.items():
         for variable, value in service["environment"].items():
             if secret.search(variable) and ("://" not in value or "@" in value):

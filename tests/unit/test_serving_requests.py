@@ -16,6 +16,7 @@ from perennial.config import load_model
 from perennial.serving.app import make_app
 from perennial.serving.following.follower import Current, Follower
 from perennial.serving.following.messages import Loaded, Looked
+from perennial.serving.guard import Guard
 from perennial.serving.keys import Keys
 from perennial.serving.predictors.predictor import Built
 from perennial.serving.service import Spec
@@ -179,6 +180,9 @@ def test_rows_go_to_the_windows_whose_times_they_give(service: Open, tmp_path: P
 
 def test_off_loopback_a_key_is_asked_for_and_its_digest_is_all_that_is_kept(service: Open, tmp_path: Path) -> None:
     keys = Keys.below(tmp_path)
+    guard = Guard(Keys.below(tmp_path, "pk_of_the_stack"), needs_key=True, most_bytes=1)
+    guard.renew()
+    assert list(guard._known) == ["PERENNIAL_SERVING_KEY"]
     key = keys.add("desk", at=datetime(2024, 1, 1, tzinfo=UTC))
     assert key not in keys.path.read_text(encoding="utf-8")
     assert keys.path.stat().st_mode & 0o777 == 0o600

@@ -2,7 +2,7 @@
 
 import typer
 
-from perennial.cli import acting, backtest, provenance, reading, runs, serving, signoff, starting
+from perennial.cli import acting, backtest, provenance, reading, runs, serving, signoff, starting, telling
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(reading.app)
@@ -14,6 +14,7 @@ app.add_typer(provenance.app)
 app.add_typer(serving.app)
 app.add_typer(serving.keys, name="keys")
 app.add_typer(starting.app)
+app.add_typer(telling.app)
 
 
 def main() -> None:

@@ -7,9 +7,10 @@ import typer
 from rich.table import Table
 
 from perennial.cli import asking
-from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, out, print_json, speaks_plainly
+from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, err, out, print_json, speaks_plainly
 from perennial.contracts import to_record
 from perennial.errors import ConfigError
+from perennial.pipeline import Case
 from perennial.settings import load_settings
 
 app = typer.Typer()
@@ -35,6 +36,7 @@ def rollback(
     keep(case)
     out.print(f"{model}: champion is version {done.version} again (was {done.previous})")
     out.print(f"what is known of why: `perennial lineage rollback {model}`", highlight=False)
+    _say_followed(case)
 
 
 @app.command()
@@ -55,6 +57,12 @@ def promote(
     case.begin()
     done = case.promote_past_gates(version, by=tuple(by), reason=reason, entered_by=getpass.getuser())
     out.print(f"{model}: champion is version {done.version} (was {done.previous or 'none'}), past its gates")
+    _say_followed(case)
+
+
+def _say_followed(case: Case) -> None:
+    if followed := case.verify_traffic():
+        out.print(f"{case.model}: {followed.reason}", highlight=False)
 
 
 @app.command()
@@ -124,19 +132,30 @@ def _ask_for_hold(model: str, open_holds: list[str]) -> NoReturn:
 @app.command()
 @speaks_plainly
 def up() -> None:
-    """Start PostgreSQL, MLflow and Airflow on this machine; says where they are and how to get in."""
+    """Start PostgreSQL, MLflow, Airflow and scoring services on this machine; says where they are and how to get in."""
     import stack
+    from perennial.serving.declared import served_models
     from stack.credentials import load as load_credentials
     from stack.environment import ADMIN, REVIEWER
 
     settings = load_settings()
-    ports = stack.Ports(airflow=settings.airflow_port, mlflow=settings.mlflow_port, postgres=settings.postgres_port)
-    layout = stack.StackLayout(home=settings.home, ports=ports)
+    served, problems = served_models(settings)
+    for problem in problems:
+        err.print(f"not served: {problem}", markup=False, highlight=False, soft_wrap=True)
+    ports = stack.Ports(
+        airflow=settings.airflow_port,
+        mlflow=settings.mlflow_port,
+        postgres=settings.postgres_port,
+        serving=settings.serving_port,
+    )
+    layout = stack.StackLayout(home=settings.home, ports=ports, served=served)
     running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False))
     credentials = load_credentials(running.credentials_file)
     table = Table("open", "at", "log in as")
     table.add_row("Airflow", running.airflow_url, f"{ADMIN} / {credentials.airflow_admin_password}")
     table.add_row("MLflow", running.mlflow_url, f"{REVIEWER} / {credentials.mlflow_reviewer_password}")
+    for service in running.services:
+        table.add_row(f"{service.model}, served", service.url, "no login on this machine")
     out.print(table)
     out.print(f"All generated credentials: {running.credentials_file}", soft_wrap=True, highlight=False)
 

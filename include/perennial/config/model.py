@@ -20,6 +20,7 @@ from perennial.config.inputs import (
     Schedule,
     Sources,
 )
+from perennial.config.notify import Notify
 from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.serving import Serving
 from perennial.config.signals.declared import Signals
@@ -54,15 +55,16 @@ class ModelConfig(Strict):
     signoff: SignoffPolicy
     bake: Bake
     serving: Serving = Serving()
+    notify: Notify = Notify()
 
     @property
     def digest(self) -> str:
-        """Changes when any setting changes, and at no other time.
+        """Changes when any setting changes but who is told (``notify``), and at no other time.
 
         >>> flights.digest == flights.model_copy(update={"owner": "someone else"}).digest
         False
         """
-        return digest_of(self.model_dump(mode="json"))
+        return digest_of(self.model_dump(mode="json", exclude={"notify"}))
 
     @property
     def grace(self) -> timedelta:

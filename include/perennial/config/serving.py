@@ -20,10 +20,14 @@ class Serving(Strict):
     (``given``), as a replay does. A file goes where ingest looks for it ``rotate_s`` seconds after its first line, when
     it has ``rotate_mb`` MB (2**20 bytes), and when its window ends.
 
+    After a release the service is asked whether it followed, where PERENNIAL_SERVING_URLS names it; the release is red
+    when it did not within ``follow_within_s`` seconds.
+
     A request has at most ``max_rows`` rows and ``max_body_kb`` kB (1,024 bytes).
     """
 
     poll_s: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    follow_within_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     durable: Literal["before", "after"] = "before"
     on_full_disk: Literal["refuse", "answer"] = "refuse"
     event_time: Literal["arrival", "given"] = "arrival"

@@ -24,6 +24,7 @@ LedgerKind = Literal[
     "acknowledgement",
     "integrity",
     "hindsight",
+    "traffic",
 ]
 
 
@@ -204,11 +205,8 @@ class ReleaseState:
     def holds_over(self, *stretches: Window) -> tuple[Hold, ...]:
         """The holds that wait for someone's word and reach into one of ``stretches``.
 
-        >>> from datetime import UTC
-        >>> january = Window(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
-        >>> march = Window(start=datetime(2013, 3, 1, tzinfo=UTC), end=datetime(2013, 4, 1, tzinfo=UTC))
-        >>> held = ReleaseState(model="m", holds=(Hold(entry_id="h", stretch=january, reason="wrong labels"),))
-        >>> [hold.entry_id for hold in held.holds_over(march, january)], held.holds_over(march)
+        >>> held = ReleaseState(model="m", holds=(Hold(entry_id="h", stretch=day(0), reason="wrong labels"),))
+        >>> [hold.entry_id for hold in held.holds_over(day(1), day(0))], held.holds_over(day(1))
         (['h'], ())
         """
         return tuple(

@@ -75,6 +75,15 @@ def newest_decided(store: Store, model: str) -> datetime | None:
     return utc(found) if found else None
 
 
+def newest_decision(store: Store, model: str) -> LedgerEntry | None:
+    """The decision about the latest window, the last of them where it was decided again; None before the first."""
+    table = schema.ledger
+    query = select(*_COLUMNS).where(table.c.model == model, table.c.kind == "decision")
+    with store.begin() as connection:
+        row = connection.execute(query.order_by(table.c.at.desc(), table.c.seq.desc()).limit(1)).first()
+    return _entry(row) if row else None
+
+
 def read(store: Store, model: str) -> History:
     """Everything that a release rests on: one reading of all entries of a model but its decisions."""
     kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "approval", "review")

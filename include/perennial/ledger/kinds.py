@@ -157,4 +157,12 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "rollback": "entry id of the rollback, in place of a promotion's",
         },
     ),
+    "traffic": KindOfEntry(
+        meaning="what answers requests followed a release; the sentence is the reason of the entry",
+        writers=("release.traffic",),
+        payload={
+            "release": "entry id of the promotion or rollback",
+            "seconds": "from its decision, or else its intent, until the service had the version",
+        },
+    ),
 }

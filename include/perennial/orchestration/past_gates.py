@@ -86,13 +86,16 @@ class PastGatesOperator(BaseOperator):
 
 def _answered(asked: list[tuple[str, str]]) -> int:
     declared = {config.model: config for config in sound_models()}
-    done = []
+    done, promoted = [], []
     with opened_runtime() as runtime:
         for model, version in asked:
             if model in declared:
                 case = runtime.case(declared[model])
                 case.begin()
                 done.append(case.answer_past_gates(version))
+                promoted += [case] if done[-1] else []
+        for case in promoted:  # last: no word waits for a service
+            case.verify_traffic()
     if unheard := sorted({model for model, _ in asked} - set(declared)):
         raise TransientError(f"model.yaml of {', '.join(unheard)} is wrong, so nobody's word about it is heard")
     return sum(release is not None for release in done)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import ReleaseState
+from perennial.contracts import LedgerEntry, ReleaseState
 from perennial.contracts.tags import CHAMPION
 from perennial.errors import IntegrityError, first_of
 from perennial.settings import Settings
@@ -97,3 +97,12 @@ class Bound:
                 f"{state.champion}; someone moved the alias by hand: set it back in MLflow"
             )
         return state
+
+    def verify_traffic(self) -> LedgerEntry | None:
+        """The service answers with the champion; None where no setting names it. Raises ServiceBehind else."""
+        from perennial.release.traffic import await_traffic
+
+        url, key = self.settings.serving_url(self.model), self.settings.serving_key
+        if url is None:
+            return None
+        return await_traffic(self.config, url, store=self.store, key=key.get_secret_value() if key else None)

@@ -36,6 +36,8 @@ def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decis
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
     if decided.action not in ("halt", "blind"):  # which are carried out by saying so
         case.carry_out(decided.decision_id)
+    if decided.action == "rollback" and (followed := case.verify_traffic()):
+        progress(followed.reason)
     return decided
 
 
@@ -123,10 +125,13 @@ def _retrain(case: Case, request_id: str, progress: Progress) -> Retrained:
     if approved:
         _go_on(case, request_id)
     release = case.promote(signed.signoff_id, request_id=request_id) if approved else None
+    outcome = case.conclude(request_id, signoff_id=signed.signoff_id)
+    if release and (followed := case.verify_traffic()):
+        progress(followed.reason)
     return Retrained(
         ended="promoted" if release else "rejected" if answer else "refused",
         version=signed.version,
-        outcome=case.conclude(request_id, signoff_id=signed.signoff_id),
+        outcome=outcome,
         request=request,
         signoff=signed,
         release=release,

@@ -173,6 +173,7 @@ _SENTENCES = {
     "review": "version {version} {verdict} by {actor}",
     "signoff": "version {version}: {reason}",
     "integrity": "{reason}",
+    "traffic": "{reason}",
 }
 
 

@@ -110,6 +110,7 @@ async def _model(call: Call) -> Response:
             "version": loaded and loaded.version,
             "digest": loaded and loaded.digest,
             "since": current and current.since,
+            "for_s": current and round(max(0.0, time.time() - current.since), 3),
             "loaded_from": loaded and loaded.origin,
             "load_s": loaded and round(loaded.took_s, 3),
             "predictor": loaded and loaded.built.kind,

@@ -43,7 +43,7 @@ class Guard:
     needs_key: bool
     most_bytes: int
     _known: dict[str, dict[str, str]] = field(default_factory=dict)
-    _stamp: tuple[int, int] | None = None
+    _stamp: tuple[int, int] | None = (0, 0)  # no file has this one: the first look reads
 
     def renew(self) -> None:
         """Read the keys again when their file changed; one that can not be read lets nobody in."""
@@ -51,7 +51,7 @@ class Guard:
         if stamp == self._stamp:
             return
         try:
-            self._known = self.keys.read()
+            self._known = self.keys.known()
         except PerennialError:
             self._known = {}
         self._stamp = stamp

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,18 +17,25 @@ from perennial.errors import ConfigError, first_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 _PREFIX = "pk_"
+_OF_SETTINGS = "PERENNIAL_SERVING_KEY"
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys below a state folder: ``serving/keys.json``, readable by its owner alone."""
+    """The keys below a state folder: ``serving/keys.json``, its owner's alone to read; and that of the settings."""
 
     path: Path
+    of_settings: str | None = field(default=None, repr=False)
 
     @classmethod
-    def below(cls, home: Path) -> "Keys":
+    def below(cls, home: Path, of_settings: str | None = None) -> "Keys":
         """Those of a state folder."""
-        return cls(home / "serving" / "keys.json")
+        return cls(home / "serving" / "keys.json", of_settings)
+
+    def known(self) -> dict[str, dict[str, str]]:
+        """All keys that are let in, by name. Raises ConfigError as :meth:`read`."""
+        given = {_OF_SETTINGS: {"sha256": _digest(self.of_settings), "made": ""}} if self.of_settings else {}
+        return self.read() | given
 
     def read(self) -> dict[str, dict[str, str]]:
         """What is known of each key, by its name. Raises ConfigError for a file that can not be read."""

@@ -43,7 +43,8 @@ def spec_of(settings: Settings, model: str, *, host: str, workers: int) -> Spec:
 
     config = load_model(settings.models_dir / model)
     landings(config, settings.home)
-    if host not in LOOPBACK and not Keys.below(settings.home).read():
+    key = settings.serving_key.get_secret_value() if settings.serving_key else None
+    if host not in LOOPBACK and not Keys.below(settings.home, key).known():
         raise ConfigError(
             f"{host} can be asked by others than this machine: make a key first, perennial keys add NAME, or keep to "
             "127.0.0.1"
@@ -55,6 +56,7 @@ def spec_of(settings: Settings, model: str, *, host: str, workers: int) -> Spec:
         login=settings.mlflow_login,
         host=host,
         workers=workers,
+        key=key,
     )
 
 

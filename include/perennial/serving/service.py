@@ -47,6 +47,7 @@ class Spec:
     login: tuple[str, str] | None = field(repr=False)
     host: str = "127.0.0.1"
     workers: int = 1
+    key: str | None = field(default=None, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -66,7 +67,7 @@ class Service:
         self.spec, self.config = spec, spec.config
         self.types: Types = types_of(spec.config)
         self.metrics = Metrics(shared=spec.workers > 1)
-        self.guard = Guard(Keys.below(spec.home), spec.needs_key, spec.config.serving.max_body_kb << 10)
+        self.guard = Guard(Keys.below(spec.home, spec.key), spec.needs_key, spec.config.serving.max_body_kb << 10)
         self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), spec.config.serving, self._settled)
         order = Order(config=spec.config, registry_uri=spec.registry_uri, login=spec.login, cache=spec.folder / "cache")
         self.follower = Follower(order, self._heard)

@@ -96,6 +96,20 @@ def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tup
         return tuple(_signal(row) for row in connection.execute(query))
 
 
+def last_known(store: Store, model: str, *, names: Collection[str], since: datetime) -> tuple[Signal, ...]:
+    """Each of these signals as it was measured last, of a window that began at ``since`` or later; unknown ones not."""
+    query = select(signals).where(
+        signals.c.model == model,
+        signals.c.window_start >= since,
+        signals.c.name.in_(names),
+        signals.c.status != "unknown",
+    )
+    query = query.ext(distinct_on(signals.c.name))
+    query = query.order_by(signals.c.name, signals.c.as_of.desc(), signals.c.window_start.desc())
+    with store.begin() as connection:
+        return tuple(_signal(row) for row in connection.execute(query))
+
+
 def around(store: Store, model: str, *, start: datetime | None = None) -> tuple[Signal, ...]:
     """What was measured of the window that begins at ``start``, and by its run of earlier ones; as measured last.
 

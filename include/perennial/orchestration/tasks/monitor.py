@@ -146,9 +146,10 @@ def blind(case: Case, decision_id: str) -> None:
 
 @step("Roll back")
 def rollback(case: Case, decision_id: str) -> Release | RetrainRequest | None:
-    """The last version that passed its bake serves again, ledger and registry agree on it; why is kept as a page."""
+    """The last version that passed its bake serves again, for the ledger, the registry and requests; why is kept."""
     from perennial.provenance.taken_back import keep
 
     done = case.carry_out(decision_id)
     keep(case)
+    case.verify_traffic()
     return done

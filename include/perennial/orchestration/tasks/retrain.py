@@ -190,6 +190,13 @@ def conclude(case: Case, request_id: str | None) -> str:
     return outcome
 
 
+@step("Verify")
+def verify(case: Case) -> None:
+    """What answers requests followed the promotion, where a setting names it."""
+    if followed := case.verify_traffic():
+        log.info(followed.reason)
+
+
 def _ending(context: Any) -> tuple[str | None, bool]:
     """What failed first and how, and whether a step ended skipped because the request was overtaken."""
     ti, run_id = context["ti"], context["dag_run"].run_id

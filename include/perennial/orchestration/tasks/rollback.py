@@ -40,5 +40,8 @@ def roll_back(case: Case) -> Release:
 
 @step("Verify")
 def verify(case: Case) -> str | None:
-    """Ledger and registry name the same champion."""
-    return case.verify().champion
+    """Ledger, registry and, where a setting names it, the scoring service have the same champion."""
+    champion = case.verify().champion
+    if followed := case.verify_traffic():
+        log.info(followed.reason)
+    return champion

@@ -131,6 +131,12 @@ def _answers(config: ModelConfig, rows: pa.Table, version: str, state: ReleaseSt
     return replace(answered, threshold=own_threshold(model) if config.task == "binary" else None)
 
 
+def _released(found: Hindsight, release: str) -> dict[str, str]:
+    if found.kind == "rollback":
+        return {"rollback": release}
+    return {"promotion": release}
+
+
 def hindsight_entry(config: ModelConfig, found: Hindsight, *, entry_id: str, release: str) -> LedgerEntry:
     """The ledger entry of a hindsight. Pure."""
     verdict = {True: "was right", False: "was wrong", None: "can not be judged"}[found.right]
@@ -148,5 +154,5 @@ def hindsight_entry(config: ModelConfig, found: Hindsight, *, entry_id: str, rel
         actor="policy",
         reason=(f"{what} {verdict}: a gain of {found.metric} of {found.realised} after it{judged}"),
         version=found.version,
-        payload={"hindsight": to_record(found), found.kind: release},
+        payload={"hindsight": to_record(found), **_released(found, release)},
     )

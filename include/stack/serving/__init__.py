@@ -1,0 +1,1 @@
+"""The scoring services of a deployment: one for each model that it serves."""
