@@ -221,6 +221,8 @@ def test_quarantine_is_counted_shown_as_text_and_says_how_to_try_again(
 
 
 KEY = day(0).key
+OF_A_TOKEN = {("GET", "/metrics")}
+"""No page of a person: tests/integration/test_exposition.py has its rule."""
 ROLES = ("viewer", "user", "op", "admin")
 ANSWERS = {"/models/MODEL/reviews/SIGNOFF": "approved", "/models/MODEL/holds/HOLD": "exclude"}
 RULES: dict[tuple[str, str], tuple[str, str]] = {
@@ -250,7 +252,7 @@ def test_every_route_has_a_rule_and_keeps_it(ask: Ask, known: ModelConfig, store
     with store.storage.write(f"reports/{known.model}/{day(0).key}.html") as stream:
         stream.write(b"page")
     found = {(method, route.path) for route in app.routes for method in getattr(route, "methods", {"any"})}
-    assert found == set(RULES)
+    assert found == {*RULES, *OF_A_TOKEN}
     assert all(isinstance(route, APIRoute) for route in app.routes)
     before = len(ledger.entries(store, known.model))
     for (method, _), (page, least) in RULES.items():

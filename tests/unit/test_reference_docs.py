@@ -20,6 +20,7 @@ REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted(page.name for page in REFERENCE.glob("*.md"))
 READERS_OF_THE_ENVIRONMENT = {
     "perennial/__init__.py",
+    "perennial/cli/__init__.py",
     "perennial/orchestration/preload.py",
     "perennial/registry/client.py",
     "perennial/settings.py",

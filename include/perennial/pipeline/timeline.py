@@ -128,7 +128,7 @@ def _events(windows: Sequence[Window], history: Sequence[LedgerEntry]) -> dict[s
         number = bisect_left(ends, entry.at) if entry.kind in _SENTENCES else len(ordered)
         while number < len(ordered) and earliest_from[number] < entry.at:
             if ordered[number].start < entry.at:
-                found.setdefault(ordered[number].key, []).append(_sentence(entry))
+                found.setdefault(ordered[number].key, []).append(sentence_of(entry))
             number += 1
     return {key: tuple(lines) for key, lines in found.items()}
 
@@ -177,7 +177,8 @@ _SENTENCES = {
 }
 
 
-def _sentence(entry: LedgerEntry) -> str:
+def sentence_of(entry: LedgerEntry) -> str:
+    """An entry of the kinds that people should see, in words. Raises KeyError for another kind."""
     values: dict[str, Any] = {"outcome": "", "verdict": "", **entry.payload}
     word = entry.payload.get("past_gates")
     values["past"] = f" {from_record(PastGates, word)}" if word else ""

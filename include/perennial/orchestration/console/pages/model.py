@@ -5,8 +5,16 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, SignalStatus, Signoff, Window
-from perennial.orchestration.console.pages.parts import OF_ACTIONS, dated, days, folded, spanned, trail, whole
-from perennial.orchestration.console.standing import standing
+from perennial.orchestration.console.pages.parts import (
+    OF_ACTIONS,
+    dated,
+    days,
+    folded,
+    spanned,
+    standing_of,
+    trail,
+    whole,
+)
 from perennial.pages.chart import Curve, Marker, Panel, Point, chart
 from perennial.pages.html import Cell, Link, Marked, table
 from perennial.pipeline.health.grid import Grid, SignalRow
@@ -45,7 +53,7 @@ def model_page(
 
 
 def _facts(config: ModelConfig, health: Health, state: ReleaseState, place: str) -> str:
-    status, said = health.status, standing(health)
+    status, said = health.status, standing_of(health)
     dags = [f"{config.model}__{kind}" for kind in ("monitor", "retrain", "rollback")]
     serves = f"{status.champion}, since {dated(status.champion_since)}" if status.champion else "none"
     rows: list[tuple[Cell, Cell]] = [

@@ -6,8 +6,7 @@ from datetime import datetime
 from html import escape
 
 from perennial.config import ModelConfig
-from perennial.orchestration.console.pages.parts import MARKS, dated, days, spanned, whole
-from perennial.orchestration.console.standing import standing
+from perennial.orchestration.console.pages.parts import MARKS, dated, days, spanned, standing_of, whole
 from perennial.pages.chart import Point, spark
 from perennial.pages.html import Cell, Link, Marked, Markup, table
 from perennial.pipeline.health.overview import Health
@@ -36,8 +35,8 @@ class NextRun:
 
 def overview(found: Iterable[tuple[ModelConfig, Health, NextRun | None]], *, root: str) -> str:
     """Every model in one row, the most urgent first. ``root`` is where the console lies, without a slash at its end."""
-    ordered = sorted(found, key=lambda one: (standing(one[1]).urgency, -one[1].n_breached, one[0].model))
-    told = [standing(health) for _, health, _ in ordered]
+    ordered = sorted(found, key=lambda one: (standing_of(one[1]).urgency, -one[1].n_breached, one[0].model))
+    told = [standing_of(health) for _, health, _ in ordered]
     rows = [
         (
             Link(config.model, f"{root}/models/{config.model}", within=True),

@@ -7,6 +7,8 @@ from html import escape
 from perennial.contracts import Window
 from perennial.pages.chart import CHART_STYLE
 from perennial.pages.html import Link, document
+from perennial.pipeline.health.overview import Health
+from perennial.reporting.standing import Standing, standing
 
 MARKS = {"breached": "bad", "undecided": "odd", "unknown": "odd", "ok": "good"}
 OF_ACTIONS = {"halt": "bad", "blind": "bad", "rollback": "bad", "retrain": "odd", "stay": "good"}
@@ -72,3 +74,8 @@ def spanned(value: float | None, low: float | None, high: float | None) -> str:
 def folded(summary: str, inside: str) -> str:
     """What is read by whoever opens it."""
     return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
+
+
+def standing_of(health: Health) -> Standing:
+    """The most urgent thing that is to be said of a model."""
+    return standing(health.status, n_reviews=len(health.open_reviews), n_breached=health.n_breached)
