@@ -9,6 +9,7 @@ from sqlalchemy import Row, select
 
 from perennial.contracts import Window, from_record, utc
 from perennial.store import Store, schema
+from perennial.store.recent.of_models import asked_of, by_model, for_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +27,24 @@ class Decided:
 
 def decided(store: Store, model: str, *, last: int, window: Window | None = None) -> tuple[Decided, ...]:
     """The newest decisions of a model, or of one of its windows, in the order they were written."""
-    table = schema.ledger
-    made = table.c.payload["decision"]
-    query = (
-        select(table.c.entry_id, table.c.recorded_at, made.label("decision"))
-        .where(table.c.model == model, table.c.kind == "decision")
+    found = decided_of_models(store, [model], last=last, at=None if window is None else window.end)[model]
+    return tuple(one for one in found if window is None or one.window == window)
+
+
+def decided_of_models(
+    store: Store, models: Sequence[str], *, last: int, at: datetime | None = None
+) -> dict[str, tuple[Decided, ...]]:
+    """The newest decisions of each model (as of a moment), in the order they were written."""
+    table, asked = schema.ledger, asked_of(models)
+    of_model = (
+        select(table.c.model, table.c.entry_id, table.c.recorded_at, table.c.payload["decision"].label("decision"))
+        .where(table.c.model == asked.c.model, table.c.kind == "decision", *([] if at is None else [table.c.at == at]))
         .order_by(table.c.seq.desc())
         .limit(last)
     )
-    if window is not None:
-        query = query.where(table.c.at == window.end)
     with store.begin() as connection:
-        rows = connection.execute(query).all()
-    found = [_decided(row) for row in reversed(rows)]
-    return tuple(one for one in found if window is None or one.window == window)
+        rows = connection.execute(for_each(asked, of_model)).all()
+    return {model: tuple(map(_decided, reversed(found))) for model, found in by_model(rows, models).items()}
 
 
 def newest_windows(made: Sequence[Decided], most: int) -> tuple[Decided, ...]:

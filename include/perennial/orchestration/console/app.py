@@ -24,13 +24,13 @@ def models(user: GetUserDep) -> str:
     """Every model that the user may see."""
     from perennial.orchestration.console.airflow_state import next_runs
     from perennial.orchestration.console.pages.overview import overview
-    from perennial.pipeline.health.overview import read_health
+    from perennial.pipeline.health.overview import read_healths
 
     with answered():
         configs = seen(user)
         runs = next_runs(config.model for config in configs)
-        found = [(config, read_health(config, store=store()), runs.get(config.model)) for config in configs]
-        return overview(found, root=ROOT)
+        healths = read_healths(configs, store=store())
+        return overview([(config, healths[config.model], runs.get(config.model)) for config in configs], root=ROOT)
 
 
 @app.get("/models/{model}", response_class=HTMLResponse)

@@ -7,7 +7,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalRole, SignalStatus, Window
 from perennial.ledger.decided import decided, newest_windows
 from perennial.store import Store
-from perennial.store.signals import newest_since
+from perennial.store.recent.signals import newest_since
 
 MOST_WINDOWS = 30
 _SEVERITY: dict[SignalStatus, int] = {"breached": 3, "undecided": 2, "unknown": 1, "ok": 0}

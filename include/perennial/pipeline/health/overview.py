@@ -1,19 +1,23 @@
 """One line of the overview: where a model stands, and what it may want of somebody."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, SignalStatus, Signoff, Window
-from perennial.ledger.decided import decided, newest_windows
+from perennial.ledger import History
+from perennial.ledger.decided import Decided, decided_of_models, newest_windows
 from perennial.pipeline.health.grid import worst
 from perennial.pipeline.health.series import Figure, figure_of, quality_metric
 from perennial.pipeline.timeline import Status, status_in
 from perennial.store import Store
-from perennial.store.signals import newest_since
+from perennial.store.recent.signals import newest_of_models
 
 SHOWN = 30
 """So many windows are drawn and counted."""
+AGAIN = 5
+"""So many decisions more are read, since a window may be decided again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +47,55 @@ class Health:
 
 def read_health(config: ModelConfig, *, store: Store) -> Health:
     """Where a model stands now. Raises StoreUnavailable."""
-    history = ledger.read(store, config.model)
-    made = newest_windows(decided(store, config.model, last=2 * SHOWN), SHOWN)
-    metric, gain = quality_metric(config), str(SignalName.gain(config.gain_metric_name))
-    drawn = str(SignalName.performance(metric))
-    newest: tuple[Signal, ...] = ()
-    earlier: tuple[Signal, ...] = ()
-    if made:
-        newest = newest_since(store, config.model, start=made[-1].window.start)
-        earlier = newest_since(store, config.model, start=made[0].window.start, names={drawn, gain})
+    return read_healths([config], store=store)[config.model]
+
+
+def read_healths(configs: Sequence[ModelConfig], *, store: Store) -> dict[str, Health]:
+    """Where each model stands now, by its name: four statements for all of them. Raises StoreUnavailable."""
+    if not configs:
+        return {}
+    names = [config.model for config in configs]
+    drawn = {signal for config in configs for signal in _drawn(config)}
+    histories = ledger.histories(store, names)
+    made = {
+        model: newest_windows(found, SHOWN)
+        for model, found in decided_of_models(store, names, last=SHOWN + AGAIN).items()
+    }
+    starts = {model: found for model, found in made.items() if found}
+    last = {model: found[-1].window.start for model, found in starts.items()}
+    newest = newest_of_models(store, last, without_ok=True)
+    since = {model: found[0].window.start for model, found in starts.items()}
+    earlier = newest_of_models(store, since, names=drawn)
+    return {
+        config.model: _health(
+            config,
+            histories[config.model],
+            made[config.model],
+            newest.get(config.model, ()),
+            earlier.get(config.model, ()),
+        )
+        for config in configs
+    }
+
+
+def _drawn(config: ModelConfig) -> tuple[str, str]:
+    """The signals of quality and of the gain."""
+    return str(SignalName.performance(quality_metric(config))), str(SignalName.gain(config.gain_metric_name))
+
+
+def _health(
+    config: ModelConfig,
+    history: History,
+    made: Sequence[Decided],
+    newest: Sequence[Signal],
+    earlier: Sequence[Signal],
+) -> Health:
+    quality, gain = _drawn(config)
     gains = [figure_of(signal) for signal in earlier if signal.name == gain and signal.value is not None]
     return Health(
         status=status_in(history.state, made[-1] if made else None),
-        metric=metric,
-        quality=tuple((signal.window, figure_of(signal)) for signal in earlier if signal.name == drawn),
+        metric=quality_metric(config),
+        quality=tuple((signal.window, figure_of(signal)) for signal in earlier if signal.name == quality),
         worst=worst(newest),
         n_breached=sum(signal.status == "breached" and signal.role != "watch" for signal in newest),
         gain=gains[-1] if gains else None,

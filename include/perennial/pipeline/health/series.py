@@ -11,7 +11,7 @@ from perennial.contracts import LedgerEntry, LedgerKind, Signal, SignalName, Sig
 from perennial.ledger.decided import Decided, decided, newest_windows
 from perennial.store import Store
 from perennial.store.batches import Completeness, completeness
-from perennial.store.signals import newest_since
+from perennial.store.recent.signals import newest_since
 
 MOST_WINDOWS = 400
 Kind = Literal["promoted", "bake passed", "bake failed", "rolled back", "halted", "blind", "retrain"]

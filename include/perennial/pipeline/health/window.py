@@ -12,7 +12,7 @@ from perennial.ledger.decided import Decided, decided, newest_windows
 from perennial.pipeline.readings import Reading, read_signals
 from perennial.store import Store
 from perennial.store.batches import BatchAccount, completeness, newest
-from perennial.store.signals import newest_since
+from perennial.store.recent.signals import newest_since
 
 __all__ = [
     "BatchQuarantine",
