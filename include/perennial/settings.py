@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         default=None, description="Where people find Airflow, for links in messages; else `PERENNIAL_AIRFLOW_URL`"
     )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="What Prometheus has to say to read `/perennial/metrics`; unset, nobody reads it"
+    )
     fit_pool: str = Field(
         default="default_pool", min_length=1, description="Airflow's pool of the fits; one that is not there stops them"
     )

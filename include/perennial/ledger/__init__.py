@@ -1,6 +1,15 @@
 """The ledger: append-only, and the truth about releases. What its entries say is folded in ``fold.py``."""
 
-from perennial.ledger.entries import append, entries, entry, newest_decided, newest_decision, read, release_state
+from perennial.ledger.entries import (
+    append,
+    counts,
+    entries,
+    entry,
+    newest_decided,
+    newest_decision,
+    read,
+    release_state,
+)
 from perennial.ledger.fold import RELEASE_KINDS, History, after, fold
 
 __all__ = [
@@ -8,6 +17,7 @@ __all__ = [
     "History",
     "after",
     "append",
+    "counts",
     "entries",
     "entry",
     "fold",

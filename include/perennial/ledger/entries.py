@@ -1,11 +1,12 @@
 """The entries of the ledger in PostgreSQL: appended, never changed."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, case, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
@@ -82,6 +83,15 @@ def newest_decision(store: Store, model: str) -> LedgerEntry | None:
     with store.begin() as connection:
         row = connection.execute(query.order_by(table.c.at.desc(), table.c.seq.desc()).limit(1)).first()
     return _entry(row) if row else None
+
+
+def counts(store: Store, model: str) -> Counter[tuple[str, str]]:
+    """How many entries of each kind there are; those of decisions by their action, which their reason begins with."""
+    table = schema.ledger
+    action = case((table.c.kind == "decision", func.split_part(table.c.reason, ":", 1)), else_="").label("action")
+    query = select(table.c.kind, action, func.count()).where(table.c.model == model).group_by(table.c.kind, action)
+    with store.begin() as connection:
+        return Counter({(row[0], row[1]): row[2] for row in connection.execute(query)})
 
 
 def read(store: Store, model: str) -> History:

@@ -12,13 +12,14 @@ from fastapi.responses import HTMLResponse
 
 from perennial.config import ModelConfig, read_models
 from perennial.errors import PerennialError, redacted
-from perennial.orchestration.console import ROOT
+from perennial.orchestration.console import ROOT, metrics
 from perennial.settings import load_settings
 
 if TYPE_CHECKING:
     from perennial.store import Store
 
 app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None)
+app.include_router(metrics.router)
 
 
 @app.get("/", response_class=HTMLResponse)
