@@ -172,7 +172,9 @@ def _default(field: FieldInfo) -> str:
     if value is None:
         return "none"
     if isinstance(value, BaseModel):
-        return "the defaults below"
+        needed = [name for name, one in type(value).model_fields.items() if one.is_required()]
+        said = ", ".join(f"{name}: {getattr(value, name)}" for name in needed)
+        return f"`{{{said}}}`" if said else "the defaults below"
     if isinstance(value, timedelta):
         return f"`{value.days}d`" if value == timedelta(days=value.days) else f"`{value // timedelta(minutes=1)}min`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

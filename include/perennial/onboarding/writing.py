@@ -95,8 +95,8 @@ def number(value: float) -> str:
 
 
 def _head(model: str, roles: Roles, owner: str) -> str:
-    return f"""# Proposed by `perennial init` from a history; every value stands to be changed. What does not stand here has the
-# default of docs/reference/model-yaml.md.
+    return f"""# Proposed by `perennial init` from a history; every value stands to be changed.
+# What does not stand here has the default of docs/reference/model-yaml.md.
 model: {model}
 title: {quoted(f"What will {roles.label.logged} be?")}
 owner: {quoted(owner)}

@@ -139,7 +139,7 @@ def _no_skill(full: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _window(full: Mapping[str, Any]) -> timedelta:
-    """How long a window is, a day where the schedule does not say so: it is refused for that, then, by its own record."""
+    """How long a window is, a day where the schedule does not say so, which its own record refuses then."""
     try:
         return Schedule.model_validate(full.get("schedule")).shortest
     except (ValidationError, ValueError, OverflowError):
