@@ -1,8 +1,6 @@
 """What Prometheus reads: every family, by its conventions, for whoever says the token and nobody else."""
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +14,7 @@ from starlette.testclient import TestClient
 
 import notices
 from notices import HELD, NOW, ROLLED_BACK, SERVES, WAS_PROMOTED, decided, fortnight, measured, signed, signoff_entry
+from observers import said
 from perennial import ledger
 from perennial.exposition import page, read_standing
 from perennial.exposition.families import METRICS
@@ -89,25 +88,22 @@ def test_a_model_without_anything_is_no_error(store: Store) -> None:
 
 
 def test_a_model_costs_a_fixed_number_of_statements_and_no_scan_of_rows(standing: Store) -> None:
-    said: list[str] = []
-    event.listen(standing.engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+    statements: list[str] = []
+    event.listen(standing.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     read(standing)
-    n_before = len(said)
+    n_before = len(statements)
     for number in range(6, 40):
         ledger.append(standing, decided(number, "stay", "quiet"))
-    said.clear()
+    statements.clear()
     read(standing)
-    assert len(said) == n_before <= 14
-    assert not [one for one in said if "perennial_data" in one]
-    assert all(re.search(r"\.model = ", one) for one in said if "perennial." in one), "each within one model's rows"
+    assert len(statements) == n_before <= 14
+    assert not [one for one in statements if "perennial_data" in one]
+    assert all(re.search(r"\.model = ", one) for one in statements if "perennial." in one), "within a model's rows"
 
 
 def test_promtool_finds_nothing_against_the_conventions(standing: Store) -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "promtool is missing: make observability"
     text = page([read_standing(FLIGHTS, store=standing, now=now())])
-    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    assert said("promtool", "check", "metrics", stdin=text) == ""
 
 
 def test_the_page_of_metrics_lists_all_of_them() -> None:

@@ -25,7 +25,8 @@ class ReviewPolicy(Strict):
     person where one passed that could not have seen its margin. ``first_version`` and ``after_rollback`` ask a person
     for the first version of all, and for the first release after a rollback, whatever the mode; flagged data always
     does. An approval needs the names of ``people``, and whoever asked for the retrain is none of them unless
-    ``by_requester``; one person's rejection is enough.
+    ``by_requester``; one person's rejection is enough. ``identity: verified`` takes a person's answer only where the
+    name is that of a login: on the page Models in Airflow; ``any`` takes the tags of the version in MLflow too.
     """
 
     mode: Literal["auto", "manual", "borderline"] = "borderline"
@@ -33,6 +34,7 @@ class ReviewPolicy(Strict):
     first_version: Literal["auto", "manual"] = "manual"
     people: Literal[1, 2] = 1
     by_requester: bool = False
+    identity: Literal["any", "verified"] = "any"
     deadline: PositiveDuration = timedelta(days=3)
     poll_s: Annotated[float, Field(gt=0)] = 5.0
 
