@@ -53,7 +53,7 @@ def page(found: Gathered, *, made_at: datetime) -> str:
         _windows(found.rows),
         f"<p>Made on {made_at:%Y-%m-%d %H:%M} UTC; configuration {escape(config.digest[:16])}.</p>",
     ]
-    return document(f"{config.model}: report", [f"<style>{CHART_STYLE}</style>", *parts])
+    return document(f"{config.model}: report", parts, style=CHART_STYLE)
 
 
 def _standing(found: Gathered) -> str:
