@@ -141,8 +141,8 @@ Source = Annotated[FileSource | TableSource, Field(discriminator="kind")]
 class Sources(Strict):
     """Where the logs come from. A label delivery holds the labels that *arrived* in the window.
 
-    ``shadow`` is where the answers of a challenger lie that nobody was given, with the ids of the champion's own: what
-    lies there has the role ``shadow``, whatever it says. Nothing of a window may lie there: no challenger, no answers.
+    In ``shadow`` lie a challenger's answers, given to nobody, with the ids of the champion's own: all of that has the
+    role ``shadow``, whatever it says. It may hold nothing of a window: no challenger, no answers.
     """
 
     predictions: Source
@@ -152,8 +152,6 @@ class Sources(Strict):
     @field_validator("shadow")
     @classmethod
     def _may_be_empty(cls, value: Source | None) -> Source | None:
-        if isinstance(value, FileSource) and (value.done_marker or value.manifest):
-            raise ValueError("no done_marker and no manifest: without a challenger nobody writes them")
         return value and value.model_copy(update={"allow_empty": True})
 
     def of(self, kind: SourceKind) -> Source | None:

@@ -70,8 +70,7 @@ class ModelConfig(Strict):
     @property
     def grace(self) -> timedelta:
         """How long after its end a window may still receive rows: no scheduled run of it starts earlier."""
-        sources = (self.sources.predictions, self.sources.labels, self.sources.shadow)
-        return max(source.grace for source in sources if source is not None)
+        return max(one.grace for one in (self.sources.predictions, self.sources.labels, self.sources.shadow) if one)
 
     def metric(self, name: str) -> Metric:
         """A metric of the model's task. Raises KeyError for another task's.

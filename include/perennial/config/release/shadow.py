@@ -39,6 +39,8 @@ def flaws_of_shadow(config: ModelConfig) -> Iterator[str]:
         if config.serving.shadow.share:
             yield "serving.shadow.share: say under sources.shadow where the answers of the challenger go"
         return
+    if isinstance(shadow, FileSource) and (shadow.done_marker or shadow.manifest):
+        yield "sources.shadow: no done_marker and no manifest: without a challenger nobody writes them"
     for name in ("predictions", "labels"):
         other = config.sources.of(name)
         if _place(shadow) == _place(other):
