@@ -26,7 +26,7 @@ WINE = "wine_cultivar"
 def shadowed(wine: ModelConfig) -> ModelConfig:
     """The wines with a shadow beside their predictions."""
     own = wine.sources.predictions
-    shadow = own.model_copy(update={"uri": own.uri.replace("/predictions/", "/shadow/"), "allow_empty": True})
+    shadow = own.model_copy(update={"uri": own.uri.replace("/predictions/", "/shadow/")})
     return wine.model_copy(update={"sources": wine.sources.model_copy(update={"shadow": shadow})})
 
 

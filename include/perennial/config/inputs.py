@@ -149,11 +149,6 @@ class Sources(Strict):
     labels: Source
     shadow: Source | None = Field(default=None, exclude_if=lambda value: value is None)
 
-    @field_validator("shadow")
-    @classmethod
-    def _may_be_empty(cls, value: Source | None) -> Source | None:
-        return value and value.model_copy(update={"allow_empty": True})
-
     def of(self, kind: SourceKind) -> Source | None:
         """Where one of the logs comes from; None for a shadow that is not declared."""
         found: Source | None = getattr(self, kind)

@@ -165,7 +165,7 @@ def _problem(config: ModelConfig, origin: FileSource | TableSource, batch: Batch
         return f"broken schema: missing [{first_of(missing)}]{renamed}"
     if extra and batch.n_rows and config.validation.extra_columns == "halt":
         return f"broken schema: extra columns [{first_of(extra)}] and validation.extra_columns is halt"
-    if batch.n_rows or origin.allow_empty:
+    if batch.n_rows or origin.allow_empty or batch.source == "shadow":
         return None
     if isinstance(origin, TableSource):
         return f"empty delivery: table {origin.table} holds no rows of the window"

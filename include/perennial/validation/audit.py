@@ -56,10 +56,10 @@ def audit_again(config: ModelConfig, batch: Batch, *, store: Store) -> Audit:
 
 def _without_rows(config: ModelConfig, batch: Batch) -> Audit | None:
     """The audit of a batch with nothing in it to judge, or None."""
-    source = config.sources.of(batch.source)
+    source, may_be_empty = config.sources.of(batch.source), batch.source == "shadow"
     if batch.problem is None and batch.n_rows:
         return None
-    problem = batch.problem or (None if source and source.allow_empty else "empty delivery: no rows")
+    problem = batch.problem or (None if may_be_empty or (source and source.allow_empty) else "empty delivery: no rows")
     return Audit(
         batch_id=batch.batch_id,
         verdict="halt" if problem else "publish",

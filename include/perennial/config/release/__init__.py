@@ -1,1 +1,1 @@
-"""How an approved version takes office, and what a challenger shows before."""
+"""What holds for the releases of a model, whoever asks for them; and what a challenger answers before."""
