@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check docs browser observability screenshots bench lock clean
+.PHONY: help setup demo up down test check docs site browser observability screenshots bench lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ check: setup ## lint, types, architecture, configuration
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/perennial check
+	$(BIN)/mkdocs build --strict
 	@if command -v docker-compose >/dev/null; then \
 		echo "docker-compose --env-file .env.example config -q"; \
 		docker-compose --env-file .env.example config -q; \
@@ -47,6 +48,9 @@ check: setup ## lint, types, architecture, configuration
 
 docs: setup ## regenerate the reference under docs/reference from the code
 	$(BIN)/python docs/generate_reference.py
+
+site: setup ## docs/ as a site, in .state/site: open index.html there
+	$(BIN)/mkdocs build --strict
 
 browser: ## install Chromium and its driver where they are missing: the tests of a review drive them (Debian)
 	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \

@@ -117,7 +117,7 @@ BLIND = decided(
     "come, and have them delivered, then run this window again",
 )  # fmt: skip
 HELD = replace(
-    entry("hold", 4, reason="made version 4, which was rolled back"),
+    entry("hold", 4, reason="made version 4, which was rolled back", version="4"),
     payload={"stretch": to_record(fortnight(3)), "version": "4"},
 )
 ROLLED_BACK = entry(

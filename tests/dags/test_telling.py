@@ -39,3 +39,9 @@ def test_a_channel_that_fails_is_said_and_raises_nothing(caplog: Any) -> None:
     assert "CHAT_URL is not set; the maintenance tries again" in caplog.text
     assert "nobody is told, no channel is declared for it (notify in model.yaml): INFO m: promoted" in caplog.text
     assert telling.said(TOLD) == []
+
+
+def test_a_review_waits_though_nobody_could_be_told(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(telling, "told_of", lambda *_: 1 / 0)
+    telling.told_anyway(SimpleNamespace(model="m"))  # type: ignore[arg-type]
+    assert "m: nobody could be told now; the maintenance tries again" in caplog.text

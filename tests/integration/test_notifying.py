@@ -25,6 +25,10 @@ ALL = Notify(**{word: Route(channels=[CHAT]) for word in ("critical", "warning",
 MINUTE = timedelta(minutes=1)
 
 
+class Killed(BaseException):
+    """Nothing of ours may catch it."""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Sink]:
     with sink() as kept_:
@@ -129,13 +133,13 @@ def test_a_process_killed_while_it_sends_sends_once_more_and_never_a_third_time(
 
     def killed(name: str, text: Text, *, urls: dict[str, str]) -> str:
         channels.send(name, text, urls=urls)
-        raise KeyboardInterrupt
+        raise Killed
 
     for n_hours, n_posted in ((0.0, 1), (1.0, 2), (2.0, 2)):
         with monkeypatch.context() as patched:
             patched.setattr("perennial.notifying.telling.send", killed)
             if n_posted > len(posted.posted):
-                with pytest.raises(KeyboardInterrupt):
+                with pytest.raises(Killed):
                     tell(flights, store, posted, n_hours)
             else:
                 tell(flights, store, posted, n_hours)

@@ -82,6 +82,7 @@ def test_no_tag_is_made_outside_of_its_table() -> None:
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch(r"perennial\.\w+", node.value)
+        and not (INCLUDE / node.value.replace(".", "/")).is_dir()  # the name of a room
     ]
     written_out = [
         f"{path}:{node.lineno}: {ast.unparse(node)}"

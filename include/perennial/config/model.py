@@ -9,6 +9,7 @@ from pydantic import (
 )
 
 from perennial.config.consistency import contradictions
+from perennial.config.defaults.derived import filled
 from perennial.config.inputs import (
     CAUSED,
     ERROR,
@@ -283,6 +284,11 @@ class ModelConfig(Strict):
             CAUSED: columns.caused,
         }
         return {name: delivered for name, delivered in names.items() if delivered is not None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: object) -> object:
+        return filled(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -203,7 +203,7 @@ def _promotion(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
 
 def _rollback(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
     gone, by_policy = str(entry.payload["previous"]), entry.actor == "policy"
-    holds = {item.entry_id for item in seen.history.of("hold") if str(item.payload.get("version")) == gone}
+    holds = {item.entry_id for item in seen.history.of("hold") if item.version == gone}
     waits = [hold for hold in seen.history.state.holds if hold.entry_id in holds and not hold.acknowledged]
     return Incident(
         model=config.model,

@@ -22,7 +22,7 @@ from perennial.errors import PermanentError, RegistryRefused, TransientError
 from perennial.orchestration.errors import airflow_errors
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
-from perennial.orchestration.tasks.telling import said, told_of
+from perennial.orchestration.tasks.telling import told_anyway
 from perennial.settings import load_settings
 from perennial.signoff.answering.polling import Reviewers, Watched
 
@@ -128,7 +128,7 @@ class ReviewSensor(BaseSensorOperator):
             signed, policy = case.signoff(self.signoff), case.config.signoff.review
             version, reviewers = signed.version, case.reviewers(signed)
             if review is None:
-                said(told_of(case, {}))  # now: this run ends when somebody has answered
+                told_anyway(case)  # now: this run ends when somebody has answered
         if review is None:
             self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", version)
             trigger = ReviewTrigger(self.model, version, policy.poll_s, **asdict(reviewers))

@@ -32,7 +32,6 @@ _LETTERS = {
     "H": "halted",
     "!": "blind",
 }
-_STYLE = CHART_STYLE + ":root{--ink:#0b62a8}@media(prefers-color-scheme:dark){:root{--ink:#6cb8f5}}"
 _HAPPENED = {"promotion": "good", "rollback": "bad", "hold": "bad", "integrity": "bad"}
 
 
@@ -54,7 +53,7 @@ def page(found: Gathered, *, made_at: datetime) -> str:
         _windows(found.rows),
         f"<p>Made on {made_at:%Y-%m-%d %H:%M} UTC; configuration {escape(config.digest[:16])}.</p>",
     ]
-    return document(f"{config.model}: report", [f"<style>{_STYLE}</style>", *parts])
+    return document(f"{config.model}: report", parts, style=CHART_STYLE)
 
 
 def _standing(found: Gathered) -> str:

@@ -11,7 +11,7 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.log import mask_secret
 
 from perennial.config.notify import merged
-from perennial.errors import ChannelUnavailable
+from perennial.errors import ChannelUnavailable, PerennialError
 from perennial.orchestration.declared import sound_models
 from perennial.orchestration.errors import FAILURE
 from perennial.orchestration.session import opened_runtime
@@ -46,6 +46,14 @@ def told_of(case: Case, tasks: Mapping[str, str | None]) -> Told:
     return notify(case.config, store=case.store, channels=channels, now=datetime.now(UTC), tasks=tasks)
 
 
+def told_anyway(case: Case) -> None:
+    """Tell of a model, and go on whatever that meets: the maintenance tells of it, or is red for it."""
+    try:
+        said(told_of(case, {}))
+    except Exception:
+        log.exception("%s: nobody could be told now; the maintenance tries again", case.model)
+
+
 @task(task_display_name="Tell who has to know")
 def tell_all() -> None:
     """The same of every model, and of what is about all of them.
@@ -55,16 +63,23 @@ def tell_all() -> None:
     from perennial.notifying import channels_of, notify_of_stack
 
     failed: list[str] = []
+    problems: list[PerennialError] = []
     with opened_runtime() as runtime:
         configs = sound_models()
         for config in configs:
-            case = runtime.case(config)
-            case.prepare()
-            failed += said(told_of(case, {}))
+            try:
+                case = runtime.case(config)
+                case.prepare()
+                failed += said(told_of(case, {}))
+            except PerennialError as error:
+                log.exception("%s", config.model)
+                problems.append(error)
         channels = channels_of(merged(config.notify for config in configs), runtime.settings)
         _mask(channels)
         tasks = tasks_of_run("maintenance")
         failed += said(notify_of_stack(store=runtime.store, channels=channels, now=datetime.now(UTC), tasks=tasks))
+        if problems:
+            raise problems[0]
         if failed:
             raise ChannelUnavailable("; ".join(dict.fromkeys(failed)))
 
