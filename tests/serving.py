@@ -15,16 +15,22 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from monitored import release
-from perennial.config import ModelConfig
+from perennial.config import ModelConfig, load_model
 from perennial.contracts.tags import DIGEST_TAG
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.scoring import features_frame
 from perennial.registry.versions import set_version_tags
-from perennial.serving.predictors.predictor import table_of
+from perennial.serving.app import make_app
+from perennial.serving.following.follower import Current, Follower
+from perennial.serving.following.messages import Loaded, Looked
+from perennial.serving.predictors.predictor import Built, table_of
 from perennial.serving.predictors.samples import sample
 from perennial.serving.process import PINNED
+from perennial.serving.service import Spec
+from perennial.settings import ROOT
 from servers import free_port
 
 with warnings.catch_warnings():
@@ -33,6 +39,7 @@ with warnings.catch_warnings():
 
 __all__ = ["TestClient"]
 STARTS_WITHIN_S = 60.0
+TUMOUR = load_model(ROOT / "tests" / "models" / "tumour_malignant")
 
 
 @dataclass(slots=True)
@@ -91,6 +98,24 @@ def serving(
             if process.poll() is None:
                 process.terminate()
                 process.wait(30)
+
+
+def opened(home: Path, **rules: Any) -> TestClient:
+    """A service of the tumours in this process, begun; its version 7 always answers 0.5. Leave it by ``__exit__``."""
+
+    def start(self: Follower) -> None:
+        built = Built(lambda columns: ([0.5] * len(columns[0]), None), "arrays", "")  # type: ignore[arg-type]
+        self.following.looked = Looked(at=1.0, champion="7")
+        self.following.current = Current(Loaded(version="7", digest="d", built=built, origin="", took_s=0.1), 1.0)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Follower, "start", start)
+        serving = TUMOUR.serving.model_copy(update={"max_rows": 5, "max_body_kb": 8, **rules})
+        config = TUMOUR.model_copy(update={"serving": serving})
+        app = make_app(Spec(config=config, home=home, registry_uri="http://127.0.0.1:9", login=None))
+        client = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
+        client.__enter__()
+    return client
 
 
 def registered(config: ModelConfig, registry: Registry, estimator: Any) -> str:

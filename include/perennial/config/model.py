@@ -22,6 +22,7 @@ from perennial.config.inputs import (
     Sources,
 )
 from perennial.config.notify import Notify
+from perennial.config.release.declared import Releases
 from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.serving import Serving
 from perennial.config.signals.declared import Signals
@@ -55,6 +56,7 @@ class ModelConfig(Strict):
     training: Training
     signoff: SignoffPolicy
     bake: Bake
+    release: Releases = Field(default=Releases(), exclude_if=lambda value: value == Releases())
     serving: Serving = Serving()
     notify: Notify = Notify()
 

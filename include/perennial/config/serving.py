@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perennial.config.service.limits import RateLimit
 from perennial.config.values import Strict
 
 
@@ -23,7 +24,8 @@ class Serving(Strict):
     After a release the service is asked whether it followed, where PERENNIAL_SERVING_URLS names it; the release is red
     when it did not within ``follow_within_s`` seconds.
 
-    A request has at most ``max_rows`` rows and ``max_body_kb`` kB (1,024 bytes).
+    A request has at most ``max_rows`` rows and ``max_body_kb`` kB (1,024 bytes); ``rate_limit`` says how much each key
+    may ask in a second, as much as it can without one.
     """
 
     poll_s: Annotated[float, Field(gt=0, le=3600)] = 2.0
@@ -35,3 +37,4 @@ class Serving(Strict):
     rotate_mb: Annotated[int, Field(ge=1)] = 64
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     max_body_kb: Annotated[int, Field(ge=1, le=1_048_576)] = 1_024
+    rate_limit: RateLimit | None = Field(default=None, exclude_if=lambda value: value is None)

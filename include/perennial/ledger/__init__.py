@@ -2,6 +2,7 @@
 
 from perennial.ledger.entries import (
     append,
+    append_after,
     counts,
     entries,
     entry,
@@ -18,6 +19,7 @@ __all__ = [
     "History",
     "after",
     "append",
+    "append_after",
     "counts",
     "entries",
     "entry",

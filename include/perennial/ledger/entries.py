@@ -6,11 +6,12 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, case, func, select
+from sqlalchemy import Connection, Row, case, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
-from perennial.ledger.fold import RELEASE_KINDS, History, fold
+from perennial.errors import ReleaseError
+from perennial.ledger.fold import MOVES, RELEASE_KINDS, History, fold
 from perennial.store import Store, schema
 from perennial.store.recent.of_models import asked_of, by_model, for_each
 
@@ -20,6 +21,36 @@ _COLUMNS = [schema.ledger.c[one.name] for one in fields(LedgerEntry)]
 
 def append(store: Store, entry: LedgerEntry) -> bool:
     """Write an entry; False when its ``entry_id`` stands there already, which changes nothing."""
+    with store.begin() as connection:
+        return _inserted(connection, entry) is not None
+
+
+def append_after(store: Store, entry: LedgerEntry, before: str | None) -> bool:
+    """The same, for what begins, completes or abandons a release: ``before`` is the id of the entry of these that it
+    follows (:attr:`History.last_move`), None for the first.
+
+    Raises ReleaseError, and writes nothing, when another one was written since: whoever lost the lock learns of it
+    here. The chain of a model takes one writer at a time, until its transaction ends.
+    """
+    table = schema.ledger
+    moves = or_(table.c.kind.in_(MOVES), table.c.payload.has_key("abandons"))
+    with store.begin() as connection:
+        if (seq := _inserted(connection, entry)) is None:
+            return False
+        mine = select(*_COLUMNS).where(table.c.model == entry.model, table.c.seq < seq, moves)
+        row = connection.execute(mine.order_by(table.c.seq.desc()).limit(1)).first()
+        newest = _entry(row) if row else None
+        if (newest.entry_id if newest else None) != before:
+            what = f"{newest.kind} of version {newest.version} by {newest.actor}" if newest else "nothing"
+            raise ReleaseError(
+                f"{entry.model}: another process acted while this one was held up ({what}); {entry.kind} of version "
+                f"{entry.version} was not written"
+            )
+    return True
+
+
+def _inserted(connection: Connection, entry: LedgerEntry) -> int | None:
+    """The number of a new entry; None when its id stands there already."""
     table = schema.ledger
     statement = (
         upsert(table)
@@ -36,8 +67,8 @@ def append(store: Store, entry: LedgerEntry) -> bool:
         .on_conflict_do_nothing(index_elements=["entry_id"])
         .returning(table.c.seq)
     )
-    with store.begin() as connection:
-        return connection.execute(statement).first() is not None
+    found = connection.scalar(statement)
+    return None if found is None else int(found)
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:

@@ -18,6 +18,9 @@ from perennial.contracts import (
 )
 from perennial.errors import IntegrityError
 
+MOVES: tuple[LedgerKind, ...] = ("promotion_intent", "promotion", "rollback_intent", "rollback")
+"""What begins and what completes a release. An ``integrity`` entry that ``abandons`` one belongs to them."""
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -59,6 +62,16 @@ class History:
         """
         found = self.of(*kinds) if kinds else self.entries
         return found[-1] if found else None
+
+    @property
+    def last_move(self) -> str | None:
+        """The id of the newest entry that began, completed or abandoned a release, or None.
+
+        >>> History("m", (entry("promotion_intent", "1"), entry("integrity", "2"))).last_move
+        'promotion_intent-0'
+        """
+        moves = [item.entry_id for item in self.entries if item.kind in MOVES or "abandons" in item.payload]
+        return moves[-1] if moves else None
 
     def signoff(self, signoff_id: str) -> Signoff | None:
         """The signoff with this id, as it stands in the ledger, or None."""

@@ -139,13 +139,14 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
     ),
     "integrity": KindOfEntry(
         meaning="an alias was moved by hand, a version deleted, or a release that was cut off could not be finished",
-        writers=("release.intent", "release.reconcile"),
+        writers=("release.agreement", "release.intent"),
         payload={
             "alias": "the alias that was moved",
             "found": "the version it names; null when it is gone",
             "ledger": "the champion that the ledger knows",
             "gone": "a version that was found deleted; null for an alias that was moved",
-            "abandons": "entry id of the intent that is given up; without the three others",
+            "agreed_at": "when ledger and alias were last known to agree, by the database's clock; null for never",
+            "abandons": "entry id of the intent that is given up; without the four others",
         },
     ),
     "hindsight": KindOfEntry(

@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, PastGates, Release, digest_of, from_record
+from perennial.contracts import LedgerEntry, PastGates, Release, ReleaseState, digest_of, from_record
 from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, set_version_tags
+from perennial.release.agreement import follow_ledger, point, report
 from perennial.release.marking import mark
 from perennial.store import Store
 from perennial.store.locks import HeldLock
@@ -30,9 +31,13 @@ def go_on(_: str) -> None:
     """Do nothing at a checkpoint."""
 
 
-def open_intent(store: Store, intent: LedgerEntry) -> None:
-    """Write an intent. Raises ReleaseError when it was written before and then abandoned: a new signoff is needed."""
-    if not ledger.append(store, intent):
+def open_intent(store: Store, intent: LedgerEntry, history: History) -> None:
+    """Write an intent, on top of the ``history`` that it was judged by.
+
+    Raises ReleaseError when it was written before and then abandoned: a new signoff is needed; and when another process
+    released or abandoned something since.
+    """
+    if not ledger.append_after(store, intent, history.last_move):
         raise ReleaseError(
             f"{intent.model}: the release of version {intent.version} was begun before and abandoned (ledger entry "
             f"{intent.entry_id}); retrain, or sign the version off again"
@@ -74,11 +79,9 @@ def finish(
     and no rollback: nothing serves then. Raises StoreUnavailable when the lock was lost, ReleaseError when another
     process did something about the release meanwhile; no alias stays moved then but as the ledger says.
     """
-    name, version, previous = intent.model, str(intent.version), intent.payload["previous"]
+    name, version = intent.model, str(intent.version)
     serving = alias_version(registry, name, CHAMPION)
-    may_be_gone = intent.kind == "rollback_intent" or intent.payload.get("nothing_serves", False)
-    nothing_serves = serving is None and may_be_gone
-    if serving not in (previous, version) and not nothing_serves:
+    if is_stray(intent, serving):
         raise IntegrityError(
             f"{name}: the release of version {version} was cut off, and MLflow's alias champion was moved by hand to "
             f"version {serving} meanwhile; set it to {version}, and this run finishes the release"
@@ -86,18 +89,38 @@ def finish(
     lock.require()
     _refuse_overtaken(intent, store=store)
     checkpoint("fenced")
-    set_alias(registry, name, CHAMPION, version)
-    _refuse_overtaken(intent, store=store, registry=registry)
-    checkpoint("after_alias")
-    if intent.kind == "promotion_intent":
-        _settle_promotion(intent, registry)
-    else:
-        _settle_rollback(intent, store, registry)
-    checkpoint("after_tags")
     completion = completed(intent)
-    ledger.append(store, completion)
+    try:
+        set_alias(registry, name, CHAMPION, version)
+        _refuse_overtaken(intent, store=store)
+        checkpoint("after_alias")
+        if intent.kind == "promotion_intent":
+            _settle_promotion(intent, registry)
+        else:
+            _settle_rollback(intent, store, registry)
+        checkpoint("after_tags")
+        if not ledger.append_after(store, completion, intent.entry_id):
+            _refuse_overtaken(intent, store=store)
+    except ReleaseError:
+        follow_ledger(name, store=store, registry=registry)
+        raise
     checkpoint("after_completion")
     return released(completion)
+
+
+def is_stray(intent: LedgerEntry, serving: str | None) -> bool:
+    """Whether the alias ``champion`` is where neither the release of this intent nor what was before put it. Pure.
+
+    >>> intent = entry("promotion_intent", "2", previous="1")
+    >>> is_stray(intent, "1"), is_stray(intent, "2"), is_stray(intent, "7"), is_stray(intent, None)
+    (False, False, True, True)
+    >>> is_stray(entry("rollback_intent", "1", previous="2"), None)
+    False
+    """
+    may_be_gone = intent.kind == "rollback_intent" or intent.payload.get("nothing_serves", False)
+    if serving is None and may_be_gone:
+        return False
+    return serving not in (intent.payload["previous"], str(intent.version))
 
 
 def completed(intent: LedgerEntry) -> LedgerEntry:
@@ -139,16 +162,11 @@ def hold_of(intent: LedgerEntry) -> LedgerEntry | None:
     )
 
 
-def _refuse_overtaken(intent: LedgerEntry, *, store: Store, registry: Registry | None = None) -> None:
-    """Raises ReleaseError unless the intent is still the pending one: whoever lost the lock must not move an alias.
-
-    With ``registry`` the alias was moved a moment ago: it goes back to the version that the ledger names.
-    """
+def _refuse_overtaken(intent: LedgerEntry, *, store: Store) -> None:
+    """Raises ReleaseError unless the intent is still the pending one: whoever lost the lock must not move an alias."""
     state = ledger.release_state(store, intent.model)
     if state.pending is not None and state.pending.entry_id == intent.entry_id:
         return
-    if registry is not None and state.champion is not None:
-        set_alias(registry, intent.model, CHAMPION, state.champion)
     raise ReleaseError(
         f"{intent.model}: another process took over the release of version {intent.version} while this one was held "
         f"up; champion is version {state.champion}"
@@ -181,17 +199,19 @@ def finish_pending(
     """The history with nothing pending, and what was done about a release that was cut off (None: there was none).
 
     A promotion whose files are gone or are not those that were approved is abandoned, unless its alias has moved
-    already: the ledger says so, and the champion before it goes on serving. The caller holds the model's release lock.
+    already: the ledger says so, and the champion before it goes on serving. An alias that was moved by hand in the
+    middle is put back first where ``release.moved_alias`` says ``revert``. The caller holds the model's release lock.
     """
     history = ledger.read(store, config.model)
     intent = history.state.pending
     if intent is None:
         return history, None
     kind = intent.kind.removesuffix("_intent")
-    problem = _problem(intent, registry)
+    problem = _problem(intent, history.state, registry)
     if problem is None:
+        put_back = _put_back(config, intent, history.state, store, registry)
         finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
-        done = f"{config.model}: finished the {kind} to version {intent.version}, which was cut off"
+        done = f"{config.model}: finished the {kind} to version {intent.version}, which was cut off{put_back}"
     else:
         done = f"{config.model}: abandoned the {kind} to version {intent.version}, which was cut off: {problem}"
         abandonment = LedgerEntry(
@@ -204,13 +224,28 @@ def finish_pending(
             version=intent.version,
             payload={"abandons": intent.entry_id},
         )
-        ledger.append(store, abandonment)
+        ledger.append_after(store, abandonment, intent.entry_id)
     return ledger.read(store, config.model), done
 
 
-def _problem(intent: LedgerEntry, registry: Registry) -> str | None:
+def _put_back(config: ModelConfig, intent: LedgerEntry, state: ReleaseState, store: Store, registry: Registry) -> str:
+    """By policy: a stray alias goes to where the release began, or ends where that is gone; what was done, in words."""
+    serving = alias_version(registry, intent.model, CHAMPION)
+    if config.release.moved_alias != "revert" or not is_stray(intent, serving):
+        return ""
+    said = f"; its alias champion had been moved by hand to version {serving}"
+    report(f"{intent.model}{said[1:]}", alias=CHAMPION, found=serving, config=config, state=state, store=store)
+    point(registry, intent.model, CHAMPION, state.champion)
+    if is_stray(intent, alias_version(registry, intent.model, CHAMPION)):  # the version before was deleted
+        set_alias(registry, intent.model, CHAMPION, str(intent.version))
+    return said
+
+
+def _problem(intent: LedgerEntry, state: ReleaseState, registry: Registry) -> str | None:
     """Why an intent can not be finished any more; None when it can. Raises RegistryUnavailable."""
     version = str(intent.version)
+    if (previous := intent.payload["previous"]) != state.champion:
+        return f"it was to replace version {previous}, and version {state.champion} is champion"
     if alias_version(registry, intent.model, CHAMPION) == version:
         return None
     try:

@@ -46,7 +46,7 @@ def promote(
             if alias_version(registry, config.model, CHALLENGER) == signoff.version:
                 delete_alias(registry, config.model, CHALLENGER)
             raise
-        open_intent(store, intent)
+        open_intent(store, intent, history)
         checkpoint("after_intent")
         return finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
 

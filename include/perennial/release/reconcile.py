@@ -1,16 +1,32 @@
-"""Ledger and aliases after a crash, and after a hand in the registry."""
+"""Ledger and registry after a crash, and after a hand in the registry: every disagreement is mended or told."""
+
+from dataclasses import dataclass
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import LedgerEntry, PastGates, ReleaseState, digest_of, from_record
-from perennial.contracts.tags import CHAMPION, STABLE
+from perennial.contracts import PastGates, ReleaseState, Signoff, from_record
+from perennial.contracts.tags import CHALLENGER, CHAMPION, STABLE
+from perennial.errors import ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, set_alias, version_exists
+from perennial.registry.versions import alias_version, delete_alias, set_alias, version_exists
+from perennial.release.agreement import mend_tags, point, report, stable_of
 from perennial.release.intent import finish_pending
 from perennial.release.marking import unmark
+from perennial.release.rollback import roll_back
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
+
+BY_HAND = "a hand in MLflow"
+"""Under whose name a rollback is recorded that was made by moving the alias."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One disagreement, in a sentence, and whether it is mended; else someone has to act."""
+
+    said: str
+    mended: bool
 
 
 def follow_bake(config: ModelConfig, *, store: Store, registry: Registry) -> None:
@@ -25,25 +41,82 @@ def follow_bake(config: ModelConfig, *, store: Store, registry: Registry) -> Non
 
 
 def reconcile(config: ModelConfig, *, store: Store, registry: Registry) -> tuple[str, ...]:
-    """Finish what a crash cut off, and say so; an alias moved by hand is reported, in the ledger too, and left alone.
+    """What :func:`repair` does and finds, in sentences; without the tags. Every run of a model begins with it."""
+    return tuple(found.said for found in repair(config, store=store, registry=registry, tags=False))
 
-    Returns one sentence for each thing done or found; empty when ledger and registry agree. Raises IntegrityError when
-    an alias was moved by hand in the middle of a release, LockTimeout, RegistryUnavailable, StoreUnavailable.
+
+def repair(config: ModelConfig, *, store: Store, registry: Registry, tags: bool = True) -> tuple[Finding, ...]:
+    """Finish what a crash cut off, and have aliases and (with ``tags``) the tags of all released versions agree with
+    the ledger; an alias moved by hand is recorded, and treated as ``release.moved_alias`` says.
+
+    Returns each thing done or found; empty when ledger and registry agree. Raises IntegrityError when an alias was
+    moved by hand in the middle of a release and is not to be put back, LockTimeout, RegistryUnavailable,
+    StoreUnavailable.
     """
     with model_lock(store, config.model, RELEASE) as lock:
         history, done = finish_pending(config, lock=lock, store=store, registry=registry)
-        state, said = history.state, [done] if done else []
-        said += _gone(config, state, store, registry)
-        state = ledger.release_state(store, config.model) if said else state
-        champion = alias_version(registry, config.model, CHAMPION)
-        if moved := state.divergence(champion):
-            said.append(_report(moved, alias=CHAMPION, found=champion, config=config, state=state, store=store))
-        said += _stable(config, state, store, registry)
-        said += _unmarked(history, registry)
-    return tuple(said)
+        found = [Finding(said=done, mended=True)] if done else []
+        gone = _gone(config, history.state, store, registry)
+        found += gone
+        history = ledger.read(store, config.model) if gone else history
+        adopted = _champion(config, history.state, store, registry, found)
+        found += _stable(config, history.state, store, registry)
+        found += _challenger(config, history, store, registry)
+        found += _unmarked(history, registry)
+        if tags and (versions := mend_tags(history.state, registry)):
+            told = f"{config.model}: the tags of version {', '.join(versions)} said otherwise than the ledger"
+            found.append(Finding(said=told, mended=True))
+    if adopted is not None:
+        found.append(_adopted(config, history, adopted, store, registry))
+    return tuple(found)
 
 
-def _unmarked(history: History, registry: Registry) -> list[str]:
+def _champion(
+    config: ModelConfig, state: ReleaseState, store: Store, registry: Registry, found: list[Finding]
+) -> str | None:
+    """What is to be said of the alias ``champion`` goes to ``found``; a version that is to be adopted is returned."""
+    alias, policy = alias_version(registry, config.model, CHAMPION), config.release.moved_alias
+    moved = state.divergence(alias)
+    if moved is None:
+        return None
+    report(moved, alias=CHAMPION, found=alias, config=config, state=state, store=store)
+    if policy == "adopt" and alias in state.trusted:
+        return alias
+    if policy == "revert" and state.champion not in state.gone:
+        point(registry, config.model, CHAMPION, state.champion)
+        where = f"back to version {state.champion}" if state.champion else "away"
+        moved = f"{config.model}: MLflow's alias champion was on {_named(alias)}, moved by hand: set {where}"
+        found.append(Finding(said=moved, mended=True))
+    else:
+        found.append(Finding(said=moved, mended=False))
+    return None
+
+
+def _adopted(config: ModelConfig, history: History, version: str, store: Store, registry: Registry) -> Finding:
+    """A hand moved the alias to where a rollback may go: that is recorded as one."""
+    last = history.entries[-1]
+    try:
+        made = roll_back(
+            config,
+            store=store,
+            registry=registry,
+            actor=BY_HAND,
+            reason="the alias champion was moved in MLflow",
+            at=last.at,
+            run_id=last.entry_id,
+            version=version,
+        )
+    except ReleaseError as error:  # its files are others than were promoted, say
+        return Finding(said=str(error), mended=False)
+    told = f"MLflow's alias champion was moved by hand to version {version}, and is taken for a rollback"
+    return Finding(said=f"{config.model}: {told} from version {made.previous}", mended=True)
+
+
+def _named(version: str | None) -> str:
+    return f"version {version}" if version else "nothing"
+
+
+def _unmarked(history: History, registry: Registry) -> list[Finding]:
     """A champion whose bake has passed does no longer bear the mark that it was promoted past its gates."""
     promotion, state = history.last("promotion", "rollback"), history.state
     word = promotion.payload.get("past_gates") if promotion else None
@@ -52,62 +125,84 @@ def _unmarked(history: History, registry: Registry) -> list[str]:
     version = str(promotion.version)
     if not unmark(registry, history.model, version, from_record(PastGates, word)):
         return []
-    return [f"{history.model}: version {version}, promoted past its gates, has passed its bake"]
+    told = f"{history.model}: version {version}, promoted past its gates, has passed its bake"
+    return [Finding(said=told, mended=True)]
 
 
-def _gone(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:
+def _gone(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[Finding]:
     """Versions that serve or are trusted, and were deleted in MLflow: noted once, for they never come back."""
-    said = []
+    found = []
     for version in (state.champion, *state.trusted):
         if version is None or version in state.gone or version_exists(registry, config.model, version):
             continue
         what = "which serves" if version == state.champion else "which a rollback could go to"
         message = f"{config.model}: version {version}, {what}, was deleted in MLflow"
-        said.append(_report(message, gone=version, config=config, state=state, store=store))
-    return said
+        report(message, gone=version, config=config, state=state, store=store)
+        found.append(Finding(said=message, mended=version != state.champion))
+    return found
 
 
-def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[str]:
+def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[Finding]:
     """The alias ``stable`` names the version trusted last. One step behind, it was a passed bake that was cut off."""
-    stable = [version for version in state.stable if version not in state.gone]
-    expected = stable[-1] if stable else None
-    found = alias_version(registry, config.model, STABLE)
+    expected, found = stable_of(state), alias_version(registry, config.model, STABLE)
     if found == expected:
         return []
-    before = stable[-2] if len(stable) > 1 else None
-    if expected is not None and found == before:
+    there = [version for version in state.stable if version not in state.gone]
+    before = there[-2] if len(there) > 1 else None
+    if expected is not None and (found == before or (found is None and state.stable[-1] in state.gone)):
         set_alias(registry, config.model, STABLE, expected)
-        return [f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"]
+        told = f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"
+        return [Finding(said=told, mended=True)]
     mend = f"set it back to version {expected} in MLflow" if expected else "delete it in MLflow"
     message = (
         f"{config.model}: MLflow's alias stable is {f'on version {found}' if found else 'gone'}, the ledger trusts "
         f"{f'version {expected}' if expected else 'none'} last, so someone moved it by hand: {mend}"
     )
-    return [_report(message, alias=STABLE, found=found, config=config, state=state, store=store)]
+    report(message, alias=STABLE, found=found, config=config, state=state, store=store)
+    if config.release.moved_alias == "revert":
+        point(registry, config.model, STABLE, expected)
+        message = f"{config.model}: MLflow's alias stable was on {_named(found)}: set to {_named(expected)}"
+        return [Finding(said=message, mended=True)]
+    return [Finding(said=message, mended=False)]
 
 
-def _report(
-    message: str,
-    *,
-    alias: str | None = None,
-    found: str | None = None,
-    gone: str | None = None,
-    config: ModelConfig,
-    state: ReleaseState,
-    store: Store,
-) -> str:
-    """Put a finding into the ledger, once while this champion serves; the event time is that of the last entry."""
-    last = ledger.entries(store, state.model, last=1)
-    since = state.champion_since.isoformat() if state.champion_since else None
-    entry = LedgerEntry(
-        entry_id=digest_of("integrity", state.model, alias or "version", gone or found, state.champion, since),
-        model=state.model,
-        kind="integrity",
-        at=last[0].at if last else config.schedule.start,
-        actor="reconcile",
-        reason=message,
-        version=gone or found,
-        payload={"alias": alias, "found": found, "ledger": state.champion, "gone": gone},
-    )
-    ledger.append(store, entry)
-    return message
+def _challenger(config: ModelConfig, history: History, store: Store, registry: Registry) -> list[Finding]:
+    """The alias ``challenger`` names a version that passed its gates and may still be released. Unanswered signoffs are
+    left to their deadline; what serves, was rolled back, rejected or overtaken was left behind by a cut-off step."""
+    version = alias_version(registry, config.model, CHALLENGER)
+    if version is None:
+        return []
+    if why := why_left_behind(history, version):
+        delete_alias(registry, config.model, CHALLENGER)
+        return [Finding(said=f"{config.model}: version {version} is challenger no longer: it {why}", mended=True)]
+    if any(item.version == version for item in history.of("signoff")):
+        return []
+    message = f"{config.model}: MLflow's alias challenger is on version {version}, of which the ledger has no signoff"
+    report(message, alias=CHALLENGER, found=version, config=config, state=history.state, store=store)
+    if config.release.moved_alias == "revert":
+        delete_alias(registry, config.model, CHALLENGER)
+        return [Finding(said=f"{message}: taken away", mended=True)]
+    return [Finding(said=f"{message}, so someone set it by hand: delete it in MLflow", mended=False)]
+
+
+def why_left_behind(history: History, version: str) -> str | None:
+    """Why a challenger will not be released any more; None where it may be, or its signoff has no answer yet. Pure.
+
+    >>> why_left_behind(History("m", (entry("rollback", "1", previous="2"),)), "2")
+    'was rolled back'
+    """
+    state = history.state
+    if version == state.champion:
+        return "serves"
+    if version in state.rolled_back:
+        return "was rolled back"
+    signed = [item for item in history.of("signoff") if item.version == version]
+    signoff = from_record(Signoff, signed[-1].payload["signoff"]) if signed else None
+    if signoff is None:
+        return None
+    answer = history.review_of(signoff)
+    if not signoff.passed or (answer is not None and answer.verdict == "rejected"):
+        return "was refused"
+    if answer is not None and (release := history.released_after(signed[-1])):
+        return f"was overtaken by version {release.version}"
+    return None

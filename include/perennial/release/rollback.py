@@ -49,8 +49,11 @@ def roll_back(
         target = _target(state, version)
         _refuse_moved(state, target, registry)
         _refuse_other_files(state, target, registry)
-        intent = rollback_intent(state, target, call, actor=actor, reason=reason, at=at, decision_id=decision_id)
-        open_intent(store, intent)
+        again = _n_abandoned(history, call)
+        intent = rollback_intent(
+            state, target, call, actor=actor, reason=reason, at=at, decision_id=decision_id, again=again
+        )
+        open_intent(store, intent, history)
         checkpoint("after_intent")
         return finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
 
@@ -64,10 +67,15 @@ def rollback_intent(
     reason: str,
     at: datetime,
     decision_id: str | None,
+    again: int = 0,
 ) -> LedgerEntry:
-    """The intent to go back to ``target``; its id is that of the ``call`` and of the champion that goes. Pure."""
+    """The intent to go back to ``target``; its id is that of the ``call`` and of the champion that goes. Pure.
+
+    ``again`` counts the intents of this call that were abandoned, as when their target was deleted on the way.
+    """
+    once_more = (f"again {again}",) if again else ()
     return LedgerEntry(
-        entry_id=digest_of("rollback_intent", state.model, state.champion, *call),
+        entry_id=digest_of("rollback_intent", state.model, state.champion, *call, *once_more),
         model=state.model,
         kind="rollback_intent",
         at=at,
@@ -83,6 +91,13 @@ def _done(history: History, call: tuple[object, ...]) -> LedgerEntry | None:
     before = completion_of(digest_of("rollback_intent", history.model, *call))
     made = [item for item in history.of("rollback") if item.payload.get("call") == digest_of(*call)]
     return made[-1] if made else history.entry(before)
+
+
+def _n_abandoned(history: History, call: tuple[object, ...]) -> int:
+    """How many intents of this call were given up. Pure."""
+    abandoned = {item.payload.get("abandons") for item in history.of("integrity")}
+    intents = (item for item in history.of("rollback_intent") if item.payload.get("call") == digest_of(*call))
+    return sum(item.entry_id in abandoned for item in intents)
 
 
 def _payload(state: ReleaseState, target: str, decision_id: str | None) -> dict[str, Any]:

@@ -9,16 +9,28 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from perennial.serving.guard import FAILED, Refusal
+from perennial.serving.guard import FAILED, NOT_FOUND, Refusal
+from perennial.serving.once import KEY
+from perennial.serving.requests.faults import Fault
 from perennial.serving.requests.openapi import describe
 from perennial.serving.service import Service, Spec
 
 _ENCODER = msgspec.json.Encoder()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_ROUTES = (
+    "POST /predict",
+    "POST /labels",
+    "GET /model",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /openapi.json",
+)
 _JSON, _TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -48,17 +60,19 @@ def make_app(spec: Spec) -> Starlette:
 
     routes = [
         Route(path, _answering(service, path, answer), methods=[method])
-        for method, path, answer in (
-            ("POST", "/predict", _predict),
-            ("POST", "/labels", _labels),
-            ("GET", "/model", _model),
-            ("GET", "/healthz", _healthz),
-            ("GET", "/readyz", _readyz),
-            ("GET", "/metrics", _metrics),
-            ("GET", "/openapi.json", _openapi),
-        )
+        for (method, path), answer in zip((route.split() for route in _ROUTES), _ANSWERS, strict=True)
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+
+    async def elsewhere(request: Request, error: Exception) -> Response:
+        code = error.status_code if isinstance(error, HTTPException) else FAILED
+        words = "no such route" if code == NOT_FOUND else "this route takes another method"
+        fault = Fault(value=f"{request.method} {request.url.path}"[:80], allowed=f"one of {', '.join(_ROUTES)}")
+        request_id = service.new_id()
+        response = _json(Refusal(code, words, (fault,)).body(request_id), code)
+        response.headers["x-request-id"] = request_id
+        return response
+
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: elsewhere})
 
 
 def _answering(service: Service, path: str, answer: Answering) -> Callable[[Request], Awaitable[Response]]:
@@ -72,6 +86,8 @@ def _answering(service: Service, path: str, answer: Answering) -> Callable[[Requ
             response = await answer(Call(service, request, request_id))
         except Refusal as refusal:
             response = _json(refusal.body(request_id), refusal.code)
+            if refusal.again_in_s is not None:
+                response.headers["retry-after"] = str(refusal.again_in_s)
         except Exception:
             service.metrics.requests.labels(path, str(FAILED)).inc()
             raise
@@ -89,13 +105,37 @@ def _json(value: Any, code: int = 200) -> Response:
 
 async def _predict(call: Call) -> Response:
     arrived = time.perf_counter()
-    call.service.guard.admit(call.request)
-    return _json(await call.service.predict(await call.service.guard.body(call.request), call.request_id, arrived))
+    who, body = await _taken(call)
+
+    async def answered() -> bytes:
+        answer = await call.service.predict(body, call.request_id, arrived)
+        call.service.guard.spend_rows(who, len(answer.predictions))
+        return _ENCODER.encode(answer)
+
+    return await _once(call, who, body, answered)
 
 
 async def _labels(call: Call) -> Response:
-    call.service.guard.admit(call.request)
-    return _json(await call.service.take_labels(await call.service.guard.body(call.request), call.request_id))
+    who, body = await _taken(call)
+
+    async def answered() -> bytes:
+        taken = await call.service.take_labels(body, call.request_id)
+        call.service.guard.spend_rows(who, taken.n_labels)
+        return _ENCODER.encode(taken)
+
+    return await _once(call, who, body, answered)
+
+
+async def _taken(call: Call) -> tuple[str, bytes]:
+    who = call.service.guard.admit_rows(call.request)
+    return who, await call.service.guard.body(call.request)
+
+
+async def _once(call: Call, who: str, body: bytes, answered: Callable[[], Awaitable[bytes]]) -> Response:
+    """What is sent again under one key is answered as before."""
+    key = call.request.headers.get(KEY)
+    place = None if key is None else f"{call.request.url.path} {key}"
+    return Response(await call.service.once.answer(who, place, body, answered), 200, media_type=_JSON)
 
 
 async def _model(call: Call) -> Response:
@@ -131,7 +171,7 @@ async def _readyz(call: Call) -> Response:
     problems = call.service.problems()
     refuses = call.service.refuses(problems)
     status = "refuses" if refuses else "degraded" if problems else "ready"
-    told: Any = problems if call.service.guard.knows(call.request) else sorted(problems)
+    told: Any = problems if call.service.guard.who(call.request) is not None else sorted(problems)
     return _json({"status": status, "problems": told}, 503 if refuses else 200)
 
 
@@ -143,3 +183,6 @@ async def _metrics(call: Call) -> Response:
 async def _openapi(call: Call) -> Response:
     call.service.guard.admit(call.request)
     return _json(describe(call.service.config, call.service.types))
+
+
+_ANSWERS: tuple[Answering, ...] = (_predict, _labels, _model, _healthz, _readyz, _metrics, _openapi)

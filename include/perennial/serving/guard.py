@@ -1,5 +1,6 @@
 """What is asked of a request before its rows are looked at: who asks, under which name, how much."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -8,22 +9,26 @@ from starlette.requests import Request
 
 from perennial.errors import PerennialError
 from perennial.serving.keys import Keys, whose
+from perennial.serving.limits import Limits
 from perennial.serving.requests.faults import MOST, Fault
 from perennial.serving.requests.openapi import Refused, Wrong
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _BEARER = "Bearer "
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, UNSUPPORTED, UNPROCESSABLE = 400, 401, 403, 413, 415, 422
-FAILED, UNAVAILABLE = 500, 503
+NOT_FOUND, CONFLICT, TOO_MANY, FAILED, UNAVAILABLE = 404, 409, 429, 500, 503
+NOBODY_ELSE = "this machine"
+"""Who asks where no key is asked for."""
 
 
 class Refusal(Exception):
     """A request that is not answered: the code, why, and what is wrong with it."""
 
-    def __init__(self, code: int, why: str, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(self, code: int, why: str, faults: tuple[Fault, ...] = (), *, again_in_s: int | None = None) -> None:
         super().__init__(why)
         self.code = code
         self.faults = faults
+        self.again_in_s = again_in_s
 
     def body(self, request_id: str) -> Refused:
         """What the client is told."""
@@ -42,6 +47,7 @@ class Guard:
     keys: Keys
     needs_key: bool
     most_bytes: int
+    limits: Limits = field(default_factory=lambda: Limits(None))
     _known: dict[str, dict[str, str]] = field(default_factory=dict)
     _stamp: tuple[int, int] | None = (0, 0)  # no file has this one: the first look reads
 
@@ -56,18 +62,34 @@ class Guard:
             self._known = {}
         self._stamp = stamp
 
-    def knows(self, request: Request) -> bool:
-        """Whether the request may be told everything."""
+    def who(self, request: Request) -> str | None:
+        """Whose key it is; None for a request that may not be told everything."""
         if not self.needs_key:
-            return request.url.hostname in LOOPBACK
+            return NOBODY_ELSE if request.url.hostname in LOOPBACK else None
         said = request.headers.get("authorization", "")
         key = said.removeprefix(_BEARER) if said.startswith(_BEARER) else request.headers.get("x-api-key", "")
-        return bool(key) and whose(key, self._known) is not None
+        return whose(key, self._known) if key else None
 
-    def admit(self, request: Request) -> None:
-        """Raises Refusal for a request that may not ask."""
-        if not self.knows(request):
+    def admit(self, request: Request) -> str:
+        """Who asks. Raises Refusal for a request that may not."""
+        found = self.who(request)
+        if found is None:
             self._turn_away()
+        return found
+
+    def admit_rows(self, request: Request) -> str:
+        """The same for a request that brings rows or labels: each key may bring so many. Raises Refusal."""
+        found = self.admit(request)
+        over = self.limits.take(found, now=time.monotonic())
+        if over is not None:
+            told, again_in_s = over
+            fault = Fault(field="rate", value=f"key {found}" if self.needs_key else found, allowed=told)
+            raise Refusal(TOO_MANY, f"too much at once: come again in {again_in_s} s", (fault,), again_in_s=again_in_s)
+        return found
+
+    def spend_rows(self, who: str, n_rows: int) -> None:
+        """What an answered request cost."""
+        self.limits.spend_rows(who, n_rows, now=time.monotonic())
 
     def _turn_away(self) -> NoReturn:
         if self.needs_key:
@@ -80,7 +102,7 @@ class Guard:
         if kind.partition(";")[0].strip().lower() != "application/json":
             raise Refusal(UNSUPPORTED, f"Content-Type is {kind[:80]!r}; send application/json")
         told = request.headers.get("content-length", "0")
-        if told.isdigit() and int(told) > self.most_bytes:
+        if told.isascii() and told.isdigit() and int(told) > self.most_bytes:
             self._too_large()
         body = bytearray()
         async for part in request.stream():

@@ -22,10 +22,12 @@ from perennial.serving.following.follower import Current, Follower
 from perennial.serving.following.messages import Failed, Loaded, Message, Order
 from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, UNPROCESSABLE, Guard, Refusal
 from perennial.serving.keys import Keys
+from perennial.serving.limits import Limits
 from perennial.serving.lines import PredictionLines, label_lines, written
 from perennial.serving.metrics import Metrics
+from perennial.serving.once import Once
 from perennial.serving.predictors.predictor import Answers
-from perennial.serving.requests.faults import faults_of
+from perennial.serving.requests.faults import MOMENTS, faults_of, out_of_time
 from perennial.serving.requests.openapi import Answer, Prediction, Taken
 from perennial.serving.requests.types import Types, types_of
 from perennial.serving.spool.places import landings
@@ -67,20 +69,21 @@ class Service:
         self.spec, self.config = spec, spec.config
         self.types: Types = types_of(spec.config)
         self.metrics = Metrics(shared=spec.workers > 1)
-        self.guard = Guard(Keys.below(spec.home, spec.key), spec.needs_key, spec.config.serving.max_body_kb << 10)
-        self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), spec.config.serving, self._settled)
+        rules, keys = spec.config.serving, Keys.below(spec.home, spec.key)
+        limits = Limits(rules.rate_limit, spec.workers)
+        self.guard = Guard(keys, spec.needs_key, rules.max_body_kb << 10, limits)
+        self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), rules, self._settled)
         order = Order(config=spec.config, registry_uri=spec.registry_uri, login=spec.login, cache=spec.folder / "cache")
         self.follower = Follower(order, self._heard)
-        self._lines = PredictionLines.of(spec.config)
+        self.once, self._lines = Once(), PredictionLines.of(spec.config)
         self._decode = {
             "rows": msgspec.json.Decoder(self.types.predict),
             "labels": msgspec.json.Decoder(self.types.labels),
         }
         self._n_features = len(spec.config.features)
-        self._given = spec.config.serving.event_time == "given"
+        self._given = rules.event_time == "given"
         self._names = {str(name): name for name in spec.config.label.classes or ()}
-        self._unique = f"{os.getpid() & 0xFFFFFF:06x}{os.urandom(3).hex()}"
-        self._numbers = itertools.count()
+        self._unique, self._numbers = f"{os.getpid() & 0xFFFFFF:06x}{os.urandom(3).hex()}", itertools.count()
         self._last: Window | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -123,7 +126,10 @@ class Service:
     def decoded(self, body: bytes, key: str) -> Any:
         """The rows or labels of a body. Raises Refusal that names what is wrong."""
         try:
-            return getattr(self._decode[key].decode(body), key)
+            found = getattr(self._decode[key].decode(body), key)
+            faults = out_of_time(found, MOMENTS[key]) if self._given else ()
+            if not faults:
+                return found
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             faults = faults_of(self.config, self.types, body, key=key)
         if faults[0].allowed.startswith("JSON: "):
@@ -290,11 +296,5 @@ def _settle(entries: list[Entry], problem: str | None) -> None:
 
 def _import_what_answers() -> None:
     """Before requests come: an import in the thread that takes a version over would hold them up."""
-    for name in (
-        "pandas",
-        "sklearn.compose",
-        "sklearn.ensemble",
-        "sklearn.linear_model",
-        "treelite",
-    ):
+    for name in ("pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "treelite"):
         import_module(name)

@@ -86,13 +86,17 @@ def open_requests() -> list[dict[str, object]]:
 
 @task(task_display_name="Check releases")
 def check_releases() -> None:
-    """Finish what a crash cut off, then hold the ledger against the registry: aliases and files."""
+    """Finish what a crash cut off, and hold the registry against the ledger: aliases, tags and files."""
+    from perennial.pipeline.mending import repair
 
     def one(case: Case) -> None:
         for repaired in case.begin():
-            log.warning("%s: %s", case.model, repaired)
-        case.verify()
-        case.verify_files()
+            log.warning("%s", repaired)
+        found = repair(case)
+        for item in found:
+            log.warning("%s", item.said)
+        if left := [item.said for item in found if not item.mended]:
+            raise IntegrityError("; ".join(left))
 
     _for_every_model(one)
 

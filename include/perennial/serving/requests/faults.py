@@ -1,6 +1,6 @@
 """What is wrong with a body: row, field, value, and what is allowed. Only asked once a body was refused."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,11 @@ from perennial.errors import first_of
 from perennial.serving.requests.types import LONGEST_ID, Types
 
 MOST = 20
+MOMENTS = {"rows": "event_time", "labels": "labelled_at"}
+"""Where the rows and labels of a replay say their time."""
 _SHOWN = 80
+_MOMENT = "a moment with its zone, as 2013-01-15T06:30:00Z"
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,15 @@ def _row(config: ModelConfig, kinds: Mapping[str, Any], number: int, row: Any) -
             yield Fault(row=number, field=str(name)[:_SHOWN], value=_shown(row[name]), allowed=_unknown(name, kinds))
 
 
+def out_of_time(items: Sequence[Any], name: str) -> tuple[Fault, ...]:
+    """The moments of rows or labels whose windows can not be named: those at the ends of what a date holds."""
+    return tuple(
+        Fault(row=number, field=name, value=str(moment), allowed=f"{_MOMENT}, from {_FIRST_YEAR} to {_LAST_YEAR}")
+        for number, moment in enumerate(getattr(item, name) for item in items)
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR
+    )
+
+
 def _unknown(name: str, kinds: Mapping[str, Any]) -> str:
     import difflib
 
@@ -81,7 +94,7 @@ def _allowed(config: ModelConfig, name: str) -> str:
     if name == "prediction_id":
         return f"text of 1 to {LONGEST_ID} characters, none of them a control character"
     if name in ("event_time", "labelled_at"):
-        return "a moment with its zone, as 2013-01-15T06:30:00Z"
+        return _MOMENT
     if name == "label":
         classes = config.label.classes
         return "a number" if classes is None else f"one of {first_of((repr(c) for c in classes), most=20)}"

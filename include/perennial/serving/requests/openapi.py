@@ -96,9 +96,11 @@ _CODES = {
     "400": "no JSON",
     "401": "no key, or none that is known",
     "403": "asked by another name than that of this machine",
+    "409": "another body was sent under this Idempotency-Key",
     "413": "the body is too large",
     "415": "the body is no application/json",
     "422": "a row, field or value is not allowed",
+    "429": "more than serving.rate_limit allows; Retry-After says when to come again",
     "500": "the model raised, or answered no number",
     "503": "no version is loaded, or the log can not be written",
 }

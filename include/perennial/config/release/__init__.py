@@ -1,0 +1,1 @@
+"""What holds for the releases of a model, whoever asks for them."""

@@ -1,0 +1,1 @@
+"""Parts of the section ``serving`` that are sections of their own."""

@@ -1,0 +1,121 @@
+"""Where aliases and tags in MLflow belong by the ledger, how they get there, and what is written when they were not."""
+
+from perennial import ledger
+from perennial.config import ModelConfig
+from perennial.contracts import LedgerEntry, ReleaseState, digest_of
+from perennial.contracts.tags import CHAMPION, RELEASE_TAG, STABLE
+from perennial.errors import PermanentError
+from perennial.registry import Registry
+from perennial.registry.versions import alias_version, delete_alias, find_version_tags, set_alias, set_version_tags
+from perennial.store import Store
+from perennial.store.locks import RELEASE, model_lock
+
+_LOOKED_AT = 50
+
+
+def stable_of(state: ReleaseState) -> str | None:
+    """The version that the alias ``stable`` names: the one trusted last that is still there. Pure.
+
+    >>> stable_of(ReleaseState(model="m", stable=("1", "2"), gone=frozenset({"2"}))), stable_of(ReleaseState(model="m"))
+    ('1', None)
+    """
+    there = [version for version in state.stable if version not in state.gone]
+    return there[-1] if there else None
+
+
+def tag_of(state: ReleaseState, version: str) -> str | None:
+    """What the tag ``version.release`` says of a version; None for one that was never released. Pure.
+
+    >>> tag_of(ReleaseState(model="m", champion="2", rolled_back=frozenset({"3"})), "3")
+    'rolled back'
+    """
+    if version in state.rolled_back:
+        return "rolled back"
+    return "promoted" if version in state.lineages else None
+
+
+def point(registry: Registry, name: str, alias: str, version: str | None) -> bool:
+    """Let an alias name a version, or nothing where that is None or deleted; False where it does already."""
+    found = alias_version(registry, name, alias)
+    if found == version:
+        return False
+    if version is not None:
+        try:
+            set_alias(registry, name, alias, version)
+        except PermanentError:  # deleted: what the alias names instead is no better
+            version = None
+    if version is None and found is not None:
+        delete_alias(registry, name, alias)
+    return True
+
+
+def mend_tags(state: ReleaseState, registry: Registry) -> list[str]:
+    """Each released version says what became of it; the versions whose tag was another one. Raises as the registry."""
+    mended = []
+    for version in sorted(state.lineages.keys() | state.rolled_back, key=int):
+        tags = None if version in state.gone else find_version_tags(registry, state.model, version)
+        wanted = tag_of(state, version)
+        if tags is not None and wanted is not None and tags.get(RELEASE_TAG) != wanted:
+            set_version_tags(registry, state.model, version, {RELEASE_TAG: wanted})
+            mended.append(version)
+    return mended
+
+
+def follow_ledger(model: str, *, store: Store, registry: Registry) -> ReleaseState:
+    """Who lost the lock may have written over another's release: aliases and tags go where the ledger says.
+
+    Takes the lock anew, so that nobody moves them meanwhile. A release that is under way is finished by whoever comes
+    next, from where it began. Raises LockTimeout, RegistryUnavailable, StoreUnavailable.
+    """
+    with model_lock(store, model, RELEASE):
+        state = ledger.release_state(store, model)
+        point(registry, model, CHAMPION, state.champion)
+        if state.pending is None:
+            point(registry, model, STABLE, stable_of(state))
+            mend_tags(state, registry)
+    return state
+
+
+def report(
+    message: str,
+    *,
+    alias: str | None = None,
+    found: str | None = None,
+    gone: str | None = None,
+    config: ModelConfig,
+    state: ReleaseState,
+    store: Store,
+) -> str:
+    """Put a finding into the ledger, once while this champion serves; the event time is that of the last entry."""
+    newest = ledger.entries(store, state.model, last=_LOOKED_AT)
+    agreed = [item.recorded_at for item in newest if _shows_agreement(item) and item.recorded_at]
+    since = state.champion_since.isoformat() if state.champion_since else None
+    entry = LedgerEntry(
+        entry_id=digest_of("integrity", state.model, alias or "version", gone or found, state.champion, since),
+        model=state.model,
+        kind="integrity",
+        at=newest[-1].at if newest else config.schedule.start,
+        actor="reconcile",
+        reason=message,
+        version=gone or found,
+        payload={
+            "alias": alias,
+            "found": found,
+            "ledger": state.champion,
+            "gone": gone,
+            "agreed_at": agreed[-1].isoformat() if agreed else None,
+        },
+    )
+    ledger.append(store, entry)
+    return message
+
+
+def _shows_agreement(item: LedgerEntry) -> bool:
+    """Whether ledger and registry named the same champion when an entry was written. Pure.
+
+    >>> _shows_agreement(entry("promotion", "1")), _shows_agreement(entry("decision", decision={"action": "halt"}))
+    (True, False)
+    """
+    if item.kind == "decision":
+        return bool(item.payload.get("decision", {}).get("action") != "halt")
+    return item.kind in ("promotion", "rollback")

@@ -1,0 +1,35 @@
+"""The laws of releases in whatever state crashes, hands, lost locks and a second process leave: see release_machine.py.
+
+A short run, the same every time; ``python tests/simulations/releases.py`` takes as many steps as one wants.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from perennial.store import Store
+from release_machine import Site, at, in_memory_folder, open_site
+
+
+@pytest.fixture
+def site(store: Store) -> Iterator[Site]:
+    with in_memory_folder() as folder:
+        yield open_site(store, folder)
+
+
+def test_ledger_aliases_and_tags_agree_after_a_repair_whatever_happened(site: Site) -> None:
+    rules = settings(
+        max_examples=8,
+        stateful_step_count=20,
+        derandomize=False,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    machine = seed(7)(at(site))
+    run_state_machine_as_test(machine, settings=rules)
+    troubles = sum(n_times for what, n_times in site.written.items() if what.startswith("trouble"))
+    assert troubles > 5, site.written
+    assert min(site.written[kind] for kind in ("promotion", "rollback", "integrity")) > 0, site.written

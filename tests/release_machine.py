@@ -1,0 +1,589 @@
+"""Releases under every trouble at once, as a state machine for Hypothesis over the real ledger and MLflow's own store.
+
+One step is an action (a signoff, an answer, a promotion, a rollback, the end of a bake, a hand in MLflow, a repair)
+with at most one trouble in it: at the n-th call of the store or of MLflow, before or after its effect, the process
+dies, the call fails, or somebody else acts meanwhile, with the lock lost or not. After every repair the laws hold.
+"""
+
+import shutil
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from uuid import uuid4
+
+import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from mlflow.exceptions import MlflowException
+from sqlalchemy import text
+
+from logs import day
+from perennial import ledger
+from perennial.config import ModelConfig, load_model
+from perennial.config.release.declared import Releases
+from perennial.contracts import LedgerEntry, Signoff, digest_of, to_record
+from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
+from perennial.errors import IntegrityError, LockTimeout, PerennialError, ReleaseError, StoreUnavailable
+from perennial.ledger import History, chain
+from perennial.registry import Registry, alias_version
+from perennial.registry.versions import ensure_model, find_version_tags
+from perennial.release.agreement import stable_of, tag_of
+from perennial.release.hold import acknowledge
+from perennial.release.promote import challenge, promote, withdraw
+from perennial.release.reconcile import follow_bake, repair, why_left_behind
+from perennial.release.rollback import roll_back
+from perennial.signoff.review import record_review
+from perennial.store import Store, locks
+from releases import approval, signed
+
+WINE = load_model(Path(__file__).parent / "models" / "wine_cultivar")
+DAYS_BETWEEN = 10
+"""So far apart that what one version was made from is not held with another's."""
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it catches this."""
+
+
+@dataclass
+class Trap:
+    """What happens at the ``at``-th call; ``calls`` counts them."""
+
+    at: int = 0
+    after: bool = False
+    spring: Callable[[str], None] = lambda _: None
+    calls: int = 0
+    armed: bool = False
+
+    @contextmanager
+    def around(self, what: str) -> Iterator[None]:
+        """One call of the store or of MLflow."""
+        mine = False
+        if self.armed:
+            self.calls += 1
+            mine = self.calls == self.at
+        if mine and not self.after:
+            self._spring(what)
+        yield
+        if mine and self.after:
+            self._spring(what)
+
+    def _spring(self, what: str) -> None:
+        self.armed = False
+        self.spring(what)
+        self.armed = True
+
+
+@dataclass
+class Traps:
+    """The trap of the process that acts; somebody who acts meanwhile has one of his own."""
+
+    stack: list[Trap] = field(default_factory=lambda: [Trap()])
+
+    @property
+    def top(self) -> Trap:
+        return self.stack[-1]
+
+    @contextmanager
+    def set(self, trap: Trap) -> Iterator[None]:
+        self.stack.append(trap)
+        try:
+            yield
+        finally:
+            self.stack.pop()
+
+
+TRAPS = Traps()
+
+
+class TrappedStore(Store):
+    """The real store, each of whose transactions is a call."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        with TRAPS.top.around("store"), super().begin() as connection:
+            yield connection
+
+
+class TrappedClient:
+    """MLflow's own client, each of whose methods is a call."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            with TRAPS.top.around("mlflow"):
+                return real(*given, **named)
+
+        return call
+
+
+class TrappedRegistry(Registry):
+    """The registry, asked through a :class:`TrappedClient`."""
+
+    @property
+    def client(self) -> Any:
+        return TrappedClient(super().client)
+
+
+def fails(what: str) -> None:
+    """The call is not answered."""
+    if what == "store":
+        raise StoreUnavailable("the connection was dropped")
+    raise MlflowException("API request to http://mlflow failed with exception the connection was dropped")
+
+
+def dies(_: str) -> None:
+    """The process is killed."""
+    raise Killed
+
+
+@contextmanager
+def suppressed() -> Iterator[None]:
+    """Whatever ends an action is no matter, but that it waits for itself."""
+    patience = locks.model_lock.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
+    before, patience["timeout_s"] = patience["timeout_s"], 5
+    try:
+        yield
+    except LockTimeout as error:
+        raise AssertionError(f"nobody else is there to wait for: {error}") from error
+    except (PerennialError, Killed):
+        pass
+    finally:
+        patience["timeout_s"] = before
+
+
+class Act(NamedTuple):
+    """Something that a process or a person does: ``number`` chooses among what there is, modulo how many there are."""
+
+    what: Literal["promote", "rollback", "decided", "bake", "repair", "hand", "delete", "stable", "challenger", "unset"]
+    number: int = 0
+
+
+class Trouble(NamedTuple):
+    """``dies`` or ``fails`` at the ``at``-th call, or ``act`` of somebody else, with the lock lost."""
+
+    kind: Literal["none", "dies", "fails", "meanwhile"]
+    at: int = 1
+    after: bool = False
+    act: Act | None = None
+    lost: bool = True
+    then: int = 0
+    """At which call the other one dies; 0 for never."""
+
+
+HANDS = ("hand", "delete", "stable", "challenger", "unset")
+NUMBERS = st.integers(0, 7)
+CALLS = st.integers(1, 36)
+BY_PROCESS = st.builds(Act, st.sampled_from(["promote", "promote", "rollback", "decided", "bake", "repair"]), NUMBERS)
+BY_HAND = st.builds(Act, st.sampled_from(["hand", "hand", "delete", "stable", "challenger", "unset"]), NUMBERS)
+TROUBLES = st.one_of(
+    st.just(Trouble("none")),
+    st.tuples(st.sampled_from(["dies", "fails"]), CALLS, st.booleans()).map(lambda given: Trouble(*given)),
+    st.tuples(CALLS, st.booleans(), BY_PROCESS, st.just(True), st.sampled_from([0, 0, 9, 14, 19])).map(
+        lambda given: Trouble("meanwhile", *given)
+    ),
+    st.tuples(CALLS, st.booleans(), BY_HAND, st.booleans()).map(lambda given: Trouble("meanwhile", *given)),
+)
+
+
+@dataclass
+class Site:
+    """Where a machine works. ``policies`` are those of ``release.moved_alias`` that it draws from."""
+
+    store: Store
+    uri: str
+    folder: Path
+    policies: tuple[str, ...] = ("revert", "revert", "report", "adopt")
+    steps: Counter[str] = field(default_factory=Counter)
+    written: Counter[str] = field(default_factory=Counter)
+    """How often a trouble came to pass, and the entries of all ledgers by their kind."""
+
+
+def open_site(store: Store, folder: Path) -> Site:
+    """MLflow's store in this process, on SQLite below the folder: a call costs milliseconds."""
+    site = Site(TrappedStore(store.engine, store.libpq_uri, store.storage), f"sqlite:///{folder}/mlflow.db", folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ensure_model(Registry(site.uri), "first")
+    return site
+
+
+@contextmanager
+def in_memory_folder() -> Iterator[Path]:
+    """A folder that no disk is waited for, where there is one."""
+    base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - made by mkdtemp
+    folder = Path(tempfile.mkdtemp(prefix="perennial-", dir=base))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class ReleaseMachine(RuleBasedStateMachine):
+    """One model from nothing on. ``site`` is set by :func:`machine_at`."""
+
+    site: Site
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store, self.registry = self.site.store, TrappedRegistry(self.site.uri)
+        self.config: ModelConfig = WINE.model_copy(update={"model": f"wine_{uuid4().hex[:10]}"})
+        self.signoffs: list[Signoff] = []
+        self.versions: list[str] = []
+        self.spoiled: set[str] = set()
+        self.deleted: set[str] = set()
+        ensure_model(Registry(self.site.uri), self.config.model)
+
+    @property
+    def there(self) -> dict[str, Any]:
+        """What every release is called with."""
+        return {"store": self.store, "registry": self.registry}
+
+    @property
+    def history(self) -> History:
+        return ledger.read(self.store, self.config.model)
+
+    @initialize(policy=st.integers(0, 3), n_before=st.integers(0, 2))
+    def begin(self, policy: int, n_before: int) -> None:
+        """A policy about hands, and what was released before without trouble: a stable version, one in its bake."""
+        known = self.site.policies
+        rules = Releases(moved_alias=known[policy % len(known)])  # type: ignore[arg-type]
+        self.config = self.config.model_copy(update={"release": rules})
+        for number in range(n_before):
+            self._signed("approved")()
+            promote(self.config, self.signoffs[-1].signoff_id, **self.there)
+            if number == 0:
+                self._bake(passed=True)
+
+    # --- what happens ---------------------------------------------------------------------------------------------
+
+    @rule(verdict=st.sampled_from(["approved", "approved", "approved", "rejected", None]), trouble=TROUBLES)
+    def sign(self, verdict: str | None, trouble: Trouble) -> None:
+        self._attempt("sign", self._signed(verdict), trouble)
+
+    @rule(number=NUMBERS, verdict=st.sampled_from(["approved", "rejected"]), trouble=TROUBLES)
+    def answer(self, number: int, verdict: str, trouble: Trouble) -> None:
+        if self.signoffs:
+            chosen = self.signoffs[-1 - number % len(self.signoffs)]
+            self._attempt("answer", lambda: self._answer(chosen, verdict), trouble)
+
+    @rule(act=BY_PROCESS, trouble=TROUBLES)
+    def act(self, act: Act, trouble: Trouble) -> None:
+        self._attempt(act.what, lambda: self._act(act), trouble)
+
+    @rule(act=BY_HAND)
+    def by_hand(self, act: Act) -> None:
+        self._attempt(f"by hand: {act.what}", lambda: self._act(act), Trouble("none"))
+
+    @precondition(lambda self: self.versions)
+    @rule()
+    def tamper(self) -> None:
+        """Somebody writes another file into the newest version."""
+        self.site.steps["tamper"] += 1
+        self.spoiled.add(self.versions[-1])
+        (self._folder(self.versions[-1]) / "model.skops").write_text("forged", encoding="utf-8")
+
+    @precondition(lambda self: any(not hold.acknowledged for hold in self.history.state.holds))
+    @rule()
+    def word_on_holds(self) -> None:
+        for hold in self.history.state.holds:
+            if not hold.acknowledged:
+                acknowledge(
+                    self.config.model, hold.entry_id, store=self.store, actor="ada", reason="seen", exclude=True,
+                    at=day(1).end,
+                )  # fmt: skip
+        self.site.steps["acknowledge"] += 1
+
+    @rule()
+    def mend_and_look(self) -> None:
+        self.site.steps["repair, and look"] += 1
+        self._mended_and_lawful()
+
+    @rule(number=NUMBERS)
+    def an_approved_release_is_not_lost(self, number: int) -> None:
+        """After a repair, what was approved and is as it was approved is promoted, at once and once."""
+        self.site.steps["promote what must be"] += 1
+        if not self.signoffs or not self._mended_and_lawful():
+            return
+        signoff = self.signoffs[-1 - number % len(self.signoffs)]
+        if self._is_promotable(signoff):
+            made = promote(self.config, signoff.signoff_id, **self.there)
+            assert made.version == signoff.version
+            assert promote(self.config, signoff.signoff_id, **self.there) == made
+            self._mended_and_lawful()
+
+    @rule()
+    def a_rollback_is_not_lost(self) -> None:
+        """After a repair, a trusted version with its files is gone back to when somebody asks for it."""
+        self.site.steps["roll back what must be"] += 1
+        if not self._mended_and_lawful():
+            return
+        state = self.history.state
+        if state.fallback is not None and state.fallback not in self.spoiled:
+            made = self._rollback(f"asked for {uuid4().hex}")
+            assert (made.version, made.previous) == (state.fallback, state.champion)
+            self._mended_and_lawful()
+
+    def teardown(self) -> None:
+        self._mended_and_lawful()
+        chain.verify(self.store, self.config.model)
+        for item in self.history.entries:
+            self.site.written["abandoned" if "abandons" in item.payload else item.kind] += 1
+        shutil.rmtree(self.site.folder / self.config.model, ignore_errors=True)
+
+    # --- how it happens -------------------------------------------------------------------------------------------
+
+    def _attempt(self, what: str, work: Callable[[], Any], trouble: Trouble) -> None:
+        self.site.steps[f"{what}, {trouble.kind}"] += 1
+        sprung: dict[str, Callable[[str], Any]] = {"dies": dies, "fails": fails}
+
+        def spring(what_call: str) -> None:
+            self.site.written[f"trouble: {trouble.kind} at a call of {what_call}"] += 1
+            sprung.get(trouble.kind, lambda _: self._meanwhile(trouble))(what_call)
+
+        trap = Trap(trouble.at if trouble.kind != "none" else 0, trouble.after, spring, armed=True)
+        with TRAPS.set(trap), suppressed():
+            work()
+
+    def _meanwhile(self, trouble: Trouble) -> None:
+        assert trouble.act is not None
+        if trouble.lost:
+            end_locks(self.store)
+        elif trouble.act.what not in HANDS:
+            return
+        other = Trap(trouble.then, spring=dies, armed=True)
+        with TRAPS.set(other), suppressed():
+            self._act(trouble.act)
+
+    def _act(self, act: Act) -> None:
+        if act.what in HANDS:
+            self._by_hand(act)
+        elif act.what == "promote" and self.signoffs:
+            signoff = self.signoffs[-1 - act.number % min(3, len(self.signoffs))]
+            promote(self.config, signoff.signoff_id, **self.there)
+        elif act.what == "rollback":
+            self._rollback(f"run {act.number}")
+        elif act.what == "decided":
+            self._roll_back_as_decided()
+        elif act.what == "bake":
+            self._bake(passed=act.number != 0)
+        elif act.what == "repair":
+            repair(self.config, **self.there)
+
+    def _by_hand(self, act: Act) -> None:
+        """What somebody may do in MLflow's pages."""
+        client, model, chosen = Registry(self.site.uri).client, self.config.model, self._choose(act.number)
+        if act.what == "unset":
+            client.delete_registered_model_alias(model, CHAMPION)
+        elif chosen is None:
+            return
+        elif act.what != "delete":
+            alias = {"hand": CHAMPION, "stable": STABLE, "challenger": CHALLENGER}[act.what]
+            client.set_registered_model_alias(model, alias, chosen)
+        elif act.number > 3:
+            self.deleted.add(chosen)
+            self.spoiled.add(chosen)
+            client.delete_model_version(model, chosen)
+
+    def _choose(self, number: int) -> str | None:
+        left = [version for version in self.versions if version not in self.deleted]
+        return left[-1 - number % len(left)] if left else None
+
+    def _rollback(self, run_id: str) -> Any:
+        at = day(1).end
+        return roll_back(self.config, **self.there, actor="ada", reason="it errs", at=at, run_id=run_id)
+
+    def _roll_back_as_decided(self) -> None:
+        champion = self.history.state.champion
+        entry = LedgerEntry(
+            entry_id=digest_of("decision", self.config.model, champion), model=self.config.model, kind="decision",
+            at=day(1).end, actor="policy", reason="the bake failed",
+            payload={"decision": {"action": "rollback", "champion": champion}},
+        )  # fmt: skip
+        ledger.append(self.store, entry)
+        call = {"actor": "policy", "reason": "the bake failed", "at": day(1).end, "decision_id": entry.entry_id}
+        roll_back(self.config, **self.there, **call)
+
+    def _bake(self, *, passed: bool) -> None:
+        """What settling it writes; the alias follows."""
+        state = self.history.state
+        if state.champion is None or not state.in_bake:
+            return
+        entry = LedgerEntry(
+            entry_id=digest_of("bake", self.config.model, state.champion), model=self.config.model, kind="bake",
+            at=day(1).end, actor="policy", reason="a bake", version=state.champion,
+            payload={"outcome": "passed" if passed else "failed", "windows": []},
+        )  # fmt: skip
+        ledger.append(self.store, entry)
+        if passed:
+            follow_bake(self.config, **self.there)
+
+    def _signed(self, verdict: str | None) -> Callable[[], None]:
+        """A candidate passed its gates; it becomes challenger, and is answered."""
+        number = DAYS_BETWEEN * (1 + len(self.signoffs))
+        made = signed(self.config, self.registry, self._registered(), self.history.state.champion, number)
+        made = replace(made, review="manual")
+        self.signoffs.append(made)
+        self._written(made)
+
+        def work() -> None:
+            challenge(self.config, made, **self.there)
+            if verdict is not None:
+                self._answer(made, verdict)
+
+        return work
+
+    def _registered(self) -> str:
+        number = len(self.versions) + 1
+        folder = self._folder(str(number))
+        folder.mkdir(parents=True)
+        (folder / "model.skops").write_text(f"version {number}", encoding="utf-8")
+        made = Registry(self.site.uri).client.create_model_version(self.config.model, folder.as_uri())
+        assert str(made.version) == str(number)
+        self.versions.append(str(made.version))
+        return self.versions[-1]
+
+    def _folder(self, version: str) -> Path:
+        return self.site.folder / self.config.model / version
+
+    def _written(self, signoff: Signoff) -> None:
+        entry = LedgerEntry(
+            entry_id=signoff.signoff_id, model=signoff.model, kind="signoff", at=signoff.as_of, actor="policy",
+            reason="passed", version=signoff.version, payload={"signoff": to_record(signoff)},
+        )  # fmt: skip
+        ledger.append(self.store, entry)
+
+    def _answer(self, signoff: Signoff, verdict: str) -> None:
+        given = approval(signoff, verdict=verdict, reviewer="ada", reason="seen")
+        standing = record_review(self.config, signoff, given, **self.there)
+        if standing.verdict == "rejected":
+            withdraw(self.config, signoff.version, **self.there)
+
+    # --- what holds -----------------------------------------------------------------------------------------------
+
+    def _is_promotable(self, signoff: Signoff) -> bool:
+        history = self.history
+        entry, answer = history.entry(signoff.signoff_id), history.review_of(signoff)
+        assert entry is not None
+        return (
+            answer is not None
+            and answer.verdict == "approved"
+            and history.state.refusal_of(signoff) is None
+            and history.released_after(entry) is None
+            and signoff.version not in self.spoiled
+            and alias_version(self.registry, self.config.model, CHAMPION) == history.state.champion
+        )
+
+    def _mended_and_lawful(self) -> bool:
+        """Repair, see that the laws hold; False where a person has something to act on."""
+        try:
+            repair(self.config, **self.there)
+            again = repair(self.config, **self.there)
+        except IntegrityError as error:
+            assert self.config.release.moved_alias != "revert", error
+            assert "was moved by hand" in str(error)
+            self._do_as_told()
+            return False
+        assert [found.said for found in again if found.mended] == [], "what was mended stays so"
+        history = self.history
+        lawful(history, self.spoiled)
+        if again:
+            assert all(word in self._excuses(history) for word in {self._kind_of(found.said) for found in again}), again
+            return False
+        self._agrees(history)
+        return True
+
+    def _do_as_told(self) -> None:
+        """A person sets the alias as the message says, and the release is finished."""
+        pending = self.history.state.pending
+        assert pending is not None
+        with suppress(MlflowException):  # deleted
+            Registry(self.site.uri).client.set_registered_model_alias(self.config.model, CHAMPION, str(pending.version))
+        with suppress(IntegrityError):
+            repair(self.config, **self.there)
+
+    @staticmethod
+    def _kind_of(said: str) -> str:
+        return "gone" if "was deleted in MLflow" in said else "by hand" if "by hand" in said else said
+
+    def _excuses(self, history: History) -> set[str]:
+        gone = {"gone"} if history.state.champion in history.state.gone else set()
+        # what is adopted is refused where its files were changed
+        return gone | ({"by hand"} if self.config.release.moved_alias != "revert" else set())
+
+    def _agrees(self, history: History) -> None:
+        state, model = history.state, self.config.model
+        assert state.pending is None
+        assert alias_version(self.registry, model, CHAMPION) == state.champion
+        assert alias_version(self.registry, model, STABLE) == stable_of(state)
+        challenger = alias_version(self.registry, model, CHALLENGER)
+        assert challenger is None or why_left_behind(history, challenger) is None
+        for version in self.versions:
+            tags = None if version in self.deleted else find_version_tags(self.registry, model, version)
+            assert tags is None or tags.get(RELEASE_TAG) == tag_of(state, version), version
+
+
+def lawful(history: History, spoiled: set[str]) -> None:
+    """Every release stands once in the ledger, between its intent and nobody else's, and none undoes a rollback."""
+    state, pending, completed = ledger.fold(history.model, ()), None, set()
+    for item in history.entries:
+        if item.kind in ("promotion_intent", "rollback_intent"):
+            assert pending is None, f"{item} while {pending} was under way"
+            assert item.payload["previous"] == state.champion, "it replaces the champion that there is"
+            assert item.version not in state.rolled_back, "a version that was rolled back comes back"
+            pending = item
+        elif item.kind in ("promotion", "rollback"):
+            assert pending is not None
+            assert item.payload["intent"] == pending.entry_id
+            assert item.entry_id not in completed
+            completed.add(item.entry_id)
+            if item.kind == "promotion":
+                signoff = history.signoff(item.payload["signoff"])
+                assert signoff is not None
+                answer = history.review_of(signoff)
+                assert answer is not None
+                assert (answer.verdict, signoff.version) == ("approved", item.version)
+            pending = None
+        elif "abandons" in item.payload:
+            assert pending is not None
+            assert item.payload["abandons"] == pending.entry_id
+            assert pending.version in spoiled, f"lost: {item.reason}"
+            pending = None
+        state = ledger.after(state, item)
+    assert pending is None
+    assert [item.seq for item in history.entries] == sorted(item.seq or 0 for item in history.entries)
+
+
+def end_locks(store: Store) -> None:
+    """Whoever holds a release lock in this database loses his connection, and the lock with it."""
+    statement = text(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
+    )
+    with store.engine.connect() as connection:
+        connection.execute(statement)
+
+
+@cache
+def machine_at(key: int) -> type[ReleaseMachine]:
+    """A class of its own for each site, as Hypothesis wants machines."""
+    return type(f"ReleaseMachine{key}", (ReleaseMachine,), {})
+
+
+def at(site: Site) -> type[ReleaseMachine]:
+    """The machine that works at a site."""
+    made = machine_at(id(site))
+    made.site = site
+    return made
+
+
+__all__ = ["ReleaseError", "ReleaseMachine", "at", "in_memory_folder", "open_site"]
