@@ -135,6 +135,15 @@ class _Up:
         return round(self.top + (self.high - value) / (self.high - self.low) * self.height, 1)
 
 
+def _short(value: float) -> str:
+    """A value beside its axis.
+
+    >>> _short(10490.4), _short(0.6667)
+    ('10,490', '0.667')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004
+
+
 def _points(panel: Panel) -> list[Point]:
     return [point for curve in panel.curves for point in curve.points]
 
@@ -155,7 +164,7 @@ def _panel(panel: Panel, across: _Across, top: int) -> str:
         f'<text x="{LEFT}" y="{top - 6}" font-weight="600">{escape(panel.title)}</text>',
         *(
             f'<line class="axis" x1="{LEFT}" x2="{across.width}" y1="{up.place(value)}" y2="{up.place(value)}"/>'
-            f'<text x="{LEFT - 6}" y="{up.place(value) + 4}" text-anchor="end">{value:.3g}</text>'
+            f'<text x="{LEFT - 6}" y="{up.place(value) + 4}" text-anchor="end">{_short(value)}</text>'
             for value in (up.low, (up.low + up.high) / 2, up.high)
         ),
         *(
