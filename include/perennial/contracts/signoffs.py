@@ -190,7 +190,7 @@ class Review:
 
 RULES_CHANGED = "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"
 """How the policy's answer begins to what was judged by other rules than those in force."""
-NOBODY = frozenset({"auto", "policy", "deadline"})
+NOBODY = frozenset({"auto", "policy", "deadline", "shadow"})
 """Names under which the policy answers: no person may."""
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -28,6 +29,8 @@ from perennial.signoff.answering.polling import Reviewers, Watched
 
 log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=5)
+LOOKS_EVERY = timedelta(minutes=5)
+"""So often a version that answers in the shadow is compared: a look costs a worker a second or two."""
 
 
 class ReviewTrigger(BaseTrigger):
@@ -122,6 +125,10 @@ class ReviewSensor(BaseSensorOperator):
         self.log.info("MLflow says: %s", event["seen"])
         return self._answer()
 
+    def look_again(self, context: Any, event: Any) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+        """Windows may have come in meanwhile."""
+        return self._answer()
+
     def _answer(self) -> dict[str, Any]:
         with opened(self.model) as case:
             review = case.review(self.signoff, now=datetime.now(UTC))
@@ -129,6 +136,10 @@ class ReviewSensor(BaseSensorOperator):
             version, reviewers = signed.version, case.reviewers(signed)
             if review is None:
                 told_anyway(case)  # now: this run ends when somebody has answered
+            shadowed = case.config.release.strategy == "shadow"
+        if review is None and shadowed:  # what it waits for is in no tag: rows and labels, which each window brings
+            self.log.info("version %s waits for the shadow, and for its reviewer if one is asked", version)
+            self.defer(trigger=TimeDeltaTrigger(LOOKS_EVERY), method_name="look_again")
         if review is None:
             self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", version)
             trigger = ReviewTrigger(self.model, version, policy.poll_s, **asdict(reviewers))

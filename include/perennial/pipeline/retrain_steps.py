@@ -194,13 +194,15 @@ class RetrainSteps(Bound):
     def review(self, signoff_id: str, *, now: datetime | None = None) -> Review | None:
         """The reviewer's answer, recorded in the ledger; None while it is pending. ``now`` judges the deadline too.
 
-        A rejected version is challenger no longer.
+        Where ``release.strategy`` says so, it is that of the shadow too. A rejected version is challenger no longer.
         """
         from perennial.release.promote import withdraw
         from perennial.signoff.review import read_review, record_review
+        from perennial.signoff.shadow.comparing import with_shadow
 
         signed = self.signoff(signoff_id)
         answer = read_review(self.config, signed, registry=self.registry, store=self.store, now=now)
+        answer = with_shadow(self.config, signed, answer, store=self.store, now=now)
         if answer is None:
             return None
         standing = record_review(self.config, signed, answer, store=self.store, registry=self.registry)

@@ -1,6 +1,8 @@
 """The section ``release`` of ``model.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from perennial.config.values import Strict
 
@@ -8,7 +10,15 @@ MovedAlias = Literal["report", "revert", "adopt"]
 
 
 class Releases(Strict):
-    """What is done about an alias in MLflow that is not where the ledger says, with no release under way.
+    """How a version that passed its gates takes office, and what is done about an alias in MLflow that is not where
+    the ledger says, with no release under way.
+
+    ``strategy: direct``: once its review approved it; ``shadow``: once it has answered in the shadow as well. It is
+    compared with the champion on the rows that both answered since the signoff, in windows whose labels are in: at
+    least ``min_rows`` of them, with an interval. It is rejected where the whole interval of its gain in ``metric``
+    (that of ``signoff.versus_champion`` unless it is given) lies below ``-margin``, and as blind where there were not
+    enough rows by ``signoff.review.deadline``. Without a champion, and where someone waived the comparison with it,
+    nothing is asked of the shadow.
 
     ``moved_alias``: it is reported and left alone, and windows halt until someone acts (``report``); set back to where
     the ledger says (``revert``); or, where the alias ``champion`` was moved to a version that a rollback may go to,
@@ -17,3 +27,8 @@ class Releases(Strict):
     """
 
     moved_alias: MovedAlias = "report"
+    # left out where nobody gave them, so that what was written before they existed keeps its digest
+    strategy: Literal["direct", "shadow"] = Field(default="direct", exclude_if=lambda value: value == "direct")
+    metric: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    margin: Annotated[float, Field(ge=0)] = Field(default=0.0, exclude_if=lambda value: value == 0)
+    min_rows: Annotated[int, Field(ge=30)] = Field(default=1_000, exclude_if=lambda value: value == 1_000)  # noqa: PLR2004

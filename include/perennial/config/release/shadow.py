@@ -9,6 +9,7 @@ from pydantic import Field
 
 from perennial.config.inputs import FileSource
 from perennial.config.values import Share, Strict
+from perennial.statistics.metrics import METRICS
 
 if TYPE_CHECKING:
     from perennial.config.model import ModelConfig
@@ -25,6 +26,15 @@ class ShadowScoring(Strict):
     max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
 
 
+def shadow_metric(config: ModelConfig) -> str:
+    """The metric in which a challenger is compared with the champion.
+
+    >>> shadow_metric(flights)
+    'roc_auc'
+    """
+    return config.release.metric or config.signoff.versus_champion.metric
+
+
 def flaws_of_shadow(config: ModelConfig) -> Iterator[str]:
     """What can not hold of ``sources.shadow`` and ``serving.shadow``, each with what is allowed. Pure.
 
@@ -38,7 +48,16 @@ def flaws_of_shadow(config: ModelConfig) -> Iterator[str]:
     if shadow is None:
         if config.serving.shadow.share:
             yield "serving.shadow.share: say under sources.shadow where the answers of the challenger go"
+        if config.release.strategy == "shadow":
+            yield "release.strategy: shadow: say under sources.shadow where the answers of the challenger lie"
         return
+    if config.release.strategy == "shadow" and config.signoff.review.deadline <= config.label.delay:
+        yield (
+            f"release.strategy: shadow: a label is due label.delay, {config.label.delay}, after its answer, and "
+            f"signoff.review.deadline is {config.signoff.review.deadline}: nothing could be compared by then"
+        )
+    if config.release.metric is not None and config.release.metric not in METRICS[config.task]:
+        yield f"release.metric = {config.release.metric}: no metric of a {config.task} task"
     if isinstance(shadow, FileSource) and (shadow.done_marker or shadow.manifest):
         yield "sources.shadow: no done_marker and no manifest: without a challenger nobody writes them"
     for name in ("predictions", "labels"):

@@ -1,0 +1,1 @@
+"""What a candidate answered in the shadow, beside the champion, before it is released."""
