@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check docs browser screenshots bench lock clean
+.PHONY: help setup demo up down test check docs browser observability screenshots bench lock clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make the virtual environment from the hashed lock
 
@@ -54,6 +54,14 @@ browser: ## install Chromium and its driver where they are missing: the tests of
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$as_root apt-get update; \
 		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium chromium-driver; \
+	fi
+
+observability: ## install promtool and amtool where they are missing: tests run the alerting rules through them (Debian)
+	@if ! command -v promtool >/dev/null || ! command -v amtool >/dev/null; then \
+		set -e; \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update; \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends prometheus prometheus-alertmanager; \
 	fi
 
 screenshots: setup ## take the pictures of a review anew, docs/images/review-*.png and past-gates.png

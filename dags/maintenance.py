@@ -4,17 +4,20 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import CronTriggerTimetable
 
 from perennial.orchestration.dag import upkeep_dag
-from perennial.orchestration.tasks import maintenance
+from perennial.orchestration.tasks import maintenance, telling
 
 with upkeep_dag("perennial__maintenance", schedule=CronTriggerTimetable("17 * * * *", timezone="UTC")):
-    maintenance.sweep()
-    maintenance.list_again()
-    maintenance.expire_reviews()
-    maintenance.check_releases()
-    maintenance.prove_ledger()
-    TriggerDagRunOperator.partial(
+    upkeep = [
+        maintenance.sweep(),
+        maintenance.list_again(),
+        maintenance.expire_reviews(),
+        maintenance.check_releases(),
+        maintenance.prove_ledger(),
+    ]
+    dispatch = TriggerDagRunOperator.partial(
         task_id="dispatch",
         task_display_name="Start the requests that nobody ran",
         logical_date=None,
         skip_when_already_exists=True,
     ).expand_kwargs(maintenance.open_requests())
+    [*upkeep, dispatch] >> telling.tell_all().as_teardown(on_failure_fail_dagrun=True)

@@ -7,7 +7,7 @@ from airflow.sdk import TriggerRule
 from perennial.orchestration.dag import model_dag
 from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import monitor_form
-from perennial.orchestration.tasks import monitor
+from perennial.orchestration.tasks import monitor, telling
 from perennial.orchestration.timetables import timetable
 
 for config in declared_models():
@@ -44,7 +44,7 @@ for config in declared_models():
         [*of_predictions, *of_labels] >> bake >> decided
         [*of_predictions, published["labels"]] >> decided  # a halted delivery skips what lies between
 
-        decided >> [
+        ends = [
             EmptyOperator(task_id="stay", task_display_name="Stay"),
             monitor.halt(model, decided["decision"]),
             monitor.blind(model, decided["decision"]),
@@ -59,3 +59,4 @@ for config in declared_models():
                 skip_when_already_exists=True,
             ),
         ]
+        decided >> ends >> telling.tell(model, "monitor").as_teardown()

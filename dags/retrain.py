@@ -7,7 +7,7 @@ from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import retrain_form
 from perennial.orchestration.links import linked
 from perennial.orchestration.review import ReviewSensor
-from perennial.orchestration.tasks import retrain
+from perennial.orchestration.tasks import retrain, telling
 
 fit_pool = retrain.fit_pool()
 for config in declared_models():
@@ -33,4 +33,5 @@ for config in declared_models():
         outcome = retrain.conclude(model, request)
 
         chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)
-        [release, outcome] >> retrain.verify(model)  # the request ended well, whatever requests are answered by
+        verified = retrain.verify(model)  # the request ended well, whatever requests are answered by
+        [release, outcome] >> verified >> telling.tell(model, "retrain").as_teardown()

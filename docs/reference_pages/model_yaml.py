@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from perennial import config
 from perennial.config import values
+from perennial.config.defaults.derived import DERIVED, SECTIONS
 from perennial.statistics.metrics import METRICS
 from perennial.statistics.ranges import Range
 
@@ -86,7 +87,9 @@ def _records(annotation: Any, suffix: str = "") -> Iterator[tuple[str, type[Base
 
 
 def _section(record: type[BaseModel]) -> str:
-    rows = [f"| `{key}` | {_value(field)} | {_default(field)} |" for key, field in _keys(record)]
+    rows = [
+        f"| `{key}` | {_value(field)} | {_derived(record, key) or _default(field)} |" for key, field in _keys(record)
+    ]
     text = re.sub(r"\s*\n\s*", " ", inspect.getdoc(record) or "").replace("``", "`")
     head = ["| key | value | default |", "|---|---|---|"]
     return "\n".join([f"## {_title(record)}\n", f"{text}\n", *head, *rows, ""])
@@ -154,6 +157,14 @@ def _limits(metadata: Any) -> Iterator[str]:
             yield f"matching `{pattern}`"
 
 
+def _derived(record: type[BaseModel], key: str) -> str | None:
+    """What follows from other keys where this one is left out; a section of such keys needs none of its own."""
+    told = {DERIVED[path] for place in _places()[record] if (path := f"{place}.{key}".lstrip(".")) in DERIVED}
+    if not told and record is config.ModelConfig and key in SECTIONS:
+        return "the defaults below"
+    return "; ".join(sorted(told)) or None
+
+
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
@@ -161,7 +172,9 @@ def _default(field: FieldInfo) -> str:
     if value is None:
         return "none"
     if isinstance(value, BaseModel):
-        return "the defaults below"
+        needed = [name for name, one in type(value).model_fields.items() if one.is_required()]
+        said = ", ".join(f"{name}: {getattr(value, name)}" for name in needed)
+        return f"`{{{said}}}`" if said else "the defaults below"
     if isinstance(value, timedelta):
         return f"`{value.days}d`" if value == timedelta(days=value.days) else f"`{value // timedelta(minutes=1)}min`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

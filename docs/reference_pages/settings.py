@@ -33,6 +33,8 @@ OF_SOURCES = """
 
 A table source reads its SQLAlchemy URL from the variable that its `url_env` names. It has no default: a run whose model
 needs it, and does not find it, is red with a `ConfigError`.
+
+A channel of `notify` is a variable that holds an Apprise URL. What is due there waits, and is named, until it is set.
 """
 OF_STACK = """
 ## Variables of the stack in containers

@@ -8,15 +8,17 @@ from sqlalchemy.dialects import postgresql
 
 from perennial.config import load_model
 from perennial.store import schema
+from perennial.store.notices import tables as notices
 from reference_pages.markdown import code, joined, table
 
 EXAMPLE = Path(__file__).parents[2] / "include" / "models" / "flight_delay"
 INTRODUCTION = """
 # Tables
 
-Every table in PostgreSQL. This page is generated from `include/perennial/store/schema.py` by `make docs`; edit the
-schema, not the page. Tables of schema `perennial` are made by the migrations. Those of schema `perennial_data` are made
-from a model's `model.yaml`, and gain a column when it gains a feature.
+Every table in PostgreSQL. This page is generated from `include/perennial/store/schema.py` and
+`include/perennial/store/notices/` by `make docs`; edit those, not the page. Tables of schema `perennial` are made by
+the migrations. Those of schema `perennial_data` are made from a model's `model.yaml`, and gain a column when it gains a
+feature.
 """
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
@@ -27,7 +29,7 @@ def page() -> str:
     of_a_model = [schema.predictions_table(config), schema.labels_table(config)]
     return joined(
         INTRODUCTION,
-        *(part for one in schema.metadata.sorted_tables for part in _section(one, str(one), frozenset())),
+        *(part for one in notices.metadata.sorted_tables for part in _section(one, str(one), frozenset())),
         *(
             part
             for one in of_a_model

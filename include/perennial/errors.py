@@ -6,7 +6,8 @@
     │   ├── RegistryUnavailable   MLflow did not answer
     │   ├── StorageUnavailable    the file storage did not answer
     │   ├── LockTimeout           another run holds the model's lock
-    │   └── ParityTimeout         the fresh process that scores a candidate did not answer in time
+    │   ├── ParityTimeout         the fresh process that scores a candidate did not answer in time
+    │   └── ChannelUnavailable    a channel of notify did not take a message
     ├── RegistryRefused           fail now, nothing was answered: MLflow refused the login, or the account lacks a right
     └── PermanentError            fail now: trying again cannot help
         ├── ConfigError           model.yaml or the settings are wrong
@@ -55,6 +56,10 @@ class LockTimeout(TransientError):
 
 class ParityTimeout(TransientError):
     """The fresh process that scores a candidate anew did not answer within the time allowed: a busy machine."""
+
+
+class ChannelUnavailable(TransientError):
+    """A channel of ``notify`` did not take a message."""
 
 
 class RegistryRefused(PerennialError):

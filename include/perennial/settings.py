@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from perennial.config import ModelConfig
+from perennial.config.notify import Notify
 from perennial.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,12 @@ class Settings(BaseSettings):
         default=None, validation_alias="MLFLOW_TRACKING_PASSWORD", description="Its password"
     )
     airflow_url: str | None = Field(default=None, description="Address of Airflow's API; the demo asks it for runs")
+    public_url: str | None = Field(
+        default=None, description="Where people find Airflow, for links in messages; else `PERENNIAL_AIRFLOW_URL`"
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="What Prometheus has to say to read `/perennial/metrics`; unset, nobody reads it"
+    )
     fit_pool: str = Field(
         default="default_pool", min_length=1, description="Airflow's pool of the fits; one that is not there stops them"
     )
@@ -153,6 +160,16 @@ class Settings(BaseSettings):
         if missing:
             raise ConfigError(f"{config.model}: set {', '.join(missing)} to the SQLAlchemy URL of its table source")
         return {name: os.environ[name] for name in names}
+
+    def channel_urls(self, routes: Notify) -> dict[str, str]:
+        """The URLs of the channels that are set, by the variable that holds them."""
+        return {name: url for name in routes.channels if (url := os.environ.get(name))}
+
+    @property
+    def console(self) -> str | None:
+        """The address of the console in Airflow, without a slash at its end; None where Airflow's is not known."""
+        address = self.public_url or self.airflow_url
+        return f"{address.rstrip('/')}/perennial" if address else None
 
 
 def _commit() -> str:

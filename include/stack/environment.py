@@ -75,6 +75,8 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "PERENNIAL_HOME": site.state,
         **perennial_environment(site, credentials),
         "PERENNIAL_FIT_POOL": FIT_POOL,
+        "PERENNIAL_PUBLIC_URL": site.airflow_public_url,
+        "PERENNIAL_METRICS_TOKEN": credentials.metrics_token,
         "AIRFLOW__CORE__EXECUTOR": "perennial.orchestration.executor.RevokingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Tasks inherit the libraries that the scheduler has already imported (perennial.orchestration.preload).

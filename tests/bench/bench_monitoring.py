@@ -193,8 +193,10 @@ def drift(config: ModelConfig, times: int) -> dict[str, Any]:
 
     Both sides lie in blocks of some thousand rows, which are counted within our time.
     """
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
     from drifting import drift_of
-    from perennial.monitoring.drift.evidently_report import DataDefinition, Dataset, Report, ValueDrift
 
     sides = []
     for seed, n_rows in ((1, config.signals.sample_rows), (2, 2 * config.signals.sample_rows)):

@@ -11,11 +11,12 @@ from dag_files import declare
 from perennial.orchestration.review import ReviewSensor
 from perennial.orchestration.tasks import monitor as monitor_tasks
 from perennial.orchestration.tasks import retrain as retrain_tasks
+from perennial.orchestration.tasks import telling
 from perennial.pipeline import Case, loops
 
 MODEL = "wine_cultivar"
 STEPS = {name for name, member in inspect.getmembers(Case, inspect.isfunction) if not name.startswith("_")}
-READINGS = {"state", "alias", "last_monitored", "request", "signoff", "cannot_pay"}
+READINGS = {"state", "alias", "last_monitored", "request", "signoff", "cannot_pay", "prepare"}
 
 
 class Called(ast.NodeVisitor):
@@ -47,7 +48,7 @@ def functions_of(module: Any) -> dict[str, str]:
 
 def in_order(dag: Any, module: Any) -> list[str]:
     """What the tasks of a DAG call on their case, each task after those before it; each step once."""
-    bodies = functions_of(module)
+    bodies = functions_of(module) | functions_of(telling)  # which reads, and calls no step
     found: list[str] = []
     for task in dag.topological_sort():
         if isinstance(task, ReviewSensor):

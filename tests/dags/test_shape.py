@@ -47,7 +47,7 @@ def test_labels_are_matched_after_the_predictions_are_in(dags):
 def test_the_decision_waits_for_everything_and_outlives_a_halt_but_no_failure(dags):
     monitor = dags["monitor"]
     decide = monitor.get_task("decide")
-    everything = set(monitor.task_dict) - {"decide", *BRANCHES}
+    everything = set(monitor.task_dict) - {"decide", "tell", *BRANCHES}
     assert ahead(monitor, "decide") == everything
     # a halted batch skips the measures at once: the decision must wait for the publishing itself
     # and halted labels skip the bake at once: it must wait for what is measured without them, too
@@ -71,9 +71,31 @@ def test_no_promotion_without_gates_and_review(dags):
 
 def test_the_outcome_is_recorded_whatever_happened_and_decides_the_colour_of_the_run(dags):
     retrain = dags["retrain"]
-    assert [leaf.task_id for leaf in retrain.leaves] == ["verify"]
+    assert ends(retrain) == {"verify"}
     assert retrain.get_task("conclude").trigger_rule == "all_done"
-    assert ahead(retrain, "conclude") == set(retrain.task_dict) - {"conclude", "verify"}
+    assert ahead(retrain, "conclude") == set(retrain.task_dict) - {"conclude", "verify", "tell"}
+
+
+def ends(dag):
+    """The tasks that decide the colour of a run: Airflow's rule for leaves before a teardown."""
+    asks = {task.task_id for task in dag.tasks if not task.is_teardown or task.on_failure_fail_dagrun}
+    return {name for name in asks if not dag.get_task(name).downstream_task_ids & asks}
+
+
+@pytest.mark.parametrize(("kind", "colour"), [("monitor", set(BRANCHES)), ("rollback", {"verify"})])
+def test_who_has_to_know_is_told_at_the_end_whatever_happened_and_that_decides_no_colour(dags, kind, colour):
+    for one in (kind, "retrain"):
+        tell = dags[one].get_task("tell")
+        assert tell.is_teardown
+        assert ahead(dags[one], "tell") == set(dags[one].task_dict) - {"tell"}
+    assert ends(dags[kind]) == colour
+
+
+def test_the_maintenance_is_red_while_a_channel_takes_nothing(dags):
+    told = dags["maintenance"].get_task("tell_all")
+    assert told.is_teardown
+    assert told.on_failure_fail_dagrun
+    assert ahead(dags["maintenance"], "tell_all") == set(dags["maintenance"].task_dict) - {"tell_all"}
 
 
 def test_a_release_is_verified_and_a_service_that_is_behind_changes_no_outcome(dags):
@@ -187,6 +209,6 @@ def filled_in(params, form):
 def test_the_upkeep_looks_after_files_reviews_and_releases(dags):
     upkeep = dags["maintenance"]
     alone = {"sweep", "list_again", "expire_reviews", "check_releases", "prove_ledger", "open_requests"}
-    assert set(upkeep.task_dict) == alone | {"dispatch"}
+    assert set(upkeep.task_dict) == alone | {"dispatch", "tell_all"}
     assert all(not upkeep.task_dict[name].upstream_task_ids for name in alone), "what befalls one keeps no other back"
     assert upkeep.task_dict["dispatch"].upstream_task_ids == {"open_requests"}

@@ -56,6 +56,17 @@ def test_the_newest_measured_window_comes_with_what_its_run_measured_of_earlier_
     assert (accuracy["n_rows"], accuracy["n_blocks"], accuracy["confidence"]) == (200, 10, 0.95)
 
 
+def test_the_report_is_one_file_about_the_window_that_was_asked_for(asked: ModelConfig, tmp_path: Path) -> None:
+    place = tmp_path / "told" / "report.html"
+    done = CliRunner().invoke(app, ["report", asked.model, "--out", str(place)])
+    assert (done.exit_code, done.output.strip()) == (0, str(place))
+    told = place.read_text(encoding="utf-8")
+    assert "it was measured, and not decided" in told
+    assert "drift/hue" in told
+    refused = CliRunner().invoke(app, ["report", asked.model, "--window", day(7).start.isoformat()])
+    assert (refused.exit_code, "no run measured a window" in refused.output) == (1, True)
+
+
 def test_a_window_is_asked_for_by_its_start(asked: ModelConfig) -> None:
     shown = ask(asked.model, "--window", day(0).start.isoformat(), "--json")
     assert [(one["family"], one["value"]) for one in json.loads(shown.stdout)] == [

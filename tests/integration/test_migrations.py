@@ -12,9 +12,13 @@ from sqlalchemy.exc import IntegrityError as DatabaseRefusal
 from sqlalchemy.exc import InternalError
 
 from logs import day
+from notices import FLIGHTS
 from perennial import ledger
 from perennial.contracts import LedgerEntry, Lineage, RetrainRequest, SignalName
+from perennial.exposition import page, read_standing
 from perennial.ledger import chain
+from perennial.notifying.found import find
+from perennial.notifying.telling import read
 from perennial.store import Store, open_store
 from perennial.store.batches import accounts, completeness
 from perennial.store.migrate import migrate
@@ -73,6 +77,14 @@ def test_the_state_of_the_landed_release_is_read_as_before_after_all_migrations(
     snapshot = recorded(landed, "snapshot-1")
     assert snapshot is not None
     assert (snapshot.n_train, snapshot.train) == (90, day(0))
+
+
+def test_people_can_be_told_of_what_the_landed_release_left(landed: Store) -> None:
+    migrate(landed)
+    flights = FLIGHTS.model_copy(update={"model": "flights"})
+    found = find(flights, read(flights, store=landed, now=day(5).end, tasks={}))
+    assert {(one.kind, one.lasts) for one in found} == {("promoted", False), ("rolled_back", True)}
+    assert b'perennial_champion_info{model="flights"' in page([read_standing(flights, store=landed, now=day(5).end)])
 
 
 def test_entries_of_the_landed_release_get_their_chain_and_new_ones_follow_it(landed: Store) -> None:

@@ -14,10 +14,16 @@ from pathlib import Path
 sys.argv[0:1] = ["airflow", "scheduler"]
 import airflow_local_settings
 assert "evidently" in sys.modules, "the scheduler has not imported what its tasks need"
+from airflow.executors.local_executor import LocalExecutor
+from perennial.orchestration.executor import RevokingLocalExecutor
 from perennial.orchestration.preload import preload
 
 def task(folder):
     began = time.monotonic()
+    known = set(sys.modules)
+    import perennial.monitoring.drift.measuring, perennial.pipeline.loops, perennial.training.probe
+    import perennial.signoff.signing, perennial.validation.audit, perennial.orchestration.tasks.retrain
+    assert not (new := set(sys.modules) - known), f"imported in the task: {new}"
     import duckdb, mlflow.sklearn, numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
     import evidently, great_expectations
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -35,6 +41,8 @@ def task(folder):
 
 if __name__ == "__main__":
     assert preload() == []
+    LocalExecutor.start = lambda executor: None
+    RevokingLocalExecutor().start()
     fork = multiprocessing.get_context("fork")
     tasks = [fork.Process(target=task, args=(sys.argv[2],)) for _ in range(3)]
     for started in tasks:

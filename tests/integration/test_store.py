@@ -14,6 +14,7 @@ from perennial.errors import ConfigError, LockTimeout, StoreUnavailable
 from perennial.store import Store, bulk, open_store, schema
 from perennial.store.locks import model_lock
 from perennial.store.migrate import migrate
+from perennial.store.notices import tables as notices
 from perennial.store.tables import ensure_data_tables
 
 
@@ -35,7 +36,7 @@ def test_migrating_twice_changes_nothing_and_matches_the_declared_tables(store: 
                 "include_name": lambda name, kind, _: kind != "schema" or name == "perennial",
             },
         )
-        assert compare_metadata(context, schema.metadata) == []
+        assert compare_metadata(context, notices.metadata) == []
 
 
 def test_same_entry_twice_stands_once(store: Store) -> None:

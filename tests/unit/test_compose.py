@@ -33,6 +33,7 @@ COMPOSE = Site(
     services=(Service(model="flight_delay", port=8000, url="http://serving-flight-delay:8000"),),
 )
 SERVICE = "serving-flight-delay"
+OBSERVERS = {"prometheus", "alertmanager", "grafana"}
 PLACEHOLDER = re.compile(r"\$\{(\w+):\?[^}]*\}")
 REFERENCES = Credentials(state_id="-", **{field: f"${{{variable}}}" for variable, field in VARIABLES.items()})
 
@@ -45,7 +46,22 @@ def services() -> dict[str, Any]:
 
 
 def test_every_component_is_a_service_and_every_service_a_component(services: dict[str, Any]) -> None:
-    assert set(services) == set(commands(COMPOSE))
+    assert set(services) == set(commands(COMPOSE)) | OBSERVERS
+
+
+def test_who_watches_gets_the_configuration_of_the_repository_and_its_tokens_as_files(services: dict[str, Any]) -> None:
+    for name in OBSERVERS:
+        given = [volume.split(":")[0] for volume in services[name]["volumes"] if volume.startswith("./")]
+        assert given
+        assert all((ROOT / path).exists() for path in given), name
+        assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", services[name]["image"])
+    config = (ROOT / "include" / "observability" / "prometheus.yml").read_text(encoding="utf-8")
+    files = set(re.findall(r"credentials_file: /run/secrets/(\w+)", config))
+    assert files == set(services["prometheus"]["secrets"]) == {"metrics_token", "serving_key"}
+    asked = {
+        address for job in yaml.safe_load(config)["scrape_configs"] for address in job["static_configs"][0]["targets"]
+    }
+    assert {address.partition(":")[0] for address in asked} <= set(services)
 
 
 @pytest.mark.parametrize("name", sorted(commands(COMPOSE)))
@@ -73,8 +89,8 @@ def test_accounts_are_those_of_the_local_stack_and_made_before_anything_logs_in(
 
 def test_no_service_but_the_steps_that_make_accounts_knows_the_password_of_an_admin(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        knows = {value for value in service["environment"].values() if "ADMIN_PASSWORD" in value}
-        makes = {"mlflow", "mlflow-accounts", "airflow-migrate"}
+        knows = {value for value in service.get("environment", {}).values() if "ADMIN_PASSWORD" in value}
+        makes = {"grafana", "mlflow", "mlflow-accounts", "airflow-migrate"}
         assert bool(knows) == (name in makes), name
 
 
@@ -111,7 +127,7 @@ def test_published_ports_are_on_loopback_only(services: dict[str, Any]) -> None:
 def test_every_secret_comes_from_the_environment(services: dict[str, Any]) -> None:
     secret = re.compile(r"PASSWORD$|SECRET|_KEY$|_URL$|_URI$|_CONN$")
     for name, service in services.items():
-        for variable, value in service["environment"].items():
+        for variable, value in service.get("environment", {}).items():
             if secret.search(variable) and ("://" not in value or "@" in value):
                 assert "${" in value, f"{name}: {variable} holds a literal"
 

@@ -20,6 +20,7 @@ REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted(page.name for page in REFERENCE.glob("*.md"))
 READERS_OF_THE_ENVIRONMENT = {
     "perennial/__init__.py",
+    "perennial/cli/__init__.py",
     "perennial/orchestration/preload.py",
     "perennial/registry/client.py",
     "perennial/settings.py",
@@ -81,6 +82,7 @@ def test_no_tag_is_made_outside_of_its_table() -> None:
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
         and re.fullmatch(r"perennial\.\w+", node.value)
+        and not (INCLUDE / node.value.replace(".", "/")).is_dir()  # the name of a room
     ]
     written_out = [
         f"{path}:{node.lineno}: {ast.unparse(node)}"

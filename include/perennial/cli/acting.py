@@ -1,17 +1,17 @@
 """Commands that act: roll back, acknowledge a hold, start and stop the local stack."""
 
 import getpass
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
 
 from perennial.cli import asking
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, err, out, print_json, speaks_plainly
-from perennial.contracts import to_record
 from perennial.errors import ConfigError
-from perennial.pipeline import Case
-from perennial.settings import load_settings
+
+if TYPE_CHECKING:
+    from perennial.pipeline import Case
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def promote(
     _say_followed(case)
 
 
-def _say_followed(case: Case) -> None:
+def _say_followed(case: "Case") -> None:
     if followed := case.verify_traffic():
         out.print(f"{case.model}: {followed.reason}", highlight=False)
 
@@ -105,7 +105,7 @@ def reprocess(
     case.prepare()
     found = case.reprocess(asking.window(start, end))
     if as_json:
-        print_json([to_record(one) for one in found])
+        print_json(list(found))
         return
     if not found:
         out.print("nothing is halted or in quarantine")
@@ -138,7 +138,7 @@ def up() -> None:
     from stack.credentials import load as load_credentials
     from stack.environment import ADMIN, REVIEWER
 
-    settings = load_settings()
+    settings = asking.settings()
     served, problems = served_models(settings)
     for problem in problems:
         err.print(f"not served: {problem}", markup=False, highlight=False, soft_wrap=True)
@@ -166,5 +166,5 @@ def down() -> None:
     """Stop everything that `perennial up` started; the data stays."""
     import stack
 
-    stopped = stack.down(load_settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
+    stopped = stack.down(asking.settings().home, progress=lambda line: out.print(line, markup=False, highlight=False))
     out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")

@@ -1,20 +1,34 @@
-"""What the command is asked for: moments, windows, the case of a model."""
+"""What the command is asked for: moments, windows, the case of a model.
+
+The commands import what they work with when they are run: ``perennial --help`` waits for none of it.
+"""
+
+from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from perennial.config import ModelConfig, previous_windows
-from perennial.config.values import Duration
-from perennial.contracts import Window, parse_moment
 from perennial.errors import ConfigError
-from perennial.pipeline import Case, Runtime, open_runtime
-from perennial.settings import load_settings
+
+if TYPE_CHECKING:
+    from perennial.config import ModelConfig
+    from perennial.contracts import Window
+    from perennial.pipeline import Case, Runtime
+    from perennial.settings import Settings
+
+
+def settings() -> Settings:
+    """The settings in force. Raises ConfigError."""
+    from perennial.settings import load_settings
+
+    return load_settings()
 
 
 def runtime() -> Runtime:
     """The runtime of the settings in force."""
-    return open_runtime(load_settings())
+    from perennial.pipeline import open_runtime
+
+    return open_runtime(settings())
 
 
 def case(model: str) -> Case:
@@ -29,6 +43,8 @@ def now() -> datetime:
 
 def moment(text: str) -> datetime:
     """A moment as it was typed. Raises ConfigError."""
+    from perennial.contracts import parse_moment
+
     try:
         return parse_moment(text)
     except ValueError as error:
@@ -41,6 +57,10 @@ def duration(text: str, option: str) -> timedelta:
     >>> duration("36h", "--label-delay").days
     1
     """
+    from pydantic import TypeAdapter, ValidationError
+
+    from perennial.config.values import Duration
+
     try:
         found: timedelta = TypeAdapter(Duration).validate_python(text)
     except ValidationError as error:
@@ -51,6 +71,8 @@ def duration(text: str, option: str) -> timedelta:
 
 def window(start: str, end: str) -> Window:
     """A window as it was typed. Raises ConfigError."""
+    from perennial.contracts import Window
+
     try:
         return Window(start=moment(start), end=moment(end))
     except ValueError as error:
@@ -66,6 +88,8 @@ def window_if_given(start: str | None, end: str | None) -> Window | None:
 
 def last_window(config: ModelConfig, now: datetime) -> Window:
     """The last window of the schedule that is over, and its grace too. Raises ConfigError before the first."""
+    from perennial.config import previous_windows
+
     schedule = config.schedule
     found = previous_windows(schedule, min(now - config.grace, schedule.end or now), 1)
     if not found:

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,9 +10,9 @@ from rich.table import Table
 
 from perennial.cli import asking
 from perennial.cli.printing import AsJson, Model, err, out, print_json, speaks_plainly
-from perennial.config import load_model
-from perennial.contracts import Window, to_record
-from perennial.settings import load_settings
+
+if TYPE_CHECKING:
+    from perennial.contracts import Window
 
 app = typer.Typer()
 
@@ -41,8 +41,9 @@ def backtest(
 ) -> None:
     """Replay a model's history under several policies, side by side, without Airflow."""
     from perennial.backtest import command
+    from perennial.config import load_model
 
-    settings = load_settings()
+    settings = asking.settings()
     folder = settings.models_dir / model
     config = load_model(folder)
     place = out_folder or settings.home / "backtest" / model
@@ -52,7 +53,7 @@ def backtest(
     with tempfile.TemporaryDirectory() as scratch, _progress() as bar:
         task = bar.add_task("", total=None)
 
-        def step(name: str, window: Window) -> None:
+        def step(name: str, window: "Window") -> None:
             bar.update(task, advance=1, description=f"{name}, {window.start:%Y-%m-%d}")
 
         found = command.run(
@@ -61,7 +62,7 @@ def backtest(
         )  # fmt: skip
     command.write(found, place)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     _show(found, place)
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
@@ -12,8 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial.errors import PerennialError, TransientError
-from perennial.pipeline import timeline
-from perennial.pipeline.readings import Reading
+
+if TYPE_CHECKING:
+    from perennial.pipeline.readings import Reading
+    from perennial.pipeline.timeline import TimelineRow
 
 out = Console()
 err = Console(stderr=True)
@@ -47,8 +49,14 @@ def speaks_plainly(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON value on standard output; records of ours in it as their dictionaries."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_as_record) + "\n")
+
+
+def _as_record(value: Any) -> Any:
+    from perennial.contracts import to_record
+
+    return to_record(value)
 
 
 def as_logged(text: str) -> str:
@@ -65,7 +73,7 @@ def progress_to(as_json: bool) -> Callable[[str], None]:
     return (lambda line: err.print(line, markup=False)) if as_json else (lambda line: out.print(line, markup=False))
 
 
-def timeline_table(rows: Iterable[timeline.TimelineRow]) -> Table:
+def timeline_table(rows: "Iterable[TimelineRow]") -> Table:
     """The timeline as text that fits any width: one decision an item, in the order of its window."""
     table = Table.grid(padding=(0, 2))
     for row in rows:
@@ -89,7 +97,7 @@ def timeline_table(rows: Iterable[timeline.TimelineRow]) -> Table:
     return table
 
 
-def signals_table(readings: Iterable[Reading]) -> Table:
+def signals_table(readings: "Iterable[Reading]") -> Table:
     """Signals as text that fits any width: one an item, window by window."""
     table = Table.grid(padding=(0, 2))
     shown = None

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from perennial.cli.asking import case
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, out, print_json, speaks_plainly
-from perennial.contracts import to_record
 
 app = typer.Typer()
 lineage = typer.Typer(no_args_is_help=True, help="Where a version, a delivery or a prediction came from, or went to.")
@@ -23,6 +22,7 @@ _ALIKE = 1e-6
 @speaks_plainly
 def reproduce(model: Model, version: Version, as_json: AsJson = False) -> None:
     """Fit a version again from its frozen rows, recipe and configuration; exit code 1 when it differs."""
+    from perennial.contracts import to_record
     from perennial.provenance.reproduce import reproduce as again
 
     found = again(case(model), version)
@@ -61,7 +61,7 @@ def explain(
 
     found = why(case(model), prediction_id, version=version, n_pairs=pairs)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     answered = f"P({as_logged(found.of_class)}) = " if found.of_class else ""
     out.print(f"version {found.version} of {model} answers {answered}{found.answer:.4g}", highlight=False)
@@ -86,7 +86,7 @@ def of_version(model: Model, version: Version, as_json: AsJson = False) -> None:
 
     found = tracing.of_version(case(model), version)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
     else:
         _print_version(found)
 
@@ -103,7 +103,7 @@ def of_batch(
 
     found = tracing.of_delivery(case(model), named)
     if as_json:
-        print_json([to_record(item) for item in found])
+        print_json(list(found))
         return
     for item in found:
         out.print(_deliveries([item.delivery]))
@@ -129,7 +129,7 @@ def of_prediction(
 
     found = tracing.of_prediction(case(model), prediction_id)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     for row in found.rows:
         since = f", known from {row.known_at:{SHOWN}}" if row.known_at else ""
@@ -166,7 +166,7 @@ def of_rollback(
 
     found = telling.taken_back(case(model), version)
     if as_json:
-        print_json(to_record(found))
+        print_json(found)
         return
     out.print(as_logged(telling.summary(found)), highlight=False)
     for heading, headings, rows in telling.tables(found):

@@ -1,13 +1,12 @@
 """Commands that read: is all declared well, where does a model stand, what happened and why."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from perennial import ledger
-from perennial.cli.asking import case, moment, runtime, window_if_given
+from perennial.cli.asking import case, moment, runtime, settings, window_if_given
 from perennial.cli.printing import (
     SHOWN,
     AsJson,
@@ -21,15 +20,10 @@ from perennial.cli.printing import (
     speaks_plainly,
     timeline_table,
 )
-from perennial.config import load_models
-from perennial.contracts import to_record
 from perennial.errors import ConfigError
-from perennial.pipeline import Runtime
-from perennial.pipeline.checking import check_models
-from perennial.pipeline.readings import read_signals
-from perennial.pipeline.timeline import status as status_of
-from perennial.pipeline.timeline import timeline as timeline_of
-from perennial.settings import load_settings
+
+if TYPE_CHECKING:
+    from perennial.pipeline import Runtime
 
 app = typer.Typer()
 
@@ -38,7 +32,9 @@ app = typer.Typer()
 @speaks_plainly
 def check(as_json: AsJson = False) -> None:
     """Validate every model.yaml and build every recipe."""
-    configs = check_models(load_settings().models_dir)
+    from perennial.pipeline.checking import check_models
+
+    configs = check_models(settings().models_dir)
     if as_json:
         print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
         return
@@ -52,11 +48,14 @@ def status(
     model: Annotated[str | None, typer.Argument(help="One model; all unless given.")] = None, as_json: AsJson = False
 ) -> None:
     """Where every model, or one, stands: champion, bake, stable version, holds, last decision."""
+    from perennial.config import load_models
+    from perennial.pipeline.timeline import status as status_of
+
     there = runtime()
     configs = [there.config(model)] if model else list(load_models(there.settings.models_dir))
     found = [status_of(config, store=there.store) for config in configs]
     if as_json:
-        print_json([to_record(item) for item in found])
+        print_json(list(found))
         return
     table = Table.grid(padding=(0, 2))
     for item in found:
@@ -80,10 +79,12 @@ def status(
 @speaks_plainly
 def timeline(model: Model, as_json: AsJson = False) -> None:
     """Every window of a model: rows, signals, performance, decision, champion and stable afterwards."""
+    from perennial.pipeline.timeline import timeline as timeline_of
+
     one = case(model)
     rows = timeline_of(one.config, store=one.store)
     if as_json:
-        print_json([to_record(row) for row in rows])
+        print_json(list(rows))
         return
     out.print(timeline_table(rows))
 
@@ -98,10 +99,12 @@ def signals(
     as_json: AsJson = False,
 ) -> None:
     """Every signal of a window, with its interval and its threshold, and what its run measured of earlier windows."""
+    from perennial.pipeline.readings import read_signals
+
     one = case(model)
     found = read_signals(one.config, moment(window) if window else None, store=one.store)
     if as_json:
-        print_json([to_record(reading) for reading in found])
+        print_json(list(found))
         return
     if not found:
         out.print("no run has measured a window yet")
@@ -121,7 +124,7 @@ def quarantine(
     """What rows are in quarantine for, counted, with examples: of all windows, or one; of halted batches too."""
     found = case(model).quarantine(window_if_given(start, end), n_examples=examples)
     if as_json:
-        print_json([to_record(batch) for batch in found])
+        print_json(list(found))
         return
     if not found:
         out.print("nothing is in quarantine")
@@ -151,13 +154,15 @@ def show_ledger(
     as_json: AsJson = False,
 ) -> None:
     """The ledger: who, when, why, on what evidence; or the proof that it is what was written."""
+    from perennial import ledger
+
     there = runtime()
     if verify or head:
         _prove(there, model, head, as_json=as_json)
         return
     found = ledger.entries(there.store, model, last=last)
     if as_json:
-        print_json([to_record(entry) for entry in found])
+        print_json(list(found))
         return
     table = Table.grid(padding=(0, 2))
     for entry in found:
@@ -167,12 +172,12 @@ def show_ledger(
     out.print(table)
 
 
-def _prove(there: Runtime, model: str | None, head: str | None, *, as_json: bool) -> None:
+def _prove(there: "Runtime", model: str | None, head: str | None, *, as_json: bool) -> None:
     if head and not model:
         raise ConfigError("--head is the digest of one model's entry: name the model")
     proven, unprotected = there.prove_ledger(model, known=head), there.why_unprotected()
     if as_json:
-        print_json({"proven": [to_record(one) for one in proven], "unprotected": unprotected})
+        print_json({"proven": list(proven), "unprotected": unprotected})
         return
     for one in proven:
         out.print(f"[green]whole[/green] {one.model}: {one.n_entries} entries, head {one.head or '-'}", soft_wrap=True)

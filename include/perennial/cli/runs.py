@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from perennial import ledger
 from perennial.cli import asking
 from perennial.cli.printing import (
     EXIT_PERMANENT,
@@ -19,9 +18,7 @@ from perennial.cli.printing import (
     progress_to,
     speaks_plainly,
 )
-from perennial.contracts import RetrainRequest, digest_of, to_record
 from perennial.errors import ConfigError, TrainingError
-from perennial.pipeline import loops
 
 app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, without Airflow.")
 
@@ -32,14 +29,20 @@ def monitor(
     model: Model,
     start: Start = None,
     end: End = None,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Draw Evidently's page of the drift as well, as the DAG does; it takes longer."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ingest, measure and decide for one window: the last complete one unless given."""
+    from perennial.pipeline import loops
+
     case = asking.case(model)
     window = asking.window_if_given(start, end) or asking.last_window(case.config, asking.now())
-    decided = loops.monitor(case, window, progress=progress_to(as_json))
+    decided = loops.monitor(case, window, page=page, progress=progress_to(as_json))
     if as_json:
-        print_json(to_record(decided))
+        print_json(decided)
     elif decided.action == "retrain":
         out.print(f"now: perennial run retrain {model} --as-of {window.end:%Y-%m-%dT%H:%M:%SZ}", soft_wrap=True)
     if decided.action in ("halt", "blind"):
@@ -65,6 +68,10 @@ def retrain(
     as_json: AsJson = False,
 ) -> None:
     """Snapshot, fit, evaluate, register, judge and promote, as of a moment."""
+    from perennial import ledger
+    from perennial.contracts import RetrainRequest, digest_of
+    from perennial.pipeline import loops
+
     case = asking.case(model)
     moment = asking.moment(as_of) if as_of else case.last_monitored() or asking.now()
     if moment > asking.now():
@@ -88,6 +95,6 @@ def retrain(
         )
     ended = loops.retrain(case, request, progress=progress_to(as_json))
     if as_json:
-        print_json(to_record(ended))
+        print_json(ended)
     else:
         out.print(ended.outcome, markup=False, soft_wrap=True)

@@ -7,7 +7,6 @@ from rich.table import Table
 
 from perennial.cli import asking
 from perennial.cli.printing import AsJson, Model, out, print_json, speaks_plainly
-from perennial.settings import load_settings
 
 app = typer.Typer()
 keys = typer.Typer(no_args_is_help=True, help="Who may ask a scoring service that others than this machine can reach.")
@@ -34,7 +33,7 @@ def add_key(name: Name) -> None:
     """Make a key and print it, once: only its digest is kept."""
     from perennial.serving.keys import Keys
 
-    out.print(Keys.below(load_settings().home).add(name, at=asking.now()), markup=False, highlight=False)
+    out.print(Keys.below(asking.settings().home).add(name, at=asking.now()), markup=False, highlight=False)
 
 
 @keys.command("remove")
@@ -43,7 +42,7 @@ def remove_key(name: Name) -> None:
     """Forget a key; a service that runs turns it away within a second or two."""
     from perennial.serving.keys import Keys
 
-    Keys.below(load_settings().home).remove(name)
+    Keys.below(asking.settings().home).remove(name)
     out.print(f"key {name} is gone")
 
 
@@ -53,7 +52,7 @@ def list_keys(as_json: AsJson = False) -> None:
     """The names of all keys, and when they were made."""
     from perennial.serving.keys import Keys
 
-    known = {name: told["made"] for name, told in sorted(Keys.below(load_settings().home).read().items())}
+    known = {name: told["made"] for name, told in sorted(Keys.below(asking.settings().home).read().items())}
     if as_json:
         print_json(known)
         return

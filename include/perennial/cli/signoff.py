@@ -6,8 +6,6 @@ from rich.table import Table
 
 from perennial.cli import asking
 from perennial.cli.printing import SHOWN, AsJson, Model, out, print_json, speaks_plainly
-from perennial.contracts import to_record
-from perennial.pipeline import Case
 
 app = typer.Typer(no_args_is_help=True, help="What the gates said, and whether they were right.")
 
@@ -21,7 +19,9 @@ def _group() -> None:
 @speaks_plainly
 def record(model: Model, as_json: AsJson = False) -> None:
     """Was each promotion and rollback right, on the labelled rows after it? With rates, and a proposal for min_gain."""
-    case: Case = asking.case(model)
+    from perennial.contracts import to_record
+
+    case = asking.case(model)
     found = case.gate_record(case.last_monitored() or asking.now())
     if as_json:
         print_json(

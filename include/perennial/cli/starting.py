@@ -11,7 +11,6 @@ import typer
 from perennial.cli import asking
 from perennial.cli.backtest import backtest
 from perennial.cli.printing import err, out, speaks_plainly
-from perennial.settings import load_settings
 
 app = typer.Typer()
 
@@ -41,7 +40,7 @@ def init(
     from perennial.onboarding.roles import Said
     from perennial.onboarding.start import start, table_of
 
-    settings = load_settings()
+    settings = asking.settings()
     table = table_of(source, labels)
     said = Said(
         time=time, label=label, id=row_id, score=score, labelled_at=labelled_at, positive=positive, task=task,

@@ -184,7 +184,7 @@ class Label(Strict):
     classes: Annotated[list[str | int], Field(min_length=2)] | None = None
     decision_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     delay: PositiveDuration
-    mature_share: Annotated[float, Field(gt=0, le=1)]
+    mature_share: Annotated[float, Field(gt=0, le=1)] = 0.9
     max_wait: PositiveDuration
 
     @model_validator(mode="after")

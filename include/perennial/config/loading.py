@@ -12,6 +12,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from perennial.config.model import ModelConfig
+from perennial.config.notify.declared import HIDDEN
 from perennial.errors import ConfigError
 
 _SHOWN = 5
@@ -47,7 +48,8 @@ def _lines(path: Path, found: ErrorDetails) -> list[str]:
     if not found["loc"] and found["type"] == "value_error":
         return [f"{path}: {line}" for line in words.split("\n")]
     told = str(found["input"]) if isinstance(found["input"], date) else repr(found["input"])
-    value = "" if isinstance(found["input"], (dict, list)) else f" = {told}"
+    unsaid = isinstance(found["input"], (dict, list)) or found["type"] == HIDDEN
+    value = "" if unsaid else f" = {told}"
     return [f"{path}: {'.'.join(_as_written(found['loc'])) or '(file)'}{value}: {words}"]
 
 
@@ -80,7 +82,8 @@ def load_model(folder: Path) -> ModelConfig:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; a model folder holds model.yaml and recipe.py") from None
     except ValidationError as error:
-        raise ConfigError(_problems(path, error)) from error
+        hides = any(found["type"] == HIDDEN for found in error.errors())  # which the error itself would show
+        raise ConfigError(_problems(path, error)) from None if hides else error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that can not be one
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if config.model != folder.name:

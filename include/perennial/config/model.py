@@ -9,6 +9,7 @@ from pydantic import (
 )
 
 from perennial.config.consistency import contradictions
+from perennial.config.defaults.derived import filled
 from perennial.config.inputs import (
     CAUSED,
     ERROR,
@@ -20,6 +21,7 @@ from perennial.config.inputs import (
     Schedule,
     Sources,
 )
+from perennial.config.notify import Notify
 from perennial.config.rules import Bake, Policy, Training, Validation
 from perennial.config.serving import Serving
 from perennial.config.signals.declared import Signals
@@ -54,15 +56,16 @@ class ModelConfig(Strict):
     signoff: SignoffPolicy
     bake: Bake
     serving: Serving = Serving()
+    notify: Notify = Notify()
 
     @property
     def digest(self) -> str:
-        """Changes when any setting changes, and at no other time.
+        """Changes when any setting changes but who is told (``notify``), and at no other time.
 
         >>> flights.digest == flights.model_copy(update={"owner": "someone else"}).digest
         False
         """
-        return digest_of(self.model_dump(mode="json"))
+        return digest_of(self.model_dump(mode="json", exclude={"notify"}))
 
     @property
     def grace(self) -> timedelta:
@@ -281,6 +284,11 @@ class ModelConfig(Strict):
             CAUSED: columns.caused,
         }
         return {name: delivered for name, delivered in names.items() if delivered is not None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: object) -> object:
+        return filled(given)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -26,8 +26,8 @@ class ExtraExpectation(Strict):
 class Validation(Strict):
     """When a batch is too broken to publish."""
 
-    max_share_bad: Share
-    min_rows: Annotated[int, Field(ge=1)]
+    max_share_bad: Share = 0.02
+    min_rows: Annotated[int, Field(ge=1)] = 1
     max_rows: Annotated[int, Field(ge=1)] | None = None
     extra_columns: Literal["allow", "halt"] = "allow"
     keep_staging: PositiveDuration = timedelta(days=30)
@@ -50,8 +50,8 @@ class Breaches(Strict):
     waits for its labels has none yet; one in an excluded stretch drops out.
     """
 
-    k: Annotated[int, Field(ge=1)]
-    n: Annotated[int, Field(ge=1)]
+    k: Annotated[int, Field(ge=1)] = 2
+    n: Annotated[int, Field(ge=1)] = 3
     sticky: bool = False
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class Breaches(Strict):
 class Budget(Strict):
     """At most ``retrains`` requests, and ``cpu_s`` CPU seconds of fits where that is given, within ``per``."""
 
-    retrains: Annotated[int, Field(ge=1)]
+    retrains: Annotated[int, Field(ge=1)] = 4
     cpu_s: Annotated[float, Field(gt=0)] | None = None
     per: PositiveDuration
 
@@ -89,7 +89,7 @@ class Policy(Strict):
     ``min_new_labels`` have to be in since the champion's holdout, and since the candidate before was turned down.
     """
 
-    breaches: Breaches
+    breaches: Breaches = Breaches()
     cooldown: Duration
     min_new_labels: Annotated[int, Field(ge=1)]
     max_age: PositiveDuration
@@ -125,15 +125,15 @@ class Training(Strict):
     train: PositiveDuration
     holdout: PositiveDuration
     min_train_rows: Annotated[int, Field(ge=10)]
-    cv_folds: Annotated[int, Field(ge=2, le=20)]
-    seed: int
+    cv_folds: Annotated[int, Field(ge=2, le=20)] = 3
+    seed: int = 0
     embargo: Duration = timedelta(0)
     window: Literal["trailing", "growing", "seasonal"] = "trailing"
     since: Moment | None = None
     seasons: Annotated[int, Field(ge=1, le=20)] = 1
     max_train_rows: Annotated[int, Field(ge=10)] | None = None
     half_life: PositiveDuration | None = None
-    timeout: PositiveDuration
+    timeout: PositiveDuration = timedelta(minutes=10)
     learning_curve: Annotated[float, Field(ge=0, le=10)] = 0.5
     dispatch_after: Duration = timedelta(minutes=30)
     params: dict[str, str | int | float | bool] = Field(default={})
@@ -178,7 +178,7 @@ class Bake(Strict):
     ``signoff.review.deadline``, the length of ``windows`` windows and ``label.max_wait`` together.
     """
 
-    windows: Annotated[int, Field(ge=1)]
+    windows: Annotated[int, Field(ge=1)] = 2
     metric: str
     bound: float
     max_deficit: Annotated[float, Field(ge=0)]

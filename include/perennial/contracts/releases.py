@@ -13,6 +13,7 @@ LedgerKind = Literal[
     "retrain_request",
     "retrain_outcome",
     "signoff",
+    "approval",
     "review",
     "promotion_intent",
     "promotion",
@@ -163,7 +164,6 @@ class ReleaseState:
         '3'
         >>> ReleaseState(model="m", champion="3", stable=("1", "3")).fallback
         '1'
-        >>> ReleaseState(model="m", champion="1").fallback
         """
         return self.trusted[-1] if self.trusted else None
 
@@ -174,7 +174,6 @@ class ReleaseState:
         >>> made = Lineage(train=day(0), holdout=day(1))
         >>> ReleaseState(model="m", champion="3", lineages={"3": made}).lineage == made
         True
-        >>> ReleaseState(model="m", champion="3").lineage
         """
         return self.lineages.get(self.champion) if self.champion else None
 

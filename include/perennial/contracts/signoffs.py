@@ -176,7 +176,7 @@ class Signoff:
 class Review:
     """The answer of a reviewer, of the policy (``auto``), or of the deadline.
 
-    ``past_gates`` is there where two people approve what failed its gates.
+    ``past_gates`` is there where two people approve what failed its gates; a ``verified`` reviewer's name is a login's.
     """
 
     model: str
@@ -185,6 +185,7 @@ class Review:
     reviewer: str
     reason: str
     past_gates: PastGates | None = None
+    verified: bool = False
 
 
 RULES_CHANGED = "the rules in model.yaml changed (clear sign_off, and it is judged by the new ones)"

@@ -1,6 +1,16 @@
 """The ledger: append-only, and the truth about releases. What its entries say is folded in ``fold.py``."""
 
-from perennial.ledger.entries import append, entries, entry, newest_decided, read, release_state
+from perennial.ledger.entries import (
+    append,
+    counts,
+    entries,
+    entry,
+    histories,
+    newest_decided,
+    newest_decision,
+    read,
+    release_state,
+)
 from perennial.ledger.fold import RELEASE_KINDS, History, after, fold
 
 __all__ = [
@@ -8,10 +18,13 @@ __all__ = [
     "History",
     "after",
     "append",
+    "counts",
     "entries",
     "entry",
     "fold",
+    "histories",
     "newest_decided",
+    "newest_decision",
     "read",
     "release_state",
 ]

@@ -1,16 +1,18 @@
 """The entries of the ledger in PostgreSQL: appended, never changed."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, case, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
 from perennial.ledger.fold import RELEASE_KINDS, History, fold
 from perennial.store import Store, schema
+from perennial.store.recent.of_models import asked_of, by_model, for_each
 
 # all but the digests, which ledger/chain.py speaks of
 _COLUMNS = [schema.ledger.c[one.name] for one in fields(LedgerEntry)]
@@ -75,10 +77,37 @@ def newest_decided(store: Store, model: str) -> datetime | None:
     return utc(found) if found else None
 
 
+def newest_decision(store: Store, model: str) -> LedgerEntry | None:
+    """The decision about the latest window, the last of them where it was decided again; None before the first."""
+    table = schema.ledger
+    query = select(*_COLUMNS).where(table.c.model == model, table.c.kind == "decision")
+    with store.begin() as connection:
+        row = connection.execute(query.order_by(table.c.at.desc(), table.c.seq.desc()).limit(1)).first()
+    return _entry(row) if row else None
+
+
+def counts(store: Store, model: str) -> Counter[tuple[str, str]]:
+    """How many entries of each kind there are; those of decisions by their action, which their reason begins with."""
+    table = schema.ledger
+    action = case((table.c.kind == "decision", func.split_part(table.c.reason, ":", 1)), else_="").label("action")
+    query = select(table.c.kind, action, func.count()).where(table.c.model == model).group_by(table.c.kind, action)
+    with store.begin() as connection:
+        return Counter({(row[0], row[1]): row[2] for row in connection.execute(query)})
+
+
 def read(store: Store, model: str) -> History:
     """Everything that a release rests on: one reading of all entries of a model but its decisions."""
-    kinds: tuple[LedgerKind, ...] = (*RELEASE_KINDS, "signoff", "review")
-    return History(model, entries(store, model, kinds=kinds))
+    return histories(store, [model])[model]
+
+
+def histories(store: Store, models: Sequence[str]) -> dict[str, History]:
+    """The same of many models, in one statement."""
+    table, asked = schema.ledger, asked_of(models)
+    kinds = (*RELEASE_KINDS, "signoff", "approval", "review")
+    of_model = select(*_COLUMNS).where(table.c.model == asked.c.model, table.c.kind.in_(kinds)).order_by(table.c.seq)
+    with store.begin() as connection:
+        rows = connection.execute(for_each(asked, of_model)).all()
+    return {model: History(model, tuple(map(_entry, found))) for model, found in by_model(rows, models).items()}
 
 
 def release_state(store: Store, model: str) -> ReleaseState:

@@ -70,6 +70,20 @@ class History:
         found = self.entry(signoff.review_id)
         return from_record(Review, found.payload["review"]) if found and found.kind == "review" else None
 
+    def open_reviews(self) -> tuple[Signoff, ...]:
+        """The signoffs that passed and have no answer, in the order they were written.
+
+        >>> [one.version for one in History("m", (entry("signoff", "4", signoff=to_record(signed)),)).open_reviews()]
+        ['4']
+        """
+        answered = {item.payload["signoff"] for item in self.of("review")}
+        signed = [
+            from_record(Signoff, item.payload["signoff"])
+            for item in self.of("signoff")
+            if item.entry_id not in answered
+        ]
+        return tuple(signoff for signoff in signed if signoff.passed)
+
     def request(self, request_id: str) -> RetrainRequest | None:
         """The retrain request with this id, as it stands in the ledger, or None."""
         found = self.entry(request_id)

@@ -82,6 +82,11 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "config_digest": "digest of `model.yaml`",
         },
     ),
+    "approval": KindOfEntry(
+        meaning="one person approved a signoff that two people have to approve; its review follows",
+        writers=("signoff.answering.verified",),
+        payload={"signoff": "entry id of the signoff"},
+    ),
     "review": KindOfEntry(
         meaning="a signoff was answered",
         writers=("signoff.review",),

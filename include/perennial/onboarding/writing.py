@@ -96,6 +96,7 @@ def number(value: float) -> str:
 
 def _head(model: str, roles: Roles, owner: str) -> str:
     return f"""# Proposed by `perennial init` from a history; every value stands to be changed.
+# What does not stand here has the default of docs/reference/model-yaml.md.
 model: {model}
 title: {quoted(f"What will {roles.label.logged} be?")}
 owner: {quoted(owner)}
@@ -136,11 +137,9 @@ def _label(roles: Roles, history: History, times: Times) -> str:
         lines.append(f"  classes: [0, 1]                  # 1 is {roles.label.logged} = {roles.positive}".rstrip())
     elif roles.task == "multiclass":
         lines.append(f"  classes: [{', '.join(quoted(value) for value in sorted(texts(roles.label)))}]")
-    late = max(times.delay, timedelta(hours=1))
     lines += [
         f"  delay: {written(times.delay)}                      # nine of ten labels of the history were no later",
         f"  mature_share: {max(0.01, int(90 * coverage) / 100):.2f}             # {coverage:.1%} of the rows have one",
-        f"  max_wait: {written(max(3 * late, times.every))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -191,8 +190,6 @@ def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) 
     loss = _several(noise.error, 4)
     lines = [
         "signals:",
-        "  sample_rows: 20000",
-        "  seed: 0",
         f"  uncertainty: {{block: {written(times.block)}}}         # rows of one such stretch hang together",
         f"  min_labelled_rows: {max(30, times.labelled(times.every) // 4)}",
         f"  # the calmest quarter of the columns differs between windows by {drift['wasserstein']:.3g} standard",
@@ -200,10 +197,6 @@ def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) 
         "  drift:",
         f"    number: {{method: wasserstein, threshold: {number(numbers)}}}",
         f"    category: {{method: jensenshannon, threshold: {number(categories)}}}",
-        "    weighted_share: 0.5",
-        "  quality:",
-        "    {max_null_increase: 0.1, max_unseen_share: 0.01, max_out_of_range_share: 0.01,",
-        "     max_type_error_share: 0.01}",
         "  performance:",
         f"    {metric}: {{role: watch, bound: {number(_bound(metric, noise))}"
         + (f", max_loss: {number(loss)}}}" if loss else "}")
@@ -222,30 +215,18 @@ def _rest(roles: Roles, times: Times, noise: Noise) -> str:
     n_window, n_train, n_holdout = (times.labelled(one) for one in (times.every, times.train, times.holdout))
     unitless = roles.task != "regression"
     deficit = _several(noise.paired_error, 1) or (0.02 if unitless else 1.0)
-    return f"""policy:
-  breaches: {{k: 2, n: 3}}
-  cooldown: {written(times.every)}
-  min_new_labels: {max(1, n_window // 2)}
-  max_age: {written(max(4 * (times.train + times.holdout), times.holdout + times.delay + times.every))}
-  budget: {{retrains: 4, per: {written(max(12 * times.every, timedelta(days=1)))}}}
+    return f"""policy: {{min_new_labels: {max(1, n_window // 2)}}}  # half of those of a window
 training:                          # a first training is possible as of {times.first_training:%Y-%m-%d}
   train: {written(times.train)}
   holdout: {written(times.holdout)}
   min_train_rows: {max(10, n_train // 2)}
-  cv_folds: 3
-  seed: 0
-  timeout: 10min
 signoff:
   metrics: {{{metric}: {{{side}: {number(_bound(metric, noise))}}}}}
   versus_champion:
     metric: {metric}
     min_gain: {number(_several(noise.paired_error, 0.5))}                # half a standard error of a difference
   min_holdout_rows: {max(30, n_holdout // 2)}
-  min_label_coverage: 0.5
-  max_parity_gap: 1.0e-9
-  review: {{mode: borderline, first_version: manual, deadline: 3d}}
 bake:
-  windows: 2
   metric: {metric}
   bound: {number(_bound(metric, noise))}
   max_deficit: {number(deficit)}              # one such error, against the version before on the same rows

@@ -4,14 +4,21 @@ from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
 
+from perennial.orchestration.preload import modules_of, preload
+
 
 class RevokingLocalExecutor(LocalExecutor):
-    """The LocalExecutor, with the one method that the scheduler needs to free a task that is stuck in ``queued``.
+    """The LocalExecutor, whose workers have imported what tasks need, and which can free a task stuck in ``queued``.
 
     After ``[scheduler] task_queued_timeout`` the scheduler takes such a task from its executor and queues it again.
     From Airflow 3.3's LocalExecutor it can not, and the task stays ``queued`` until somebody clears it. A worker that
     was only slow is refused by the API server, which lets a task begin once.
     """
+
+    def start(self) -> None:
+        """Import the project's own rooms, which lean on Airflow's settings, before the first worker is forked."""
+        preload(modules_of())
+        super().start()
 
     def revoke_task(self, *, ti: Any) -> None:
         """Forget a task instance: it may be given to the executor again."""

@@ -12,6 +12,7 @@ tests/integration/test_preload.py does all of that in forked children.
 import importlib
 import logging
 import os
+import pkgutil
 import sys
 import threading
 import time
@@ -40,6 +41,22 @@ LIBRARIES = (
     "evidently.metrics",
     "matplotlib.figure",
 )
+ROOMS = (
+    "perennial.bake",
+    "perennial.decision",
+    "perennial.evidence",
+    "perennial.ingest",
+    "perennial.monitoring",
+    "perennial.orchestration.tasks",
+    "perennial.pipeline",
+    "perennial.publishing",
+    "perennial.registry",
+    "perennial.release",
+    "perennial.signoff",
+    "perennial.training",
+    "perennial.validation",
+)
+"""The project's own rooms that tasks enter: a scheduler knows another version of them when it is started again."""
 
 
 def is_scheduler(arguments: Sequence[str]) -> bool:
@@ -70,6 +87,19 @@ def preload(libraries: Sequence[str] = LIBRARIES) -> list[str]:
         _log.warning("an import started a thread, and forked tasks may hang: %s", names)
     _log.info("imported %d libraries for the tasks in %.1f s", len(libraries) - len(missing), time.monotonic() - began)
     return missing
+
+
+def modules_of(rooms: Sequence[str] = ROOMS) -> list[str]:
+    """The names of all modules in the rooms.
+
+    >>> "perennial.decision.policy" in modules_of(["perennial.decision"])
+    True
+    """
+    found = []
+    for room in rooms:
+        folder = importlib.import_module(room).__path__
+        found += [room, *(module.name for module in pkgutil.walk_packages(folder, f"{room}."))]
+    return found
 
 
 def _imported(name: str) -> bool:

@@ -22,6 +22,7 @@ from perennial.errors import PermanentError, RegistryRefused, TransientError
 from perennial.orchestration.errors import airflow_errors
 from perennial.orchestration.links import ModelVersionLink, leave_link
 from perennial.orchestration.session import opened
+from perennial.orchestration.tasks.telling import told_anyway
 from perennial.settings import load_settings
 from perennial.signoff.answering.polling import Reviewers, Watched
 
@@ -126,6 +127,8 @@ class ReviewSensor(BaseSensorOperator):
             review = case.review(self.signoff, now=datetime.now(UTC))
             signed, policy = case.signoff(self.signoff), case.config.signoff.review
             version, reviewers = signed.version, case.reviewers(signed)
+            if review is None:
+                told_anyway(case)  # now: this run ends when somebody has answered
         if review is None:
             self.log.info("version %s waits for its reviewer: set the tag signoff in MLflow", version)
             trigger = ReviewTrigger(self.model, version, policy.poll_s, **asdict(reviewers))

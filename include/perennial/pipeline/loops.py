@@ -17,16 +17,17 @@ def silent(_: str) -> None:
     """Say nothing."""
 
 
-def monitor(case: Case, window: Window, *, progress: Progress = silent) -> Decision:
+def monitor(case: Case, window: Window, *, page: bool = True, progress: Progress = silent) -> Decision:
     """One monitor run: ingest, measure, settle the bake, decide, and carry out. A retrain is only asked for.
 
+    ``page`` has Evidently draw the drift.
     Halted labels do not keep good predictions from being measured; the decision is a halt all the same.
     """
     for repaired in case.begin():
         progress(repaired)
     halted = [source for source in SOURCES if _ingest(case, window, source, progress).status == "halted"]
     if "predictions" not in halted:
-        _say(progress, "drift", case.measure_drift(window))
+        _say(progress, "drift", case.measure_drift(window, page=page))
         _say(progress, "quality", case.measure_quality(window))
     if not halted:
         _say(progress, "performance", case.measure_performance(window))

@@ -36,11 +36,15 @@ class MonitorSteps(Bound):
 
         return publish(self.config, batch, audit, store=self.store)
 
-    def measure_drift(self, window: Window) -> tuple[Signal, ...]:
-        """How far every feature and the score lie from the champion's reference, and from earlier windows."""
+    def measure_drift(self, window: Window, *, page: bool = True) -> tuple[Signal, ...]:
+        """How far every feature and the score lie from the champion's reference, and from earlier windows.
+
+        ``page`` draws them, too, which takes longer than measuring a small window.
+        """
         from perennial.monitoring.drift.measuring import measure_drift
 
-        return measure_drift(self.config, window, store=self.store, registry=self.registry, state=self.state())
+        state = self.state()
+        return measure_drift(self.config, window, store=self.store, registry=self.registry, state=state, page=page)
 
     def measure_quality(self, window: Window) -> tuple[Signal, ...]:
         """Null, unseen, out-of-range and type-error rates, and what requests tell before any label is in."""

@@ -10,6 +10,7 @@ from typing import Any
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, LedgerEntry, PastGates, ReleaseState, SignalName, Window, from_record
+from perennial.ledger.decided import Decided, decided
 from perennial.store import Store
 from perennial.store.batches import BatchAccount, Completeness, accounts, completeness
 from perennial.store.signals import measured
@@ -127,7 +128,7 @@ def _events(windows: Sequence[Window], history: Sequence[LedgerEntry]) -> dict[s
         number = bisect_left(ends, entry.at) if entry.kind in _SENTENCES else len(ordered)
         while number < len(ordered) and earliest_from[number] < entry.at:
             if ordered[number].start < entry.at:
-                found.setdefault(ordered[number].key, []).append(_sentence(entry))
+                found.setdefault(ordered[number].key, []).append(sentence_of(entry))
             number += 1
     return {key: tuple(lines) for key, lines in found.items()}
 
@@ -142,11 +143,14 @@ def _watched(entry: LedgerEntry) -> frozenset[str]:
 
 def status(config: ModelConfig, *, store: Store) -> Status:
     """The model's champion, its bake, open holds and the last decision."""
-    state = ledger.release_state(store, config.model)
-    decisions = ledger.entries(store, config.model, kinds=["decision"], last=1)
-    last = from_record(Decision, decisions[-1].payload["decision"]) if decisions else None
+    newest = decided(store, config.model, last=1)
+    return status_in(ledger.release_state(store, config.model), newest[-1] if newest else None)
+
+
+def status_in(state: ReleaseState, last: Decided | None) -> Status:
+    """Where a model stands whose ledger says ``state``, and whose last decision is ``last``. Pure."""
     return Status(
-        model=config.model,
+        model=state.model,
         champion=state.champion,
         champion_since=state.champion_since,
         in_bake=state.in_bake,
@@ -173,7 +177,8 @@ _SENTENCES = {
 }
 
 
-def _sentence(entry: LedgerEntry) -> str:
+def sentence_of(entry: LedgerEntry) -> str:
+    """An entry of the kinds that people should see, in words. Raises KeyError for another kind."""
     values: dict[str, Any] = {"outcome": "", "verdict": "", **entry.payload}
     word = entry.payload.get("past_gates")
     values["past"] = f" {from_record(PastGates, word)}" if word else ""

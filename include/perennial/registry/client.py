@@ -1,4 +1,9 @@
-"""One handle to the MLflow server, without MLflow's global state, and the mapping of its errors."""
+"""One handle to the MLflow server, without MLflow's global state, and the mapping of its errors.
+
+MLflow is imported with the first request: whoever only reads the store has a handle, too, and does not wait for it.
+"""
+
+from __future__ import annotations
 
 import os
 import re
@@ -6,6 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
+
+from perennial.errors import PermanentError, RegistryRefused, RegistryUnavailable
+from perennial.registry.refusal import REFUSALS, refusal
+
+if TYPE_CHECKING:
+    import requests
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 # MLflow has no other way to be told these. Its own patience (seven retries, up to minutes of waiting) would hide an
 # outage from Airflow, whose retries are the ones that count; and it would report its use to its makers. Whoever sets a
@@ -20,13 +34,6 @@ DEFAULTS = {
 }
 for _name, _value in DEFAULTS.items():
     os.environ.setdefault(_name, _value)
-
-import requests  # noqa: E402 - after the variables
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.exceptions import MlflowException, RestException  # noqa: E402
-
-from perennial.errors import PermanentError, RegistryRefused, RegistryUnavailable  # noqa: E402
-from perennial.registry.refusal import REFUSALS, refusal  # noqa: E402
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -70,15 +77,16 @@ def login_variables() -> dict[str, str]:
     return {name: os.environ[name] for name in _LOGIN if os.environ.get(name)}
 
 
-class _Client(MlflowClient):  # type: ignore[misc]  # MLflow is not typed
-    def _raise_if_prompt(self, name: str) -> None:
-        """MLflow reads the whole registered model, with all its versions, before each word about one of them, to see
-        that it is no prompt. None of ours is one."""
-
-
 @cache
 def _client(uri: str) -> MlflowClient:
-    return _Client(tracking_uri=uri, registry_uri=uri)
+    from mlflow import MlflowClient
+
+    class Client(MlflowClient):  # type: ignore[misc]  # MLflow is not typed
+        def _raise_if_prompt(self, name: str) -> None:
+            """MLflow reads the whole registered model, with all its versions, before each word about one of them, to
+            see that it is no prompt. None of ours is one."""
+
+    return Client(tracking_uri=uri, registry_uri=uri)
 
 
 @contextmanager
@@ -88,6 +96,9 @@ def asking(registry: Registry, what: str) -> Iterator[None]:
     Raises RegistryUnavailable when the server did not answer, was overloaded or failed (429, 5xx), RegistryRefused when
     it refused the login or the account (401, 403), PermanentError for everything else.
     """
+    import requests
+    from mlflow.exceptions import MlflowException
+
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
@@ -102,6 +113,8 @@ def asking(registry: Registry, what: str) -> Iterator[None]:
 
 def _refused(error: MlflowException | requests.RequestException) -> int | None:
     """401 or 403, when it was that; None for anything else."""
+    import requests
+
     if isinstance(error, requests.RequestException):
         status = None if error.response is None else error.response.status_code
     else:
@@ -111,6 +124,9 @@ def _refused(error: MlflowException | requests.RequestException) -> int | None:
 
 
 def _is_unavailable(error: MlflowException | requests.RequestException) -> bool:
+    import requests
+    from mlflow.exceptions import RestException
+
     if isinstance(error, requests.RequestException):
         return error.response is None or _is_overloaded(error.response.status_code)
     if isinstance(error, RestException):

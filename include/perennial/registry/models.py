@@ -1,22 +1,27 @@
-"""Models in MLflow: logged as skops files, and loaded from them without running code of their author."""
+"""Models in MLflow: logged as skops files, and loaded from them without running code of their author.
+
+MLflow's flavours are imported where a model is logged or its signature read: whoever loads one does without.
+"""
+
+from __future__ import annotations
 
 import importlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow.artifacts
-import mlflow.sklearn
-import pandas as pd
-from mlflow.entities import LoggedModelOutput
-from mlflow.models import Model, ModelSignature
 
 from perennial.registry.client import Registry, asking
 from perennial.registry.trust import MODEL_FILE, TRUSTED_TYPES, read_model
 from perennial.registry.versions import downloaded_version, verify_digest
 from perennial.storage.work import temporary_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models import ModelSignature
 
 
 def load_model(
@@ -47,6 +52,8 @@ def inspect_model(
     registry: Registry, name: str, version: str, *, trusted_types: Iterable[str], expected_digest: str
 ) -> Inspected:
     """The same as :func:`load_model`, with what the files say beside the estimator. Raises as it does."""
+    from mlflow.models import Model
+
     with downloaded_version(registry, name, version) as folder:
         verify_digest(folder, expected_digest, name=name, version=version)
         model = read_model(folder / MODEL_FILE, trusted_types=trusted_types, what=f"{name} version {version}")
@@ -76,6 +83,10 @@ def log_model(
     does, without its global state (the tracking URI, the active run), so that two threads may do it at once.
     """
     _import_generic_flavour()
+    import mlflow.sklearn
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
     with asking(registry, f"logging the model {name} of run {run_id}"), temporary_folder("model-") as folder:
         client = registry.client
         run = client.get_run(run_id)

@@ -6,21 +6,22 @@ in the ledger is the answer, whatever the tag says later.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import RULES_CHANGED, LedgerEntry, Review, Signoff, from_record, to_record
+from perennial.contracts import RULES_CHANGED, LedgerEntry, Review, Signoff, to_record
 from perennial.contracts.tags import ENTRY_TAG, NOTE_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError, first_of
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import find_version_tags, set_version_tags, version_exists
-from perennial.signoff.answering.polling import Reviewers, answer_in
+from perennial.signoff.answering.polling import PENDING, Reviewers, answer_in
 from perennial.store import Store
 
 _PEOPLES_TAGS = (SIGNOFF_TAG, REVIEWER_TAG, SECOND_TAG, REASON_TAG)
-_LONGEST_REASON = 2000
+LONGEST_REASON = 2000
+IN_AIRFLOW_ALONE = "signoff.review.identity is verified: answer on the page Models in Airflow, under your own login"
 _log = logging.getLogger(__name__)
 
 
@@ -30,7 +31,8 @@ class Circumstances:
 
     ``tags`` are those of the version that people write. ``entry`` is the signoff that its tags speak of. ``since`` is
     when the signoff was written; ``now`` is None where the deadline is not asked about. ``digest`` is None when the
-    files were not looked at. ``overtaken`` is the version that took office since the signoff, if any did.
+    files were not looked at. ``overtaken`` is the version that took office since the signoff, if any did. ``verified``:
+    ``tags`` are no tags of MLflow, but what somebody said in Airflow under the login that they name.
     """
 
     entry: str | None
@@ -41,6 +43,7 @@ class Circumstances:
     config_digest: str = ""
     overtaken: str | None = None
     now: datetime | None = None
+    verified: bool = False
 
 
 def reviewers_of(config: ModelConfig, signoff: Signoff) -> Reviewers:
@@ -79,9 +82,14 @@ def answer_of(
     True
     """
 
-    def rejected(reviewer: str, reason: str) -> Review:
+    def rejected(reviewer: str, reason: str, *, verified: bool = False) -> Review:
         return Review(
-            model=signoff.model, version=signoff.version, verdict="rejected", reviewer=reviewer, reason=reason
+            model=signoff.model,
+            version=signoff.version,
+            verdict="rejected",
+            reviewer=reviewer,
+            reason=reason,
+            verified=verified,
         )
 
     if not signoff.passed:
@@ -93,21 +101,29 @@ def answer_of(
     said = who.said(seen.tags) if manual else "approved"
     reviewer = who.names(seen.tags) if manual else "policy"
     if said == "rejected":
-        return rejected(reviewer, _in_words(seen.tags))
+        return rejected(reviewer, _in_words(seen), verified=seen.verified)
     if manual and seen.now and seen.since and seen.now > seen.since + deadline:
         return rejected("deadline", f"no answer was read by {(seen.since + deadline).isoformat(timespec='seconds')}")
     if said is None:
         return None
-    reason = _in_words(seen.tags) if manual else "all gates passed, review mode auto"
+    reason = _in_words(seen) if manual else "all gates passed, review mode auto"
     if signoff.flags:
         reason = f"{reason}, in spite of {first_of(signoff.flags)}"
-    return Review(model=signoff.model, version=signoff.version, verdict="approved", reviewer=reviewer, reason=reason)
+    return Review(
+        model=signoff.model,
+        version=signoff.version,
+        verdict="approved",
+        reviewer=reviewer,
+        reason=reason,
+        verified=manual and seen.verified,
+    )
 
 
-def _in_words(tags: Mapping[str, str]) -> str:
-    """What a person wrote, with the reason if one was given."""
-    why = " ".join(tags.get(REASON_TAG, "").split())[:_LONGEST_REASON]
-    return f"tag {SIGNOFF_TAG} = {answer_in(tags.get(SIGNOFF_TAG))}" + (f": {why}" if why else "")
+def _in_words(seen: Circumstances) -> str:
+    """What a person said and where, with the reason if one was given."""
+    why = " ".join(seen.tags.get(REASON_TAG, "").split())[:LONGEST_REASON]
+    said = answer_in(seen.tags.get(SIGNOFF_TAG))
+    return (f"{said} in Airflow" if seen.verified else f"tag {SIGNOFF_TAG} = {said}") + (f": {why}" if why else "")
 
 
 def changes(signoff: Signoff, seen: Circumstances) -> str | None:
@@ -158,20 +174,46 @@ def read_review(
         )
     reviewers = reviewers_of(config, signoff)
     if signoff.review == "manual" and signoff.passed:
-        _note(signoff, reviewers, tags, registry=registry)
-    release = history.released_after(entry)
+        if config.signoff.review.identity == "verified" and answer_in(tags.get(SIGNOFF_TAG)):
+            if recorded := ledger.read(store, config.model).review_of(signoff):  # the tag follows the ledger
+                return recorded
+            _take_back(signoff, tags, registry=registry)
+        else:
+            _note(signoff, reviewers, tags, registry=registry)
     needs_files = signoff.review == "auto" or reviewers.said(tags) == "approved"
-    seen = Circumstances(
+    seen = circumstances(signoff, history, config, tags, registry=registry, needs_files=needs_files)
+    return answer_of(signoff, replace(seen, now=now), deadline=config.signoff.review.deadline, reviewers=reviewers)
+
+
+def circumstances(
+    signoff: Signoff,
+    history: ledger.History,
+    config: ModelConfig,
+    tags: Mapping[str, str],
+    *,
+    registry: Registry,
+    needs_files: bool,
+) -> Circumstances:
+    """What an answer in ``tags`` is held against, as it is now. Raises RegistryUnavailable."""
+    entry = history.entry(signoff.signoff_id)
+    release = history.released_after(entry) if entry else None
+    return Circumstances(
         entry=tags.get(ENTRY_TAG),
         tags={tag: tags[tag] for tag in _PEOPLES_TAGS if tag in tags},
         champion=history.state.champion,
         digest=artifact_digest(registry, signoff.model, signoff.version) if needs_files else None,
-        since=entry.recorded_at,
+        since=entry.recorded_at if entry else None,
         config_digest=config.digest,
         overtaken=release.version if release else None,
-        now=now,
     )
-    return answer_of(signoff, seen, deadline=config.signoff.review.deadline, reviewers=reviewers)
+
+
+def _take_back(signoff: Signoff, tags: dict[str, str], *, registry: Registry) -> None:
+    """Tags are nobody's word where names have to be those of a login: the answer in them goes, and they say why."""
+    _log.warning("%s version %s: %s; the review stays pending", signoff.model, signoff.version, IN_AIRFLOW_ALONE)
+    given = {SIGNOFF_TAG: PENDING, NOTE_TAG: IN_AIRFLOW_ALONE}
+    set_version_tags(registry, signoff.model, signoff.version, given)
+    tags |= given
 
 
 def _note(signoff: Signoff, reviewers: Reviewers, tags: dict[str, str], *, registry: Registry) -> None:
@@ -227,14 +269,7 @@ def record_review(config: ModelConfig, signoff: Signoff, review: Review, *, stor
 
 def pending_signoffs(model: str, *, store: Store) -> tuple[Signoff, ...]:
     """The signoffs that passed and have no answer in the ledger yet, oldest first."""
-    history = ledger.entries(store, model, kinds=("signoff", "review"))
-    answered = {item.payload["signoff"] for item in history if item.kind == "review"}
-    signed = [
-        from_record(Signoff, item.payload["signoff"])
-        for item in history
-        if item.kind == "signoff" and item.entry_id not in answered
-    ]
-    return tuple(signoff for signoff in signed if signoff.passed)
+    return ledger.History(model, ledger.entries(store, model, kinds=("signoff", "review"))).open_reviews()
 
 
 def expire_stale(config: ModelConfig, *, store: Store, registry: Registry, now: datetime) -> tuple[Review, ...]:

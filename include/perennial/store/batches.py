@@ -191,6 +191,29 @@ def completeness(store: Store, model: str) -> dict[str, tuple[Completeness, ...]
     return {key: tuple(rows) for key, rows in found.items()}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What was ever delivered from one source. Published rows count each time that they were corrected."""
+
+    source: SourceKind
+    n_staged: int
+    n_published: int
+    n_quarantined: int
+    n_halted: int
+
+
+def totals(store: Store, model: str) -> tuple[Totals, ...]:
+    """The sums over all batches of a model, by source."""
+    rows = ("n_staged", "n_published", "n_quarantined")
+    n_halted = func.count().filter(batches.c.status == "halted").label("n_halted")
+    query = select(batches.c.source, *(func.sum(batches.c[name]).label(name) for name in rows), n_halted)
+    query = query.where(batches.c.model == model).group_by(batches.c.source).order_by(batches.c.source)
+    with store.begin() as connection:
+        found = connection.execute(query).all()
+    counted = (*rows, "n_halted")
+    return tuple(Totals(source=row.source, **{name: int(row._mapping[name]) for name in counted}) for row in found)
+
+
 def accounts(store: Store, model: str) -> dict[str, BatchAccount]:
     """The account of every batch of predictions, by its id."""
     query = select(*_ACCOUNT).where(batches.c.model == model, batches.c.source == "predictions")

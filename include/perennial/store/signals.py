@@ -71,7 +71,7 @@ def measured(store: Store, model: str, *, names: Collection[SignalName]) -> tupl
         .order_by(signals.c.as_of)
     )
     with store.begin() as connection:
-        return tuple(_signal(row) for row in connection.execute(query))
+        return tuple(signal_of(row) for row in connection.execute(query))
 
 
 def measured_named(store: Store, model: str, *, names: Collection[str], by: datetime) -> tuple[Signal, ...]:
@@ -82,7 +82,7 @@ def measured_named(store: Store, model: str, *, names: Collection[str], by: date
         .order_by(signals.c.as_of, signals.c.window_start)
     )
     with store.begin() as connection:
-        return tuple(_signal(row) for row in connection.execute(query))
+        return tuple(signal_of(row) for row in connection.execute(query))
 
 
 def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tuple[Signal, ...]:
@@ -93,7 +93,21 @@ def said(store: Store, model: str, *, name: SignalName, before: datetime) -> tup
         .order_by(signals.c.as_of, signals.c.window_start)
     )
     with store.begin() as connection:
-        return tuple(_signal(row) for row in connection.execute(query))
+        return tuple(signal_of(row) for row in connection.execute(query))
+
+
+def last_known(store: Store, model: str, *, names: Collection[str], since: datetime) -> tuple[Signal, ...]:
+    """Each of these signals as it was measured last, of a window that began at ``since`` or later; unknown ones not."""
+    query = select(signals).where(
+        signals.c.model == model,
+        signals.c.window_start >= since,
+        signals.c.name.in_(names),
+        signals.c.status != "unknown",
+    )
+    query = query.ext(distinct_on(signals.c.name))
+    query = query.order_by(signals.c.name, signals.c.as_of.desc(), signals.c.window_start.desc())
+    with store.begin() as connection:
+        return tuple(signal_of(row) for row in connection.execute(query))
 
 
 def around(store: Store, model: str, *, start: datetime | None = None) -> tuple[Signal, ...]:
@@ -133,10 +147,11 @@ def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:
     key = (signals.c.window_start, signals.c.window_end, signals.c.name)
     query = select(signals).where(*wanted).ext(distinct_on(*key)).order_by(*key, signals.c.as_of.desc())
     with store.begin() as connection:
-        return tuple(_signal(row) for row in connection.execute(query))
+        return tuple(signal_of(row) for row in connection.execute(query))
 
 
-def _signal(row: Row[Any]) -> Signal:
+def signal_of(row: Row[Any]) -> Signal:
+    """A row of the table as a signal."""
     return Signal(
         model=row.model,
         window=Window(start=row.window_start, end=row.window_end),

@@ -1,4 +1,7 @@
-"""The suite of a model: what its schema promises, and the extra expectations of ``model.yaml``."""
+"""The suite of a model: what its schema promises, and the extra expectations of ``model.yaml``.
+
+Great Expectations is imported where an expectation is built: a model without extra ones is checked without it.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +12,6 @@ from perennial.config import LATENCY, MEMORY, ExtraExpectation, ModelConfig
 from perennial.contracts import SourceKind
 from perennial.errors import ConfigError, first_of
 from perennial.validation.casts.casting import Field, fields
-from perennial.validation.gx_imports import PAIR_OR_MULTI, BatchExpectation, ColumnMapExpectation, gxe
 
 _WHOLE_BATCH_ONLY = re.compile(r"ToBeUnique$|Increasing|Decreasing|^ExpectTable|^UnexpectedRows")
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
@@ -35,6 +37,8 @@ class Rule:
 
     def build(self) -> Any:
         """The Great Expectations object; ``key`` goes along in its meta, for results come back in another order."""
+        from perennial.validation.gx_imports import gxe
+
         return getattr(gxe, self.name)(**self.kwargs, meta={"rule": self.key})
 
 
@@ -105,6 +109,8 @@ def _allowed(config: ModelConfig, column: Field) -> list[Any] | None:
 
 
 def _extra(config: ModelConfig, index: int, extra: ExtraExpectation, *, key: int) -> Rule:
+    from perennial.validation.gx_imports import PAIR_OR_MULTI, BatchExpectation, ColumnMapExpectation, gxe
+
     where = f"{config.model}: validation.expectations.{index} = {extra.type}"
     kind = getattr(gxe, extra.type, None)
     if not (isinstance(kind, type) and issubclass(kind, BatchExpectation)):

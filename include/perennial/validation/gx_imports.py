@@ -12,24 +12,26 @@ from typing import Any
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 logging.getLogger("great_expectations").setLevel(logging.WARNING)  # hundreds of "Skipping registering function" lines
 
-import great_expectations as gx  # noqa: E402
-import great_expectations.expectations as gxe  # noqa: E402
-from great_expectations.core import (  # noqa: E402
-    ExpectationSuiteValidationResult,
-    ExpectationValidationResult,
-)
-from great_expectations.core.id_dict import IDDict  # noqa: E402
-from great_expectations.execution_engine import pandas_execution_engine  # noqa: E402
-from great_expectations.expectations.expectation import (  # noqa: E402
-    BatchExpectation,
-    ColumnMapExpectation,
-    ColumnPairMapExpectation,
-    Expectation,
-    MulticolumnMapExpectation,
-)
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: E402
-from great_expectations.render.renderer import ValidationResultsPageRenderer  # noqa: E402
-from great_expectations.render.view import DefaultJinjaPageView  # noqa: E402
+from perennial.vendors import put_off  # noqa: E402
+
+# One expectation of all, the divergence of a column, asks scipy for an entropy and altair for a plot: two fifths of the
+# time that the import takes.
+with put_off("scipy.stats", "altair"):
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+    from great_expectations.core.id_dict import IDDict
+    from great_expectations.execution_engine import pandas_execution_engine
+    from great_expectations.expectations.expectation import (
+        BatchExpectation,
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        Expectation,
+        MulticolumnMapExpectation,
+    )
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
 
 # Great Expectations hashes every frame twice, unless it is larger than this: more work than all its rules together, for
 # a fingerprint that nobody reads.

@@ -49,12 +49,12 @@ class DriftSignals(Strict):
     A number that is constant in the reference has drifted when any value differs.
     """
 
-    number: DriftMethod
-    category: DriftMethod
+    number: DriftMethod = DriftMethod(method="wasserstein", threshold=0.1)
+    category: DriftMethod = DriftMethod(method="jensenshannon", threshold=0.1)
     null_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     features_role: SignalRole = "watch"
     score_role: SignalRole = "alert"
-    weighted_share: Share
+    weighted_share: Share = 0.5
     weighted_share_role: SignalRole = "alert"
     min_values: Annotated[int, Field(ge=2)] = 30
     against: list[Literal["previous", "season"]] = Field(default=["previous", "season"])
@@ -79,10 +79,10 @@ class QualitySignals(Strict):
     """
 
     role: SignalRole = "alert"
-    max_null_increase: Share
-    max_unseen_share: Share
-    max_out_of_range_share: Share
-    max_type_error_share: Share
+    max_null_increase: Share = 0.1
+    max_unseen_share: Share = 0.01
+    max_out_of_range_share: Share = 0.01
+    max_type_error_share: Share = 0.01
     max_duplicate_share: Share = 0.05
     min_complete_share: Share = 0.9
     max_quiet_share: Share = 0.5
@@ -112,12 +112,12 @@ class Signals(Strict):
     is left says little about the model.
     """
 
-    sample_rows: Annotated[int, Field(ge=500, le=200_000)]
-    seed: int
+    sample_rows: Annotated[int, Field(ge=500, le=200_000)] = 20_000
+    seed: int = 0
     uncertainty: Uncertainty = Uncertainty()
-    drift: DriftSignals
+    drift: DriftSignals = DriftSignals()
     false_alarms: FalseAlarms = FalseAlarms()
-    quality: QualitySignals
+    quality: QualitySignals = QualitySignals()
     performance: Annotated[dict[str, PerformanceSignal], Field(min_length=1)]
     gain: GainSignal = GainSignal()
     flags: FlagSignals = FlagSignals()
@@ -130,7 +130,7 @@ class Signals(Strict):
     attribution: AttributionSignals = AttributionSignals()
     system: SystemSignals = SystemSignals()
     control: ControlSignals = ControlSignals()
-    min_labelled_rows: Annotated[int, Field(ge=30)]
+    min_labelled_rows: Annotated[int, Field(ge=30)] = 30
     min_served_share: Share = 0.5
     max_unmatched_labels: Share = 0.5
     max_caused_share: Share = 0.5

@@ -1,5 +1,6 @@
 """All that is asked of a candidate, and who answers for it."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -24,15 +25,17 @@ class ReviewPolicy(Strict):
     person where one passed that could not have seen its margin. ``first_version`` and ``after_rollback`` ask a person
     for the first version of all, and for the first release after a rollback, whatever the mode; flagged data always
     does. An approval needs the names of ``people``, and whoever asked for the retrain is none of them unless
-    ``by_requester``; one person's rejection is enough.
+    ``by_requester``; one person's rejection is enough. ``identity: verified`` takes a person's answer only where the
+    name is that of a login: on the page Models in Airflow; ``any`` takes the tags of the version in MLflow too.
     """
 
-    mode: Literal["auto", "manual", "borderline"]
+    mode: Literal["auto", "manual", "borderline"] = "borderline"
     after_rollback: Literal["auto", "manual"] = "manual"
     first_version: Literal["auto", "manual"] = "manual"
     people: Literal[1, 2] = 1
     by_requester: bool = False
-    deadline: PositiveDuration
+    identity: Literal["any", "verified"] = "any"
+    deadline: PositiveDuration = timedelta(days=3)
     poll_s: Annotated[float, Field(gt=0)] = 5.0
 
 
@@ -47,8 +50,8 @@ class SignoffPolicy(Strict):
     serving: ServingGates = ServingGates()
     data: DataGates = DataGates()
     robustness: RobustnessGates = RobustnessGates()
-    min_holdout_rows: Annotated[int, Field(ge=30)]
-    min_label_coverage: Share
-    max_parity_gap: Annotated[float, Field(ge=0)]
+    min_holdout_rows: Annotated[int, Field(ge=30)] = 100
+    min_label_coverage: Share = 0.5
+    max_parity_gap: Annotated[float, Field(ge=0)] = 1e-9
     parity_rows: Annotated[int, Field(ge=10, le=100_000)] = 1000
-    review: ReviewPolicy
+    review: ReviewPolicy = ReviewPolicy()

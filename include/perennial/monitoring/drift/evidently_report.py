@@ -1,21 +1,18 @@
-"""Evidently's page: every screened column of a sample drawn, with its distances."""
+"""Evidently's page: every screened column of a sample drawn, with its distances.
+
+Evidently takes longer to import than a small window to be measured: it is imported where there is a page to be drawn.
+"""
 
 import logging
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from perennial.monitoring.drift.screening import Pair
-
-with warnings.catch_warnings():
-    # the import itself warns: deprecated names in litestar and numpy.core
-    warnings.simplefilter("ignore")
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
-
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +36,11 @@ def measure(pairs: Sequence[Pair]) -> Distances:
     """
     if not pairs:
         return Distances({}, None)
+    with warnings.catch_warnings():
+        # the import itself warns: deprecated names in litestar and numpy.core
+        warnings.simplefilter("ignore")
+        from evidently import Report
+        from evidently.metrics import ValueDrift
     metrics = [
         ValueDrift(column=pair.name, method=pair.method.method, threshold=pair.method.threshold) for pair in pairs
     ]
@@ -57,7 +59,9 @@ def measure(pairs: Sequence[Pair]) -> Distances:
     return Distances({name: value for name, value in found.items() if math.isfinite(value)}, html)
 
 
-def _dataset(pairs: Sequence[Pair], side: str) -> Dataset:
+def _dataset(pairs: Sequence[Pair], side: str) -> Any:
+    from evidently import DataDefinition, Dataset
+
     definition = DataDefinition(
         numerical_columns=[pair.name for pair in pairs if pair.kind == "number"],
         categorical_columns=[pair.name for pair in pairs if pair.kind == "category"],

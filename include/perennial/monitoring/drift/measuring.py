@@ -13,10 +13,10 @@ from perennial.store.signals import save
 
 
 def measure_drift(
-    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
+    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState, page: bool = True
 ) -> tuple[Signal, ...]:
     """The drift of every feature, of the score, and of what the champion uses, and the flags of features; kept, with
-    Evidently's page.
+    Evidently's page where ``page`` asks for it: no signal rests on it.
 
     The page goes to ``reports/<model>/<window.key>.html``. Raises StoreUnavailable, StorageUnavailable, LockTimeout and
     RegistryUnavailable; everything about the data itself becomes a signal.
@@ -31,7 +31,9 @@ def measure_drift(
     importance = fetch_importance(registry, config.model, state.champion)
     rows = read_sample(config, window, store=store)
     compared = read_compared(config, window, state.champion, reference=reference, store=store)
-    found, html = drift_signals(config, subject, rows, reference=reference, compared=compared, importance=importance)
+    found, html = drift_signals(
+        config, subject, rows, reference=reference, compared=compared, importance=importance, page=page
+    )
     if html is not None:
         with store.storage.write(report_path(config, window)) as stream:
             stream.write(html.encode())

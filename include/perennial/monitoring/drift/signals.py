@@ -52,8 +52,10 @@ def drift_signals(
     reference: pa.Table,
     compared: Sequence[Compared],
     importance: dict[str, float] | None,
+    page: bool = True,
 ) -> tuple[tuple[Signal, ...], str | None]:
-    """The signals of a window, and Evidently's page of a sample of its rows. Pure; the order of rows never matters.
+    """The signals of a window, and, with ``page``, Evidently's page of a sample of its rows. Pure; the order of rows
+    never matters.
 
     Both tables hold the features with their types in the store and ``score`` (double); ``rows`` also ``model_version``
     (text), ``reference`` also ``part`` (text, ``train`` or ``holdout``). They say which columns can have a distance;
@@ -76,7 +78,8 @@ def drift_signals(
     by_name = {signal.name: signal for signal in found}
     verdicts = {name: by_name[str(SignalName.drift(name, about.verdict(name)))] for name in config.features}
     share = weighted_share(config, subject, verdicts, importance)
-    return (*found, share), measure([pair for pair in pairs if pair.method.method != "psi_quantile"]).html
+    drawn = [pair for pair in pairs if pair.method.method != "psi_quantile"] if page else []
+    return (*found, share), measure(drawn).html
 
 
 def unmeasured(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal, ...]:

@@ -1,52 +1,51 @@
-"""The routes of the console. Each asks for Airflow's login, and shows a model to whoever may read its monitor DAG."""
+"""The routes of the console that read. Each asks for Airflow's login, and shows a model to whoever may read its DAG."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import FastAPI, HTTPException, Path
+from fastapi import FastAPI, HTTPException, Path, Response
 from fastapi.responses import HTMLResponse
 
-from perennial.config import ModelConfig, read_models
-from perennial.errors import PerennialError, redacted
-from perennial.orchestration.console import ROOT
-from perennial.settings import load_settings
+from perennial import ledger
+from perennial.orchestration.console import ROOT, metrics
+from perennial.orchestration.console.access import readable, seen
+from perennial.orchestration.console.acting import router
+from perennial.orchestration.console.answering import SANDBOXED, answered, mlflow_uri, secured, store
 
-if TYPE_CHECKING:
-    from perennial.store import Store
-
-app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None)
+app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+app.include_router(metrics.router)
+app.middleware("http")(secured)
+Model = Annotated[str, Path(max_length=64)]
+Key = Annotated[str, Path(max_length=40)]
 
 
 @app.get("/", response_class=HTMLResponse)
 def models(user: GetUserDep) -> str:
     """Every model that the user may see."""
-    from perennial.orchestration.console.pages import overview
-    from perennial.pipeline.timeline import status
+    from perennial.orchestration.console.airflow_state import next_runs
+    from perennial.orchestration.console.pages.overview import overview
+    from perennial.pipeline.health.overview import read_healths
 
-    with _answered():
-        store = _store()
-        return overview([(config, status(config, store=store)) for config in _seen(user)], root=ROOT)
+    with answered():
+        configs = seen(user)
+        runs = next_runs(config.model for config in configs)
+        healths = read_healths(configs, store=store())
+        return overview([(config, healths[config.model], runs.get(config.model)) for config in configs], root=ROOT)
 
 
 @app.get("/models/{model}", response_class=HTMLResponse)
-def model(model: Annotated[str, Path(max_length=64)], user: GetUserDep) -> str:
+def model(model: Model, user: GetUserDep) -> str:
     """One model, or 404 for one that is not there or that the user may not see."""
-    from perennial.orchestration.console.pages import model_page
-    from perennial.pipeline.readings import read_signals
-    from perennial.pipeline.timeline import status, timeline
+    from perennial.orchestration.console.pages.model import model_page
+    from perennial.pipeline.health.grid import read_grid
+    from perennial.pipeline.health.overview import read_health
+    from perennial.pipeline.health.series import read_series
 
-    with _answered():
-        found = next((config for config in _seen(user) if config.model == model), None)
-        if found is None:
-            raise HTTPException(404, "no such model, or none that you may see")
-        store = _store()
-        return model_page(
-            found, status(found, store=store), timeline(found, store=store), read_signals(found, store=store), root=ROOT
-        )
+    with answered():
+        config, of = readable(model, user), store()
+        state = ledger.release_state(of, config.model)
+        series, grid = read_series(config, store=of), read_grid(config, store=of)
+        return model_page(config, read_health(config, store=of), state, series, grid, root=ROOT)
 
 
 @app.get("/dags/{dag_id}", response_class=HTMLResponse)
@@ -55,24 +54,52 @@ def of_dag(dag_id: Annotated[str, Path(max_length=250)], user: GetUserDep) -> st
     return model(dag_id.rpartition("__")[0], user)
 
 
-def _seen(user: GetUserDep) -> list[ModelConfig]:
-    configs, _ = read_models(load_settings().models_dir)
-    readable = get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
-    return [config for config in configs if f"{config.model}__monitor" in readable]
+@app.get("/models/{model}/windows/{key}", response_class=HTMLResponse)
+def window(model: Model, key: Key, user: GetUserDep) -> str:
+    """Why something was decided about a window."""
+    from perennial.orchestration.console.airflow_state import runs_about
+    from perennial.orchestration.console.pages.window import window_page
+    from perennial.pipeline.health.window import read_window, window_of_key
+
+    with answered():
+        config = readable(model, user)
+        found = read_window(config, window_of_key(key), store=store())
+        runs = runs_about(config.model, found.window)
+        return window_page(config, found, root=ROOT, mlflow=mlflow_uri(), runs=runs)
 
 
-@contextmanager
-def _answered() -> Iterator[None]:
-    """What can not be read now is said as such, without a secret."""
-    try:
-        yield
-    except PerennialError as error:
-        raise HTTPException(503, redacted(f"{type(error).__name__}: {error}")) from error
+@app.get("/models/{model}/windows/{key}/pages/{kind}")
+def page_of_window(model: Model, key: Key, kind: Annotated[str, Path(max_length=40)], user: GetUserDep) -> Response:
+    """A page that a library made: what it runs has no origin, and can not act for whoever looks at it."""
+    from perennial.pipeline.health.window import read_page, window_of_key
+
+    with answered():
+        content = read_page(readable(model, user), window_of_key(key), kind, store=store())
+    if content is None:
+        raise HTTPException(404, "no such page of this window")
+    return Response(content, media_type="text/html; charset=utf-8", headers={"content-security-policy": SANDBOXED})
 
 
-@cache
-def _store() -> "Store":
-    from perennial.store import open_store
+@app.get("/models/{model}/quarantine", response_class=HTMLResponse)
+def quarantine(model: Model, user: GetUserDep) -> str:
+    """Which windows have rows in quarantine."""
+    from perennial.orchestration.console.pages.quarantine import quarantine_page
+    from perennial.pipeline.health.window import quarantined_windows
 
-    settings = load_settings()
-    return open_store(settings.require_database_url(), settings.storage)
+    with answered():
+        config = readable(model, user)
+        return quarantine_page(config, quarantined_windows(config, store=store()), root=ROOT)
+
+
+@app.get("/models/{model}/quarantine/{key}", response_class=HTMLResponse)
+def quarantine_of_window(model: Model, key: Key, user: GetUserDep) -> str:
+    """What rows of a window are in quarantine for, with examples."""
+    from perennial.orchestration.console.pages.quarantine import window_quarantine_page
+    from perennial.pipeline.health.window import in_quarantine, window_of_key
+
+    with answered():
+        config, of = readable(model, user), window_of_key(key)
+        return window_quarantine_page(config, of, in_quarantine(config, of, store=store()), root=ROOT)
+
+
+app.include_router(router)

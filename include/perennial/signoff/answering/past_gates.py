@@ -24,7 +24,7 @@ from perennial.signoff.answering.watching import says_past_gates
 from perennial.signoff.report.card import CARD, card
 from perennial.signoff.report.describing import REPORT
 from perennial.signoff.report.page import page
-from perennial.signoff.review import Circumstances, changes, record_review
+from perennial.signoff.review import IN_AIRFLOW_ALONE, Circumstances, changes, record_review
 from perennial.signoff.signing import FAILED
 from perennial.store import Store
 
@@ -84,6 +84,8 @@ def go_past_gates(
 
 def go_past_gates_by_tags(config: ModelConfig, version: str, *, store: Store, registry: Registry) -> Signoff:
     """:func:`go_past_gates` under the names and for the reason that the version's tags hold. Raises as it does."""
+    if config.signoff.review.identity == "verified":
+        raise SignoffError(f"{IN_AIRFLOW_ALONE}; past failed gates, with perennial promote --past-gates")
     tags = version_tags(registry, config.model, version)
     if lacking := flaw_in_tags(_newest(ledger.read(store, config.model), version), tags):
         raise SignoffError(lacking)

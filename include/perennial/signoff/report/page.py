@@ -29,14 +29,19 @@ def page(
     >>> "all gates passed" in text, "<script" in text
     (True, False)
     """
-    return document(
-        f"Signoff of {signoff.model} version {signoff.version}", _parts(config, signoff, evaluation, record, word)
-    )
+    told = parts(config, signoff, evaluation, record=record, word=word)
+    return document(f"Signoff of {signoff.model} version {signoff.version}", told)
 
 
-def _parts(
-    config: ModelConfig, signoff: Signoff, evaluation: Evaluation, record: Record | None, word: PastGates | None
+def parts(
+    config: ModelConfig,
+    signoff: Signoff,
+    evaluation: Evaluation,
+    *,
+    record: Record | None = None,
+    word: PastGates | None = None,
 ) -> Iterator[str]:
+    """What the page says, part by part, as HTML. Pure."""
     n_failed, n_unsure = len(signoff.failed), len(signoff.borderline)
     verdict, mark = (
         (f"{n_failed} of {len(signoff.gates)} gates failed", "bad") if n_failed else ("all gates passed", "good")
@@ -73,7 +78,7 @@ def _next(signoff: Signoff, word: PastGates | None) -> str:
         return "The policy does not promote it; the next retrain makes another candidate."
     if signoff.review == "auto":
         return "No review is asked for: the policy promotes it."
-    return "It waits for a reviewer, who answers in the tags of the version in MLflow."
+    return "It waits for a reviewer, who answers on the page Models in Airflow or in the tags of its version in MLflow."
 
 
 def _gate(gate: Gate) -> tuple[str, ...]:

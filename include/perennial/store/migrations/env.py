@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from perennial.store.notices import tables  # noqa: F401 - declares its own in the same metadata
 from perennial.store.schema import metadata
 
 context.configure(

@@ -14,8 +14,9 @@ class Standing:
     mark: str
 
 
-def standing(status: Status) -> Standing:
-    """The most urgent thing that is to be said of a model.
+def standing(status: Status, *, n_reviews: int = 0, n_breached: int = 0) -> Standing:
+    """The most urgent thing that is to be said of a model, which has ``n_reviews`` waiting for a person, and as many
+    signals that act breached in its newest window.
 
     >>> from dataclasses import replace
     >>> status = Status(model="m", champion="2", champion_since=None, in_bake=False, stable="2", rolled_back=(),
@@ -26,13 +27,17 @@ def standing(status: Status) -> Standing:
     'halted: a delivery is broken, and was not published'
     >>> standing(replace(status, champion=None)).words
     'no champion yet'
+    >>> standing(status, n_reviews=1, n_breached=2).words
+    'a candidate waits for its review'
     """
     found = [
         (status.last_action == "halt", Standing(0, "halted: a delivery is broken, and was not published", "bad")),
         (status.last_action == "blind", Standing(0, "blind: what would judge it does not come", "bad")),
+        (n_reviews > 0, Standing(1, "a candidate waits for its review", "odd")),
         (bool(status.open_holds), Standing(1, "on hold after a rollback: acknowledge it for retrains to go on", "bad")),
         (status.past_gates is not None, Standing(2, "in office past a failed gate, until its bake has passed", "odd")),
         (status.last_action == "rollback", Standing(2, "rolled back", "odd")),
+        (n_breached > 0, Standing(3, "out of bounds in its newest window", "odd")),
         (status.last_action == "retrain", Standing(3, "a retrain was asked for", "odd")),
         (status.in_bake, Standing(4, "on probation: its champion is in its bake", "odd")),
         (status.champion is None, Standing(5, "no champion yet", "odd")),

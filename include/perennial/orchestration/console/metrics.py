@@ -1,0 +1,69 @@
+"""``/perennial/metrics``: what Prometheus reads of all models. It asks for a token of its own, and not for a login."""
+
+import hmac
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from threading import Lock
+from typing import Annotated
+
+from fastapi import APIRouter, Header, HTTPException, Response
+
+from perennial.config import read_models
+from perennial.errors import PerennialError, redacted
+from perennial.settings import Settings, load_settings
+from perennial.store import Store, open_store
+
+router = APIRouter()
+KEPT_FOR = timedelta(seconds=15)
+"""A page is made no more often, whoever asks."""
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@router.get("/metrics")
+def metrics(authorization: Annotated[str, Header(max_length=4096)] = "") -> Response:
+    """Every model's figures. 404 where no token is set, 403 without it, 503 while the store does not answer."""
+    settings = load_settings()
+    if settings.metrics_token is None:
+        raise HTTPException(404, "set PERENNIAL_METRICS_TOKEN to have metrics")
+    expected = f"Bearer {settings.metrics_token.get_secret_value()}"
+    if not hmac.compare_digest(authorization.encode(), expected.encode()):
+        raise HTTPException(403, "say the token: Authorization: Bearer ...")
+    try:
+        return Response(_pages().read(settings, datetime.now(UTC)), media_type=CONTENT_TYPE)
+    except PerennialError as error:
+        raise HTTPException(503, redacted(f"{type(error).__name__}: {error}")) from error
+
+
+class Pages:
+    """The newest page, made by one request while the others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._made_at: datetime | None = None
+        self._page = b""
+
+    def read(self, settings: Settings, now: datetime) -> bytes:
+        """The page, made anew where it is old. Raises StoreUnavailable."""
+        with self._lock:
+            if self._made_at is None or now - self._made_at >= KEPT_FOR:
+                self._page = _made(settings, now)
+                self._made_at = now
+            return self._page
+
+
+def _made(settings: Settings, now: datetime) -> bytes:
+    from perennial.exposition import page, read_standing
+
+    configs, _ = read_models(settings.models_dir)
+    store = _store(settings.require_database_url(), settings.storage)
+    return page(read_standing(config, store=store, now=now) for config in configs)
+
+
+@cache
+def _pages() -> Pages:
+    return Pages()
+
+
+@cache
+def _store(url: str, storage: str) -> Store:
+    return open_store(url, storage)

@@ -1,0 +1,1 @@
+"""What befell models and who was told of it: two tables, and the statements on them."""

@@ -1,0 +1,1 @@
+"""What pages show of many models at once: the newest of each, by index, in one statement for all."""

@@ -1,0 +1,111 @@
+"""Rules, routes and dashboards: each alert fires and is silent, and everything that is asked for exists."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
+
+from observers import said
+from perennial.exposition.families import METRICS
+from perennial.serving.metrics import Metrics
+from perennial.settings import ROOT
+
+FOLDER = ROOT / "include" / "observability"
+RULES = sorted((FOLDER / "rules").glob("*.yml"))
+TESTS = ROOT / "tests" / "rules" / "alerts.yml"
+DASHBOARDS = sorted((FOLDER / "grafana" / "dashboards").glob("*.json"))
+NAME = re.compile(r"\bperennial[_:][a-z0-9_:]+")
+
+
+def rules(kind: str) -> list[dict[str, Any]]:
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+    return [rule for group in groups for rule in group["rules"] if kind in rule]
+
+
+def exposed() -> set[str]:
+    """Every sample that the pipeline or a service exposes, and every one that is recorded."""
+    ours = {f"perennial_{name}{'_total' if kind is CounterMetricFamily else ''}" for kind, name, *_ in METRICS}
+    on = CollectorRegistry()
+    Metrics(registry=on)
+    ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+    served = {f"{one.name}{end}" for one in on.collect() for end in ends[one.type]}
+    assert not ours & served, "one name, two meanings"
+    return ours | served | {rule["record"] for rule in rules("record")}
+
+
+def test_each_alert_fires_and_is_silent_as_promtool_sees_it() -> None:
+    assert "SUCCESS" in said("promtool", "check", "rules", *RULES)
+    assert "SUCCESS" in said("promtool", "test", "rules", TESTS)
+    tests = [
+        one for group in yaml.safe_load(TESTS.read_text(encoding="utf-8"))["tests"] for one in group["alert_rule_test"]
+    ]
+    for rule in rules("alert"):
+        seen = [one["exp_alerts"] for one in tests if one["alertname"] == rule["alert"]]
+        assert any(seen), f"{rule['alert']} is never seen to fire"
+        assert not all(seen), f"{rule['alert']} is never seen to be silent"
+        assert len(seen) >= (3 if "for" in rule else 2), f"{rule['alert']} is not seen to wait"
+
+
+def test_every_alert_has_a_severity_an_owner_and_an_entry_in_the_runbook() -> None:
+    told = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    for rule in rules("alert"):
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["labels"]["owner"] in ("models", "platform")
+        assert rule["annotations"]["runbook"] == "docs/runbook.md#alerts"
+        assert f"| `{rule['alert']}` |" in told
+    assert "\n## Alerts\n" in told
+
+
+@pytest.mark.parametrize("path", [*RULES, *DASHBOARDS], ids=lambda path: path.name)
+def test_everything_that_is_asked_for_exists(path: Any) -> None:
+    text = path.read_text(encoding="utf-8")
+    made = yaml.safe_load(text)  # which reads JSON, too
+    places = [rule for group in made.get("groups", []) for rule in group["rules"]]
+    places += [target for panel in made.get("panels", []) for target in panel["targets"]]
+    asked = [place["expr"] for place in places]
+    names = {name for expr in asked for name in NAME.findall(expr)}
+    assert names
+    assert names - exposed() == set()
+
+
+def test_a_dashboard_is_provisioned_and_its_panels_do_not_overlap() -> None:
+    (path,) = DASHBOARDS
+    made = json.loads(path.read_text(encoding="utf-8"))
+    source = yaml.safe_load(
+        (FOLDER / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text(encoding="utf-8")
+    )["datasources"][0]
+    assert {panel["datasource"]["uid"] for panel in made["panels"]} == {source["uid"]}
+    assert len({panel["id"] for panel in made["panels"]}) == len(made["panels"])
+    taken = [
+        (panel["gridPos"]["x"] + dx, panel["gridPos"]["y"] + dy)
+        for panel in made["panels"]
+        for dx in range(panel["gridPos"]["w"])
+        for dy in range(panel["gridPos"]["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+
+
+def test_alertmanager_groups_by_model_and_what_explains_another_silences_it() -> None:
+    path = FOLDER / "alertmanager.yml"
+    assert "SUCCESS" in said("amtool", "check-config", path)
+    for labels, receiver in ({"severity": "critical"}, "people-now"), ({"severity": "warning"}, "people"):
+        words = [f"{key}={value}" for key, value in labels.items()]
+        assert receiver in said("amtool", "config", "routes", "test", f"--config.file={path}", *words).split()
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert config["route"]["group_by"] == ["model", "instance"]
+    known = {rule["alert"] for rule in rules("alert")}
+    for rule in config["inhibit_rules"]:
+        for side in ("source_matchers", "target_matchers"):
+            for pattern in [found for one in rule[side] for found in re.findall(r'alertname=~?"(.*)"', one)]:
+                assert any(re.fullmatch(pattern, name) for name in known), pattern
+        if "PerennialMetricsMissing" not in str(rule["source_matchers"]):
+            assert rule["equal"], "one model's alert would silence another's"
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    assert "SUCCESS" in said("promtool", "check", "config", "--syntax-only", FOLDER / "prometheus.yml")
