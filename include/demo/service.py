@@ -50,7 +50,7 @@ class Desk:
     def refusal(self, rows: pd.DataFrame) -> str:
         """Why rows of a wrong form are refused, in the service's words."""
         records = rows.assign(event_time=rows["event_time"].map(pd.Timestamp.isoformat)).astype(object)
-        few = records.where(records.notna(), None).head(_FEW).to_dict("records")
+        few = records.where(records.notna(), None).head(min(_FEW, self.config.serving.max_rows)).to_dict("records")
         answer = self.http.post("/predict", json={"rows": few})
         if answer.status_code != httpx.codes.UNPROCESSABLE_ENTITY:
             raise StackError(f"the service took rows of a wrong form ({answer.status_code})")
