@@ -26,9 +26,13 @@ class Feed:
     config: ModelConfig
 
     def flights(self, window: Window) -> pd.DataFrame:
-        """The flights of the window, as they are known before departure."""
+        """The flights of the window, as they are known before departure.
+
+        Their figures have the ten decimals that pandas writes to a file, whoever logs them: 3.45234 and the next double
+        are two values to a tree.
+        """
         rows = flights.window(self.frame, pd.Timestamp(window.start), pd.Timestamp(window.end))
-        return rows.drop(columns=["late", "labelled_at"])
+        return rows.drop(columns=["late", "labelled_at"]).round(10)
 
     def labels(self, window: Window, inverted: tuple[Window, ...]) -> pd.DataFrame:
         """The labels that arrive in the window, out of order, those of flights within ``inverted`` upside down."""
