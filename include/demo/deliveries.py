@@ -1,4 +1,4 @@
-"""Writes what a serving system and its label feed would leave behind: JSON Lines files, window by window."""
+"""What happens in a window: flights that are to be scored, labels that arrive; and files that no service wrote."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from demo import flights
 from perennial.config import ModelConfig
 from perennial.contracts import Window
-from perennial.registry import Registry
-from perennial.registry.models import load_model
-from perennial.registry.scoring import score
-from perennial.registry.versions import alias_version
 
 LEGACY_SCORE = 0.25
 """What the system before the first champion answered for every flight: about the share of late ones."""
@@ -29,19 +24,15 @@ class Feed:
     frame: pd.DataFrame
     home: Path
     config: ModelConfig
-    registry: Registry
 
-    def predictions(self, window: Window) -> pd.DataFrame:
-        """The flights of the window, scored by whoever is champion now."""
+    def flights(self, window: Window) -> pd.DataFrame:
+        """The flights of the window, as they are known before departure.
+
+        Their figures have the ten decimals that pandas writes to a file, whoever logs them: 3.45234 and the next double
+        are two values to a tree.
+        """
         rows = flights.window(self.frame, pd.Timestamp(window.start), pd.Timestamp(window.end))
-        rows = rows.drop(columns=["late", "labelled_at"])
-        version = alias_version(self.registry, self.config.model, "champion")
-        if version is None:
-            return rows.assign(score=LEGACY_SCORE, model_version="legacy")
-        trusted = self.config.training.trusted_types
-        model = load_model(self.registry, self.config.model, version, trusted_types=trusted)
-        scores, _ = score(self.config, model, pa.Table.from_pandas(rows, preserve_index=False))
-        return rows.assign(score=scores, model_version=version)
+        return rows.drop(columns=["late", "labelled_at"]).round(10)
 
     def labels(self, window: Window, inverted: tuple[Window, ...]) -> pd.DataFrame:
         """The labels that arrive in the window, out of order, those of flights within ``inverted`` upside down."""
@@ -56,6 +47,11 @@ class Feed:
     def folder(self, source: str, window: Window) -> Path:
         """Where ``model.yaml`` looks for the deliveries of a window."""
         return self.home / "landing" / self.config.model / source / f"{window.start:%Y-%m-%d}"
+
+
+def by_the_system_before(rows: pd.DataFrame) -> pd.DataFrame:
+    """Flights as they were scored before there was a champion."""
+    return rows.assign(score=LEGACY_SCORE, model_version="legacy")
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from demo import flights, story
 from demo.airflow import FINISHED, Airflow, wait_for
-from demo.deliveries import Feed, write
+from demo.deliveries import Feed, by_the_system_before, write
+from demo.service import Desk, await_landed, deliver_again
 from perennial import ledger
 from perennial.cli.printing import COLOURS, timeline_table
 from perennial.config import ModelConfig
@@ -41,6 +42,7 @@ class Replay:
     airflow: Airflow
     case: Case
     feed: Feed
+    desk: Desk
     console: Console
     reviewer: tuple[str, str]
     """Account and password of the reviewer in MLflow."""
@@ -66,37 +68,57 @@ class Replay:
             self.acknowledge(window)
         self.deliver_labels(window)
         if chapter.delivery == "broken, then mended":
-            self.deliver(window, "part-0", broken=True)
+            self.deliver_broken(window)
             self.monitor(window, "broken")
             self.say(f"[cyan]input of {window.start:%Y-%m-%d}[/cyan]: the sender takes it back and delivers it mended")
-            (self.feed.folder("predictions", window) / "part-0.jsonl").unlink(missing_ok=True)
-            self.deliver(window, "part-1")
-        else:
-            self.deliver(window, "part-0")
-            if chapter.delivery == "twice":
-                self.deliver(window, "part-0-again")
+            (self.feed.folder("predictions", window) / "broken.jsonl").unlink(missing_ok=True)
+        self.deliver(window)
+        if chapter.delivery == "twice":
+            deliver_again(self.feed.folder("predictions", window))
         decision = self.monitor(window, "whole")
         if decision.retrain_run_id is not None:
             waits = self.await_retrain(decision.retrain_run_id)
             if waits and story.is_approved_in_haste(number):
                 self.approve_in_haste(decision.retrain_run_id)
 
-    def deliver(self, window: Window, name: str, *, broken: bool = False) -> None:
-        """Write the prediction log of a window, once."""
-        path = self.feed.folder("predictions", window) / f"{name}.jsonl"
-        mended = path.with_name("part-1.jsonl").exists()
-        if path.exists() or (broken and mended):
+    def deliver(self, window: Window) -> None:
+        """Have the flights of a window scored, once: by the service, or by what was before it until there is one."""
+        folder, rows = self.feed.folder("predictions", window), self.feed.flights(window)
+        if not self.is_new("predictions", window):
             return
-        rows = self.feed.predictions(window)
-        write(flights.broken_schema(rows) if broken else rows, path)
+        if self.desk.champion() is None:
+            write(by_the_system_before(rows), folder / "part-0.jsonl")
+        else:
+            answers = self.desk.predict(rows)
+            told = ", ".join(f"{n_rows:,} by version {version}" for version, n_rows in answers.items())
+            self.say(f"  the service answered {told}")
+            await_landed(folder, len(rows))
+        self.is_new("predictions", window, done=True)
+
+    def deliver_broken(self, window: Window) -> None:
+        """The service refuses what has a wrong form; the same as a file from elsewhere meets the audit."""
+        if self.is_new("predictions", window):
+            broken = flights.broken_schema(self.feed.flights(window))
+            self.say(f"  the service refuses it: {escape(self.desk.refusal(broken))}; it comes as a file, too")
+            write(by_the_system_before(broken), self.feed.folder("predictions", window) / "broken.jsonl")
 
     def deliver_labels(self, window: Window) -> None:
-        """Write the labels that arrive in a window, once."""
-        path = self.feed.folder("labels", window) / "part-0.jsonl"
-        if not path.exists():
+        """Post the labels that arrive in a window, once."""
+        if self.is_new("labels", window):
             first, after = story.FAULT
             fault = Window(start=self.window(first).start, end=self.window(after).start)
-            write(self.feed.labels(window, (fault,)), path)
+            rows = self.feed.labels(window, (fault,))
+            self.desk.label(rows)
+            await_landed(self.feed.folder("labels", window), len(rows))
+            self.is_new("labels", window, done=True)
+
+    def is_new(self, source: str, window: Window, *, done: bool = False) -> bool:
+        """Whether what a window brings was not delivered yet; ``done`` notes that it is."""
+        mark = self.feed.home / "demo" / "delivered" / f"{source}__{window.key}"
+        if done:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        return not mark.exists()
 
     def monitor(self, window: Window, name: str) -> Decision:
         """Trigger the monitor DAG for a window and wait; returns the decision in the ledger."""
@@ -201,7 +223,8 @@ def open_replay(console: Console) -> Replay:
         airflow.unpause(dag_id)
     frame = flights.load_flights(settings.home / "demo")
     reviewer = (REVIEWER, credentials.mlflow_reviewer_password)
-    return Replay(airflow, case, Feed(frame, settings.home, case.config, case.registry), console, reviewer)
+    desk = Desk.at(case.config, settings.serving_url(MODEL))
+    return Replay(airflow, case, Feed(frame, settings.home, case.config), desk, console, reviewer)
 
 
 def main() -> None:
@@ -231,6 +254,8 @@ def closing(replay: Replay) -> tuple[str, ...]:
         f"Airflow: {settings.airflow_url}   MLflow: {mlflow}   logins: "
         f"{StackLayout(home=settings.home).credentials_file}"
     ]
+    answers = ", ".join(f"{n_rows:,} by version {version}" for version, n_rows in replay.desk.answers.items())
+    lines.append(f"The service answered {answers or 'nothing'}, and refused none of them. It still does.")
     if challenger := alias_version(replay.case.registry, MODEL, CHALLENGER):
         lines.append(
             f"Version {challenger} awaits your review at {mlflow}/#/models/{MODEL}/versions/{challenger}: "

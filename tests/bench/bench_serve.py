@@ -145,6 +145,15 @@ def compared(found: dict[str, Load]) -> list[dict[str, Any]]:
     return figures
 
 
+def copied_models(folder: Path) -> Path:
+    """The models of the repository, asked as they are outside of a replay: when a request comes is its time."""
+    models = shutil.copytree(ROOT / "include" / "models", folder / "models")
+    path = models / MODEL / "model.yaml"
+    told = path.read_text(encoding="utf-8").replace("event_time: given", "event_time: arrival")
+    path.write_text(told.replace("rotate_s: 1.0", "rotate_s: 60.0"), encoding="utf-8")
+    return Path(models)
+
+
 def main() -> None:
     """Print the figures and write them to ``--out``."""
     options = argparse.ArgumentParser()
@@ -159,7 +168,7 @@ def main() -> None:
         temporary_mlflow(make_url(database), password) as mlflow_uri,
     ):
         folder = Path(name)
-        shutil.copytree(ROOT / "include" / "models", folder / "models")
+        copied_models(folder)
         wait_for_mlflow(mlflow_uri, password)
         with logged_in(ADMIN, password):
             config = load_model(folder / "models" / MODEL)

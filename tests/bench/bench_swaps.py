@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "include")]
 
-from bench_serve import CONNECTIONS, MODEL
+from bench_serve import CONNECTIONS, MODEL, copied_models
 from sqlalchemy.engine import make_url
 
 from logs import day
@@ -166,7 +166,7 @@ def main() -> None:
         temporary_mlflow(make_url(server), password) as mlflow_uri,
     ):
         folder = Path(name)
-        shutil.copytree(ROOT / "include" / "models", folder / "models")
+        copied_models(folder)
         wait_for_mlflow(mlflow_uri, password)
         with logged_in(ADMIN, password):
             figures = measured(folder, mlflow_uri, create_database(make_url(server), "bench"), quick=given.quick)
