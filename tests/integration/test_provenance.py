@@ -17,13 +17,15 @@ from perennial.cli import app
 from perennial.contracts import Decision, Flag, LedgerEntry, LedgerKind, Signal, from_record, to_record
 from perennial.contracts.candidates import Snapshot
 from perennial.contracts.tags import SNAPSHOT_TAG
+from perennial.decision.facts import Facts
+from perennial.decision.record import entry_of
 from perennial.errors import IntegrityError, PermanentError
 from perennial.evidence.deliveries.traced import read_snapshots
 from perennial.pipeline import Case
 from perennial.provenance.explain import explain
 from perennial.provenance.lineage import of_delivery, of_prediction, of_version
 from perennial.provenance.reproduce import reproduce
-from perennial.provenance.taken_back import keep, taken_back
+from perennial.provenance.taken_back import Breach, keep, taken_back
 from perennial.registry.reference import load_reference
 from perennial.registry.versions import source_run
 from perennial.signoff.report.card import CARD
@@ -302,14 +304,15 @@ def test_a_rollback_is_told_with_what_was_measured_and_the_data_that_only_that_v
         value=0.51, threshold=0.7, version=second, interval=around(0.51, 0.02, 100, 12, 0.95),
     )  # fmt: skip
     unknown = replace(signal, name="bake/accuracy_vs_stable", status="unknown", value=None, interval=None)
-    told = [to_record(one) for one in (signal, unknown)]
-    decision_id = wrote(case, "decision", second, 8, decision=to_record(decision), signals=told)
-    case.roll_back(actor="policy", reason="the bake failed", at=day(8).end, decision_id=decision_id)
+    facts = Facts(window=day(8), state=case.state(), champion_alias=second, signals=(signal, unknown))
+    ledger.append(case.store, entry_of(decision, facts, config=case.config))
+    case.roll_back(actor="policy", reason="the bake failed", at=day(8).end, decision_id=decision.decision_id)
 
     found = keep(case)
     assert found == keep(case, second) == taken_back(case)
     assert (found.version, found.back, found.by, found.approved_by) == (second, "1", "policy", "ada")
-    assert (found.signals, found.flags, found.hindsight) == ((signal,), (flag,), None)
+    breach = Breach(name=signal.name, window=day(7).key, value=0.51, threshold=0.7, detail="", interval=signal.interval)
+    assert (found.signals, found.flags, found.hindsight) == ((breach,), (flag,), None)
     assert found.bake == (f"{day(7).key}: failed, 0.51, at least 0.7",)
     assert found.deliveries is not None
     assert {item.seq for item in found.deliveries} == (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING
 
 from perennial import ledger
-from perennial.contracts import Decision, Flag, LedgerEntry, Signal, Signoff, Window, digest_of, from_record
+from perennial.contracts import Decision, Flag, Interval, LedgerEntry, Signoff, Window, digest_of, from_record
 from perennial.contracts.measured.hindsight import Hindsight
 from perennial.errors import PermanentError
 from perennial.evidence.deliveries.traced import Delivery
@@ -18,6 +18,18 @@ from perennial.provenance.lineage import of_version
 
 if TYPE_CHECKING:
     from perennial.pipeline import Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A breached signal as a decision keeps it; ``window`` is the key of the one it speaks of."""
+
+    name: str
+    window: str
+    value: float | None
+    threshold: float | None
+    detail: str
+    interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +50,7 @@ class TakenBack:
     at_window: Window | None
     by: str
     reason: str
-    signals: tuple[Signal, ...]
+    signals: tuple[Breach, ...]
     bake: tuple[str, ...]
     flags: tuple[Flag, ...]
     approved_by: str
@@ -78,14 +90,15 @@ def taken_back(case: Case, version: str | None = None) -> TakenBack:
     )
 
 
-def _decided(case: Case, rollback: LedgerEntry) -> tuple[Window | None, tuple[Signal, ...]]:
+def _decided(case: Case, rollback: LedgerEntry) -> tuple[Window | None, tuple[Breach, ...]]:
     """The window of the decision that a rollback carried out, and the breached signals it was made on."""
     entry = ledger.entry(case.store, str(rollback.payload.get("decision_id")))
     if entry is None:
         return None, ()
-    signals = [from_record(Signal, item) for item in entry.payload["signals"]]
+    breached = [item for item in entry.payload["signals"] if item["status"] == "breached"]
+    kept = [{one.name: item[one.name] for one in fields(Breach)} for item in breached]
     window = from_record(Decision, entry.payload["decision"]).window
-    return window, tuple(one for one in signals if one.status == "breached")
+    return window, tuple(from_record(Breach, item) for item in kept)
 
 
 def _bake(history: History, version: str) -> tuple[str, ...]:
@@ -177,7 +190,7 @@ def tables(found: TakenBack) -> Iterator[Table]:
     yield (
         "Breached signals of the decision",
         ("signal", "window", "value", "bound", "detail"),
-        [(one.name, one.window.key, figure(one), shown(one.threshold), one.detail) for one in found.signals],
+        [(one.name, one.window, figure(one), shown(one.threshold), one.detail) for one in found.signals],
     )
     yield "Windows of its bake", ("window and verdict",), [(line,) for line in found.bake]
     yield (
@@ -195,7 +208,7 @@ def tables(found: TakenBack) -> Iterator[Table]:
     )
 
 
-def figure(signal: Signal) -> str:
+def figure(signal: Breach) -> str:
     """A signal's value with its interval."""
     interval = signal.interval
     return shown(signal.value) + (f" ({interval.low:.4g} to {interval.high:.4g})" if interval else "")
