@@ -47,7 +47,7 @@ def types_of(config: ModelConfig) -> Types:
 
     >>> row = {name: None for name in flights.features} | {"carrier": "AA", "origin": "JFK", "dest": "BOS"}
     >>> row |= {"scheduled_hour": 7, "scheduled_minute": 0, "weekday": 2, "distance_mi": 187}
-    >>> row |= {"scheduled_duration_min": 70}
+    >>> row |= {"scheduled_duration_min": 70, "event_time": "2013-01-01T07:00:00Z"}
     >>> msgspec.convert({"rows": [row]}, types_of(flights).predict).rows[0].f0
     7.0
     >>> msgspec.convert({"rows": [row | {"weekday": "2"}]}, types_of(flights).predict)
