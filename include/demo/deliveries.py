@@ -32,7 +32,8 @@ class Feed:
         are two values to a tree.
         """
         rows = flights.window(self.frame, pd.Timestamp(window.start), pd.Timestamp(window.end))
-        return rows.drop(columns=["late", "labelled_at"]).assign(**dict(rows.select_dtypes("float").round(10)))
+        rows = rows.drop(columns=["late", "labelled_at"])
+        return rows.assign(**dict(rows.select_dtypes("float").round(10)))
 
     def labels(self, window: Window, inverted: tuple[Window, ...]) -> pd.DataFrame:
         """The labels that arrive in the window, out of order, those of flights within ``inverted`` upside down."""
