@@ -96,11 +96,12 @@ def told_by(model: str, version: str, signals: Sequence[Signal]) -> Look:
 
 
 def entry_of(config: ModelConfig, found: Look, state: ReleaseState, release: LedgerEntry, *, at: Window) -> LedgerEntry:
-    """What the ledger keeps of a look: once for each status in a bake, and for each set of breached guards. Pure."""
+    """What the ledger keeps of a look: once for each status in a bake, and for what is done about each set of breached
+    guards. Pure."""
     broken = breaches(found.signals)
     names = tuple(signal.name for signal in broken)
-    entry_id = digest_of("guard", config.model, release.entry_id, found.status, names)
     act = bool(broken) and config.release.guards.on_breach == "rollback"
+    entry_id = digest_of("guard", config.model, release.entry_id, found.status, names, act)
     decision = Decision(
         decision_id=entry_id,
         model=config.model,
