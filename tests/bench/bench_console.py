@@ -17,15 +17,13 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 import pyarrow as pa
 from sqlalchemy import event, insert, text
 
-from perennial import ledger
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Decision, Window, to_record
 from perennial.orchestration.console.pages.model import model_page
 from perennial.orchestration.console.pages.overview import overview
 from perennial.orchestration.console.pages.window import window_page
-from perennial.pipeline.health.grid import read_grid
-from perennial.pipeline.health.overview import read_health, read_healths
-from perennial.pipeline.health.series import read_series
+from perennial.pipeline.health.overview import read_healths
+from perennial.pipeline.health.whole import read_model
 from perennial.pipeline.health.window import read_window
 from perennial.settings import ROOT
 from perennial.store import Store, open_store, schema
@@ -176,9 +174,7 @@ def _measure(store: Store, models: list[ModelConfig]) -> None:
         return overview([(config, healths[config.model], None) for config in models], root="/perennial")
 
     def of_model() -> str:
-        state, series = ledger.release_state(store, one.model), read_series(one, store=store)
-        health, grid = read_health(one, store=store), read_grid(one, store=store)
-        return model_page(one, health, state, series, grid, root="/perennial")
+        return model_page(one, read_model(one, store=store), root="/perennial")
 
     def of_window() -> str:
         found = read_window(one, day(N_DAYS - 9), store=store)

@@ -45,9 +45,11 @@ class Health:
         return known[-1].status if known else None
 
 
-def read_health(config: ModelConfig, *, store: Store) -> Health:
-    """Where a model stands now. Raises StoreUnavailable."""
-    return read_healths([config], store=store)[config.model]
+def health_of(config: ModelConfig, history: History, made: Sequence[Decided], measured: Sequence[Signal]) -> Health:
+    """Where a model stands whose newest windows are ``made``, oldest first, and all that was measured of them. Pure."""
+    since = made[-1].window.start if made else None
+    newest = [one for one in measured if since is not None and one.window.start >= since and one.status != "ok"]
+    return _health(config, history, made, newest, measured)
 
 
 def read_healths(configs: Sequence[ModelConfig], *, store: Store) -> dict[str, Health]:
