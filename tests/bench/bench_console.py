@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,8 @@ from servers import create_database, reachable_folder, temporary_postgres
 
 N_MODELS, N_DAYS, N_SIGNALS, EVERY_RETRAIN = 50, 365, 60, 14
 ORIGIN = datetime(2025, 1, 1, tzinfo=UTC)
+_UNLIKE = Random(0).randbytes(16_000).hex()  # noqa: S311  # no secret
+"""Text that does not compress: an evaluation is some 12 KB."""
 FLIGHTS = load_model(ROOT / "include" / "models" / "flight_delay")
 
 
@@ -97,6 +100,11 @@ def _entries(model: str, number: int) -> list[dict[str, Any]]:
     found = [_entry(model, "decision", number, decision=to_record(decision), batch_ids=[], signals=[signal] * 20)]
     if number % EVERY_RETRAIN == 0:
         made = {"train": to_record(day(number)), "holdout": to_record(day(number + 1))}
+        signed = {"model": model, "passed": True, "review": "auto", **made}
+        evaluation = {"fit_cpu_s": 12.5, "mlflow_run_id": f"run-{number}", "notes": _UNLIKE[number : number + 12_000]}
+        found.append(_entry(model, "signoff", number, signoff=signed, evaluation=evaluation))
+        review = {"verdict": "approved"}
+        found.append(_entry(model, "review", number, review=review, signoff=f"{model}-signoff-{number}"))
         found.append(_entry(model, "promotion", number, previous=None, intent="i", **made))
         found.append(_entry(model, "bake", number, outcome="passed", windows=[]))
     return found

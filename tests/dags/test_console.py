@@ -219,11 +219,16 @@ def test_a_model_tells_labels_slices_fairness_costs_and_its_policy(ask: Ask, kno
         assert said in told
 
 
-def test_a_window_says_why_with_bounds_and_how_often(ask: Ask) -> None:
+def test_a_window_says_why_with_bounds_and_how_often(ask: Ask, known: ModelConfig, store: Store) -> None:
     shown = ask(f"/models/MODEL/windows/{day(N_WINDOWS - 1).key}").text
     assert HOSTILE not in shown
     for said in ("because &lt;script&gt;", "at most 0.2", "at least 0.7", "in 1 of the last 1", "300 in 12 blocks"):
         assert said in shown
+    decided(store, known, N_WINDOWS, "halt")
+    halted = ask(f"/models/MODEL/windows/{day(N_WINDOWS).key}")
+    assert halted.status_code == 200
+    for said in ("because &lt;script&gt;", ">halt<", "Nothing was measured of it."):
+        assert said in halted.text
     assert ask("/models/MODEL/windows/yesterday").status_code == 404
     assert ask(f"/models/MODEL/windows/{day(99).key}").status_code == 404
 

@@ -33,7 +33,7 @@ class ModelHealth:
 
 def read_model(config: ModelConfig, *, store: Store, most: int = MOST_WINDOWS) -> ModelHealth:
     """A model with its newest ``most`` windows: six statements. Raises StoreUnavailable."""
-    history = ledger.read(store, config.model)
+    history = ledger.histories(store, [config.model], brief=True)[config.model]
     made = newest_windows(decided(store, config.model, last=2 * most), most)
     newest = read_newest(config, made, store=store)
     return ModelHealth(
