@@ -153,7 +153,7 @@ def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:
 
 def signal_of(row: Row[Any]) -> Signal:
     """A row of the table, in the order of its columns, as a signal. Pages read thousands: no name is looked up."""
-    model, start, end, name, as_of, version, role, status, value, threshold, *estimate = row
+    model, start, end, name, as_of, version, role, status, value, threshold, *estimate = tuple(row)
     low, high, error, n_rows, n_blocks, confidence, quantile, p, detail = estimate
     interval = chance = None
     if low is not None:

@@ -7,11 +7,11 @@ from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState
 from perennial.ledger.decided import decided, newest_windows
 from perennial.pipeline.health.arrivals import Arrivals, read_arrivals
-from perennial.pipeline.health.costs import Cost, cost_of
 from perennial.pipeline.health.grid import Grid, grid_of, read_newest
 from perennial.pipeline.health.groups import Track, tracks_of
 from perennial.pipeline.health.overview import Health, health_of
 from perennial.pipeline.health.series import Series, read_series
+from perennial.pipeline.health.spending import Spent, spent_of
 from perennial.store import Store
 
 MOST_WINDOWS = 400
@@ -28,7 +28,7 @@ class ModelHealth:
     arrivals: tuple[Arrivals, ...]
     slices: tuple[Track, ...]
     fairness: tuple[Track, ...]
-    cost: Cost
+    spent: Spent
 
 
 def read_model(config: ModelConfig, *, store: Store, most: int = MOST_WINDOWS) -> ModelHealth:
@@ -44,5 +44,5 @@ def read_model(config: ModelConfig, *, store: Store, most: int = MOST_WINDOWS) -
         arrivals=read_arrivals(config, newest, store=store),
         slices=tracks_of("slice", newest),
         fairness=tracks_of("fairness", newest),
-        cost=cost_of(config, history),
+        spent=spent_of(config, history),
     )

@@ -9,8 +9,8 @@ from perennial.orchestration.console.pages.parts import MARKS, dated, days, fold
 from perennial.pages.chart import Curve, Panel, Point, chart, spark
 from perennial.pages.html import Cell, Link, Marked, Markup, table
 from perennial.pipeline.health.arrivals import Arrivals
-from perennial.pipeline.health.costs import Cost
 from perennial.pipeline.health.groups import Track
+from perennial.pipeline.health.spending import Spent
 from perennial.reporting.policy import policy_in_words
 
 LOOKS_SHOWN, TRACKS_SHOWN, PANELS_SHOWN, FITS_SHOWN = 6, 40, 6, 20
@@ -80,15 +80,15 @@ def apart_over_time(found: Sequence[Track]) -> str:
     return chart("Fairness over time", panels, [])
 
 
-def costs(config: ModelConfig, cost: Cost) -> str:
+def costs(config: ModelConfig, found: Spent) -> str:
     """CPU seconds of each fit, what became of it, and what is left of the budget."""
     budget = config.policy.budget
     spent = "" if budget.cpu_s is None else f" of {budget.cpu_s:,.0f} allowed"
     told = (
-        f"<p>Within the newest {budget.per.days} days: {cost.n_requests} of {budget.retrains} retrains requested, "
-        f"{cost.cpu_s:,.1f} CPU seconds of fits{spent}.</p>"
+        f"<p>Within the newest {budget.per.days} days: {found.n_requests} of {budget.retrains} retrains requested, "
+        f"{found.cpu_s:,.1f} CPU seconds of fits{spent}.</p>"
     )
-    if not cost.fits:
+    if not found.fits:
         return f"{told}<p>No candidate was fitted yet.</p>"
     rows = [
         (
@@ -97,7 +97,7 @@ def costs(config: ModelConfig, cost: Cost) -> str:
             "not kept" if one.cpu_s is None else f"{one.cpu_s:,.1f}",
             one.ended,
         )
-        for one in reversed(cost.fits)
+        for one in reversed(found.fits)
     ]
     headings = ("as of", "candidate", "CPU seconds of its fits", "what became of it")
     rest = folded(f"{len(rows) - FITS_SHOWN} earlier", table(headings, rows[FITS_SHOWN:])) if rows[FITS_SHOWN:] else ""

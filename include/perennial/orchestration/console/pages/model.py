@@ -54,7 +54,7 @@ def model_page(config: ModelConfig, found: ModelHealth, *, root: str) -> str:
         apart_over_time(found.fairness) if found.fairness else "",
         tracks(found.fairness, "No protected column is declared (signals.fairness.columns), or none measured yet."),
         '<h2 id="costs">What training cost</h2>',
-        costs(config, found.cost),
+        costs(config, found.spent),
         "<h2>What happened</h2>",
         _happened(series),
         '<h2 id="policy">The policy in words</h2>',

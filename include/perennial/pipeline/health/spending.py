@@ -21,7 +21,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Spent:
     """Every fit, oldest first; and what the newest ``policy.budget.per`` used of the budget: requests, CPU seconds."""
 
     fits: tuple[Fit, ...]
@@ -41,16 +41,16 @@ def fits_of(history: History) -> tuple[Fit, ...]:
     return tuple(_fit(version, item, words) for version, item in last.items())
 
 
-def cost_of(config: ModelConfig, history: History) -> Cost:
+def spent_of(config: ModelConfig, history: History) -> Spent:
     """All fits, and what is used of the budget as of the newest entry. Pure.
 
-    >>> cost_of(flights, History("flight_delay", ())).n_requests
+    >>> spent_of(flights, History("flight_delay", ())).n_requests
     0
     """
     state, fits = history.state, fits_of(history)
     newest = max((item.at for item in history.entries), default=None)
     since = newest - config.policy.budget.per if newest else None
-    return Cost(
+    return Spent(
         fits=fits,
         n_requests=sum(since is not None and at > since for at in state.request_times),
         cpu_s=sum(seconds for at, seconds in state.fits.values() if since is not None and at > since),
