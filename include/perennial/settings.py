@@ -49,6 +49,13 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(
         default=None, description="What Prometheus has to say to read `/perennial/metrics`; unset, nobody reads it"
     )
+    alerts_token: SecretStr | None = Field(
+        default=None,
+        description="What Alertmanager has to say to have `/perennial/alerts` start runs; unset, nothing is started",
+    )
+    step_log_days: int = Field(
+        default=400, ge=1, description="How many days the lines of steps are kept, `logs/steps` of the state folder"
+    )
     fit_pool: str = Field(
         default="default_pool", min_length=1, description="Airflow's pool of the fits; one that is not there stops them"
     )
@@ -124,6 +131,18 @@ class Settings(BaseSettings):
         if bool(username) != bool(password):
             raise ConfigError("set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither")
         return (username, password) if username else None
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Every secret of these settings, as it would stand in a text that must not hold it.
+
+        >>> Settings(metrics_token=SecretStr("t0ken"), database_url=SecretStr("postgresql://u:p%40ss@h/d")).hidden[:2]
+        ('postgresql://u:p%40ss@h/d', 't0ken')
+        """
+        secrets = [found.get_secret_value() for _, found in self if isinstance(found, SecretStr)]
+        passwords = [urlsplit(url).password for url in (secrets[:1] if self.database_url else [])]
+        passwords += [urlsplit(self.mlflow_uri or "").password]
+        return tuple(filter(None, (*secrets, *passwords, *(unquote(one) for one in passwords if one))))
 
     @property
     def models_to_serve(self) -> tuple[str, ...] | None:

@@ -77,6 +77,7 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "PERENNIAL_FIT_POOL": FIT_POOL,
         "PERENNIAL_PUBLIC_URL": site.airflow_public_url,
         "PERENNIAL_METRICS_TOKEN": credentials.metrics_token,
+        "PERENNIAL_ALERTS_TOKEN": credentials.alerts_token,
         "AIRFLOW__CORE__EXECUTOR": "perennial.orchestration.executor.RevokingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         # Tasks inherit the libraries that the scheduler has already imported (perennial.orchestration.preload).

@@ -27,3 +27,16 @@ def parse(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any
 
     monkeypatch.setenv("PERENNIAL_MODELS_DIR", str(models_dir))
     return lambda: DagBag(dag_folder=str(ROOT / "dags"), bundle_path=ROOT / "dags", bundle_name="dags")
+
+
+@pytest.fixture(scope="session")
+def airflow_login() -> Any:
+    """Airflow's login of the local stack, over tables of its own in the SQLite file of its home."""
+    from airflow import settings
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.models import import_all_models
+    from airflow.models.base import Base
+
+    import_all_models()
+    Base.metadata.create_all(settings.engine)
+    return create_auth_manager()

@@ -95,19 +95,6 @@ def asked_of(config: ModelConfig) -> Signoff:
     return replace(signoff(), model=config.model, requested_by="carol")
 
 
-@pytest.fixture(scope="session")
-def airflow_login() -> Any:
-    """Airflow's login of the local stack, over tables of its own in the SQLite file of its home."""
-    from airflow import settings
-    from airflow.api_fastapi.app import create_auth_manager
-    from airflow.models import import_all_models
-    from airflow.models.base import Base
-
-    import_all_models()
-    Base.metadata.create_all(settings.engine)
-    return create_auth_manager()
-
-
 def airflow_knows(config: ModelConfig) -> None:
     """The DAGs of a model stand in Airflow's tables, as its DAG processor writes them."""
     from airflow.models.dag import DagModel
@@ -221,8 +208,8 @@ def test_quarantine_is_counted_shown_as_text_and_says_how_to_try_again(
 
 
 KEY = day(0).key
-OF_A_TOKEN = {("GET", "/metrics")}
-"""No page of a person: tests/integration/test_exposition.py has its rule."""
+OF_A_TOKEN = {("GET", "/metrics"), ("POST", "/alerts")}
+"""No page of a person: tests/integration/test_exposition.py and test_alerts.py have their rules."""
 ROLES = ("viewer", "user", "op", "admin")
 ANSWERS = {"/models/MODEL/reviews/SIGNOFF": "approved", "/models/MODEL/holds/HOLD": "exclude"}
 RULES: dict[tuple[str, str], tuple[str, str]] = {

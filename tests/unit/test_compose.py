@@ -58,6 +58,10 @@ def test_who_watches_gets_the_configuration_of_the_repository_and_its_tokens_as_
     config = (ROOT / "include" / "observability" / "prometheus.yml").read_text(encoding="utf-8")
     files = set(re.findall(r"credentials_file: /run/secrets/(\w+)", config))
     assert files == set(services["prometheus"]["secrets"]) == {"metrics_token", "serving_key"}
+    posts = (ROOT / "include" / "observability" / "alertmanager.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"credentials_file: /run/secrets/(\w+)", posts)) == set(services["alertmanager"]["secrets"])
+    (posted_to,) = re.findall(r"url: http://([\w-]+):(\d+)/perennial/alerts", posts)
+    assert posted_to[1] == services[posted_to[0]]["command"][-3]
     asked = {
         address for job in yaml.safe_load(config)["scrape_configs"] for address in job["static_configs"][0]["targets"]
     }

@@ -97,6 +97,9 @@ def test_alertmanager_groups_by_model_and_what_explains_another_silences_it() ->
         words = [f"{key}={value}" for key, value in labels.items()]
         assert receiver in said("amtool", "config", "routes", "test", f"--config.file={path}", *words).split()
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for labels, told in (["owner=models", "severity=critical"], "perennial,people-now"), (["owner=platform"], "people"):
+        words = said("amtool", "config", "routes", "test", f"--config.file={path}", *labels)
+        assert words.split()[0] == told, "Perennial hears of models' alerts, and people of all"
     assert config["route"]["group_by"] == ["model", "instance"]
     known = {rule["alert"] for rule in rules("alert")}
     for rule in config["inhibit_rules"]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.table import Table
 
-from perennial.cli import asking, mending
+from perennial.cli import asking, costing, mending
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, err, out, print_json, speaks_plainly
 from perennial.errors import ConfigError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 app.add_typer(mending.app)
+app.add_typer(costing.app)
 
 
 @app.command()

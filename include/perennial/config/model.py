@@ -3,11 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
+from perennial.config.alerts import Alerts
 from perennial.config.consistency import contradictions
 from perennial.config.defaults.derived import filled
 from perennial.config.inputs import (
@@ -59,15 +57,16 @@ class ModelConfig(Strict):
     release: Releases = Field(default=Releases(), exclude_if=lambda value: value == Releases())
     serving: Serving = Serving()
     notify: Notify = Notify()
+    alerts: Alerts = Alerts()
 
     @property
     def digest(self) -> str:
-        """Changes when any setting changes but who is told (``notify``), and at no other time.
+        """Changes when any setting changes but who is told (``notify``) and what ``alerts`` start; at no other time.
 
         >>> flights.digest == flights.model_copy(update={"owner": "someone else"}).digest
         False
         """
-        return digest_of(self.model_dump(mode="json", exclude={"notify"}))
+        return digest_of(self.model_dump(mode="json", exclude={"notify", "alerts"}))
 
     @property
     def grace(self) -> timedelta:

@@ -10,8 +10,8 @@ from perennial.contracts.decisions import Action, BakeState, Decision, Ending, R
 from perennial.contracts.measured.estimates import Chance, Estimate, Interval
 from perennial.contracts.measured.hindsight import Hindsight, Record, record_of
 from perennial.contracts.measured.judged import Apart, DataFacts, GroupFacts, Robustness, Serving, SliceGain, SliceGains
+from perennial.contracts.measured.records import digest_of, from_record, to_record
 from perennial.contracts.measured.subjects import Subject
-from perennial.contracts.records import digest_of, from_record, to_record
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
 from perennial.contracts.signals import Signal, SignalName, SignalRole, SignalStatus, Since
 from perennial.contracts.signoffs import (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from perennial.contracts.records import digest_of
+from perennial.contracts.measured.records import digest_of
 from perennial.contracts.windows import Window
 
 Action = Literal["stay", "retrain", "rollback", "halt", "blind"]

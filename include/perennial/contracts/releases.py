@@ -25,6 +25,7 @@ LedgerKind = Literal[
     "integrity",
     "hindsight",
     "traffic",
+    "alert",
 ]
 
 

@@ -33,6 +33,7 @@ Family = Literal[
     "system",
     "control",
     "silent",
+    "guard",
 ]
 
 
@@ -141,6 +142,15 @@ class SignalName:
         'bake/roc_auc_vs_stable'
         """
         return cls("bake", f"{metric}_vs_stable")
+
+    @classmethod
+    def guard(cls, figure: str) -> "SignalName":
+        """A figure of the scoring service, of a version in its bake or of an arm.
+
+        >>> str(SignalName.guard("error_rate"))
+        'guard/error_rate'
+        """
+        return cls("guard", figure)
 
     @staticmethod
     def family_of(name: str) -> str:

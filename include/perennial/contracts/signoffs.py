@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from perennial.contracts.measured.estimates import Interval
-from perennial.contracts.records import digest_of
+from perennial.contracts.measured.records import digest_of
 from perennial.contracts.windows import Window
 
 PARITY, SERVING, SIGNATURE = "parity", "serving/", "serving/signature"

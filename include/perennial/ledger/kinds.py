@@ -166,4 +166,16 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "seconds": "from its decision, or else its intent, until the service had the version",
         },
     ),
+    "alert": KindOfEntry(
+        meaning="an alert of Prometheus started a run; the sentence is the reason of the entry",
+        writers=("pipeline.alerts.acting",),
+        payload={
+            "alertname": "the alert",
+            "fingerprint": "Alertmanager's name of its labels",
+            "starts_at": "since when it fires",
+            "starts": "`monitor` or `retrain`",
+            "run_id": "id of the run: the same incident is the same run",
+            "conf": "what the run is told: the window, or the id of the retrain request",
+        },
+    ),
 }

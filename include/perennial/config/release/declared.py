@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perennial.config.release.guards import Guards
 from perennial.config.values import Strict
 
 MovedAlias = Literal["report", "revert", "adopt"]
@@ -24,6 +25,8 @@ class Releases(Strict):
     the ledger says (``revert``); or, where the alias ``champion`` was moved to a version that a rollback may go to,
     taken for a rollback and recorded as one, and else reported (``adopt``). It is found whenever a run of the model
     begins, and by the hourly maintenance; each finding is in the ledger.
+
+    ``guards``: what the scoring service measures of a version in its bake, and rolls it back for, without labels.
     """
 
     moved_alias: MovedAlias = "report"
@@ -32,3 +35,4 @@ class Releases(Strict):
     metric: str | None = Field(default=None, exclude_if=lambda value: value is None)
     margin: Annotated[float, Field(ge=0)] = Field(default=0.0, exclude_if=lambda value: value == 0)
     min_rows: Annotated[int, Field(ge=30)] = Field(default=1_000, exclude_if=lambda value: value == 1_000)  # noqa: PLR2004
+    guards: Guards = Field(default=Guards(), exclude_if=lambda value: value == Guards())

@@ -7,13 +7,14 @@ from fastapi import FastAPI, HTTPException, Path, Response
 from fastapi.responses import HTMLResponse
 
 from perennial import ledger
-from perennial.orchestration.console import ROOT, metrics
+from perennial.orchestration.console import ROOT, alerts, metrics
 from perennial.orchestration.console.access import readable, seen
 from perennial.orchestration.console.acting import router
 from perennial.orchestration.console.answering import SANDBOXED, answered, mlflow_uri, secured, store
 
 app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 app.include_router(metrics.router)
+app.include_router(alerts.router)
 app.middleware("http")(secured)
 Model = Annotated[str, Path(max_length=64)]
 Key = Annotated[str, Path(max_length=40)]

@@ -1,6 +1,5 @@
 """``/perennial/metrics``: what Prometheus reads of all models. It asks for a token of its own, and not for a login."""
 
-import hmac
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Header, HTTPException, Response
 
 from perennial.config import read_models
 from perennial.errors import PerennialError, redacted
+from perennial.orchestration.console.tokens import require_token
 from perennial.settings import Settings, load_settings
 from perennial.store import Store, open_store
 
@@ -23,11 +23,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def metrics(authorization: Annotated[str, Header(max_length=4096)] = "") -> Response:
     """Every model's figures. 404 where no token is set, 403 without it, 503 while the store does not answer."""
     settings = load_settings()
-    if settings.metrics_token is None:
-        raise HTTPException(404, "set PERENNIAL_METRICS_TOKEN to have metrics")
-    expected = f"Bearer {settings.metrics_token.get_secret_value()}"
-    if not hmac.compare_digest(authorization.encode(), expected.encode()):
-        raise HTTPException(403, "say the token: Authorization: Bearer ...")
+    require_token(settings.metrics_token, authorization, "set PERENNIAL_METRICS_TOKEN to have metrics")
     try:
         return Response(_pages().read(settings, datetime.now(UTC)), media_type=CONTENT_TYPE)
     except PerennialError as error:

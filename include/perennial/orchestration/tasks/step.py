@@ -13,6 +13,7 @@ from airflow.sdk.bases.decorator import Task
 
 from perennial.contracts import from_record, to_record
 from perennial.orchestration.session import opened
+from perennial.orchestration.tasks.journalled import journalled
 
 if TYPE_CHECKING:
     from perennial.pipeline import Case
@@ -54,8 +55,10 @@ def body_of(step_of_case: Body[P, R]) -> Callable[..., Any]:
         names = list(inspect.signature(step_of_case).parameters)[1:]
         arguments = dict(zip(names, given, strict=False)) | named
         records = {name: decoded(kinds.get(name), value) for name, value in arguments.items()}
-        with opened(model) as case:
-            return encoded(cast("Any", step_of_case)(case, **records))
+        with journalled(model) as told, opened(model) as case:
+            told.given = list(records.values())
+            told.result = cast("Any", step_of_case)(case, **records)
+            return encoded(told.result)
 
     _, *parameters = inspect.signature(step_of_case).parameters.values()
     model = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD)

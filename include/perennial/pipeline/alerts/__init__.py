@@ -1,0 +1,5 @@
+"""What an alert of Prometheus starts: one run for one incident, written to the ledger before it is started."""
+
+from perennial.pipeline.alerts.acting import RETRIED_FOR, Alert, Answer, answer
+
+__all__ = ["RETRIED_FOR", "Alert", "Answer", "answer"]
