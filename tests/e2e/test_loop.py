@@ -27,9 +27,8 @@ from published import publish
 from releases import made_stable, make_version
 from running_loop import MAINTENANCE, MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
 from servers import listeners, logged_in, temporary_stack
-from stack import processes
 from stack.credentials import load
-from stack.environment import ADMIN, airflow_environment
+from stack.environment import ADMIN
 
 N_ROWS = 120
 SILENT, ORPHANED = "diabetes_progress", "orphaned_wine"  # models whose labels stop, and whose champion is deleted
@@ -57,17 +56,8 @@ class Killed:
 pytestmark = pytest.mark.xdist_group("airflow")  # one whole Airflow at a time is enough for two cores
 
 
-# The scheduler of a user looks ten times a second, for a third of a core, which its tasks and other tests can use here;
-# DAG files do not change while this test runs, and what tasks need of a model they read themselves.
-CALMER = {
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.4",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "180",
-}
-
-
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
-    monkeypatch.setattr(processes, "airflow_environment", lambda *of: {**airflow_environment(*of), **CALMER})
+def loop() -> Iterator[Loop]:
     with temporary_stack() as layout:
         layout.prepare()
         for number in range(4):
