@@ -15,9 +15,10 @@ from perennial.cli import app
 from perennial.config import ModelConfig
 from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry
-from perennial.errors import ReleaseError, StoreUnavailable
+from perennial.errors import PermanentError, ReleaseError, StoreUnavailable
 from perennial.registry import Registry, alias_version, set_alias
 from perennial.registry.versions import set_version_tags, version_tags
+from perennial.release import agreement
 from perennial.release.promote import promote
 from perennial.release.reconcile import repair
 from perennial.release.rollback import roll_back
@@ -185,3 +186,17 @@ def test_a_rejected_version_is_challenger_no_longer_though_its_run_died(
     in_ledger(signoff, store, replace(approval(signoff), verdict="rejected", reviewer="ada"))
     set_alias(registry, wine.model, "challenger", signoff.version)
     assert mended() == [(f"{wine.model}: version 1 is challenger no longer: it was refused", True)]
+
+
+def test_a_refused_alias_of_a_version_that_is_there_is_raised_and_takes_no_other_away(
+    wine: ModelConfig, registry: Registry, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise PermanentError("MLflow refuses this alias")
+
+    monkeypatch.setattr(agreement, "set_alias", refuses)
+    with pytest.raises(PermanentError, match="refuses this alias"):
+        agreement.point(registry, wine.model, "champion", "1")
+    assert alias_version(registry, wine.model, "champion") == second
+    assert agreement.point(registry, wine.model, "champion", "99"), "there is no such version: the alias goes"
+    assert alias_version(registry, wine.model, "champion") is None

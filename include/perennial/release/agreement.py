@@ -6,7 +6,14 @@ from perennial.contracts import LedgerEntry, ReleaseState, digest_of
 from perennial.contracts.tags import CHAMPION, RELEASE_TAG, STABLE
 from perennial.errors import PermanentError
 from perennial.registry import Registry
-from perennial.registry.versions import alias_version, delete_alias, find_version_tags, set_alias, set_version_tags
+from perennial.registry.versions import (
+    alias_version,
+    delete_alias,
+    find_version_tags,
+    set_alias,
+    set_version_tags,
+    version_exists,
+)
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 
@@ -35,15 +42,20 @@ def tag_of(state: ReleaseState, version: str) -> str | None:
 
 
 def point(registry: Registry, name: str, alias: str, version: str | None) -> bool:
-    """Let an alias name a version, or nothing where that is None or deleted; False where it does already."""
+    """Let an alias name a version, or nothing where that is None or deleted; False where it does already.
+
+    Raises PermanentError where MLflow refuses for another reason than that the version is gone.
+    """
     found = alias_version(registry, name, alias)
     if found == version:
         return False
     if version is not None:
         try:
             set_alias(registry, name, alias, version)
-        except PermanentError:  # deleted: what the alias names instead is no better
-            version = None
+        except PermanentError:
+            if version_exists(registry, name, version):
+                raise
+            version = None  # deleted: what the alias names instead is no better
     if version is None and found is not None:
         delete_alias(registry, name, alias)
     return True
