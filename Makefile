@@ -60,7 +60,7 @@ docs: setup ## regenerate the reference under docs/reference from the code
 site: setup ## docs/ as a site, in .state/site: open index.html there
 	$(BIN)/mkdocs build --strict
 
-browser: ## install Chromium and its driver where they are missing: the tests of a review drive them (Debian)
+browser: ## install Chromium and its driver where they are missing: tests drive them (Debian)
 	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
 		set -e; \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
