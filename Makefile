@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check docs site browser observability screenshots bench lock clean
+.PHONY: help setup demo up down test check check-types check-style check-imports check-models docs site browser observability screenshots bench lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,13 +32,21 @@ down: setup ## stop them; the data stays
 test: setup ## run every test, in three processes that share one PostgreSQL and one MLflow server
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
-check: setup ## lint, types, architecture, configuration
+check: setup ## lint, types, architecture, configuration: two of them at a time
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-types check-style check-imports site check-models
+
+check-types: setup
+	$(BIN)/mypy
+
+check-style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+check-imports: setup
 	$(BIN)/lint-imports
+
+check-models: setup
 	$(BIN)/perennial check
-	$(BIN)/mkdocs build --strict
 	@if command -v docker-compose >/dev/null; then \
 		echo "docker-compose --env-file .env.example config -q"; \
 		docker-compose --env-file .env.example config -q; \
@@ -52,7 +60,7 @@ docs: setup ## regenerate the reference under docs/reference from the code
 site: setup ## docs/ as a site, in .state/site: open index.html there
 	$(BIN)/mkdocs build --strict
 
-browser: ## install Chromium and its driver where they are missing: the tests of a review drive them (Debian)
+browser: ## install Chromium and its driver where they are missing: tests drive them (Debian)
 	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
 		set -e; \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \

@@ -5,6 +5,7 @@ create databases, PERENNIAL_TEST_MLFLOW the URI of an MLflow server with a login
 what its admin logs in with and its other accounts get. That is also how parallel workers share them.
 """
 
+import gc
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from _pytest.nodeid import NodeId
 from sqlalchemy.engine import URL, make_url
 
 import forked
+import undrawn
 from perennial.config import ModelConfig, load_model
 from perennial.store import Store, open_store
 from perennial.store.migrate import migrate
@@ -43,6 +45,8 @@ hypothesis.settings.load_profile("perennial")
 
 POSTGRES, MLFLOW = "PERENNIAL_TEST_POSTGRES", "PERENNIAL_TEST_MLFLOW"
 MLFLOW_PASSWORD = f"{MLFLOW}_PASSWORD"
+# No database of a test lives long enough for it, and there are hundreds to be looked through by turns.
+NO_VACUUM = {"autovacuum": "off"}
 TEST_MODELS = Path(__file__).parent / "models"
 
 
@@ -54,7 +58,9 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     servers = ExitStack()
     config.add_cleanup(servers.close)
     if POSTGRES not in os.environ:
-        os.environ[POSTGRES] = servers.enter_context(temporary_postgres(servers.enter_context(reachable_folder())))
+        os.environ[POSTGRES] = servers.enter_context(
+            temporary_postgres(servers.enter_context(reachable_folder()), **NO_VACUUM)
+        )
     if MLFLOW not in os.environ:
         password = os.environ[MLFLOW_PASSWORD] = secrets.token_urlsafe(12)
         os.environ[MLFLOW] = servers.enter_context(temporary_mlflow(make_url(os.environ[POSTGRES]), password))
@@ -69,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def rank(item: pytest.Item) -> int:
         group = group_of(item)
-        return first.index(group) if group in first else len(first)
+        return first.index(group) if group in first else len(first) + (group is None)
 
     items.sort(key=rank)
     if getattr(config.option, "loadgroup", False):
@@ -78,10 +84,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item._id = NodeId.parse(f"{item.nodeid}@{group}")
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def group_of(item: pytest.Item) -> str | None:
-    """The group that its mark names."""
-    marker = item.get_closest_marker("xdist_group")
-    return str(marker.args[0]) if marker else None
+    """The group that its mark names; those that share a fixture of their module, which is made once, are one, too."""
+    if marker := item.get_closest_marker("xdist_group"):
+        return str(marker.args[0])
+    known = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    shares = any(made.scope == "module" for name in item.fixturenames for made in known.get(name, ())[-1:])
+    return item.path.stem if shares else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -100,6 +115,20 @@ def forked_processes() -> Iterator[None]:
     forked.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def undrawn_pages() -> Iterator[None]:
+    """Nothing is drawn in Evidently's pages, at which few tests look (see undrawn.py)."""
+    with undrawn.undrawn():
+        yield
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """This test looks at pages and pictures."""
+    with undrawn.drawn():
+        yield
+
+
 @pytest.fixture
 def fresh_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every process of this test is started as the product starts it, and imports for itself."""
@@ -112,7 +141,7 @@ def postgres_server() -> Iterator[URL]:
     if given := os.environ.get(POSTGRES):
         yield make_url(given)
         return
-    with reachable_folder() as folder, temporary_postgres(folder) as url:
+    with reachable_folder() as folder, temporary_postgres(folder, **NO_VACUUM) as url:
         yield make_url(url)
 
 
@@ -153,12 +182,18 @@ def mlflow_uri(request: pytest.FixtureRequest) -> Iterator[str]:
     Its clients log in as the admin, whose requests cost MLflow half of those of an account whose rights it looks up;
     what is about rights asks for ``as_pipeline`` or ``logged_in``.
     """
+    from mlflow.tracking.request_header.databricks_request_header_provider import DatabricksRequestHeaderProvider
+
     with ExitStack() as servers:
         uri, password = os.environ.get(MLFLOW), os.environ.get(MLFLOW_PASSWORD) or secrets.token_urlsafe(12)
         if uri is None:
             uri = servers.enter_context(temporary_mlflow(request.getfixturevalue("postgres_server"), password))
         wait_for_mlflow(uri, password)
         servers.enter_context(logged_in(ADMIN, password))
+        patched = servers.enter_context(pytest.MonkeyPatch.context())
+        undrawn.undrawn_pictures(patched)
+        # each request would look for four packages that only Databricks has, on all of the path
+        patched.setattr(DatabricksRequestHeaderProvider, "in_context", lambda _: False)
         yield uri
 
 

@@ -18,6 +18,7 @@ from perennial.registry.reference import save_reference
 from perennial.registry.runs import RunKey, finish_run, start_run
 from perennial.registry.versions import register_version
 from perennial.store import Store, schema
+from published import copy_rows
 
 ARROW_TYPES = {"float": pa.float64(), "int": pa.int64(), "category": pa.string(), "bool": pa.bool_()}
 
@@ -84,22 +85,13 @@ def _batch(store: Store, config: ModelConfig, source: str, window: Window, audit
         return int(connection.execute(statement).scalar_one())
 
 
-def _insert(store: Store, table: object, frame: pd.DataFrame) -> None:
-    names = [column.name for column in schema.delivered_columns(table)]  # type: ignore[arg-type]
-    if len(frame):
-        plain = frame[names].astype(object)
-        records = plain.where(plain.notna(), None).to_dict("records")
-        with store.begin() as connection:
-            connection.execute(insert(table), records)  # type: ignore[arg-type]
-
-
 def publish_predictions(
     store: Store, config: ModelConfig, window: Window, frame: pd.DataFrame, **audit: object
 ) -> None:
     """Predictions as if they had been ingested, audited and published; ``audit`` adds to what the audit counted."""
     counted = {"n_rows": len(frame), "n_type_errors": {}, "n_out_of_range": {}, **audit}
     seq = _batch(store, config, "predictions", window, counted)
-    _insert(store, schema.predictions_table(config), frame.assign(batch_seq=seq))
+    copy_rows(store, schema.predictions_table(config), frame.assign(batch_seq=seq))
 
 
 def publish_labels(
@@ -108,7 +100,7 @@ def publish_labels(
     """Labels that were delivered in ``window``; all arrived ``at`` one moment if it is given."""
     seq = _batch(store, config, "labels", window, {"n_rows": len(frame)})
     labels = frame[["prediction_id", "label", "labelled_at"]].assign(batch_seq=seq)
-    _insert(store, schema.labels_table(config), labels if at is None else labels.assign(labelled_at=at))
+    copy_rows(store, schema.labels_table(config), labels if at is None else labels.assign(labelled_at=at))
 
 
 def release(

@@ -47,12 +47,13 @@ def publish(
 ) -> None:
     """COPY the rows into the model's predictions, and those with a label into its labels."""
     served = frame.assign(score=0.5, predicted=None, model_version=version, role=role, batch_seq=1)
-    _copy(store, schema.predictions_table(config), served)
+    copy_rows(store, schema.predictions_table(config), served)
     if role == "champion":
-        _copy(store, schema.labels_table(config), frame[frame["label"].notna()].assign(batch_seq=1))
+        copy_rows(store, schema.labels_table(config), frame[frame["label"].notna()].assign(batch_seq=1))
 
 
-def _copy(store: Store, table: object, frame: pd.DataFrame) -> None:
+def copy_rows(store: Store, table: object, frame: pd.DataFrame) -> None:
+    """COPY the columns of a delivery into its table."""
     columns = schema.delivered_columns(table)  # type: ignore[arg-type]
     with bulk.bulk_transaction(store) as cursor:
         arrow_types = {"DOUBLE PRECISION": pa.float64(), "DOUBLE": pa.float64(), "BIGINT": pa.int64()}

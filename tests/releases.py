@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from logs import day
 from perennial import ledger
@@ -42,17 +45,36 @@ ROOT = Path(__file__).parents[1]
 
 def make_version(config: ModelConfig, registry: Registry, content: str) -> str:
     """Register a version whose only file holds ``content``; releases never look into it."""
+    model_uri, run_id = _files(registry, config.model, content)
+    return register_version(registry, config.model, model_uri=model_uri, run_id=run_id, tags={"test.owner": "test"})
+
+
+def shared_version(config: ModelConfig, registry: Registry, content: str) -> str:
+    """As :func:`make_version`, over files that are made once for the versions of all tests: they stay as they are."""
+    number = _n_shared[config.model, content] = _n_shared[config.model, content] + 1
+    model_uri, run_id = _files_once(registry.uri, content, number)
+    return register_version(registry, config.model, model_uri=model_uri, run_id=run_id, tags={"test.owner": "test"})
+
+
+_n_shared: Counter[tuple[str, str]] = Counter()  # a run has one version in a model
+
+
+@cache
+def _files_once(uri: str, content: str, number: int) -> tuple[str, str]:
+    return _files(Registry(uri), f"shared_{uuid4().hex[:10]}", content)
+
+
+def _files(registry: Registry, experiment_name: str, content: str) -> tuple[str, str]:
     client = registry.client
-    known = client.get_experiment_by_name(config.model)
-    experiment = known.experiment_id if known else client.create_experiment(config.model)
+    known = client.get_experiment_by_name(experiment_name)
+    experiment = known.experiment_id if known else client.create_experiment(experiment_name)
     run_id = client.create_run(experiment).info.run_id
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.skops").write_text(content, encoding="utf-8")
         logged = client.create_logged_model(experiment, name="model", source_run_id=run_id)
         client.log_model_artifacts(logged.model_id, folder)
         client.finalize_logged_model(logged.model_id, "READY")
-    uri = f"models:/{logged.model_id}"
-    return register_version(registry, config.model, model_uri=uri, run_id=run_id, tags={"test.owner": "test"})
+    return f"models:/{logged.model_id}", run_id
 
 
 def signed(config: ModelConfig, registry: Registry, version: str, seen: str | None, number: int = 6) -> Signoff:

@@ -4,7 +4,6 @@ With ``PERENNIAL_SCREENSHOTS`` (``make screenshots``) what they see is kept in t
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -21,12 +20,12 @@ from selenium.common.exceptions import (
     NoSuchElementException,
     StaleElementReferenceException,
 )
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from browsing import chromium
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig
@@ -120,24 +119,11 @@ class Person:
 @contextmanager
 def person(name: str, uri: str) -> Iterator[Person]:
     """A browser of somebody's own, who has logged in."""
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (browser and driver):
-        missing = "chromium and chromedriver are not installed: make browser"
-        if "CI" in os.environ:
-            raise FileNotFoundError(missing)
-        pytest.skip(missing)
-    options = webdriver.ChromeOptions()
-    options.binary_location, options.page_load_strategy = browser, "eager"
-    for said in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "no-proxy-server", "window-size=1200,1600"):
-        options.add_argument(f"--{said}")
-    opened = webdriver.Chrome(options=options, service=Service(driver))
-    try:
+    with chromium() as opened:
         login = f"{name}:{os.environ['MLFLOW_TRACKING_PASSWORD']}@"
         opened.get(f"{uri.replace('://', f'://{login}')}/api/2.0/mlflow/users/current")  # as into the browser's window
         assert f'"username":"{name}"' in opened.page_source.replace(" ", "")
         yield Person(opened, uri)
-    finally:
-        opened.quit()
 
 
 def make_reviewers(uri: str, *names: str) -> None:

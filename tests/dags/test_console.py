@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +29,7 @@ from perennial.contracts import (
 )
 from perennial.store import Store, schema
 from perennial.store.signals import save
-from signed import signoff
+from signed import EVALUATION, signoff
 
 HOSTILE = "<script>alert('x')</script>"
 N_WINDOWS = 6
@@ -59,7 +61,15 @@ def measured(config: ModelConfig, number: int) -> list[Signal]:
     )  # fmt: skip
     drift = replace(of_window, name=str(SignalName.drift("hue")), role="alert", interval=None, value=0.3, threshold=0.2)
     drift = replace(drift, status="breached" if number >= N_WINDOWS - 2 else "ok", detail=HOSTILE)
-    return [of_window, drift]
+    north = replace(of_window, name="slice/accuracy/cellar=<north>", role="watch", value=0.75, detail=HOSTILE)
+    apart = replace(north, name="fairness/statistical_parity/organic", value=0.12, threshold=0.1, status="undecided")
+    looks = ((0.4, 0), (0.95, 2)) if number < N_WINDOWS - 1 else ((0.4, 0),)
+    labels = [
+        replace(of_window, name="label_coverage", role="watch", interval=None, value=share, threshold=0.9,
+                as_of=day(number + later).end)
+        for share, later in looks
+    ]  # fmt: skip
+    return [of_window, drift, north, apart, *labels]
 
 
 @pytest.fixture
@@ -74,7 +84,8 @@ def known(store: Store, wine: ModelConfig) -> ModelConfig:
         decided(store, wine, number, "halt" if number == 1 else "stay")
         save(store, measured(wine, number))
     waiting = asked_of(wine)
-    write(store, wine, "signoff", 4, waiting.signoff_id, version="3", signoff=to_record(waiting))
+    judged = {"signoff": to_record(waiting), "evaluation": to_record(replace(EVALUATION, fit_cpu_s=12.5))}
+    write(store, wine, "signoff", 4, waiting.signoff_id, version="3", **judged)
     return wine
 
 
@@ -162,7 +173,6 @@ def test_a_model_has_its_figures_behind_its_curves_and_every_cell_leads_to_its_w
 ) -> None:
     shown = ask("/models/MODEL").text
     assert HOSTILE not in shown
-    assert shown.count("<svg") == 1
     assert "The table below has every figure." in shown
     for said in ("2024-01-02 to 2024-01-03", "halted", "version 2 promoted", "bake of version 2 passed"):
         assert said in shown
@@ -172,11 +182,40 @@ def test_a_model_has_its_figures_behind_its_curves_and_every_cell_leads_to_its_w
     assert shown == ask(f"/dags/{known.model}__retrain").text
 
 
-def test_a_window_says_why_with_bounds_and_how_often(ask: Ask) -> None:
+def test_a_model_tells_labels_slices_fairness_costs_and_its_policy(ask: Ask, known: ModelConfig) -> None:
+    shown = ask("/models/MODEL").text
+    parts = {name: text for name, _, text in (part.partition("</h2>") for part in shown.split("<h2"))}
+    labels = parts[' id="labels">Labels, as they came in']
+    assert labels.count("40.0% after 0 days, 95.0% after 2 days") == N_WINDOWS - 1
+    assert labels.count("found after 2 days") == N_WINDOWS - 1
+    assert labels.count("not yet") == 1
+    slices = parts[' id="slices">Slices']
+    assert "accuracy/cellar=&lt;north&gt;" in slices
+    assert "0.75 (0.8 to 0.9)" in slices
+    assert f"of {N_WINDOWS} windows" in slices
+    assert "undecided" not in slices
+    fairness = parts[' id="fairness">Fairness']
+    assert fairness.count("undecided") == 1
+    assert fairness.count("<svg") == 2
+    cost = parts[' id="costs">What training cost']
+    assert "0 of 5 retrains requested, 12.5 CPU seconds of fits." in cost
+    for said in ("version 3", "12.5", "waits for its answer"):
+        assert said in cost
+    told = parts[' id="policy">The policy in words']
+    for said in ("within 1d of the one before", "At most 5 retrains are requested within 30d", "2 windows: accuracy"):
+        assert said in told
+
+
+def test_a_window_says_why_with_bounds_and_how_often(ask: Ask, known: ModelConfig, store: Store) -> None:
     shown = ask(f"/models/MODEL/windows/{day(N_WINDOWS - 1).key}").text
     assert HOSTILE not in shown
     for said in ("because &lt;script&gt;", "at most 0.2", "at least 0.7", "in 1 of the last 1", "300 in 12 blocks"):
         assert said in shown
+    decided(store, known, N_WINDOWS, "halt")
+    halted = ask(f"/models/MODEL/windows/{day(N_WINDOWS).key}")
+    assert halted.status_code == 200
+    for said in ("because &lt;script&gt;", ">halt<", "Nothing was measured of it."):
+        assert said in halted.text
     assert ask("/models/MODEL/windows/yesterday").status_code == 404
     assert ask(f"/models/MODEL/windows/{day(99).key}").status_code == 404
 
@@ -190,7 +229,10 @@ def test_what_libraries_wrote_is_shown_without_an_origin(ask: Ask, known: ModelC
     assert found.text == HOSTILE
     assert found.headers["content-security-policy"].startswith("sandbox allow-scripts;")
     assert place.replace("MODEL", known.model) in ask(place.partition("/pages")[0]).text
-    assert "script-src" not in ask("/").headers["content-security-policy"]
+    policy, shown = ask("/").headers["content-security-policy"], ask("/").text
+    (script,) = re.findall("<script>(.*?)</script>", shown, re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
     assert ask(f"{place}/../../../../etc/passwd").status_code == 404
 
 
@@ -258,6 +300,37 @@ def test_every_route_has_a_rule_and_keeps_it(ask: Ask, known: ModelConfig, store
     assert len(ledger.entries(store, known.model)) == before
 
 
+def test_each_act_asks_for_its_own_right_on_its_own_dag(
+    ask: Ask, known: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may do one thing about a model may not do another; and no form is shown whose button would be refused."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+
+    from perennial.orchestration.console import access
+
+    rights = {
+        f"reviews/{asked_of(known).signoff_id}": ("PUT", DagAccessEntity.HITL_DETAIL, f"{known.model}__retrain"),
+        f"holds/{'h' * 32}": ("POST", DagAccessEntity.RUN, f"{known.model}__retrain"),
+        "rollback": ("POST", DagAccessEntity.RUN, f"{known.model}__rollback"),
+    }
+    real, granted = access.get_auth_manager(), set[tuple[str, DagAccessEntity, str]]()
+    manager = SimpleNamespace(
+        get_authorized_dag_ids=real.get_authorized_dag_ids,
+        is_authorized_dag=lambda *, method, access_entity, details, user: (  # noqa: ARG005  # Airflow's signature
+            (method, access_entity, details.id) in granted
+        ),
+    )
+    monkeypatch.setattr(access, "get_auth_manager", lambda: manager)
+    form = {"token": "forged", "reason": "because", "answer": "exclude", "version": "1"}
+    for place, right in rights.items():
+        form["answer"] = "approved" if place.startswith("reviews") else "exclude"
+        for held, said in ((set(rights.values()) - {right}, "you may not act on"), ({right}, "not made here")):
+            granted.clear()
+            granted.update(held)
+            assert said in ask(f"/models/MODEL/{place}", role="admin", form=form).text, (place, held)
+            assert ("<form" in ask(f"/models/MODEL/{place}", role="admin").text) == (held == {right}), (place, held)
+
+
 def filled_in(shown: str, **given: str) -> dict[str, str]:
     """The form of a page as somebody sends it."""
     token = re.search(r'name="token" value="([^"]+)"', shown)
@@ -323,6 +396,9 @@ def test_a_rollback_is_one_run_of_its_dag_under_the_login(
     assert '<option value="1">' in shown
     assert '<option value="2">' not in shown
     form = filled_in(shown, version="1")
+    assert ask(page, role="user", form={**form, "reason": " "}).status_code == 409
+    assert ask(page, role="user", form={**form, "token": "forged"}).status_code == 403
+    assert started == []
     for _ in range(2):
         assert ask(page, role="user", form=form).status_code == 202
     (run,) = started

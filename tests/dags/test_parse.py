@@ -103,14 +103,14 @@ def test_importing_loads_no_heavy_library_opens_no_connection_and_reads_each_yam
 
 def test_work_grows_in_step_with_the_number_of_models(state):
     counts = {}
-    for n_models in (10, 100):
+    for n_models in (4, 16):
         models = state / f"of_{n_models}"
         for number in range(n_models):
             declare(models, f"model_{number}")
         seen = witness(models, state)
         n_reads = sum(n for path, n in seen["opened"].items() if path.startswith(str(models)))
         counts[n_models] = (n_reads, seen["n_tasks"] - N_UPKEEP_TASKS)
-    assert counts[100] == (10 * counts[10][0], 10 * counts[10][1])
+    assert counts[16] == (4 * counts[4][0], 4 * counts[4][1])
 
 
 def test_a_task_parses_the_dag_of_its_own_model_only(models_dir, parse, monkeypatch):

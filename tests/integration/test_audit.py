@@ -2,19 +2,26 @@
 
 import html
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import pandas as pd
 import pytest
+from sqlalchemy.engine import URL
 
+from conftest import unique_model
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ExtraExpectation, ModelConfig
 from perennial.contracts import Audit, from_record, to_record
 from perennial.errors import ConfigError
 from perennial.ingest.stage import stage
-from perennial.store import Store
+from perennial.store import Store, open_store
+from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
 from perennial.validation.sorting import Prepared, Sorted, Sorter
+from servers import create_database
 
 WINE = "wine_cultivar"
 
@@ -51,18 +58,37 @@ def folder(home: Path) -> Path:
     return landing(home, WINE)
 
 
+ROWS_A_FILE, BAD_ROW = 12, 7
+
+
+@pytest.fixture(scope="module")
+def faults(
+    postgres_server: URL, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[int, pd.Series]]:
+    """One delivery with a file for each of the bad values, as if each came alone; its quarantined rows by number."""
+    place = tmp_path_factory.mktemp("faults")
+    (place / "models").mkdir()
+    url = create_database(postgres_server, f"test_{uuid4().hex[:12]}", migrated_template)
+    store = open_store(url, (place / "home" / "storage").as_uri())
+    wine = unique_model(place / "models", WINE)
+    ensure_data_tables(store, wine)
+    rows = rows_of(WINE, ROWS_A_FILE * len(BAD_VALUES))
+    for number, (change, _) in enumerate(BAD_VALUES.values()):
+        of_file = rows[number * ROWS_A_FILE : (number + 1) * ROWS_A_FILE]
+        of_file[BAD_ROW] |= change
+        write_lines(landing(place / "home", WINE) / f"{number:02d}.jsonl", of_file)
+    _, verdict, account = take(wine, place / "home", store)
+    n_bad, n_good = len(BAD_VALUES), len(rows) - len(BAD_VALUES)
+    assert (account.n_published, account.n_quarantined, account.n_duplicate) == (n_good, n_bad, 0), verdict.reason
+    yield {int(line["row_number"]): line for _, line in quarantined(store).iterrows()}
+    store.close()
+
+
+@pytest.mark.xdist_group("faults")
 @pytest.mark.parametrize("case", BAD_VALUES)
-def test_bad_row_is_quarantined_with_reason_and_raw_value(
-    case: str, wine: ModelConfig, store: Store, home: Path, folder: Path
-) -> None:
+def test_bad_row_is_quarantined_with_reason_and_raw_value(case: str, faults: dict[int, pd.Series]) -> None:
     change, reason = BAD_VALUES[case]
-    rows = rows_of(WINE)
-    rows[7] |= change
-    write_lines(folder / "a.jsonl", rows)
-    _, verdict, account = take(wine, home, store)
-    assert (account.n_published, account.n_quarantined, account.n_duplicate) == (39, 1, 0), verdict.reason
-    line = quarantined(store).iloc[0]
-    assert line["row_number"] == 7
+    line = faults[list(BAD_VALUES).index(case) * ROWS_A_FILE + BAD_ROW]
     assert reason in line["reason"]
     assert line["reason"].count("; ") == 0, "one fault, one reason"
     column = next(iter(change))
@@ -104,19 +130,19 @@ def test_rows_keep_their_numbers_over_many_chunks(
     monkeypatch.setattr(Sorter, "sort", judge)
     monkeypatch.setattr("perennial.ingest.stage.PASSING_ROWS", staged_rows)
     monkeypatch.setattr("perennial.validation.audit.PASSING_ROWS", 16)
-    rows = rows_of(WINE, 100)
-    for at in (0, 15, 16, 50, 99):
+    rows = rows_of(WINE, 52)
+    for at in (0, 15, 16, 33, 51):
         rows[at] |= {"alcohol": "strong"} if at % 2 else {"malic_acid": 99}
     write_lines(folder / "a.jsonl", rows)
     _, _, account = take(wine, home, store)
-    assert (account.n_published, account.n_quarantined) == (95, 5)
-    assert judged == [16] * 6 + [4]
+    assert (account.n_published, account.n_quarantined) == (47, 5)
+    assert judged == [16] * 3 + [4]
     lines = quarantined(store)
-    assert lines["row_number"].tolist() == [0, 15, 16, 50, 99]
+    assert lines["row_number"].tolist() == [0, 15, 16, 33, 51]
     assert [json.loads(raw)["prediction_id"] for raw in lines["raw"]] == [
-        rows[at]["prediction_id"] for at in (0, 15, 16, 50, 99)
+        rows[at]["prediction_id"] for at in (0, 15, 16, 33, 51)
     ]
-    kept = {row["prediction_id"]: row["hue"] for at, row in enumerate(rows) if at not in (0, 15, 16, 50, 99)}
+    kept = {row["prediction_id"]: row["hue"] for at, row in enumerate(rows) if at not in (0, 15, 16, 33, 51)}
     assert published(wine, store).set_index("prediction_id")["hue"].to_dict() == kept
 
 
@@ -146,15 +172,16 @@ def test_values_keep_their_meaning_on_the_way(wine: ModelConfig, store: Store, h
     assert row["event_time"].isoformat() == "2024-01-01T04:00:00.123456+00:00"
 
 
-@pytest.mark.parametrize(
-    ("logged", "kept"), [(7.0, "7"), ("7.0", "7"), ("7.00", "7"), (7, "7"), ("7.1", "7.1"), ("v1.0", "v1.0")]
-)
-def test_version_written_as_a_float_is_that_version(
-    logged: object, kept: str, wine: ModelConfig, store: Store, home: Path, folder: Path
-) -> None:
-    write_lines(folder / "a.jsonl", [row | {"model_version": logged} for row in rows_of(WINE)])
+def test_version_written_as_a_float_is_that_version(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
+    """Each logged in a file of its own, whose first rows say how it is read."""
+    versions = {7.0: "7", "7.0": "7", "7.00": "7", 8: "8", "7.1": "7.1", "v1.0": "v1.0"}
+    rows, expected = rows_of(WINE, 8 * len(versions)), {}
+    for number, (logged, kept) in enumerate(versions.items()):
+        of_file = [row | {"model_version": logged} for row in rows[8 * number : 8 * (number + 1)]]
+        write_lines(folder / f"{number}.jsonl", of_file)
+        expected |= {row["prediction_id"]: kept for row in of_file}
     take(wine, home, store)
-    assert set(published(wine, store)["model_version"]) == {kept}
+    assert published(wine, store).set_index("prediction_id")["model_version"].to_dict() == expected
 
 
 @pytest.mark.parametrize("at", [0, 3])

@@ -32,6 +32,7 @@ from perennial.store.schema import SUPERSEDED, labels_table, predictions_table, 
 from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
 
+by_forks = pytest.mark.xdist_group("rows")  # from one process that has imported (forked.py)
 WINE = "wine_cultivar"
 ROOT = Path(__file__).parents[2]
 
@@ -325,6 +326,7 @@ def process(
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
+@by_forks
 def test_kill_9_between_two_versions_leaves_the_old_one_and_the_next_run_both(
     wine: ModelConfig,
     store: Store,
@@ -345,6 +347,7 @@ def test_kill_9_between_two_versions_leaves_the_old_one_and_the_next_run_both(
     assert versions(wine, store) == {0: 40, 1: 40}
 
 
+@by_forks
 def test_two_publications_of_the_same_correction_at_once_make_one_version(
     wine: ModelConfig,
     store: Store,

@@ -98,6 +98,7 @@ def test_a_champion_without_reference_leaves_everything_unknown(
         assert {signal.status for signal in compared} == {"unknown"}
 
 
+@pytest.mark.usefixtures("drawn")
 def test_drift_of_a_window_is_kept_with_its_page_and_measured_twice_is_the_same(
     store: Store, wine: ModelConfig, registry: Registry
 ) -> None:

@@ -29,6 +29,7 @@ from perennial.settings import Settings
 from perennial.store import Store
 from perennial.store.schema import predictions_table, signals
 
+by_forks = pytest.mark.xdist_group("rows")  # from one process that has imported (forked.py)
 pytestmark = pytest.mark.usefixtures("as_pipeline")
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,7 @@ def test_running_everything_again_changes_nothing(runtime: Runtime, models_dir: 
     assert count(config, runtime) == 120
 
 
+@by_forks
 def test_two_monitor_runs_at_once_end_like_one(runtime: Runtime, environment: dict[str, str], models_dir: Path) -> None:
     config = unique_model(models_dir, "wine_cultivar")
     runtime.case(config).prepare()

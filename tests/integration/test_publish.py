@@ -32,6 +32,7 @@ from perennial.store import Store, open_store
 from perennial.store.schema import predictions_table
 from perennial.validation.audit import audit
 
+by_forks = pytest.mark.xdist_group("rows")  # from one process that has imported (forked.py)
 WINE = "wine_cultivar"
 ROOT = Path(__file__).parents[2]
 
@@ -250,6 +251,7 @@ def many(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     return (row | {"prediction_id": f"{i}-{row['prediction_id']}"} for i in range(50) for row in rows)
 
 
+@by_forks
 def test_kill_9_in_the_middle_of_staging_leaves_a_draft_that_nothing_reads_until_it_is_swept(
     wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
 ) -> None:
@@ -271,6 +273,7 @@ def test_kill_9_in_the_middle_of_staging_leaves_a_draft_that_nothing_reads_until
     assert not list(below.iterdir()), f"what is left beside {batch.uri}"
 
 
+@by_forks
 def test_kill_9_in_the_middle_of_the_copy_leaves_nothing_and_the_next_run_everything(
     wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
 ) -> None:
@@ -286,6 +289,7 @@ def test_kill_9_in_the_middle_of_the_copy_leaves_nothing_and_the_next_run_everyt
     assert counts(take(wine, home, store)[2]) == (100_000, 0, 0)
 
 
+@by_forks
 def test_two_processes_publishing_the_same_batch_publish_it_once(
     wine: ModelConfig, store: Store, home: Path, folder: Path, models_dir: Path, database_url: str
 ) -> None:
@@ -297,6 +301,7 @@ def test_two_processes_publishing_the_same_batch_publish_it_once(
     assert len(published(wine, store)) == 2000
 
 
+@by_forks
 def test_overlapping_batches_at_once_publish_every_row_once(
     wine: ModelConfig, store: Store, home: Path, tmp_path: Path, models_dir: Path, database_url: str
 ) -> None:

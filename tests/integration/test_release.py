@@ -24,7 +24,7 @@ from perennial.release.promote import challenge, promote, withdraw
 from perennial.release.reconcile import follow_bake, reconcile
 from perennial.release.rollback import roll_back
 from perennial.store import Store, schema
-from releases import approval, as_order, forking, in_ledger, make_version, released, run_and_die, signed
+from releases import approval, as_order, forking, in_ledger, released, run_and_die, shared_version, signed
 from servers import logged_in
 from stack.environment import ADMIN
 
@@ -92,7 +92,7 @@ def baked(
 @pytest.fixture
 def first(wine: ModelConfig, store: Store, registry: Registry) -> str:
     """Version 1, promoted on day 6 and stable since day 8."""
-    version = make_version(wine, registry, "one")
+    version = shared_version(wine, registry, "one")
     baked(wine, version, None, 6, store=store, registry=registry)
     return version
 
@@ -100,7 +100,7 @@ def first(wine: ModelConfig, store: Store, registry: Registry) -> str:
 @pytest.fixture
 def second(wine: ModelConfig, store: Store, registry: Registry, first: str) -> str:
     """Version 2, champion on probation since day 16, over version 1, which is stable."""
-    version = make_version(wine, registry, "two")
+    version = shared_version(wine, registry, "two")
     released(wine, signed(wine, registry, version, first, 16), store=store, registry=registry)
     return version
 
@@ -146,7 +146,7 @@ def decided(store: Store, config: ModelConfig, champion: str | None, action: str
 def test_a_first_promotion_takes_office_and_is_one_however_often_it_runs(
     wine: ModelConfig, store: Store, registry: Registry
 ) -> None:
-    version = make_version(wine, registry, "one")
+    version = shared_version(wine, registry, "one")
     signoff = signed(wine, registry, version, None)
     challenge(wine, signoff, store=store, registry=registry)
     assert aliases(registry, wine) == (None, version, None)
@@ -173,7 +173,7 @@ def test_a_first_promotion_takes_office_and_is_one_however_often_it_runs(
 def test_without_an_approval_of_this_version_nothing_is_promoted(
     wine: ModelConfig, store: Store, registry: Registry, answer: dict[str, Any], message: str
 ) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     review = replace(approval(signoff), **answer)
     with pytest.raises(ReleaseError, match=message):
         released(wine, signoff, store=store, registry=registry, review=review)
@@ -183,7 +183,7 @@ def test_without_an_approval_of_this_version_nothing_is_promoted(
 def test_failed_gates_and_a_policy_that_answers_for_a_person_promote_nothing(
     wine: ModelConfig, store: Store, registry: Registry
 ) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     for broken, message in (
         (replace(signoff, passed=False), "did not pass its gates"),
         (replace(signoff, review="manual", config_digest="c"), "asks for a person's review"),
@@ -198,14 +198,14 @@ def test_failed_gates_and_a_policy_that_answers_for_a_person_promote_nothing(
 def test_an_approval_expires_when_the_champion_changed(
     wine: ModelConfig, store: Store, registry: Registry, first: str
 ) -> None:
-    stale = signed(wine, registry, make_version(wine, registry, "two"), None)
+    stale = signed(wine, registry, shared_version(wine, registry, "two"), None)
     with pytest.raises(ReleaseError, match=f"approval expired: it was given against champion none, .* is {first} now"):
         released(wine, stale, store=store, registry=registry)
     assert aliases(registry, wine) == (first, None, first)
 
 
 def test_an_approval_expires_when_the_files_changed(wine: ModelConfig, store: Store, registry: Registry) -> None:
-    signoff = replace(signed(wine, registry, make_version(wine, registry, "one"), None), artifact_digest="0" * 64)
+    signoff = replace(signed(wine, registry, shared_version(wine, registry, "one"), None), artifact_digest="0" * 64)
     with pytest.raises(ReleaseError, match="approval expired: its files have the digest"):
         released(wine, signoff, store=store, registry=registry)
     assert kinds(store, wine) == []
@@ -214,7 +214,7 @@ def test_an_approval_expires_when_the_files_changed(wine: ModelConfig, store: St
 def test_an_alias_moved_by_hand_is_reported_and_left_alone(
     wine: ModelConfig, store: Store, registry: Registry, first: str
 ) -> None:
-    other = make_version(wine, registry, "two")
+    other = shared_version(wine, registry, "two")
     set_alias(registry, wine.model, "champion", other)
     with pytest.raises(ReleaseError, match=r"approval expired: .*moved the alias by hand"):
         released(wine, signed(wine, registry, other, first), store=store, registry=registry)
@@ -228,7 +228,7 @@ def test_an_alias_moved_by_hand_is_reported_and_left_alone(
 
 
 def test_two_promotions_at_once_have_one_winner(wine: ModelConfig, store: Store, registry: Registry) -> None:
-    signoffs = [signed(wine, registry, make_version(wine, registry, name), None) for name in ("one", "two")]
+    signoffs = [signed(wine, registry, shared_version(wine, registry, name), None) for name in ("one", "two")]
 
     def attempt(signoff: Signoff) -> Release | ReleaseError:
         try:
@@ -248,7 +248,7 @@ def test_two_promotions_at_once_have_one_winner(wine: ModelConfig, store: Store,
 def test_a_silent_registry_is_worth_another_try_and_leaves_nothing_behind(
     wine: ModelConfig, store: Store, registry: Registry
 ) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     with pytest.raises(RegistryUnavailable):
         released(wine, signoff, store=store, registry=Registry(f"http://127.0.0.1:{free_port()}"))
     assert kinds(store, wine) == []
@@ -258,7 +258,7 @@ def test_a_silent_registry_is_worth_another_try_and_leaves_nothing_behind(
 def test_a_challenger_whose_review_ended_loses_its_alias_and_no_other(
     wine: ModelConfig, store: Store, registry: Registry
 ) -> None:
-    versions = [make_version(wine, registry, name) for name in ("one", "two")]
+    versions = [shared_version(wine, registry, name) for name in ("one", "two")]
     challenge(wine, signed(wine, registry, versions[1], None), store=store, registry=registry)
     withdraw(wine, versions[0], store=store, registry=registry)
     assert aliases(registry, wine)[1] == versions[1]
@@ -273,7 +273,7 @@ def test_a_challenger_whose_review_ended_loses_its_alias_and_no_other(
 def test_a_promotion_killed_at_any_step_ends_as_if_it_had_not_been(
     wine: ModelConfig, store: Store, registry: Registry, killed: Callable[..., None], die_at: str
 ) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     challenge(wine, signoff, store=store, registry=registry)
     order = as_order(signoff)
     killed(die_at=die_at, signoff=order)
@@ -308,7 +308,7 @@ def test_a_rollback_killed_at_any_step_ends_as_if_it_had_not_been(
 def test_the_next_promotion_finishes_the_one_that_was_killed_and_then_expires(
     wine: ModelConfig, store: Store, registry: Registry, killed: Callable[..., None]
 ) -> None:
-    signoffs = [signed(wine, registry, make_version(wine, registry, name), None) for name in ("one", "two")]
+    signoffs = [signed(wine, registry, shared_version(wine, registry, name), None) for name in ("one", "two")]
     order = as_order(signoffs[0])
     killed(die_at="after_intent", signoff=order)
     with pytest.raises(ReleaseError, match="approval expired"):
@@ -319,7 +319,7 @@ def test_the_next_promotion_finishes_the_one_that_was_killed_and_then_expires(
 def test_a_promotion_whose_files_vanished_while_it_was_cut_off_is_abandoned(
     wine: ModelConfig, store: Store, registry: Registry, killed: Callable[..., None], first: str
 ) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "two"), first)
+    signoff = signed(wine, registry, shared_version(wine, registry, "two"), first)
     order = as_order(signoff)
     killed(die_at="after_intent", signoff=order)
     with logged_in(ADMIN):
@@ -336,8 +336,8 @@ def test_a_hand_in_the_middle_of_a_cut_off_promotion_is_not_overwritten(
     wine: ModelConfig, store: Store, registry: Registry, killed: Callable[..., None], first: str
 ) -> None:
     signoff, other = (
-        signed(wine, registry, make_version(wine, registry, "two"), first),
-        make_version(wine, registry, "3"),
+        signed(wine, registry, shared_version(wine, registry, "two"), first),
+        shared_version(wine, registry, "3"),
     )
     order = as_order(signoff)
     killed(die_at="after_intent", signoff=order)
@@ -356,7 +356,7 @@ def test_a_hand_in_the_middle_of_a_cut_off_promotion_is_not_overwritten(
 def test_a_bake_runs_until_enough_windows_passed_and_then_makes_the_champion_stable(
     wine: ModelConfig, store: Store, registry: Registry
 ) -> None:
-    version = make_version(wine, registry, "one")
+    version = shared_version(wine, registry, "one")
     assert settled(wine, 5, store=store, registry=registry) == "none"
     released(wine, signed(wine, registry, version, None, 6), store=store, registry=registry)
     measured(store, wine, 5, version, "breached")  # before it took office
@@ -388,7 +388,7 @@ def test_without_the_comparison_with_the_stable_version_a_window_is_no_pass(
 def test_a_stable_alias_that_a_crash_left_behind_is_moved_and_one_moved_by_hand_is_not(
     wine: ModelConfig, store: Store, registry: Registry, first: str
 ) -> None:
-    second = make_version(wine, registry, "two")
+    second = shared_version(wine, registry, "two")
     baked(wine, second, first, 16, store=store, registry=registry)
     set_alias(registry, wine.model, "stable", first)
     assert reconcile(wine, store=store, registry=registry) == (
@@ -460,7 +460,7 @@ def test_where_there_is_nothing_to_go_back_to_it_says_so(wine: ModelConfig, stor
 def test_a_rollback_overwrites_a_hand_only_where_it_agrees_with_it(
     wine: ModelConfig, store: Store, registry: Registry, first: str, second: str
 ) -> None:
-    set_alias(registry, wine.model, "champion", make_version(wine, registry, "three"))
+    set_alias(registry, wine.model, "champion", shared_version(wine, registry, "three"))
     with pytest.raises(ReleaseError, match=r"nothing was rolled back: .* moved the alias by hand"):
         rolled(wine, store, registry)
     set_alias(registry, wine.model, "champion", first)
@@ -491,7 +491,7 @@ def test_a_hold_is_answered_once(wine: ModelConfig, store: Store, registry: Regi
 
 def test_a_forged_approval_promotes_nothing(wine: ModelConfig, store: Store, registry: Registry) -> None:
     """Records that travel through XCom are claims: the ledger shows this version as rejected by ada."""
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     challenge(wine, signoff, store=store, registry=registry)
     refused = replace(approval(signoff), verdict="rejected", reviewer="ada", reason="no")
     with pytest.raises(ReleaseError, match="was rejected by ada"):
@@ -503,7 +503,7 @@ def test_a_forged_approval_promotes_nothing(wine: ModelConfig, store: Store, reg
 
 
 def test_a_signoff_without_an_answer_promotes_nothing(wine: ModelConfig, store: Store, registry: Registry) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     entry = LedgerEntry(
         entry_id=signoff.signoff_id, model=wine.model, kind="signoff", at=day(6).end, actor="policy", reason="passed",
         version=signoff.version, payload={"signoff": to_record(signoff)},
@@ -521,7 +521,7 @@ def test_a_second_rollback_by_hand_is_one_of_its_own(
         measured(store, wine, later, second, "ok")
         measured(store, wine, later, second, "ok", paired=True)
     assert settled(wine, 18, store=store, registry=registry) == "passed"
-    third = make_version(wine, registry, "three")
+    third = shared_version(wine, registry, "three")
     released(wine, signed(wine, registry, third, second, 20), store=store, registry=registry)
     once = rolled(wine, store, registry, run_id="run 1")
     again = rolled(wine, store, registry, run_id="run 1")
@@ -535,7 +535,7 @@ def test_who_lost_the_lock_moves_no_alias(
     wine: ModelConfig, store: Store, registry: Registry, first: str, lost_at: str
 ) -> None:
     """A process is held up, its connection dies, another one finishes its promotion and rolls it back."""
-    signoff = in_ledger(signed(wine, registry, make_version(wine, registry, "two"), first, 16), store)
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "two"), first, 16), store)
 
     def overtaken(reached: str) -> None:
         if reached != lost_at:

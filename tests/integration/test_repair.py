@@ -23,7 +23,7 @@ from perennial.release.reconcile import repair
 from perennial.release.rollback import roll_back
 from perennial.store import Store
 from release_machine import end_locks
-from releases import approval, in_ledger, made_stable, make_version, released, signed
+from releases import approval, in_ledger, made_stable, released, shared_version, signed
 from servers import logged_in
 from stack.environment import ADMIN
 
@@ -38,8 +38,8 @@ def registry(mlflow_uri: str) -> Registry:
 @pytest.fixture
 def second(wine: ModelConfig, store: Store, registry: Registry) -> str:
     """Version 2, champion on probation over version 1, which is stable."""
-    made_stable(wine, make_version(wine, registry, "one"), None, 6, store=store, registry=registry)
-    version = make_version(wine, registry, "two")
+    made_stable(wine, shared_version(wine, registry, "one"), None, 6, store=store, registry=registry)
+    version = shared_version(wine, registry, "two")
     released(wine, signed(wine, registry, version, "1", 16), store=store, registry=registry)
     return version
 
@@ -61,7 +61,7 @@ def entries(store: Store, config: ModelConfig, kind: Any) -> tuple[LedgerEntry, 
 def test_a_moved_alias_is_told_set_back_or_taken_for_a_rollback_as_the_policy_says(
     wine: ModelConfig, store: Store, registry: Registry, mended: Mended
 ) -> None:
-    third = make_version(wine, registry, "three")
+    third = shared_version(wine, registry, "three")
     set_alias(registry, wine.model, "champion", third)
     (told,) = mended("report")
     assert told[1] is False
@@ -93,7 +93,7 @@ def test_what_a_cut_off_step_left_behind_is_mended_whatever_the_policy(
     ]
     assert version_tags(registry, wine.model, "2")["version.release"] == "promoted"
     assert alias_version(registry, wine.model, "challenger") is None
-    set_alias(registry, wine.model, "challenger", make_version(wine, registry, "three"))
+    set_alias(registry, wine.model, "challenger", shared_version(wine, registry, "three"))
     ((said, done),) = mended()
     assert ("of which the ledger has no signoff, so someone set it by hand" in said, done) == (True, False)
 
@@ -103,7 +103,7 @@ def test_an_approval_is_not_begun_on_top_of_another_release(
     wine: ModelConfig, store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process is held up between its checks and its intent, loses the lock, and another one rolls back."""
-    signoff = in_ledger(signed(wine, registry, make_version(wine, registry, "three"), "2", 26), store)
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "three"), "2", 26), store)
     plain = ledger.append_after
 
     def held_up(store: Store, entry: LedgerEntry, before: str | None) -> bool:
@@ -124,7 +124,7 @@ def test_a_rollback_whose_target_was_deleted_on_the_way_goes_to_the_one_before_w
     wine: ModelConfig, store: Store, registry: Registry, second: str
 ) -> None:
     state = ledger.release_state(store, wine.model)
-    third = make_version(wine, registry, "three")
+    third = shared_version(wine, registry, "three")
     passed = LedgerEntry(
         entry_id=f"bake-{wine.model}", model=wine.model, kind="bake", at=day(18).end, actor="policy", reason="passed",
         version=second, payload={"outcome": "passed", "windows": []},
@@ -181,7 +181,7 @@ def test_the_command_says_or_mends_and_ends_with_what_is_left(
 def test_a_rejected_version_is_challenger_no_longer_though_its_run_died(
     wine: ModelConfig, store: Store, registry: Registry, mended: Mended
 ) -> None:
-    signoff = signed(wine, registry, make_version(wine, registry, "one"), None)
+    signoff = signed(wine, registry, shared_version(wine, registry, "one"), None)
     in_ledger(signoff, store, replace(approval(signoff), verdict="rejected", reviewer="ada"))
     set_alias(registry, wine.model, "challenger", signoff.version)
     assert mended() == [(f"{wine.model}: version 1 is challenger no longer: it was refused", True)]

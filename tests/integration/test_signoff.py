@@ -206,7 +206,6 @@ def test_scores_other_than_those_that_were_judged_are_found(
     assert gap == pytest.approx(0.125)
 
 
-@pytest.mark.usefixtures("fresh_processes")
 def test_what_keeps_the_fresh_process_from_answering_is_told_and_is_no_gap(
     wine: ModelConfig, models_dir: Path, registry: Registry, tmp_path: Path
 ) -> None:

@@ -266,35 +266,52 @@ def test_special_characters_in_paths(folder: str, form: str, wine: ModelConfig, 
     (home / "in").mkdir(parents=True)
     write_lines(home / "in" / f"{folder}.jsonl", rows_of(WINE))
     uri = form if form != "as it is" else f"{home}/in/{folder}.jsonl"
-    batch, _, account = take(from_files(wine, uri, "jsonl"), home, store)
+    batch = stage(from_files(wine, uri, "jsonl"), DAY, "predictions", store=store, home=home)
     assert batch.files == (f"{home}/in/{folder}.jsonl",)
-    assert account.n_published == 40
+    assert (batch.problem, batch.n_rows) == (None, 40)
 
 
-@pytest.mark.parametrize("name", ["a%b", "what?", "x[1]", "a.b", "a:b", "a$1", "line\nbreak", "a'b"])
+NAMES = ("a%b", "what?", "x[1]", "a.b", "a:b", "a$1", "line\nbreak", "a'b")
+NAMED = ("prediction_id", "alcohol", "malic_acid", "proline", "hue", "cellar", "magnesium", "organic")
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "table"])
 def test_special_characters_in_the_names_of_columns(
-    name: str, kind: str, wine: ModelConfig, store: Store, home: Path, tmp_path: Path, database_url: str
+    kind: str, wine: ModelConfig, store: Store, home: Path, tmp_path: Path, database_url: str
 ) -> None:
-    config = wine.model_copy(update={"columns": wine.columns.model_copy(update={"id": name})})
-    rows = frame().rename(columns={"prediction_id": name})
+    """Each as that of the id, by which a table is ordered, and each of another column; the last ones are published."""
+    for turn in range(len(NAMES)):
+        names = dict(zip(NAMED, (*NAMES[turn:], *NAMES[:turn]), strict=True))
+        config = delivered_under(names, kind, wine, tmp_path / f"{turn}.log", database_url)
+        batch = stage(config, DAY, "predictions", store=store, home=home, table_urls={"SERVED_URL": database_url})
+        assert (batch.problem, batch.n_rows, batch.missing_columns) == (None, 40, ()), names["prediction_id"]
+    _, verdict, account = take(config, home, store, table_urls={"SERVED_URL": database_url})
+    assert account.n_published == 40, verdict.reason
+    found, expected = published(wine, store), frame().sort_values("prediction_id", ignore_index=True)
+    for name in NAMED:
+        assert found[name].tolist() == pytest.approx(expected[name].tolist()), name
+
+
+def delivered_under(names: dict[str, str], kind: str, wine: ModelConfig, path: Path, url: str) -> ModelConfig:
+    """The rows are in a file, or in the table, with columns under these names; the model that looks for them there."""
+    columns = wine.columns.model_copy(update={"id": names["prediction_id"]})
+    features = {k: f.model_copy(update={"logged_as": names.get(k)}) for k, f in wine.features.items()}
+    config = wine.model_copy(update={"columns": columns, "features": features})
+    rows = frame().rename(columns=names)
     rows["event_time"] = pd.to_datetime(rows["event_time"], utc=True, format="ISO8601")
-    path = tmp_path / "a.log"
     if kind == "table":
-        engine = sa.create_engine(database_url.replace("postgresql:", "postgresql+psycopg2:"))
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg2:"))
         with engine.begin() as connection:
-            columns = [sa.Column(c, sa.DateTime(timezone=True) if c == "event_time" else sa.Text) for c in rows]
-            table = sa.Table("Served Log", sa.MetaData(), *columns)
+            of_table = [sa.Column(c, sa.DateTime(timezone=True) if c == "event_time" else sa.Text) for c in rows]
+            table = sa.Table("Served Log", sa.MetaData(), *of_table)
+            table.drop(connection, checkfirst=True)
             table.create(connection)
             connection.execute(table.insert(), rows.astype(object).map(str).to_dict("records"))
         engine.dispose()
-        config = table_model(config)
-    else:
-        write = {"jsonl": write_json, "csv": write_csv, "parquet": pd.DataFrame.to_parquet}[kind]
-        write(rows, path)
-        config = from_files(config, str(path), kind)
-    _, verdict, account = take(config, home, store, table_urls={"SERVED_URL": database_url})
-    assert account.n_published == 40, verdict.reason
+        return table_model(config)
+    write = {"jsonl": write_json, "csv": write_csv, "parquet": pd.DataFrame.to_parquet}[kind]
+    write(rows, path)
+    return from_files(config, str(path), kind)
 
 
 LONG = "average order value over the last ninety days without returns, in euros, v2"

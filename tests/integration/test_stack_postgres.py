@@ -34,6 +34,13 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a server's superuser, for tests that only ask it."""
+    with reachable_folder() as folder, temporary_postgres(folder) as url:
+        yield url
+
+
 @pytest.fixture
 def layout() -> Iterator[StackLayout]:
     with temporary_stack() as made:
@@ -87,11 +94,10 @@ def test_temporary_server_answers_and_is_gone_afterwards(open_folder: Path) -> N
         psycopg2.connect(_plain(url))
 
 
-def test_no_connection_without_the_password(open_folder: Path) -> None:
-    with temporary_postgres(open_folder) as url:
-        wrong = _plain(url).replace("postgres:", "postgres:x", 1)
-        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-            psycopg2.connect(wrong)
+def test_no_connection_without_the_password(server: str) -> None:
+    wrong = _plain(server).replace("postgres:", "postgres:x", 1)
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(wrong)
 
 
 @as_root
@@ -281,22 +287,20 @@ def test_an_ordinary_user_runs_the_server_himself(open_folder: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "65534"), done.stderr
 
 
-def test_databases_are_separate_and_repeatable(open_folder: Path) -> None:
-    with temporary_postgres(open_folder) as url:
-        password = url.split(":")[2].split("@")[0]
-        port = int(url.rsplit(":", 1)[1].split("/")[0])
-        for _ in range(2):
-            postgres.ensure_databases(port, password, {"one": SECRETS[0], "two": SECRETS[1]})
-        psycopg2.connect(host=LOOPBACK, port=port, user="one", password=SECRETS[0], dbname="one").close()
-        with pytest.raises(psycopg2.OperationalError, match="permission denied"):
-            psycopg2.connect(host=LOOPBACK, port=port, user="one", password=SECRETS[0], dbname="two")
+def test_databases_are_separate_and_repeatable(server: str) -> None:
+    password = server.split(":")[2].split("@", maxsplit=1)[0]
+    port = int(server.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
+    for _ in range(2):
+        postgres.ensure_databases(port, password, {"one": SECRETS[0], "two": SECRETS[1]})
+    psycopg2.connect(host=LOOPBACK, port=port, user="one", password=SECRETS[0], dbname="one").close()
+    with pytest.raises(psycopg2.OperationalError, match="permission denied"):
+        psycopg2.connect(host=LOOPBACK, port=port, user="one", password=SECRETS[0], dbname="two")
 
 
-def test_password_that_does_not_fit_the_data_is_named(open_folder: Path) -> None:
-    with temporary_postgres(open_folder) as url:
-        port = int(url.rsplit(":", 1)[1].split("/")[0])
-        with pytest.raises(StackError, match=r"refuses the password in credentials\.json"):
-            postgres.wait_until_ready(port, "wrong", check=lambda: None)
+def test_password_that_does_not_fit_the_data_is_named(server: str) -> None:
+    port = int(server.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
+    with pytest.raises(StackError, match=r"refuses the password in credentials\.json"):
+        postgres.wait_until_ready(port, "wrong", check=lambda: None)
 
 
 def test_broken_off_initialisation_is_never_served_nor_in_the_way(open_folder: Path) -> None:

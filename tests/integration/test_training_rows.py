@@ -37,12 +37,12 @@ def two_seasons(store: Store, wine: ModelConfig) -> ModelConfig:
     columns = wine.columns.model_copy(update={"error": "failed", "caused": "accepted"})
     config = wine.model_copy(update={"columns": columns})
     ensure_data_tables(store, config)
+    place, parts = pd.Series(range(PER_DAY)), []
     for number in (*LAST_YEAR, *range(10)):
-        place = pd.Series(range(PER_DAY))
-        frame = log_of(config, number, n_rows=PER_DAY, seed=number % 97)
-        frame = frame.assign(_error=place % 10 == 0, _caused=(place % 10).isin([1, 2]))
-        publish_predictions(store, config, day(number), frame)
-        publish_labels(store, config, day(number), frame, at=day(number).start)
+        frame = log_of(config, number, n_rows=PER_DAY, seed=number % 97).assign(labelled_at=day(number).start)
+        parts.append(frame.assign(_error=place % 10 == 0, _caused=(place % 10).isin([1, 2])))
+    publish_predictions(store, config, day(9), pd.concat(parts))
+    publish_labels(store, config, day(9), pd.concat(parts))
     return config
 
 

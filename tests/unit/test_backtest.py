@@ -18,6 +18,8 @@ from perennial.trial.log import moment, windows_of
 from perennial.trial.running import Replayed, Tried
 from trials import PROBING, fits, log, rows, small, tried
 
+pytestmark = pytest.mark.xdist_group("backtest")  # what is replayed and compared, and its fits, are made once
+
 IDLE = {
     "signals": {"performance": {"roc_auc": {"role": "watch", "bound": 0.5}}, "gain": {"probe": "none"}},
     "policy": {"max_age": "900d"},

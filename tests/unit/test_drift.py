@@ -71,6 +71,7 @@ def test_shifted_features_drift_and_weigh_what_the_champion_gives_them() -> None
     assert found["drift/weighted_share"].detail == "drifted: hue, cellar, organic"
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_page_draws_every_column() -> None:
     _, html = drift_of(WINE, ROWS, REFERENCE)
     assert html is not None

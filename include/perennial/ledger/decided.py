@@ -1,11 +1,11 @@
 """What was decided about windows, without the signals it rests on: read in the database, not from whole entries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from perennial.contracts import Window, from_record, utc
 from perennial.store import Store, schema
@@ -45,6 +45,34 @@ def decided_of_models(
     with store.begin() as connection:
         rows = connection.execute(for_each(asked, of_model)).all()
     return {model: tuple(map(_decided, reversed(found))) for model, found in by_model(rows, models).items()}
+
+
+def decided_at(store: Store, ends: Mapping[str, datetime]) -> dict[str, Decided]:
+    """Of each model the last decision about the window that ends at a moment of its own."""
+    table, asked = schema.ledger, asked_of(list(ends), list(ends.values()))
+    of_model = (
+        select(table.c.model, table.c.entry_id, table.c.recorded_at, table.c.payload["decision"].label("decision"))
+        .where(table.c.model == asked.c.model, table.c.kind == "decision", table.c.at == asked.c.start)
+        .order_by(table.c.seq.desc())
+        .limit(1)
+    )
+    with store.begin() as connection:
+        return {row.model: _decided(row) for row in connection.execute(for_each(asked, of_model))}
+
+
+def actions_of_models(store: Store, models: Sequence[str], *, last: int) -> dict[str, dict[datetime, str]]:
+    """What was done about the windows of the newest decisions, by the windows' ends, in time order; no payload."""
+    table, asked = schema.ledger, asked_of(models)
+    of_model = (
+        select(table.c.model, table.c.at, func.split_part(table.c.reason, ":", 1).label("action"))
+        .where(table.c.model == asked.c.model, table.c.kind == "decision")
+        .order_by(table.c.seq.desc())
+        .limit(last)
+    )
+    with store.begin() as connection:
+        rows = connection.execute(for_each(asked, of_model)).all()
+    found = {model: {utc(row.at): row.action for row in reversed(of)} for model, of in by_model(rows, models).items()}
+    return {model: dict(sorted(actions.items())) for model, actions in found.items()}
 
 
 def newest_windows(made: Sequence[Decided], most: int) -> tuple[Decided, ...]:

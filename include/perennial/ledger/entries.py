@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, case, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
@@ -131,14 +131,22 @@ def read(store: Store, model: str) -> History:
     return histories(store, [model])[model]
 
 
-def histories(store: Store, models: Sequence[str]) -> dict[str, History]:
-    """The same of many models, in one statement."""
+def histories(store: Store, models: Sequence[str], *, brief: bool = False) -> dict[str, History]:
+    """The same of many models, in one statement; ``brief`` keeps of each signoff's evaluation what its fit cost."""
     table, asked = schema.ledger, asked_of(models)
     kinds = (*RELEASE_KINDS, "signoff", "approval", "review")
-    of_model = select(*_COLUMNS).where(table.c.model == asked.c.model, table.c.kind.in_(kinds)).order_by(table.c.seq)
+    columns = [_briefly(column) if brief and column.name == "payload" else column for column in _COLUMNS]
+    of_model = select(*columns).where(table.c.model == asked.c.model, table.c.kind.in_(kinds)).order_by(table.c.seq)
     with store.begin() as connection:
         rows = connection.execute(for_each(asked, of_model)).all()
     return {model: History(model, tuple(map(_entry, found))) for model, found in by_model(rows, models).items()}
+
+
+def _briefly(payload: ColumnElement[Any]) -> ColumnElement[Any]:
+    judged = payload["evaluation"]
+    kept = func.jsonb_build_object("fit_cpu_s", judged["fit_cpu_s"], "mlflow_run_id", judged["mlflow_run_id"])
+    signed = func.jsonb_build_object("signoff", payload["signoff"], "evaluation", kept)
+    return case((schema.ledger.c.kind == "signoff", signed), else_=payload).label("payload")
 
 
 def release_state(store: Store, model: str) -> ReleaseState:

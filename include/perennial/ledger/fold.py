@@ -93,9 +93,9 @@ class History:
         signed = [
             from_record(Signoff, item.payload["signoff"])
             for item in self.of("signoff")
-            if item.entry_id not in answered
+            if item.payload["signoff"]["passed"] and item.entry_id not in answered
         ]
-        return tuple(signoff for signoff in signed if signoff.passed)
+        return tuple(signed)
 
     def request(self, request_id: str) -> RetrainRequest | None:
         """The retrain request with this id, as it stands in the ledger, or None."""

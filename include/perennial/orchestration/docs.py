@@ -1,6 +1,7 @@
 """What a DAG says of itself in the Airflow UI, from ``model.yaml`` alone."""
 
 from perennial.config import ModelConfig
+from perennial.reporting.policy import policy_in_words
 
 DESCRIPTIONS = {
     "monitor": "Takes one window of logs in, measures it, and decides",
@@ -26,69 +27,34 @@ _PAGE = """\
 |---|---|
 | task | {task}, {n_features} features |
 | windows | {windows} |
-| data | halts above {max_share_bad:.1%} bad rows or below {min_rows:,} rows |
-| performance | {performance} |
-| drift | more than {weighted_share:.0%} of the champion's importance in drifted features |
-| retrains after | {k} of {n} scheduled windows breached, and the newest measured; at most {retrains} in {per} |
-| gates | {gates}; {metric} better than the champion's by {min_gain:g} |
-| review | {review} |
-| bake | {bake_windows} windows: {bake_metric} against {bake_bound:g} |
-| blind, and red | nothing measured {max_wait} after a window ended, or a bake without its evidence |
+{policy}
 
 Everything here is declared in `{model}/model.yaml`; what happened is told by `perennial timeline {model}`.
 """
 
 
 def describe(config: ModelConfig, kind: str) -> str:
-    """The page of one DAG, as Markdown.
+    """The page of one DAG, as Markdown: what it does, and the policy of its model in words.
 
-    >>> describe(flights, "monitor").splitlines()[0]
-    '# Will a flight from New York arrive more than 15 minutes late?'
-    """
-    gates = [f"{name} {_bounds(gate.min, gate.max)}" for name, gate in config.signoff.metrics.items()]
-    signals = [
-        f"{name} {'at least' if config.metric(name).more_is_better else 'at most'} {signal.bound:g} ({signal.role})"
-        for name, signal in config.signals.performance.items()
-    ]
+    >>> page = describe(flights, "monitor").splitlines()
+    >>> page[0], next(line for line in page if "cooldown" in line)
+    ('# Will a flight from New York arrive more than 15 minutes late?', '| cooldown | No retrain is requested within 10d of the one before. |')
+    """  # noqa: E501  # a line of the page is one line
     return _PAGE.format(
         title=config.title,
         description=DESCRIPTIONS[kind],
         task=config.task,
         n_features=len(config.features),
         windows=f"every {config.schedule.every}" if config.schedule.every else f"by cron, {config.schedule.cron}",
-        max_share_bad=config.validation.max_share_bad,
-        min_rows=config.validation.min_rows,
-        performance=", ".join(signals),
-        weighted_share=config.signals.drift.weighted_share,
-        k=config.policy.breaches.k,
-        n=config.policy.breaches.n,
-        retrains=config.policy.budget.retrains,
-        per=config.policy.budget.per,
-        gates=", ".join(gates),
-        metric=config.signoff.versus_champion.metric,
-        min_gain=config.signoff.versus_champion.min_gain,
-        review=_review(config),
-        max_wait=config.label.max_wait,
-        bake_windows=config.bake.windows,
-        bake_metric=config.bake.metric,
-        bake_bound=config.bake.bound,
+        policy="\n".join(f"| {about} | {_cell(words)} |" for about, words in policy_in_words(config)),
         model=config.model,
     )
 
 
-def _review(config: ModelConfig) -> str:
-    asked = config.signoff.review
-    return f"{asked.mode}; {asked.first_version} for the first version, {asked.after_rollback} after a rollback"
+def _cell(words: str) -> str:
+    r"""Words as a cell of a Markdown table.
 
-
-def _bounds(low: float | None, high: float | None) -> str:
-    """Bounds in words.
-
-    >>> _bounds(0.6, None)
-    'at least 0.6'
-    >>> _bounds(0.1, 0.9)
-    'between 0.1 and 0.9'
+    >>> _cell("a|b")
+    'a\\|b'
     """
-    if low is None:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+    return " ".join(words.replace("|", r"\|").split())

@@ -94,8 +94,8 @@ def svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
-def document(title: str, parts: Iterable[str], *, style: str = "") -> str:
-    """The whole page: parts of HTML under a title of text; ``style`` is added to that of every page.
+def document(title: str, parts: Iterable[str], *, style: str = "", script: str = "") -> str:
+    """The whole page: parts of HTML under a title of text; ``style`` is added to that of each, ``script`` ends it.
 
     >>> document("a & b", ["<p>c</p>"]).count("a &amp; b")
     1
@@ -104,4 +104,5 @@ def document(title: str, parts: Iterable[str], *, style: str = "") -> str:
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}{style}</style>"
     )
-    return f'<!doctype html><html lang="en">{head}{chr(10).join(parts)}</html>'
+    end = f"<script>{script}</script>" if script else ""
+    return f'<!doctype html><html lang="en">{head}{chr(10).join(parts)}{end}</html>'

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, or_, select
@@ -151,35 +152,35 @@ def _newest(store: Store, *wanted: ColumnElement[bool]) -> tuple[Signal, ...]:
 
 
 def signal_of(row: Row[Any]) -> Signal:
-    """A row of the table as a signal."""
+    """A row of the table, in the order of its columns, as a signal. Pages read thousands: no name is looked up."""
+    model, start, end, name, as_of, version, role, status, value, threshold, *estimate = tuple(row)
+    low, high, error, n_rows, n_blocks, confidence, quantile, p, detail = estimate
+    interval = chance = None
+    if low is not None:
+        interval = Interval(
+            low=low, high=high, standard_error=error, n_rows=n_rows, n_blocks=n_blocks, confidence=confidence
+        )
+    if quantile is not None:
+        chance = Chance(quantile=quantile, confidence=confidence, p=p, n_rows=n_rows, n_blocks=n_blocks)
     return Signal(
-        model=row.model,
-        window=Window(start=row.window_start, end=row.window_end),
-        as_of=row.as_of,
-        name=row.name,
-        role=row.role,
-        status=row.status,
-        value=row.value,
-        threshold=row.threshold,
-        version=row.version,
-        detail=row.detail,
-        interval=_interval(row),
-        chance=_chance(row),
+        model=model,
+        window=_window(start, end),
+        as_of=as_of,
+        name=name,
+        role=role,
+        status=status,
+        value=value,
+        threshold=threshold,
+        version=version,
+        detail=detail,
+        interval=interval,
+        chance=chance,
     )
 
 
-def _interval(row: Row[Any]) -> Interval | None:
-    if row.low is None:
-        return None
-    return Interval(**{field.name: getattr(row, field.name) for field in fields(Interval)})
-
-
-def _chance(row: Row[Any]) -> Chance | None:
-    if row.null_quantile is None:
-        return None
-    return Chance(
-        quantile=row.null_quantile, confidence=row.confidence, p=row.p, n_rows=row.n_rows, n_blocks=row.n_blocks
-    )
+@lru_cache(maxsize=4096)
+def _window(start: datetime, end: datetime) -> Window:
+    return Window(start=start, end=end)
 
 
 def _row(signal: Signal) -> dict[str, object]:

@@ -167,7 +167,8 @@ def _tags(
 @cache
 def installed_packages() -> str:
     """Every package of this environment with its version, one a line; read once a process."""
-    found = {f"{package.metadata['Name']}=={package.version}" for package in distributions()}
+    told = (package.metadata for package in distributions())  # a version asked of the package is read from it again
+    found = {f"{metadata['Name']}=={metadata['Version']}" for metadata in told}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
 

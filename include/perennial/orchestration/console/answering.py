@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import HTTPException, Request, Response
 
 from perennial.errors import ConfigError, PerennialError, PermanentError, redacted
+from perennial.orchestration.console.pages.leaving import ALLOWED
 from perennial.settings import load_settings
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from perennial.store import Store
 
 FENCED = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'self'; "
-    "base-uri 'none'"
+    f"default-src 'none'; script-src {ALLOWED}; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "frame-ancestors 'self'; base-uri 'none'"
 )
-"""No script, nothing from elsewhere, no form to elsewhere, in nobody else's frame."""
+"""No script but that of :mod:`.pages.leaving`, nothing from elsewhere, no form to elsewhere, in nobody else's frame."""
 SANDBOXED = "sandbox allow-scripts; frame-ancestors 'self'"
 """For pages that libraries wrote: their scripts run without an origin, and so without anybody's login."""
 

@@ -6,7 +6,6 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import FastAPI, HTTPException, Path, Response
 from fastapi.responses import HTMLResponse
 
-from perennial import ledger
 from perennial.orchestration.console import ROOT, alerts, metrics
 from perennial.orchestration.console.access import readable, seen
 from perennial.orchestration.console.acting import router
@@ -38,15 +37,11 @@ def models(user: GetUserDep) -> str:
 def model(model: Model, user: GetUserDep) -> str:
     """One model, or 404 for one that is not there or that the user may not see."""
     from perennial.orchestration.console.pages.model import model_page
-    from perennial.pipeline.health.grid import read_grid
-    from perennial.pipeline.health.overview import read_health
-    from perennial.pipeline.health.series import read_series
+    from perennial.pipeline.health.whole import read_model
 
     with answered():
-        config, of = readable(model, user), store()
-        state = ledger.release_state(of, config.model)
-        series, grid = read_series(config, store=of), read_grid(config, store=of)
-        return model_page(config, read_health(config, store=of), state, series, grid, root=ROOT)
+        config = readable(model, user)
+        return model_page(config, read_model(config, store=store()), root=ROOT)
 
 
 @app.get("/dags/{dag_id}", response_class=HTMLResponse)

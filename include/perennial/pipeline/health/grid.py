@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalRole, SignalStatus, Window
-from perennial.ledger.decided import decided, newest_windows
+from perennial.ledger.decided import Decided, newest_windows
 from perennial.store import Store
 from perennial.store.recent.signals import newest_since
 
@@ -35,12 +35,18 @@ class Grid:
     rows: tuple[SignalRow, ...]
 
 
-def read_grid(config: ModelConfig, *, store: Store, most: int = MOST_WINDOWS) -> Grid:
-    """Every signal in the newest ``most`` windows, as measured last. Raises StoreUnavailable."""
-    windows = tuple(one.window for one in newest_windows(decided(store, config.model, last=2 * most), most))
-    if not windows:
-        return Grid((), ())
-    return grid_of(windows, newest_since(store, config.model, start=windows[0].start))
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest windows that were decided, oldest first, and every signal of them as measured last."""
+
+    windows: tuple[Window, ...]
+    measured: tuple[Signal, ...]
+
+
+def read_newest(config: ModelConfig, made: Sequence[Decided], *, store: Store, most: int = MOST_WINDOWS) -> Newest:
+    """The newest ``most`` windows that were decided, with their signals. Raises StoreUnavailable."""
+    windows = tuple(one.window for one in newest_windows(made, most))
+    return Newest(windows, newest_since(store, config.model, start=windows[0].start) if windows else ())
 
 
 def grid_of(windows: Sequence[Window], measured: Iterable[Signal]) -> Grid:

@@ -7,7 +7,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, SignalStatus, Signoff, Window
 from perennial.ledger import History
-from perennial.ledger.decided import Decided, decided_of_models, newest_windows
+from perennial.ledger.decided import Decided, actions_of_models, decided_at
 from perennial.pipeline.health.grid import worst
 from perennial.pipeline.health.series import Figure, figure_of, quality_metric
 from perennial.pipeline.timeline import Status, status_in
@@ -18,6 +18,8 @@ SHOWN = 30
 """So many windows are drawn and counted."""
 AGAIN = 5
 """So many decisions more are read, since a window may be decided again."""
+_MARGIN = 2
+"""Windows of a calendar differ in length: one may begin so many lengths of the newest before its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,34 +47,36 @@ class Health:
         return known[-1].status if known else None
 
 
-def read_health(config: ModelConfig, *, store: Store) -> Health:
-    """Where a model stands now. Raises StoreUnavailable."""
-    return read_healths([config], store=store)[config.model]
+def health_of(config: ModelConfig, history: History, made: Sequence[Decided], measured: Sequence[Signal]) -> Health:
+    """Where a model stands whose newest windows are ``made``, oldest first, and all that was measured of them. Pure."""
+    last = made[-1] if made else None
+    newest = [one for one in measured if last and one.window.start >= last.window.start and one.status != "ok"]
+    return _health(config, history, last, actions=[one.action for one in made], newest=newest, earlier=measured)
 
 
 def read_healths(configs: Sequence[ModelConfig], *, store: Store) -> dict[str, Health]:
-    """Where each model stands now, by its name: four statements for all of them. Raises StoreUnavailable."""
+    """Where each model stands now, by its name: five statements for all of them. Raises StoreUnavailable."""
     if not configs:
         return {}
     names = [config.model for config in configs]
     drawn = {signal for config in configs for signal in _drawn(config)}
-    histories = ledger.histories(store, names)
-    made = {
-        model: newest_windows(found, SHOWN)
-        for model, found in decided_of_models(store, names, last=SHOWN + AGAIN).items()
+    histories = ledger.histories(store, names, brief=True)
+    acted = {
+        model: dict(list(actions.items())[-SHOWN:])
+        for model, actions in actions_of_models(store, names, last=SHOWN + AGAIN).items()
     }
-    starts = {model: found for model, found in made.items() if found}
-    last = {model: found[-1].window.start for model, found in starts.items()}
-    newest = newest_of_models(store, last, without_ok=True)
-    since = {model: found[0].window.start for model, found in starts.items()}
+    last = decided_at(store, {model: max(actions) for model, actions in acted.items() if actions})
+    newest = newest_of_models(store, {model: one.window.start for model, one in last.items()}, without_ok=True)
+    since = {model: min(acted[model]) - _MARGIN * (one.window.end - one.window.start) for model, one in last.items()}
     earlier = newest_of_models(store, since, names=drawn)
     return {
         config.model: _health(
             config,
             histories[config.model],
-            made[config.model],
-            newest.get(config.model, ()),
-            earlier.get(config.model, ()),
+            last.get(config.model),
+            actions=list(acted[config.model].values()),
+            newest=newest.get(config.model, ()),
+            earlier=[one for one in earlier.get(config.model, ()) if one.window.end in acted[config.model]],
         )
         for config in configs
     }
@@ -86,19 +90,21 @@ def _drawn(config: ModelConfig) -> tuple[str, str]:
 def _health(
     config: ModelConfig,
     history: History,
-    made: Sequence[Decided],
+    last: Decided | None,
+    *,
+    actions: Sequence[str],
     newest: Sequence[Signal],
     earlier: Sequence[Signal],
 ) -> Health:
     quality, gain = _drawn(config)
     gains = [figure_of(signal) for signal in earlier if signal.name == gain and signal.value is not None]
     return Health(
-        status=status_in(history.state, made[-1] if made else None),
+        status=status_in(history.state, last),
         metric=quality_metric(config),
         quality=tuple((signal.window, figure_of(signal)) for signal in earlier if signal.name == quality),
         worst=worst(newest),
         n_breached=sum(signal.status == "breached" and signal.role != "watch" for signal in newest),
         gain=gains[-1] if gains else None,
         open_reviews=tuple(one for one in history.open_reviews() if one.review == "manual"),
-        n_blind=sum(one.action == "blind" for one in made),
+        n_blind=actions.count("blind"),
     )

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, LedgerKind, Signal, SignalName, SignalStatus, Window
-from perennial.ledger.decided import Decided, decided, newest_windows
+from perennial.ledger import History
+from perennial.ledger.decided import Decided
 from perennial.store import Store
 from perennial.store.batches import Completeness, completeness
 from perennial.store.recent.signals import newest_since
 
-MOST_WINDOWS = 400
 Kind = Literal["promoted", "bake passed", "bake failed", "rolled back", "halted", "blind", "retrain"]
 _OF_ACTIONS: dict[str, Kind] = {"halt": "halted", "blind": "blind", "retrain": "retrain"}
 _OF_LEDGER: tuple[LedgerKind, ...] = ("promotion", "bake", "rollback")
@@ -70,9 +69,8 @@ class Series:
     happenings: tuple[Happening, ...]
 
 
-def read_series(config: ModelConfig, *, store: Store, most: int = MOST_WINDOWS) -> Series:
-    """The newest ``most`` windows that were decided, with their figures as measured last. Raises StoreUnavailable."""
-    made = newest_windows(decided(store, config.model, last=2 * most), most)
+def read_series(config: ModelConfig, made: Sequence[Decided], history: History, *, store: Store) -> Series:
+    """The windows that were decided, in their order, with their figures as measured last. Raises StoreUnavailable."""
     metric = quality_metric(config)
     names = {
         "quality": str(SignalName.performance(metric)),
@@ -93,7 +91,7 @@ def read_series(config: ModelConfig, *, store: Store, most: int = MOST_WINDOWS) 
         metric=metric,
         gain_metric=config.gain_metric_name,
         windows=windows,
-        happenings=happenings(made, ledger.entries(store, config.model, kinds=_OF_LEDGER)),
+        happenings=happenings(made, history.of(*_OF_LEDGER)),
     )
 
 

@@ -70,7 +70,7 @@ def read_window(config: ModelConfig, window: Window, *, store: Store) -> WindowE
     batches = newest(store, config.model, window)
     if not decisions and not batches:
         raise ConfigError(f"{config.model}: nothing is known of the window {window.key}")
-    readings = read_signals(config, window.start, store=store) if decisions else ()
+    readings = _readings(config, window, store) if decisions else ()
     return WindowEvidence(
         window=window,
         decisions=decisions,
@@ -79,6 +79,14 @@ def read_window(config: ModelConfig, window: Window, *, store: Store) -> WindowE
         batches=batches,
         pages=_pages(config, window, batches, store),
     )
+
+
+def _readings(config: ModelConfig, window: Window, store: Store) -> tuple[Reading, ...]:
+    """None of a window whose delivery was halted: it was decided, and never measured."""
+    try:
+        return read_signals(config, window.start, store=store)
+    except ConfigError:
+        return ()
 
 
 def how_often(windows: Sequence[Window], measured: Iterable[Signal]) -> dict[str, Often]:

@@ -45,3 +45,14 @@ def newest_of_models(
     with store.begin() as connection:
         rows = connection.execute(query).all()
     return {model: tuple(map(signal_of, found)) for model, found in by_model(rows, starts).items()}
+
+
+def every_since(store: Store, model: str, *, start: datetime, name: str) -> tuple[Signal, ...]:
+    """Every value of a signal, as each run measured it, of windows from ``start`` on, in the order of windows."""
+    query = (
+        select(signals)
+        .where(signals.c.model == model, signals.c.window_start >= start, signals.c.name == name)
+        .order_by(signals.c.window_start, signals.c.window_end, signals.c.as_of)
+    )
+    with store.begin() as connection:
+        return tuple(map(signal_of, connection.execute(query)))

@@ -5,6 +5,7 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, SignalStatus, Signoff, Window
+from perennial.orchestration.console.pages.beside import apart_over_time, costs, labels_in, policy, tracks
 from perennial.orchestration.console.pages.parts import (
     OF_ACTIONS,
     dated,
@@ -20,6 +21,7 @@ from perennial.pages.html import Cell, Link, Marked, table
 from perennial.pipeline.health.grid import Grid, SignalRow
 from perennial.pipeline.health.overview import Health
 from perennial.pipeline.health.series import Figure, Kind, Series, WindowFigures
+from perennial.pipeline.health.whole import ModelHealth
 
 WINDOWS_SHOWN = 60
 LETTERS: dict[Kind, str] = {
@@ -31,23 +33,32 @@ _SIGNS: dict[SignalStatus | None, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def model_page(
-    config: ModelConfig, health: Health, state: ReleaseState, series: Series, grid: Grid, *, root: str
-) -> str:
+def model_page(config: ModelConfig, found: ModelHealth, *, root: str) -> str:
     """The page of a model; ``root`` is where the console lies, without a slash at its end."""
-    place = f"{root}/models/{config.model}"
+    place, series = f"{root}/models/{config.model}", found.series
     parts = [
         f"<h1>{escape(config.title)}</h1>",
-        _facts(config, health, state, place),
-        _holds(state, place),
+        _facts(config, found.health, found.state, place),
+        _holds(found.state, place),
         "<h2>Over time</h2>",
         chart(f"{config.model} over time", _panels(series), _markers(series)),
         f"<p>{'; '.join(f'{letter} {kind}' for kind, letter in LETTERS.items())}.</p>",
         _figures(series, place),
         "<h2>Signal by window</h2>",
-        _grid(grid, place),
+        _grid(found.grid, place),
+        '<h2 id="labels">Labels, as they came in</h2>',
+        labels_in(found.arrivals, place),
+        '<h2 id="slices">Slices</h2>',
+        tracks(found.slices, "No slice was measured: none is declared, and none was looked for or found."),
+        '<h2 id="fairness">Fairness</h2>',
+        apart_over_time(found.fairness) if found.fairness else "",
+        tracks(found.fairness, "No protected column is declared (signals.fairness.columns), or none measured yet."),
+        '<h2 id="costs">What training cost</h2>',
+        costs(config, found.spent),
         "<h2>What happened</h2>",
         _happened(series),
+        '<h2 id="policy">The policy in words</h2>',
+        policy(config),
     ]
     return whole(config.model, parts, trail=trail(root, (config.model, f"models/{config.model}")))
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from html import escape
 
 from perennial.contracts import Window
+from perennial.orchestration.console.pages.leaving import OUT_OF_THE_FRAME
 from perennial.pages.chart import CHART_STYLE
 from perennial.pages.html import Link, document
 from perennial.pipeline.health.overview import Health
@@ -31,7 +32,7 @@ def whole(title: str, parts: Iterable[str], *, trail: Sequence[Link] = ()) -> st
     """A page of the console: the way back to where one came from, then its parts."""
     links = "".join(f'<a href="{escape(one.href)}">{escape(one.text)}</a>' for one in trail)
     nav = f'<nav aria-label="Where you are">{links}</nav>' if links else ""
-    return document(title, [nav, "<main>", *parts, "</main>"], style=_STYLE)
+    return document(title, [nav, "<main>", *parts, "</main>"], style=_STYLE, script=OUT_OF_THE_FRAME)
 
 
 def trail(root: str, *steps: tuple[str, str]) -> list[Link]:

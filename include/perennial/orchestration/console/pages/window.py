@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from urllib.parse import quote
 
 from perennial.config import ModelConfig
 from perennial.ledger.decided import Decided
@@ -54,7 +55,7 @@ def _links(config: ModelConfig, found: WindowEvidence, place: str, mlflow: str, 
     if not runs:
         rows.append((Link("the runs of its DAG in Airflow", f"{monitor}/runs"),))
     if newest and newest.retrain_run_id:
-        retrain = f"/dags/{config.model}__retrain/runs/{newest.retrain_run_id}"
+        retrain = f"/dags/{config.model}__retrain/runs/{quote(newest.retrain_run_id, safe='')}"
         rows.append((Link("the retrain that it asked for", retrain),))
     if newest and newest.champion and mlflow:
         version = f"{mlflow}/#/models/{config.model}/versions/{newest.champion}"
