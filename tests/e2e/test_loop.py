@@ -7,7 +7,6 @@ candidate gets a forged approval; a second one waits for a human; maintenance st
 was overtaken; and a human takes the second champion back.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -78,8 +77,6 @@ def loop() -> Iterator[Loop]:
 def test_the_whole_loop(loop: Loop) -> None:
     every_process_listens_on_loopback_only(loop)
     windows_come_in_by_schedule(loop)
-    an_alert_is_one_run_of_the_last_window(loop)
-    every_step_left_its_line(loop)
     a_backfill_over_published_windows_changes_nothing(loop)
     silent, orphaned = loop.of(SILENT), loop.of(ORPHANED)
     killed = a_task_is_killed(loop, loop.trigger_monitor(day(1), "killed"), "running")
@@ -142,36 +139,6 @@ def windows_come_in_by_schedule(loop: Loop) -> None:
     assert [entry.at for entry in decisions] == [day(0).end, day(1).end]
     assert [entry.payload["decision"]["action"] for entry in decisions] == ["stay", "stay"]
     assert loop.n_published() == 2 * N_ROWS
-
-
-def an_alert_is_one_run_of_the_last_window(loop: Loop) -> None:
-    """As Alertmanager posts it, and posts it again."""
-    url = str(loop.airflow.http.base_url).removesuffix("/api/v2/") + "/perennial/alerts"
-    labels = {"alertname": "PerennialDrift", "model": loop.model}
-    alert = {"status": "firing", "labels": labels, "startsAt": "2024-01-03T00:00:00Z", "fingerprint": "0" * 16}
-    post = {"version": "4", "alerts": [alert]}
-    token = {"authorization": f"Bearer {load(loop.layout.credentials_file).alerts_token}"}
-    assert httpx.post(url, json=post).status_code == 403
-    for _ in range(2):
-        assert "run alert__" in httpx.post(url, json=post, headers=token, timeout=30).raise_for_status().text
-    (entry,) = loop.entries("alert")
-    loop.await_run(MONITOR, entry.payload["run_id"])
-    assert entry.payload["conf"]["window_end"] == day(1).end.isoformat()
-    assert len(loop.airflow.http.get(f"/dags/{MONITOR}/dagRuns").json()["dag_runs"]) == 3
-
-
-def every_step_left_its_line(loop: Loop) -> None:
-    files = (loop.home / "logs" / "steps").glob("*.jsonl")
-    lines = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
-    of_schedule = [line for line in lines if line["run_id"].startswith("scheduled__")]
-    assert {line["outcome"] for line in of_schedule} == {"ok"}
-    (staged,) = (line for line in of_schedule if (line["step"], line["window"]) == ("stage_predictions", day(0).key))
-    assert (staged["model"], staged["dag"], staged["n_rows"]) == (loop.model, MONITOR, N_ROWS)
-    assert staged["seconds"] > 0
-    assert staged["peak_mb"] > 50
-    assert {"open_window", "audit_labels", "measure_gain", "settle_bake", "decide", "tell"} <= {
-        line["step"] for line in of_schedule
-    }
 
 
 def a_backfill_over_published_windows_changes_nothing(loop: Loop) -> None:
