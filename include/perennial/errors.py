@@ -18,7 +18,8 @@
         ├── TrainingError         no candidate could be made
         ├── SignoffError          the evidence for a release is missing or stale
         ├── ReleaseError          a promotion or a rollback was refused
-        └── ServiceBehind         a release stands, and what answers requests did not follow it
+        ├── ServiceBehind         a release stands, and what answers requests did not follow it
+        └── ServiceSilent         the scoring service does not say what a version in its bake does
 
 Orchestration maps them to Airflow's retry and fail-now, in one place. A permanent error of the registry may be an
 answer (that version is gone, these files can not be read), which a caller judges by; a refusal says nothing of what was
@@ -104,6 +105,10 @@ class ReleaseError(PermanentError):
 
 class ServiceBehind(PermanentError):
     """A release stands, and the scoring service did not follow it in time."""
+
+
+class ServiceSilent(PermanentError):
+    """The scoring service could not be asked for its figures, or gave none that can be read: nobody guards the bake."""
 
 
 _USER_INFO = re.compile(r"(?<=://)(?:[^\s/@:'\"]*:[^\s'\"]*|[^\s/@:'\"]+)@")

@@ -222,3 +222,16 @@ def test_a_shadow_is_taken_in_where_one_is_declared_and_nothing_waits_for_it(mod
     take = parse().dags["shadowed__monitor"].get_task("take_shadow")
     assert take.downstream_task_ids == {"tell"}
     assert take.trigger_rule == "none_failed"
+
+
+def test_a_model_that_is_served_is_guarded_every_few_minutes_and_no_other(models_dir, parse):
+    path = declare(models_dir, "wine_cultivar")
+    assert "wine_cultivar__guard" not in parse().dags
+    rules = "serving: {}\nrelease: {guards: {every: 2min}}\n"
+    path.write_text(f"{path.read_text(encoding='utf-8')}{rules}", encoding="utf-8")
+    dag = parse().dags["wine_cultivar__guard"]
+    assert dag.schedule == timedelta(minutes=2)
+    assert dag.max_active_runs == 1
+    assert not dag.catchup
+    assert ahead(dag, "tell") == {"look"}
+    assert ends(dag) == {"look"}

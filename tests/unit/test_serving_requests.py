@@ -270,4 +270,4 @@ def test_the_openapi_document_describes_every_feature(service: Open) -> None:
     assert set(row["properties"]) == {*TUMOUR.features, "prediction_id"}
     assert row["required"] == list(TUMOUR.features)
     assert row["properties"]["n_visits"]["maximum"] == 100
-    assert set(made["paths"]) == {"/predict", "/labels", "/model", "/healthz", "/readyz", "/metrics"}
+    assert set(made["paths"]) == {"/predict", "/labels", "/model", "/healthz", "/readyz", "/metrics", "/figures"}

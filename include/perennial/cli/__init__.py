@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from perennial.cli import acting, backtest, provenance, reading, report, runs, serving, signoff, starting, telling
+from perennial.cli import acting, backtest, provenance, reading, report, runs, signoff, starting, telling
+from perennial.cli.traffic import guarding, scoring, serving
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
 app.add_typer(reading.app)
@@ -16,6 +17,8 @@ app.add_typer(signoff.app, name="signoff")
 app.add_typer(backtest.app)
 app.add_typer(provenance.app)
 app.add_typer(serving.app)
+app.add_typer(guarding.app)
+app.add_typer(scoring.app)
 app.add_typer(serving.keys, name="keys")
 app.add_typer(starting.app)
 app.add_typer(telling.app)

@@ -26,6 +26,7 @@ LedgerKind = Literal[
     "hindsight",
     "traffic",
     "alert",
+    "guard",
 ]
 
 

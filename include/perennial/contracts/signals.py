@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from perennial.contracts.measured.estimates import Chance, Interval
+from perennial.contracts.measured.records import to_record
 from perennial.contracts.windows import Window
 
 SignalRole = Literal["retrain", "alert", "halt", "watch"]
@@ -200,3 +201,21 @@ class Signal:
         'drift'
         """
         return SignalName.family_of(self.name)
+
+    def compact(self) -> dict[str, object]:
+        """As the ledger keeps it beside the decision that rests on it.
+
+        >>> subject.unknown(SignalName.drift("temp_f"), "watch", "gone").compact()["window"]
+        '20130102T000000Z-20130103T000000Z'
+        """
+        return {
+            "name": self.name,
+            "window": self.window.key,
+            "as_of": self.as_of.isoformat(),
+            "role": self.role,
+            "status": self.status,
+            "value": self.value,
+            "threshold": self.threshold,
+            "detail": self.detail,
+            "interval": None if self.interval is None else to_record(self.interval),
+        }

@@ -11,7 +11,6 @@ from perennial.contracts import (
     LedgerEntry,
     RetrainRequest,
     Review,
-    Signal,
     digest_of,
     from_record,
     to_record,
@@ -157,20 +156,6 @@ def _evidence(facts: Facts) -> dict[str, object]:
     ]
     telling = [signal for signal in measured if signal.status != "ok"]
     return {
-        "signals": [_compact(signal) for signal in (*telling, *earlier)],
+        "signals": [signal.compact() for signal in (*telling, *earlier)],
         "n_signals_ok": len(measured) - len(telling),
-    }
-
-
-def _compact(signal: Signal) -> dict[str, object]:
-    return {
-        "name": signal.name,
-        "window": signal.window.key,
-        "as_of": signal.as_of.isoformat(),
-        "role": signal.role,
-        "status": signal.status,
-        "value": signal.value,
-        "threshold": signal.threshold,
-        "detail": signal.detail,
-        "interval": None if signal.interval is None else to_record(signal.interval),
     }

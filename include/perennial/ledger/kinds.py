@@ -178,4 +178,15 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "conf": "what the run is told: the window, or the id of the retrain request",
         },
     ),
+    "guard": KindOfEntry(
+        meaning="what the scoring service's figures first said of a version in its bake; a breach is rolled back for",
+        writers=("release.guarded.looking",),
+        payload={
+            "decision": "the record Decision: `rollback`, or `stay`",
+            "status": "`ok`, `undecided`, `unseen`, `breached` or `unreachable`",
+            "release": "entry id of the promotion that began the bake",
+            "signals": "the signals that were judged",
+            "config_digest": "digest of `model.yaml`",
+        },
+    ),
 }

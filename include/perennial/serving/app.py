@@ -1,5 +1,6 @@
 """The routes. Each answers in JSON, under a request id, and is counted and timed."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,6 +32,7 @@ _ROUTES = (
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
+    "GET /figures",
     "GET /openapi.json",
 )
 _JSON, _TEXT = "application/json", "text/plain; version=0.0.4; charset=utf-8"
@@ -188,9 +190,18 @@ async def _metrics(call: Call) -> Response:
     return Response(call.service.metrics.page(), media_type=_TEXT)
 
 
+async def _figures(call: Call) -> Response:
+    """What was counted of each version and arm, by all processes, for :mod:`perennial.guards`."""
+    call.service.guard.admit(call.request)
+    current, counting = call.service.follower.following.current, call.service.counting
+    told = await asyncio.to_thread(counting.told, counting.mine())
+    version = None if current is None else current.loaded.version
+    return _json({"model": call.service.config.model, "version": version, **told})
+
+
 async def _openapi(call: Call) -> Response:
     call.service.guard.admit(call.request)
     return _json(describe(call.service.config, call.service.types))
 
 
-_ANSWERS: tuple[Answering, ...] = (_predict, _labels, _model, _healthz, _readyz, _metrics, _openapi)
+_ANSWERS: tuple[Answering, ...] = (_predict, _labels, _model, _healthz, _readyz, _metrics, _figures, _openapi)

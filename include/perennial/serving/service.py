@@ -16,6 +16,7 @@ import msgspec
 
 from perennial.config import ERROR, ModelConfig
 from perennial.contracts import Window
+from perennial.contracts.tags import CHAMPION
 from perennial.errors import redacted
 from perennial.serving.arms.shadow import Shadow
 from perennial.serving.following.follower import Current, Follower
@@ -24,6 +25,7 @@ from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, 
 from perennial.serving.keys import Keys
 from perennial.serving.limits import Limits
 from perennial.serving.lines import Asked, PredictionLines, label_lines, written
+from perennial.serving.measured.counting import Counting
 from perennial.serving.metrics import Metrics
 from perennial.serving.once import Once
 from perennial.serving.predictors.predictor import Answers, Words, import_what_answers
@@ -87,6 +89,7 @@ class Service:
         self._given = rules.event_time == "given"
         self._names = {str(name): name for name in spec.config.label.classes or ()}
         self._unique, self._numbers = f"{os.getpid() & 0xFFFFFF:06x}{os.urandom(3).hex()}", itertools.count()
+        self.counting = Counting(spec.config, spec.folder / "measured", self._unique)
         self._last: Window | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -106,6 +109,7 @@ class Service:
         """Everything answered is where ingest reads it, and no process is left."""
         if self._ticking is not None:
             self._ticking.cancel()
+        self.counting.keep(self.counting.mine())
         if self.shadow is not None:
             await asyncio.to_thread(self.shadow.close)
         await asyncio.to_thread(self.follower.close)
@@ -158,11 +162,13 @@ class Service:
         try:
             scores, predicted = await self._asked(current, values)
         except Exception as error:  # a model may raise anything
+            self.counting.failed(log.version, CHAMPION, time.perf_counter() - arrived)
             if ERROR in self.config.operational:
                 await self._logged(self._entries(log, None, None))
             raise Refusal(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
         words = current.loaded.built.words(self.config, scores, predicted)
         logged = await self._logged(self._entries(log, scores, words))
+        self.counting.answered(log.version, CHAMPION, values, scores, time.perf_counter() - arrived)
         return self._answer(request_id, log, scores, words, logged=logged), log
 
     async def shadowed(self, asked: Asked) -> None:
@@ -268,6 +274,8 @@ class Service:
             known |= set(problems)
             for name in known:
                 self.metrics.problem.labels(name).set(int(name in problems))
+            if (counted := self.counting.changed()) is not None:
+                await asyncio.to_thread(self.counting.keep, counted)
             self.metrics.waiting.set(self.spool.standing.n_waiting)
             self.metrics.spool_bytes.set(self.spool.standing.n_bytes)
             if self.shadow is not None:

@@ -65,6 +65,10 @@ class Watch:
         if champion is not None and champion != self.current:
             yield from self._changed(champion)
 
+    def take(self, version: str) -> Iterator[Message]:
+        """This version, whoever is champion: loaded, or why not."""
+        return self._changed(version)
+
     def _changed(self, champion: str) -> Iterator[Message]:
         if champion == self.failed and time.monotonic() < self.again_at:
             return

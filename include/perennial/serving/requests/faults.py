@@ -53,6 +53,12 @@ def faults_of(config: ModelConfig, types: Types, body: bytes, *, key: str) -> tu
     return faults or (Fault(value=_shown(found), allowed="something else; see /openapi.json"),)
 
 
+def faults_of_row(config: ModelConfig, types: Types, number: int, row: Any) -> tuple[Fault, ...]:
+    """Everything that is wrong with one row that was refused. At least one."""
+    found = tuple(_row(config, {**types.features, **types.others}, number, row))
+    return found or (Fault(row=number, value=_shown(row), allowed="something else; see /openapi.json"),)
+
+
 def _row(config: ModelConfig, kinds: Mapping[str, Any], number: int, row: Any) -> Iterator[Fault]:
     if not isinstance(row, dict):
         yield Fault(row=number, value=_shown(row), allowed=f"an object with {first_of(kinds)}")

@@ -65,7 +65,7 @@ def describe(config: ModelConfig, types: Types) -> dict[str, Any]:
     >>> hour["minimum"], hour["maximum"], hour["description"]
     (0.0, 23.0, 'a number from 0 to 23, in local hour')
     >>> sorted(made["paths"])
-    ['/healthz', '/labels', '/metrics', '/model', '/predict', '/readyz']
+    ['/figures', '/healthz', '/labels', '/metrics', '/model', '/predict', '/readyz']
     """
     told = [types.predict, types.labels, Answer, Refused, Taken]
     _, schemas = msgspec.json.schema_components(told, ref_template=_REF)
@@ -82,6 +82,7 @@ def describe(config: ModelConfig, types: Types) -> dict[str, Any]:
             "/healthz": {"get": _get("The process lives", _JSON)},
             "/readyz": {"get": _get("It can answer; 503 and why when it can not", _JSON, "503")},
             "/metrics": {"get": _get("Figures for Prometheus", "text/plain")},
+            "/figures": {"get": _get("Counts of each version and arm, lately and in total", _JSON)},
         },
         "components": {"schemas": schemas, "securitySchemes": {"key": key}},
         "security": [{}, {"key": []}],

@@ -32,11 +32,13 @@ Moment = Annotated[datetime, Meta(tz=True, examples=["2013-01-15T06:30:00Z"])]
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """``predict`` and ``labels`` are the bodies of requests; ``features`` holds the type of each feature by its name,
-    ``others`` those of the other keys of a row, ``label_keys`` those of a label."""
+    """``predict`` and ``labels`` are the bodies of requests, ``row`` is one row of the first; ``features`` holds
+    the type of each feature by its name, ``others`` those of the other keys of a row, ``label_keys`` those of a label.
+    """
 
     predict: type[Struct]
     labels: type[Struct]
+    row: type[Struct]
     features: dict[str, Any]
     others: dict[str, Any]
     label_keys: dict[str, Any]
@@ -68,7 +70,7 @@ def types_of(config: ModelConfig) -> Types:
     most = config.serving.max_rows
     predict = _struct("Predict", [("rows", Annotated[list[row], Meta(min_length=1, max_length=most)])])  # type: ignore[valid-type]
     labels = _struct("Labels", [("labels", Annotated[list[label], Meta(min_length=1, max_length=most)])])  # type: ignore[valid-type]
-    return Types(predict, labels, features, others | {"prediction_id": Id}, keys)
+    return Types(predict, labels, row, features, others | {"prediction_id": Id}, keys)
 
 
 def _struct(name: str, fields: list[Any]) -> type[Struct]:

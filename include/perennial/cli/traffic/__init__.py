@@ -1,0 +1,1 @@
+"""Commands about what answers: the scoring service and its keys, a look of the guards."""

@@ -1,0 +1,1 @@
+"""What the service counts of each version that answers, for whoever guards it: ``GET /figures``."""
