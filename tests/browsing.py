@@ -18,7 +18,15 @@ def chromium(*, size: str = "1200,1600") -> Iterator[webdriver.Chrome]:
         )
     options = webdriver.ChromeOptions()
     options.binary_location, options.page_load_strategy = browser, "eager"
-    for said in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "no-proxy-server", f"window-size={size}"):
+    cheap = ("disable-gpu", "disable-extensions", "disable-background-networking", "disable-component-update")
+    for said in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "no-proxy-server",
+        f"window-size={size}",
+        *cheap,
+    ):
         options.add_argument(f"--{said}")
     opened = webdriver.Chrome(options=options, service=Service(driver))
     try:

@@ -1,27 +1,24 @@
 """What no test looks at is not drawn: Evidently's figures of a page, and the pictures in a run of MLflow.
 
-Drawing takes a seventh of a monitor's and of a retrain's CPU time. The pages are made and kept and the pictures logged
-all the same, without what is drawn in them. Tests that look ask for the fixture ``drawn``; what runs in processes of
-its own, the loop under a scheduler above all, draws as ever.
+Drawing takes a seventh of a monitor's and of a retrain's CPU time. The pages are made and kept all the same, without
+what is drawn in them; pictures are made, and neither drawn nor logged. Tests that look ask for the fixture ``drawn``;
+what runs in processes of its own, the loop under a scheduler above all, draws as ever.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-_NO_PICTURE = b"\x89PNG\r\n\x1a\n"
 _looked_at: list[bool] = []  # not empty while a test looks
 
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Nothing is drawn within, but where :func:`drawn`. Evidently and matplotlib are imported by who uses them."""
+    """Nothing is drawn within, but where :func:`drawn`. Evidently is imported by who uses it."""
     from perennial.monitoring.drift import evidently_report
     from perennial.monitoring.drift import signals as drift_signals
 
@@ -58,18 +55,11 @@ def _replace_render(patched: pytest.MonkeyPatch) -> None:
 
 
 def undrawn_pictures(patched: pytest.MonkeyPatch) -> None:
-    """From now on a picture for a file is an empty one."""
-    from matplotlib.figure import Figure
+    """From now on no picture is logged: each is drawn, and is a request or two."""
+    from mlflow import MlflowClient
 
-    savefig = Figure.savefig
-
-    def saved(figure: Figure, file: Any, **options: Any) -> None:
-        if isinstance(file, str | os.PathLike):
-            Path(file).write_bytes(_NO_PICTURE)
-        else:
-            savefig(figure, file, **options)
-
-    patched.setattr(Figure, "savefig", _unless_looked_at(savefig, saved))
+    log_figure = _unless_looked_at(MlflowClient.log_figure, lambda *_, **__: None)
+    patched.setattr(MlflowClient, "log_figure", log_figure)
 
 
 def _unless_looked_at(draw: Callable[..., Any], instead: Callable[..., Any]) -> Callable[..., Any]:

@@ -90,14 +90,13 @@ class Visitor:
         self.driver, self.site = driver, site
 
     def log_in(self, name: str) -> None:
-        """As this user, and nobody else, in Airflow's own form."""
-        self.driver.get(f"{self.site.url}/auth/login/")
+        """As this user, and nobody else, in Airflow's own form, on the way to the console."""
         self.driver.delete_all_cookies()
-        self.driver.get(f"{self.site.url}/auth/login/")
+        self.driver.get(f"{self.site.url}/auth/login/?next={self.site.url}/perennial/")
         self.type("username", name)
         self.type("password", self.site.password)
         self.press("button[type=submit]")
-        self.wait(lambda: "login" not in self.driver.current_url, f"{name} is logged in")
+        self.wait(lambda: self.driver.current_url == f"{self.site.url}/perennial/", f"{name} is logged in")
 
     def open(self, path: str) -> str:
         """A page of the console by its own address."""

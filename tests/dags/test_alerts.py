@@ -29,7 +29,6 @@ from servers import free_port
 
 TOKEN, METRICS = "t0ken-of-alertmanager", "t0ken-of-prometheus"
 FOLDER = ROOT / "include" / "observability"
-STARTS = "\nalerts: {starts: {PerennialDrift: monitor}}\n"
 Asked = Callable[..., httpx.Response]
 
 
@@ -45,15 +44,7 @@ def post(*alerts: dict[str, Any], **other: Any) -> bytes:
 
 
 @pytest.fixture
-def model(wine: ModelConfig, models_dir: Path) -> ModelConfig:
-    """A model whose monitor an alert starts."""
-    path = models_dir / wine.model / "model.yaml"
-    path.write_text(path.read_text(encoding="utf-8") + STARTS, encoding="utf-8")
-    return wine
-
-
-@pytest.fixture
-def console(model: ModelConfig, store: Store, models_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def console(wine: ModelConfig, store: Store, models_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The application of the console over the store of this test."""
     from perennial.orchestration.console import answering, metrics
     from perennial.orchestration.console.app import app
@@ -104,9 +95,9 @@ def said(answer: httpx.Response) -> list[str]:
 
 
 def test_nobody_is_heard_without_the_token(
-    ask: Asked, model: ModelConfig, store: Store, started: list[Any], monkeypatch: pytest.MonkeyPatch
+    ask: Asked, wine: ModelConfig, store: Store, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = post(alert(model.model))
+    body = post(alert(wine.model))
     for wrong in (None, "", TOKEN, f"Bearer {METRICS}", f"Bearer {TOKEN}x", f"bearer {TOKEN}", "Bearer é"):
         answer = ask(body, wrong)
         assert answer.status_code == 403
@@ -117,13 +108,13 @@ def test_nobody_is_heard_without_the_token(
         assert {ask(body, told).status_code for told in (None, "Bearer", "Bearer ", f"Bearer {TOKEN}")} == {404}
     monkeypatch.delenv("PERENNIAL_ALERTS_TOKEN")
     assert ask(body).status_code == ask(body, "Bearer None").status_code == 404
-    assert (started, ledger.entries(store, model.model, kinds=["alert"])) == ([], ())
+    assert (started, ledger.entries(store, wine.model, kinds=["alert"])) == ([], ())
 
 
 def test_what_is_no_post_of_alertmanagers_is_given_up_with_a_word(
-    ask: Asked, model: ModelConfig, started: list[Any]
+    ask: Asked, wine: ModelConfig, started: list[Any]
 ) -> None:
-    good = alert(model.model)
+    good = alert(wine.model)
     for wrong in (
         b"", b"[]", b"{", post(good, version="3"), post({**good, "status": "burning"}),
         post({**good, "startsAt": "now"}),
@@ -143,39 +134,39 @@ def test_what_is_no_post_of_alertmanagers_is_given_up_with_a_word(
     assert started == []
 
 
-def test_each_alert_of_a_post_has_its_word(ask: Asked, model: ModelConfig, started: list[Any]) -> None:
-    mine = alert(model.model)
+def test_each_alert_of_a_post_has_its_word(ask: Asked, wine: ModelConfig, started: list[Any]) -> None:
+    mine = alert(wine.model)
     others = [
-        alert("another"), alert(model.model, name="PerennialHalted"), alert(model.model, status="resolved"),
+        alert("another"), alert(wine.model, name="PerennialHalted"), alert(wine.model, status="resolved"),
         {**mine, "labels": {}},
     ]  # fmt: skip
     told = said(ask(post(*others)))
-    assert told[0] == "there is no model 'another'"
+    assert told[0] == "there is no model 'another', or its model.yaml is wrong"
     assert "names nothing" in told[1]
     assert told[2] == "resolved: nothing is started"
-    assert told[3] == "there is no model ''"
+    assert told[3].startswith("there is no model '',")
     assert started == []
     for _ in range(2):
         (word,) = said(ask(post(mine)))
         assert "monitor started by the alert PerennialDrift" in word
     (first, second) = started
     assert first == second, "which is one run for Airflow"
-    assert first[0] == f"{model.model}__monitor"
+    assert first[0] == f"{wine.model}__monitor"
     assert first[2] == {"window_start": "2024-02-29T00:00:00+00:00", "window_end": "2024-03-01T00:00:00+00:00"}
 
 
 def test_what_does_not_answer_is_asked_again(
-    ask: Asked, model: ModelConfig, monkeypatch: pytest.MonkeyPatch, store: Store
+    ask: Asked, wine: ModelConfig, monkeypatch: pytest.MonkeyPatch, store: Store
 ) -> None:
     from perennial.errors import StoreUnavailable
 
     def gone() -> Any:
         raise StoreUnavailable("postgresql://u:s3cret@h/d is away")
 
-    unknown = ask(post(alert(model.model)))
+    unknown = ask(post(alert(wine.model)))
     assert (unknown.status_code, "does not know" in unknown.text) == (503, True), "before the DAG processor was there"
     monkeypatch.setattr("perennial.orchestration.console.alerts.store", gone)
-    answer = ask(post(alert(model.model)))
+    answer = ask(post(alert(wine.model)))
     assert answer.status_code == 503
     assert "s3cret" not in answer.text
 
@@ -261,7 +252,7 @@ def runs_of(dag_id: str) -> list[Any]:
 def test_a_metric_crosses_its_bound_and_a_run_stands_in_airflow(
     console: Any,
     airflow_login: Any,
-    model: ModelConfig,
+    wine: ModelConfig,
     store: Store,
     parse: Any,
     tmp_path: Path,
@@ -278,15 +269,15 @@ def test_a_metric_crosses_its_bound_and_a_run_stands_in_airflow(
         session.merge(DagBundleModel(name="dags", version=None))
     sync_bag_to_db(parse(), "dags", None)
     ports = {name: free_port() for name in ("prometheus", "alertmanager")}
-    dag_id = f"{model.model}__monitor"
-    save(store, [drift(model, "ok")])
+    dag_id = f"{wine.model}__monitor"
+    save(store, [drift(wine, "ok")])
     with served(console) as airflow:
         configured(tmp_path, airflow=airflow, alertmanager=ports["alertmanager"])
         asked = f"http://127.0.0.1:{ports['prometheus']}/api/v1"
 
         def standing() -> str:
             """What Prometheus, which has the figure, makes of the alert; empty before it has looked."""
-            query = {"query": f'perennial_signal_breached{{model="{model.model}"}}'}
+            query = {"query": f'perennial_signal_breached{{model="{wine.model}"}}'}
             try:
                 seen = httpx.get(f"{asked}/query", params=query).json()["data"]["result"]
                 groups = httpx.get(f"{asked}/rules").json()["data"]["groups"]
@@ -304,9 +295,9 @@ def test_a_metric_crosses_its_bound_and_a_run_stands_in_airflow(
         ):  # fmt: skip
             wait_for(lambda: standing() == "inactive", "the figure in Prometheus", deadline_s=30)
             assert runs_of(dag_id) == []
-            save(store, [replace(drift(model, "breached"), as_of=day(6).end, window=day(6))])
+            save(store, [replace(drift(wine, "breached"), as_of=day(6).end, window=day(6))])
             wait_for(lambda: bool(runs_of(dag_id)), f"a run of {dag_id}; {tmp_path}/alertmanager.log", deadline_s=30)
     (run,) = runs_of(dag_id)
-    (entry,) = ledger.entries(store, model.model, kinds=["alert"])
+    (entry,) = ledger.entries(store, wine.model, kinds=["alert"])
     assert (run.run_id, run.conf, run.state) == (entry.payload["run_id"], entry.payload["conf"], "queued")
     assert entry.payload["alertname"] == "PerennialDrift"

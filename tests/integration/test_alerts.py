@@ -1,4 +1,4 @@
-"""What alerts start: one run an incident, remembered in the ledger, within what the policy allows."""
+"""What alerts start: one run a firing, remembered in the ledger, within what the policy allows."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -60,10 +60,11 @@ def requests(store: Store, config: ModelConfig) -> list[RetrainRequest]:
     ]
 
 
-def test_only_a_firing_alert_that_is_named_starts_anything(store: Store, model: ModelConfig, wine: ModelConfig) -> None:
+def test_only_a_firing_alert_that_is_named_starts_anything(store: Store, model: ModelConfig) -> None:
     assert posted(store, model, replace(DRIFT, firing=False)).said == "resolved: nothing is started"
     assert NONE in posted(store, model, replace(DRIFT, alertname="PerennialHalted")).said
-    assert NONE in posted(store, wine, DRIFT).said, "unless model.yaml says so"
+    silent = model.model_copy(update={"alerts": Alerts()})
+    assert NONE in posted(store, silent, DRIFT).said, "unless model.yaml says so"
     assert answer(model, DRIFT, window=None, store=store, now=datetime.now(UTC)).run_id is None
     assert acted(store, model) == ()
     found = posted(store, model, DRIFT)
@@ -72,7 +73,7 @@ def test_only_a_firing_alert_that_is_named_starts_anything(store: Store, model: 
     assert found.conf == {"window_start": day(7).start.isoformat(), "window_end": day(7).end.isoformat()}
 
 
-def test_an_incident_is_one_run_however_often_it_is_posted(store: Store, model: ModelConfig) -> None:
+def test_a_firing_is_one_run_however_often_it_is_posted(store: Store, model: ModelConfig) -> None:
     with ThreadPoolExecutor(4) as webservers:
         found = list(webservers.map(lambda _: posted(store, model, DRIFT), range(4)))
     assert len({one.run_id for one in found}) == len(acted(store, model)) == 1
@@ -92,6 +93,13 @@ def test_no_more_runs_are_started_than_model_yaml_allows(store: Store, model: Mo
     assert posted(store, model, replace(DRIFT, fingerprint=f"{2:016x}"), tomorrow).run_id, (
         "it still fires, and asks again"
     )
+
+
+def test_posts_to_several_web_servers_keep_the_limit_together(store: Store, model: ModelConfig) -> None:
+    storm = [replace(DRIFT, fingerprint=f"{number:016x}") for number in range(6)]
+    with ThreadPoolExecutor(6) as webservers:
+        found = list(webservers.map(lambda one: posted(store, model, one), storm))
+    assert sum(one.run_id is not None for one in found) == len(acted(store, model)) == 2
 
 
 def test_a_retrain_is_a_request_that_cooldown_and_budget_know(store: Store, taught: ModelConfig) -> None:
@@ -119,7 +127,7 @@ def test_what_is_no_ground_for_a_retrain_starts_none(store: Store, model: ModelC
     assert requests(store, model) == []
 
 
-def test_a_death_between_the_incident_and_its_request_is_mended_by_the_next_post(
+def test_a_death_between_the_entry_and_its_request_is_mended_by_the_next_post(
     store: Store, taught: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as dying:

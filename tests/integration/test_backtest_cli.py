@@ -41,7 +41,7 @@ def at_home(home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> P
 
 @pytest.fixture
 def history(tmp_path: Path) -> pd.DataFrame:
-    return rows(12, turns_on=7)
+    return rows(7, turns_on=4)
 
 
 def ask(*words: str) -> dict[str, object]:
@@ -80,7 +80,7 @@ def test_store_and_file_give_the_same_table_page_and_figures(
     history.to_parquet(path)
     policy.write_text("policy: {cooldown: 20d}\n")
     out = str(tmp_path / "out")  # one place for the fits: what they cost is then the same figure
-    asked = ("--policy", str(policy), "--change", day(7).start.isoformat(), "--out", out)
+    asked = ("--policy", str(policy), "--change", day(4).start.isoformat(), "--out", out)
     of_file = ask(*asked, "--history", str(path))
     publish(store, history)
     of_store = ask(*asked)

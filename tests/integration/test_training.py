@@ -384,6 +384,7 @@ def retrained(
     return frozen, judged, register(config, made, frozen, registry=registry)
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize(
     ("template", "metric", "worse"),
     [("tumour_malignant", "roc_auc", -1), ("wine_cultivar", "accuracy", -1), ("diabetes_progress", "rmse", 1)],

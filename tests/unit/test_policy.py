@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from logs import day
@@ -683,6 +683,7 @@ def asked_at(known: Facts, *times: datetime) -> Facts:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
+@settings(max_examples=25)  # whatever is drawn would be retrained: without what holds it back, the first one is
 @given(situation=retrains())
 def test_whatever_speaks_against_a_retrain_holds_it_back(situation: tuple[ModelConfig, Facts], block: str) -> None:
     config, known = situation

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -72,8 +72,7 @@ def _inserted(connection: Connection, entry: LedgerEntry) -> int | None:
 
 
 def _entry(row: Row[Any]) -> LedgerEntry:
-    found = LedgerEntry(**row._mapping)
-    return replace(found, at=utc(found.at))
+    return LedgerEntry(**{**row._mapping, "at": utc(row.at)})
 
 
 def entries(

@@ -191,7 +191,7 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "fingerprint": "Alertmanager's name of its labels",
             "starts_at": "since when it fires",
             "starts": "`monitor` or `retrain`",
-            "run_id": "id of the run: the same incident is the same run",
+            "run_id": "id of the run: the same firing is the same run",
             "conf": "what the run is told: the window, or the id of the retrain request",
         },
     ),

@@ -1,4 +1,4 @@
-"""``/perennial/alerts``: Alertmanager posts here, and what ``alerts`` in model.yaml names is started, once an incident.
+"""``/perennial/alerts``: Alertmanager posts here, and what ``alerts`` in model.yaml names is started, once a firing.
 
 It asks for a token of its own, and not for a login. What it is asked for is a claim: an alert says of which model it
 is and since when it fires, and whether anything is started is for model.yaml, the ledger and the policy to say.
@@ -85,7 +85,11 @@ def _one(told: Told, configs: dict[str, ModelConfig], now: datetime) -> dict[str
     name, model = told.labels.get("alertname", ""), told.labels.get("model", "")
     config = configs.get(model)
     try:
-        said = f"there is no model {model[:64]!r}" if config is None else _of_model(told, name, config, now)
+        said = (
+            f"there is no model {model[:64]!r}, or its model.yaml is wrong"
+            if config is None
+            else _of_model(told, name, config, now)
+        )
     except PermanentError as error:
         said = redacted(f"{type(error).__name__}: {error}")
     except PerennialError as error:

@@ -1,4 +1,4 @@
-"""What an alert of Prometheus starts: one run for one incident, written to the ledger before it is started."""
+"""What an alert of Prometheus starts: one run for one firing, written to the ledger before it is started."""
 
 from perennial.pipeline.alerts.acting import RETRIED_FOR, Alert, Answer, answer
 

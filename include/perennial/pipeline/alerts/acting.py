@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ACTOR, ALERTS = "alertmanager", "alerts"
 RETRIED_FOR = timedelta(hours=1)
-"""For so long after it was written, the run of an incident is started again when the alert is posted again: whoever
+"""For so long after it was written, the run of a firing is started again when the alert is posted again: whoever
 wrote it may have died before Airflow knew of it. Airflow makes no second run of one id."""
 _PATIENCE_S = 10
 _LONGEST = 300
@@ -33,7 +33,7 @@ class Alert:
     firing: bool
 
     def entry_id(self, model: str) -> str:
-        """The id of its incident in the ledger: labels and beginning, and nothing that a repetition changes.
+        """The id of this firing in the ledger: labels and beginning, and nothing that a repetition changes.
 
         >>> began = day(0).start
         >>> first, again = (Alert(alertname="A", fingerprint="f", starts_at=began, firing=f) for f in (True, False))
@@ -137,7 +137,7 @@ def _again(config: ModelConfig, standing: LedgerEntry, *, store: Store, now: dat
 
 
 def _started(config: ModelConfig, entry: LedgerEntry, said: str, *, store: Store) -> Answer:
-    """The run of an incident, whose request is one like any other: it counts for cooldown and budget."""
+    """The run of a firing, whose request is one like any other: it counts for cooldown and budget."""
     from perennial.decision.record import record_request
 
     starts, run_id, conf = (entry.payload[key] for key in ("starts", "run_id", "conf"))
