@@ -2,6 +2,7 @@
 
 from airflow.sdk import chain
 
+from perennial.orchestration.canary import CanarySensor
 from perennial.orchestration.dag import model_dag
 from perennial.orchestration.declared import declared_models
 from perennial.orchestration.forms import retrain_form
@@ -29,9 +30,11 @@ for config in declared_models():
             signoff=signoff,
             max_active_tis_per_dag=retrain.RUNS_AT_ONCE,
         )
+        # by shares of the requests, where model.yaml says so
+        shares = [CanarySensor(model=model, signoff=signoff)] if config.release.strategy == "canary" else []
         release = linked(retrain.promote(model, request, signoff))
         outcome = retrain.conclude(model, request)
 
-        chain(request, frozen, fitted, evaluation, candidate, signoff, review, release, outcome)
+        chain(request, frozen, fitted, evaluation, candidate, signoff, review, *shares, release, outcome)
         verified = retrain.verify(model)  # the request ended well, whatever requests are answered by
         [release, outcome] >> verified >> telling.tell(model, "retrain").as_teardown()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dag_files import declare
+from perennial.orchestration.canary import CanarySensor
 from perennial.orchestration.review import ReviewSensor
 from perennial.orchestration.tasks import monitor as monitor_tasks
 from perennial.orchestration.tasks import retrain as retrain_tasks
@@ -51,8 +52,8 @@ def in_order(dag: Any, module: Any) -> list[str]:
     bodies = functions_of(module) | functions_of(telling)  # which reads, and calls no step
     found: list[str] = []
     for task in dag.topological_sort():
-        if isinstance(task, ReviewSensor):
-            found.append("review")
+        if isinstance(task, ReviewSensor | CanarySensor):
+            found.append(task.task_id)
         elif callable(body := getattr(task, "python_callable", None)):
             found += steps_in(bodies[body.__name__])
     return list(dict.fromkeys(found))
@@ -67,7 +68,8 @@ def in_loop(*functions: Any) -> list[str]:
 def dags(parse: Any, models_dir: Path) -> dict[str, Any]:
     files = "{kind: files, format: jsonl, uri: '{home}/landing/%s/{start:%%Y-%%m-%%d}/*.jsonl'}"
     sources = ", ".join(f"{source}: {files % source}" for source in ("predictions", "labels", "shadow"))
-    declare(models_dir, MODEL, sources=f"{{{sources}}}")
+    with declare(models_dir, MODEL, sources=f"{{{sources}}}").open("a", encoding="utf-8") as declared:
+        declared.write("release: {strategy: canary}\n")
     return {dag_id.removeprefix(f"{MODEL}__"): dag for dag_id, dag in parse().dags.items() if dag_id.startswith(MODEL)}
 
 

@@ -98,6 +98,17 @@ def test_the_maintenance_is_red_while_a_channel_takes_nothing(dags):
     assert ahead(dags["maintenance"], "tell_all") == set(dags["maintenance"].task_dict) - {"tell_all"}
 
 
+def test_shares_are_answered_between_review_and_promotion_where_model_yaml_asks(dags, models_dir, parse):
+    assert "canary" not in dags["retrain"].task_dict
+    with declare(models_dir, "cautious").open("a", encoding="utf-8") as declared:
+        declared.write("release: {strategy: canary}\n")
+    retrain = parse().dags["cautious__retrain"]
+    assert retrain.get_task("canary").upstream_task_ids == {"review", "sign_off"}
+    assert retrain.get_task("canary").trigger_rule == retrain.get_task("promote").trigger_rule == "all_success"
+    assert "canary" in retrain.get_task("promote").upstream_task_ids
+    assert retrain.get_task("canary").max_active_tis_per_dag == 1, "one canary after the other"
+
+
 def test_a_release_is_verified_and_a_service_that_is_behind_changes_no_outcome(dags):
     assert dags["rollback"].get_task("verify").upstream_task_ids == {"roll_back"}
     assert dags["retrain"].get_task("verify").upstream_task_ids == {"promote", "conclude"}

@@ -4,6 +4,7 @@ All tests of this file share one service, in order; the last one kills it.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ from conftest import free_port, unique_model
 from ingesting import published
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import SourceKind
-from perennial.contracts.tags import CHALLENGER, CHAMPION, DIGEST_TAG
+from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, DIGEST_TAG, SHARE_TAG
 from perennial.ingest.stage import stage
 from perennial.publishing.publish import publish
 from perennial.recipes import boosting
 from perennial.registry import Registry, set_alias
 from perennial.registry.versions import delete_alias, set_version_tags
 from perennial.release import traffic
-from perennial.serving.arms.routing import in_shadow
+from perennial.serving.arms.routing import ROUTING_KEY, arm_of, in_shadow
 from perennial.store import Store
 from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
@@ -59,7 +60,7 @@ def site(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Site:
     name = unique_model(folder / "models", "wine_cultivar").model
     path = folder / "models" / name / "model.yaml"
     text = path.read_text(encoding="utf-8").replace("columns: {", f"{SHADOW}columns: {{", 1)
-    rules = "serving: {poll_s: 0.1, rotate_s: 0.5, shadow: {share: 0.5}}\n"
+    rules = "serving: {poll_s: 0.1, rotate_s: 0.5, shadow: {share: 0.5}}\nrelease: {strategy: canary}\n"
     path.write_text(f"{text}{rules}", encoding="utf-8")
 
     config, registry = load_model(path.parent), Registry(mlflow_uri)
@@ -197,6 +198,35 @@ def test_the_challenger_answers_in_the_shadow_and_what_it_does_hurts_nobody(
     delete_alias(site.registry, site.config.model, CHALLENGER)
     served.wait_for(lambda: served.ready()["status"] == "ready", within_s=GIVES_WAY_S)
     assert len(logged(site.landing("shadow"))) == len(chosen)
+
+
+def test_a_canary_answers_the_share_that_its_tag_says_and_is_away_when_its_alias_is(site: Site, served: Served) -> None:
+    none = {"named": None, "version": None, "predictor": None, "share": 0.0}
+    assert served.model()["canary"] == none
+    set_version_tags(site.registry, site.config.model, "1", {SHARE_TAG: "0.5"})
+    set_alias(site.registry, site.config.model, CANARY, "1")
+    served.wait_for(lambda: served.model()["canary"]["version"] == "1", within_s=GIVES_WAY_S)
+    body, said = {"rows": rows(site.config, 2, seed=6)}, {}
+    for key in map(str, range(30)):
+        answer = served.client.post("/predict", json=body, headers={ROUTING_KEY: key}).json()
+        said[key] = (answer["arm"], answer["version"])
+    assert said == {key: (arm := arm_of(key, 0.5, "1"), "1" if arm == "canary" else "2") for key in said}
+    n_of = Counter(arm for arm, _ in said.values())
+    counted = {(one["arm"], one["version"]): one["rows"] for one in served.client.get("/figures").json()["total"]}
+    assert counted["canary", "1"] == 2 * n_of["canary"] > 0
+    assert counted["baseline/1", "2"] == 2 * n_of["baseline"] > 0
+    landing = site.landing("predictions")
+    served.wait_for(lambda: sum(line["role"] == "canary" for line in logged(landing)) == 2 * n_of["canary"])
+    assert {line["model_version"] for line in logged(landing) if line["role"] == "canary"} == {"1"}
+    set_version_tags(site.registry, site.config.model, "1", {SHARE_TAG: "0"})
+    served.wait_for(lambda: served.model()["canary"]["share"] == 0, within_s=15)
+    set_alias(site.registry, site.config.model, CANARY, "3")  # whose files nobody registered
+    served.wait_for(lambda: "canary_not_loaded" in served.ready()["problems"], within_s=15)
+    set_version_tags(site.registry, site.config.model, "3", {SHARE_TAG: "1"})
+    served.wait_for(lambda: served.model()["canary"]["share"] == 1, within_s=15)
+    assert served.client.post("/predict", json=body).json()["version"] == "2"
+    delete_alias(site.registry, site.config.model, CANARY)
+    served.wait_for(lambda: served.model()["canary"] == none, within_s=15)
 
 
 def figures(served: Served) -> str:

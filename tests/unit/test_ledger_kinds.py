@@ -11,7 +11,7 @@ from perennial.contracts import LedgerKind
 from perennial.ledger.kinds import KINDS
 
 PACKAGE = Path(contracts.__file__).parents[1]
-OF_INTENTS = {"promotion": "promotion_intent", "rollback": "rollback_intent"}
+OF_INTENTS = {"canary": "canary_intent", "promotion": "promotion_intent", "rollback": "rollback_intent"}
 
 
 @dataclass

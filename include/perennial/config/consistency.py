@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
 
-from perennial.config.release.shadow import flaws_of_shadow
+from perennial.config.release.canary import flaws_of_releases
 from perennial.config.training.threshold import flaws_of_threshold
 from perennial.contracts import SourceKind
 from perennial.errors import first_of
@@ -36,7 +36,7 @@ RESERVED = frozenset(
 def contradictions(config: ModelConfig) -> Iterator[str]:
     """Everything that can not hold, each with its key, its value and what is allowed. Pure."""
     yield from _names(config)
-    yield from flaws_of_shadow(config)
+    yield from flaws_of_releases(config)
     yield from _task(config)
     yield from flaws_of_threshold(config)
     wrong = _foreign_metrics(config)

@@ -15,6 +15,8 @@ LedgerKind = Literal[
     "signoff",
     "approval",
     "review",
+    "canary_intent",
+    "canary",
     "promotion_intent",
     "promotion",
     "bake",

@@ -6,10 +6,11 @@ serves is never read from a tag: the ledger knows.
 
 from collections.abc import Mapping
 
-CHAMPION, CHALLENGER, STABLE = "champion", "challenger", "stable"
+CHAMPION, CHALLENGER, STABLE, CANARY = "champion", "challenger", "stable", "canary"
 ALIASES = {
     CHAMPION: "the version that serves; moved by a promotion or a rollback alone",
     CHALLENGER: "the version that passed its gates and is not released",
+    CANARY: "the approved version that answers a share of the requests, and is not released yet",
     STABLE: "the version that passed its bake last, or that a rollback went back to",
 }
 
@@ -60,6 +61,7 @@ ENTRY_TAG = "version.signoff_entry"
 NOTE_TAG = "signoff.note"
 RELEASE_TAG = "version.release"
 PAST_GATES_TAG = "version.past_gates"
+SHARE_TAG = "version.canary_share"
 SIGNOFF_TAG = "signoff"
 REVIEWER_TAG = "reviewer"
 SECOND_TAG = "second_reviewer"
@@ -80,6 +82,7 @@ VERSION_TAGS = {
     ENTRY_TAG: "id of the signoff in the ledger that the answer is about",
     NOTE_TAG: "what the reviewer's word lacks; empty once it lacks nothing",
     RELEASE_TAG: "`promoted` or `rolled back`",
+    SHARE_TAG: "which share of the requests it answers while `canary` names it, from 0 to 1",
     PAST_GATES_TAG: "the gates that two people promoted it past, who and why; empty once its bake has passed",
 }
 

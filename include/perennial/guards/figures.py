@@ -18,6 +18,15 @@ HOLDOUT = "holdout"
 """The arm of figures that are those of a version's own holdout: rows, scores and missing values, and no requests."""
 
 
+def baseline_of(canary: str | None) -> str:
+    """The arm of what the champion answers beside this canary, as many requests as it: no other canary's. Pure.
+
+    >>> baseline_of("8")
+    'baseline/8'
+    """
+    return f"baseline/{canary}"
+
+
 def score_edges(task: Task) -> tuple[float, ...]:
     """The ascending edges of the grid of scores: of a class a quarter apart in log odds, of a regression an eighth of
     a power of ten, on either side of zero. Whatever is shifted by less stays in its bin.

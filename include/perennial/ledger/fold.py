@@ -18,8 +18,9 @@ from perennial.contracts import (
 )
 from perennial.errors import IntegrityError
 
-MOVES: tuple[LedgerKind, ...] = ("promotion_intent", "promotion", "rollback_intent", "rollback")
-"""What begins and what completes a release. An ``integrity`` entry that ``abandons`` one belongs to them."""
+_SHARES: tuple[LedgerKind, ...] = ("canary_intent", "canary")
+MOVES: tuple[LedgerKind, ...] = (*_SHARES, "promotion_intent", "promotion", "rollback_intent", "rollback")
+"""What begins and completes a release or a share of a canary; so does an ``integrity`` entry that ``abandons`` one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,13 @@ def _finding(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     return replace(state, pending=_still_pending(state, item, "abandons"), gone=lost)
 
 
+def _canary(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
+    """A canary that did harm is barred, as what was rolled back is."""
+    if item.payload["outcome"] != "breached":
+        return state
+    return replace(state, rolled_back=state.rolled_back | {_version(item)})
+
+
 def _hold(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     stretch = from_record(Window, item.payload["stretch"])
     return replace(state, holds=(*state.holds, Hold(entry_id=item.entry_id, stretch=stretch, reason=item.reason)))
@@ -274,6 +282,8 @@ _CHANGES: dict[LedgerKind, Callable[[ReleaseState, LedgerEntry], ReleaseState]] 
     "retrain_request": _request,
     "retrain_outcome": _outcome,
     "signoff": _signoff,
+    "canary_intent": _canary,
+    "canary": _canary,
     "promotion_intent": _intent,
     "promotion": _promotion,
     "bake": _bake,

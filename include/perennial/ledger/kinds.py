@@ -41,6 +41,13 @@ _PROMOTION = {
     "past_gates": "the record PastGates, where two people promoted what failed its gates; else null",
     "nothing_serves": "whether the champion before was deleted",
 }
+_CANARY = {
+    "signoff": "entry id of the signoff that was approved",
+    "step": "which share of `release.canary.shares` it is, from 0",
+    "share": "of the requests, from 0 to 1, from now on",
+    "n_rows": "how many rows the canary had answered by then",
+    "outcome": "`passed`; `breached`, `blind`, `expired` or `stopped` when it is taken back; null while it goes on",
+}
 _ROLLBACK = {
     "previous": "the version that is rolled back",
     "decision_id": "the decision that is carried out; null for a rollback by hand",
@@ -98,6 +105,16 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
             "champion_seen": "the champion they were compared with; null for none",
             "flags": "the flags on the data that it was given in spite of, or for; absent from answers of before 0.3",
         },
+    ),
+    "canary_intent": KindOfEntry(
+        meaning="the share of the requests that a canary answers changes, or it ends: written before MLflow is told",
+        writers=("release.canary.telling",),
+        payload=_CANARY,
+    ),
+    "canary": KindOfEntry(
+        meaning="MLflow tells that share to the service; the sentence is the reason of the entry",
+        writers=("release.canary.telling",),
+        payload={**_CANARY, **_COMPLETION},
     ),
     "promotion_intent": KindOfEntry(
         meaning="a promotion begins: written before anything moves",

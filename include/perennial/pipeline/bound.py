@@ -11,12 +11,13 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState
 from perennial.contracts.tags import CHAMPION
-from perennial.errors import IntegrityError, first_of
+from perennial.errors import ConfigError, IntegrityError, ServiceSilent, first_of
 from perennial.settings import Settings
 from perennial.storage.work import clear_dead
 from perennial.store import Store
 
 if TYPE_CHECKING:
+    from perennial.guards.figures import ArmFigures
     from perennial.registry import Registry
 
 
@@ -97,6 +98,24 @@ class Bound:
                 f"{state.champion}; someone moved the alias by hand: set it back in MLflow"
             )
         return state
+
+    def figures(self) -> tuple[ArmFigures, ...]:
+        """What the service counts of whom, by arms; nothing while it can not be asked.
+
+        Raises ConfigError where no setting names it.
+        """
+        from perennial.release.guarded.asking import ask
+
+        url, key = self.settings.serving_url(self.model), self.settings.serving_key
+        if url is None:
+            raise ConfigError(
+                f"{self.model}: PERENNIAL_SERVING_URLS names no scoring service, which has to count what is judged"
+            )
+        try:
+            return ask(url, self.config, key=key.get_secret_value() if key else None).total
+        except ServiceSilent as error:  # what nobody saw is waited for, up to the canary's deadline
+            _log.warning("%s", error)
+            return ()
 
     def verify_traffic(self) -> LedgerEntry | None:
         """The service answers with the champion; None where no setting names it. Raises ServiceBehind else."""

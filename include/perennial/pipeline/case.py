@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perennial.evidence.deliveries.quarantine import BatchQuarantine
     from perennial.ingest.relisting import ChangedDelivery
     from perennial.pipeline.again.reprocessing import Reprocessed
+    from perennial.release.canary.ramp import Look
 
 LOOK_AGAIN = timedelta(days=14)
 """For so long after a window was staged last, its files are watched for changes."""
@@ -114,6 +115,19 @@ class Case(MonitorSteps, RetrainSteps):
         for review in expired:
             withdraw(self.config, review.version, store=self.store, registry=self.registry)
         return expired
+
+    def look_at_canary(self, *, now: datetime) -> Look | None:
+        """One look at the canary that is under way; None where there is none."""
+        from perennial.ledger.canaries import last_canary
+
+        found = last_canary(ledger.read(self.store, self.model))
+        return None if found is None else self.canary(found.signoff, now=now)
+
+    def expire_canary(self, *, now: datetime) -> str | None:
+        """Take back a canary that nobody looks at any more; why, None where there is none."""
+        from perennial.release.canary.ramp import expire
+
+        return expire(self.config, now=now, store=self.store, registry=self.registry)
 
     def unattended(self, *, now: datetime) -> tuple[RetrainRequest, ...]:
         """Requests without an outcome that were written so long ago that nobody seems to run them, the newest first.

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from perennial.contracts import Decision, Publication, Release, RetrainRequest, Signal, Signoff, SourceKind, Window
@@ -129,6 +130,12 @@ def _retrain(case: Case, request_id: str, progress: Progress) -> Retrained:
         )
         return Retrained(ended="waiting", version=signed.version, outcome=waits, request=request, signoff=signed)
     approved = answer is not None and answer.verdict == "approved"
+    if approved:
+        looked = case.canary(signed.signoff_id, now=datetime.now(UTC))
+        if looked.state == "waiting":
+            again = f"{looked.reason}; run this again, or perennial canary {case.model}, until it has come to its end"
+            return Retrained(ended="waiting", version=signed.version, outcome=again, request=request, signoff=signed)
+        approved = looked.state != "taken_back"
     if approved:
         _go_on(case, request_id)
     release = case.promote(signed.signoff_id, request_id=request_id) if approved else None

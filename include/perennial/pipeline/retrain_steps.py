@@ -26,9 +26,11 @@ from perennial.contracts import (
 )
 from perennial.errors import ReleaseError, SignoffError, TrainingError
 from perennial.ledger import History
+from perennial.ledger.canaries import Canary, canary_of
 from perennial.pipeline.bound import Bound
 
 if TYPE_CHECKING:
+    from perennial.release.canary.ramp import Look
     from perennial.signoff.answering.polling import Reviewers
 
 
@@ -210,6 +212,16 @@ class RetrainSteps(Bound):
             withdraw(self.config, signed.version, store=self.store, registry=self.registry)
         return standing
 
+    def canary(self, signoff_id: str, *, now: datetime) -> Look:
+        """Where ``release.strategy`` asks for it, an approved version answers shares of the requests before it serves.
+
+        One look: it is to be looked at again while it waits. Raises ConfigError where no setting names the service.
+        """
+        from perennial.release.canary.ramp import asks_for_canary, look
+
+        figures = self.figures() if asks_for_canary(self.config, self.signoff(signoff_id)) else ()
+        return look(self.config, signoff_id, figures, now=now, store=self.store, registry=self.registry)
+
     def promote(self, signoff_id: str, *, request_id: str | None = None) -> Release:
         """The alias ``champion`` moves to exactly the version that the ledger shows as signed off and approved."""
         from perennial.release.promote import promote
@@ -230,7 +242,7 @@ class RetrainSteps(Bound):
         history = ledger.read(self.store, self.model)
         signed = history.signoff(signoff_id) if signoff_id else None
         answer = history.review_of(signed) if signed else None
-        ended, outcome = outcome_of(signed, answer)
+        ended, outcome = outcome_of(signed, answer, canary_of(history, signoff_id) if signoff_id else None)
         if again := asked_again(self.request(request_id), answer):
             record_request(again, store=self.store)
             outcome += f"; asked for again, as {again.run_id}"
@@ -249,7 +261,7 @@ def promoted_by(history: History, request_id: str) -> LedgerEntry | None:
     return own[-1] if own else None
 
 
-def outcome_of(signed: Signoff | None, answer: Review | None) -> tuple[Ending, str]:
+def outcome_of(signed: Signoff | None, answer: Review | None, canary: Canary | None = None) -> tuple[Ending, str]:
     """How a retrain run that did not fail ended, and in one sentence. Pure. Raises ReleaseError when it did not end."""
     if signed is not None and not signed.passed:
         failed = "; ".join(f"{gate.name}: {gate.detail}" for gate in signed.failed)
@@ -258,4 +270,6 @@ def outcome_of(signed: Signoff | None, answer: Review | None) -> tuple[Ending, s
         raise ReleaseError("the retrain run has not ended: no signoff, or no answer to it")
     if answer.verdict == "rejected":
         return "rejected", f"version {signed.version} rejected by {answer.reviewer}: {answer.reason}"
+    if canary is not None and canary.outcome != "passed":
+        return "refused" if canary.outcome == "breached" else "rejected", canary.intent.reason
     return "promoted", f"version {signed.version} promoted"

@@ -174,6 +174,7 @@ _SENTENCES = {
     "signoff": "version {version}: {reason}",
     "integrity": "{reason}",
     "traffic": "{reason}",
+    "canary": "{reason}",
     "alert": "{reason}",
 }
 

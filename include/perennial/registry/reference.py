@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow.artifacts
@@ -68,12 +68,18 @@ def load_importance(registry: Registry, name: str, version: str) -> dict[str, fl
 
 
 def _download(registry: Registry, name: str, version: str, artifact: str, folder: Path) -> Path | None:
-    """The artifact of the version's run on disk; None when the run has no such artifact."""
+    """The artifact of the version's run on disk; None when the run has no such artifact.
+
+    By the place of the run's artifacts: MLflow looks up run and model anew at each step of a path below a run.
+    """
     run_id = source_run(registry, name, version)
+    where, _, wanted = artifact.rpartition("/")
     with asking(registry, f"downloading {artifact} of {name} version {version}"):
-        if artifact not in {item.path for item in registry.client.list_artifacts(run_id, artifact.partition("/")[0])}:
+        place = f"{registry.client.get_run(run_id).info.artifact_uri}/{where}"
+        listed = mlflow.artifacts.list_artifacts(artifact_uri=place, tracking_uri=registry.uri)
+        if wanted not in {PurePosixPath(item.path).name for item in listed}:
             return None
         local = mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path=artifact, dst_path=str(folder), tracking_uri=registry.uri
+            artifact_uri=f"{place}/{wanted}", dst_path=str(folder), tracking_uri=registry.uri
         )
     return Path(local)

@@ -1,5 +1,7 @@
 """Where aliases and tags in MLflow belong by the ledger, how they get there, and what is written when they were not."""
 
+from dataclasses import dataclass
+
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
@@ -18,6 +20,14 @@ from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
 
 _LOOKED_AT = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One disagreement, in a sentence, and whether it is mended; else someone has to act."""
+
+    said: str
+    mended: bool
 
 
 def stable_of(state: ReleaseState) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, PastGates, Release, ReleaseState, digest_of, from_record
-from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
+from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
 from perennial.errors import IntegrityError, PermanentError, ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
@@ -98,6 +98,7 @@ def finish(
             _settle_promotion(intent, registry)
         else:
             _settle_rollback(intent, store, registry)
+        point(registry, name, CANARY, None)  # one that was under way was compared with another champion
         checkpoint("after_tags")
         if not ledger.append_after(store, completion, intent.entry_id):
             _refuse_overtaken(intent, store=store)

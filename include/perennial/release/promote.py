@@ -2,11 +2,13 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, is_nobody, to_record
-from perennial.contracts.tags import CHALLENGER, CHAMPION, ENTRY_TAG
+from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, ENTRY_TAG
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
+from perennial.ledger.canaries import canary_of
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, version_tags
+from perennial.release.canary.telling import take_back
 from perennial.release.intent import Checkpoint, completion_of, finish, finish_pending, go_on, open_intent, released
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
@@ -39,10 +41,11 @@ def promote(
         done = history.entry(completion_of(intent.entry_id))
         if done and signoff.version not in history.state.rolled_back:
             return released(done)
+        _refuse_unseen(config, signoff, history)
         try:
-            _refuse_unapproved(signoff, history.review_of(signoff))
-            _refuse_changed(config, signoff, history, registry)
-        except ReleaseError:
+            refuse_unapproved(config, signoff, history, registry)
+        except ReleaseError as error:
+            take_back(signoff, history, str(error), lock=lock, store=store, registry=registry)
             if alias_version(registry, config.model, CHALLENGER) == signoff.version:
                 delete_alias(registry, config.model, CHALLENGER)
             raise
@@ -72,6 +75,25 @@ def withdraw(config: ModelConfig, version: str, *, store: Store, registry: Regis
     with model_lock(store, config.model, RELEASE):
         if alias_version(registry, config.model, CHALLENGER) == version:
             delete_alias(registry, config.model, CHALLENGER)
+
+
+def refuse_unapproved(config: ModelConfig, signoff: Signoff, history: History, registry: Registry) -> None:
+    """Raises ReleaseError, saying why, unless a signoff was approved and its approval holds."""
+    _refuse_unapproved(signoff, history.review_of(signoff))
+    _refuse_changed(config, signoff, history, registry)
+
+
+def _refuse_unseen(config: ModelConfig, signoff: Signoff, history: History) -> None:
+    """Raises ReleaseError for a version that was to pass as canary first; past its gates it goes without. Pure."""
+    review = history.review_of(signoff)
+    if config.release.strategy != CANARY or signoff.champion_seen is None or review is None or review.past_gates:
+        return
+    found = canary_of(history, signoff.signoff_id)
+    if review.verdict == "approved" and (found is None or found.outcome != "passed"):
+        why = found.intent.reason if found else "it has answered no requests yet"
+        raise ReleaseError(
+            f"{signoff.model} version {signoff.version} has not passed as canary ({why}); nothing was promoted"
+        )
 
 
 def promotion_intent(

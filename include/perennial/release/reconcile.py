@@ -1,7 +1,5 @@
 """Ledger and registry after a crash, and after a hand in the registry: every disagreement is mended or told."""
 
-from dataclasses import dataclass
-
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import PastGates, ReleaseState, Signoff, from_record
@@ -10,7 +8,8 @@ from perennial.errors import ReleaseError
 from perennial.ledger import History
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, delete_alias, set_alias, version_exists
-from perennial.release.agreement import mend_tags, point, report, stable_of
+from perennial.release.agreement import Finding, mend_tags, point, report, stable_of
+from perennial.release.canary.agreeing import agree_on_canary
 from perennial.release.intent import finish_pending
 from perennial.release.marking import unmark
 from perennial.release.rollback import roll_back
@@ -19,14 +18,6 @@ from perennial.store.locks import RELEASE, model_lock
 
 BY_HAND = "a hand in MLflow"
 """Under whose name a rollback is recorded that was made by moving the alias."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One disagreement, in a sentence, and whether it is mended; else someone has to act."""
-
-    said: str
-    mended: bool
 
 
 def follow_bake(config: ModelConfig, *, store: Store, registry: Registry) -> None:
@@ -61,6 +52,7 @@ def repair(config: ModelConfig, *, store: Store, registry: Registry, tags: bool 
         history = ledger.read(store, config.model) if gone else history
         adopted = _champion(config, history.state, store, registry, found)
         found += _stable(config, history.state, store, registry)
+        found += agree_on_canary(config, history, lock=lock, store=store, registry=registry)
         found += _challenger(config, history, store, registry)
         found += _unmarked(history, registry)
         if tags and (versions := mend_tags(history.state, registry)):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 QUARANTINED_WINDOWS = 10
 """Of so many windows with rows in quarantine, the newest, the report says why."""
 _HISTORY: tuple[LedgerKind, ...] = (
-    "signoff", "review", "promotion", "bake", "rollback", "hold", "acknowledgement", "integrity"
+    "signoff", "review", "canary", "promotion", "bake", "rollback", "hold", "acknowledgement", "integrity"
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from perennial.serving.arms.routing import ROUTING_KEY
 from perennial.serving.guard import FAILED, NOT_FOUND, Refusal
 from perennial.serving.lines import Asked
 from perennial.serving.once import KEY
@@ -113,7 +114,8 @@ async def _predict(call: Call) -> Response:
     told: list[Asked] = []
 
     async def answered() -> bytes:
-        answer, asked = await call.service.predict(body, call.request_id, arrived)
+        key = call.request.headers.get(ROUTING_KEY)
+        answer, asked = await call.service.predict(body, call.request_id, arrived, key)
         call.service.guard.spend_rows(who, len(answer.predictions))
         told.append(asked)
         return _ENCODER.encode(answer)
@@ -167,6 +169,7 @@ async def _model(call: Call) -> Response:
             "champion": looked and looked.champion,
             "registry_answered_at": following.answered_at,
             "challenger": None if (shadow := call.service.shadow) is None else shadow.told(),
+            "canary": None if (canary := call.service.canary) is None else canary.told(),
             "problems": call.service.problems(),
         }
     )

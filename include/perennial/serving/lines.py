@@ -9,7 +9,8 @@ import msgspec
 
 from perennial.config import CAUSED, ERROR, LATENCY, MEMORY, ModelConfig
 from perennial.contracts import SourceKind, Window
-from perennial.contracts.tags import CHAMPION
+from perennial.contracts.tags import CANARY, CHAMPION
+from perennial.serving.arms.routing import Arm
 from perennial.serving.spool.writer import Entry
 
 _ENCODER = msgspec.json.Encoder()
@@ -17,20 +18,22 @@ _ENCODER = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The rows of a request with their ids and event times, and who answered them; ``arrived`` by ``perf_counter``."""
+    """The rows of a request with their ids and event times, and who answered them, in which arm; ``arrived`` by
+    ``perf_counter``."""
 
     values: list[tuple[Any, ...]]
     ids: list[str]
     moments: list[datetime]
     version: str
     arrived: float
+    arm: Arm = "champion"
 
     def only(self, places: Sequence[int]) -> "Asked":
         """Some of the rows."""
         if len(places) == len(self.ids):
             return self
         values, ids, moments = ([all_[place] for place in places] for all_ in (self.values, self.ids, self.moments))
-        return Asked(values, ids, moments, self.version, self.arrived)  # type: ignore[arg-type]
+        return Asked(values, ids, moments, self.version, self.arrived, self.arm)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,15 @@ class PredictionLines:
     source: SourceKind
     names: dict[str, str]
     features: tuple[str, ...]
+    tells_arm: bool = False
 
     @classmethod
     def of(cls, config: ModelConfig, source: SourceKind = "predictions") -> "PredictionLines":
         """Those of a model's own log, or of its ``shadow``."""
         names = config.delivered(source)
-        return cls(source, names, tuple(names[name] for name in config.features))
+        features = tuple(names[name] for name in config.features)
+        tells = config.release.strategy == CANARY and config.validation.extra_columns == "allow"
+        return cls(source, names, features, tells and "arm" not in names.values())
 
     def entries(
         self,
@@ -70,6 +76,7 @@ class PredictionLines:
                 None if predicted is None else [predicted[place] for place in places],
                 version=version,
                 latency_ms=latency_ms,
+                arm=asked.arm,
             )
             found.append(Entry(self.source, window, data, len(places)))
         return found
@@ -84,6 +91,7 @@ class PredictionLines:
         *,
         version: str,
         latency_ms: float,
+        arm: Arm = "champion",
     ) -> bytes:
         """One line for each of ``rows`` (the values of the features); a score of None is an answer with an error."""
         names = self.names
@@ -95,12 +103,21 @@ class PredictionLines:
             if "predicted" in names:
                 line[names["predicted"]] = None if predicted is None else predicted[place]
             line[names["model_version"]] = version
-            self._tell(line, latency_ms, failed=scores[place] is None)
+            self._tell(line, latency_ms, arm, failed=scores[place] is None)
             lines.append(line)
         return _ENCODER.encode_lines(lines)
 
-    def _tell(self, line: dict[str, Any], latency_ms: float, *, failed: bool) -> None:
-        told = {"role": CHAMPION, LATENCY: round(latency_ms, 3), MEMORY: None, ERROR: failed, CAUSED: False}
+    def _tell(self, line: dict[str, Any], latency_ms: float, arm: Arm, *, failed: bool) -> None:
+        """What a canary answered has a role of its own; which arm a row had is told where a delivery may have more."""
+        if self.tells_arm and arm != CHAMPION:
+            line["arm"] = arm
+        told = {
+            "role": CANARY if arm == CANARY else CHAMPION,
+            LATENCY: round(latency_ms, 3),
+            MEMORY: None,
+            ERROR: failed,
+            CAUSED: False,
+        }
         for name, value in told.items():
             if name in self.names:
                 line[self.names[name]] = value

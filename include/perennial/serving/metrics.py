@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -23,6 +23,7 @@ class Metrics:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     shown: list[tuple[str, str, str]] = field(default_factory=list)
     challenging: list[tuple[str, str, str]] = field(default_factory=list)
+    sharing: list[tuple[str, ...]] = field(default_factory=list)
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
     rows: Counter = field(init=False)
@@ -40,6 +41,9 @@ class Metrics:
     shadow_seconds: Histogram = field(init=False)
     shadow_waiting: Gauge = field(init=False)
     shadow_info: Gauge = field(init=False)
+    arms: Counter = field(init=False)
+    canary_left: Counter = field(init=False)
+    canary_share: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         for name, metric in _made(self.registry).items():
@@ -58,6 +62,10 @@ class Metrics:
         """This version answers in the shadow, or none does."""
         _set_alone(self.shadow_info, self.challenging, (model, version, predictor or "") if version else None)
 
+    def canaries(self, model: str, version: str | None, share: float) -> None:
+        """This version is canary, with this share of the requests, or none is."""
+        _set_alone(self.canary_share, self.sharing, (model, version) if version else None, share)
+
     def page(self) -> bytes:
         """What Prometheus reads."""
         if not self.shared:
@@ -67,13 +75,13 @@ class Metrics:
         return generate_latest(all_of_them)
 
 
-def _set_alone(gauge: Gauge, known: list[tuple[str, str, str]], labels: tuple[str, str, str] | None) -> None:
-    """1 for these labels, and 0 for those before."""
+def _set_alone(gauge: Gauge, known: list[Any], labels: tuple[str, ...] | None, value: float = 1) -> None:
+    """The value for these labels, and 0 for those before."""
     for before in known:
         gauge.labels(*before).set(0)
     known[:] = [labels] if labels else []
     if labels:
-        gauge.labels(*labels).set(1)
+        gauge.labels(*labels).set(value)
 
 
 def _made(on: CollectorRegistry) -> dict[str, Counter | Gauge | Histogram]:
@@ -94,6 +102,14 @@ def _made(on: CollectorRegistry) -> dict[str, Counter | Gauge | Histogram]:
         "shadow": Counter("perennial_shadow_rows", "Rows chosen for the challenger", ["outcome"], registry=on),
         "shadow_seconds": Histogram("perennial_shadow_seconds", "Time to score them", buckets=SECONDS, registry=on),
         "shadow_waiting": _gauge("perennial_shadow_waiting_rows", "Rows that wait for it", [], "livesum", on),
+        "arms": Counter("perennial_arm_predictions", "Rows answered, by arm", ["arm", "version"], registry=on),
+        "canary_left": Counter(
+            "perennial_canary_left_requests",
+            "Requests of a canary that the champion answered",
+            ["version", "why"],
+            registry=on,
+        ),
+        "canary_share": _gauge("perennial_canary_share", "Of the requests", ["model", "version"], "livemax", on),
         "shadow_info": _gauge(
             "perennial_shadow_info", "1: it answers in the shadow", ["model", "version", "predictor"], "livemax", on
         ),

@@ -16,10 +16,12 @@ import msgspec
 
 from perennial.config import ERROR, ModelConfig
 from perennial.contracts import Window
-from perennial.contracts.tags import CHAMPION
+from perennial.contracts.tags import CANARY, CHAMPION
 from perennial.errors import redacted
+from perennial.serving.arms.answering import INLINE_ROWS, answered
+from perennial.serving.arms.canary import Canary
 from perennial.serving.arms.shadow import Shadow
-from perennial.serving.following.follower import Current, Follower
+from perennial.serving.following.follower import Follower
 from perennial.serving.following.messages import Failed, Loaded, Message, Order
 from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, UNPROCESSABLE, Guard, Refusal
 from perennial.serving.keys import Keys
@@ -28,7 +30,7 @@ from perennial.serving.lines import Asked, PredictionLines, label_lines, written
 from perennial.serving.measured.counting import Counting
 from perennial.serving.metrics import Metrics
 from perennial.serving.once import Once
-from perennial.serving.predictors.predictor import Answers, Words, import_what_answers
+from perennial.serving.predictors.predictor import Words, import_what_answers
 from perennial.serving.requests.faults import MOMENTS, faults_of, out_of_time
 from perennial.serving.requests.openapi import Answer, Prediction, Taken
 from perennial.serving.requests.types import Types, types_of
@@ -36,8 +38,6 @@ from perennial.serving.spool.places import landings
 from perennial.serving.spool.writer import Entry, Spool
 
 _LOGGER = logging.getLogger(__name__)
-_INLINE_ROWS = 64
-"""More rows than this are scored in a thread, so that other requests need not wait for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,10 @@ class Service:
         if "shadow" in self.spool.landings:
             apart = replace(order, cache=spec.folder / "cache_challenger")
             self.shadow = Shadow(apart, spec.folder / "spool_shadow", self.spool.landings, self.metrics)
+        self.canary: Canary | None = None
+        if spec.config.release.strategy == CANARY:
+            self.canary = Canary(replace(order, cache=spec.folder / "cache_canary", alias=CANARY), self.metrics)
+        self._beside = [arm for arm in (self.shadow, self.canary) if arm is not None]
         self._decode = {
             "rows": msgspec.json.Decoder(self.types.predict),
             "labels": msgspec.json.Decoder(self.types.labels),
@@ -100,8 +104,8 @@ class Service:
         self.guard.renew()
         self.follower.start()
         await asyncio.to_thread(self.spool.start)
-        if self.shadow is not None:
-            await asyncio.to_thread(self.shadow.start)
+        for arm in self._beside:
+            await asyncio.to_thread(arm.start)
         await asyncio.to_thread(import_what_answers)
         self._ticking = asyncio.create_task(self._tick())
 
@@ -110,8 +114,8 @@ class Service:
         if self._ticking is not None:
             self._ticking.cancel()
         self.counting.keep(self.counting.mine())
-        if self.shadow is not None:
-            await asyncio.to_thread(self.shadow.close)
+        for arm in self._beside:
+            await asyncio.to_thread(arm.close)
         await asyncio.to_thread(self.follower.close)
         await asyncio.to_thread(self.spool.close)
 
@@ -127,7 +131,9 @@ class Service:
             found["log_not_written"] = f"{self.spool.folder}: {standing.write_problem}"
         if standing.rotate_problem is not None:
             found["log_not_delivered"] = f"answers stay in {self.spool.folder}: {standing.rotate_problem}"
-        return found if self.shadow is None else found | self.shadow.problems()
+        for arm in self._beside:
+            found |= arm.problems()
+        return found
 
     def refuses(self, problems: dict[str, str]) -> bool:
         """Whether any of these keeps requests from being answered."""
@@ -147,8 +153,10 @@ class Service:
             raise Refusal(BAD_REQUEST, "the body is no JSON", faults)
         raise Refusal(UNPROCESSABLE, f"{len(faults)} values are not allowed; the first ones are under faults", faults)
 
-    async def predict(self, body: bytes, request_id: str, arrived: float) -> tuple[Answer, Asked]:
-        """Score the rows of a body, and log them; what was asked, for :meth:`shadowed`. Raises Refusal."""
+    async def predict(
+        self, body: bytes, request_id: str, arrived: float, key: str | None = None
+    ) -> tuple[Answer, Asked]:
+        """Score and log the rows of a body, whose request is ``key``'s; the answer, and what :meth:`shadowed` takes."""
         rows = self.decoded(body, "rows")
         current = self.follower.following.current
         if current is None:
@@ -160,30 +168,27 @@ class Service:
         moments = [row.event_time for row in rows] if self._given else [datetime.now(UTC)] * len(rows)
         log = Asked(values, ids, moments, current.loaded.version, arrived)
         try:
-            scores, predicted = await self._asked(current, values)
+            found = await answered(self.config, current, log, key, self.canary)
         except Exception as error:  # a model may raise anything
             self.counting.failed(log.version, CHAMPION, time.perf_counter() - arrived)
             if ERROR in self.config.operational:
                 await self._logged(self._entries(log, None, None))
             raise Refusal(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
-        words = current.loaded.built.words(self.config, scores, predicted)
-        logged = await self._logged(self._entries(log, scores, words))
-        self.counting.answered(log.version, CHAMPION, values, scores, time.perf_counter() - arrived)
-        return self._answer(request_id, log, scores, words, logged=logged), log
+        logged = await self._logged(self._entries(found.log, found.scores, found.words))
+        took_s = time.perf_counter() - arrived
+        self.counting.answered(found.log.version, found.counted_as, values, found.scores, took_s)
+        if found.left is not None:
+            self.counting.failed(found.left, CANARY, took_s)
+        return self._answer(request_id, found.log, found.scores, found.words, logged=logged), found.log
 
     async def shadowed(self, asked: Asked) -> None:
         """Once an answer has left: the challenger may answer the same."""
         if self.shadow is None:
             return
-        if len(asked.ids) <= _INLINE_ROWS:
+        if len(asked.ids) <= INLINE_ROWS:
             self.shadow.offer(asked)
         else:
             await asyncio.to_thread(self.shadow.offer, asked)
-
-    async def _asked(self, current: Current, values: list[tuple[Any, ...]]) -> Answers:
-        columns = list(zip(*values, strict=True))
-        ask = current.loaded.built.predictor
-        return ask(columns) if len(values) <= _INLINE_ROWS else await asyncio.to_thread(ask, columns)
 
     def _answer(self, request_id: str, log: Asked, scores: Sequence[float], words: Words, *, logged: bool) -> Answer:
         names: list[Any] = [None] * len(scores) if words is None else [self._names[word] for word in words]
@@ -200,7 +205,12 @@ class Service:
             for name, score, word in zip(log.ids, scores, names, strict=True)
         ]
         return Answer(
-            request_id=request_id, model=self.config.model, version=log.version, logged=logged, predictions=answers
+            request_id=request_id,
+            model=self.config.model,
+            version=log.version,
+            logged=logged,
+            predictions=answers,
+            arm=log.arm,
         )
 
     def _entries(self, log: Asked, scores: Sequence[float] | None, predicted: Words) -> list[Entry]:
@@ -278,8 +288,8 @@ class Service:
                 await asyncio.to_thread(self.counting.keep, counted)
             self.metrics.waiting.set(self.spool.standing.n_waiting)
             self.metrics.spool_bytes.set(self.spool.standing.n_bytes)
-            if self.shadow is not None:
-                self.shadow.tick()
+            for arm in self._beside:
+                arm.tick()
             await asyncio.sleep(1)
 
 

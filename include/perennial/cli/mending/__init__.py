@@ -1,4 +1,4 @@
-"""The command that mends what ledger and registry disagree about."""
+"""Commands about what stands in ledger and registry: the one that mends it, and one look at a canary."""
 
 from typing import Annotated
 
@@ -34,3 +34,19 @@ def repair(
             out.print(f"{word}: {as_logged(item.said)}", highlight=False, soft_wrap=True)
     if not all(item.mended for item in found):
         raise typer.Exit(EXIT_PERMANENT)
+
+
+@app.command()
+@speaks_plainly
+def canary(model: Model, as_json: AsJson = False) -> None:
+    """Look once at the version that answers a share of the requests: it waits, goes on, or is taken back."""
+    case = asking.case(model)
+    found = case.look_at_canary(now=asking.now())
+    if as_json:
+        print_json(found)
+    elif found is None:
+        out.print(f"{model}: no version is canary")
+    else:
+        out.print(f"{model}: {found.state}: {as_logged(found.reason)}", highlight=False, soft_wrap=True)
+        if found.state == "passed":
+            out.print(f"the next `perennial run retrain {model} --as-of ...`, or its task in Airflow, promotes it")

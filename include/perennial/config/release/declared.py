@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perennial.config.release.canary import Canary
 from perennial.config.release.guards import Guards
 from perennial.config.values import Strict
 
@@ -14,7 +15,8 @@ class Releases(Strict):
     """How a version that passed its gates takes office, and what is done about an alias in MLflow that is not where
     the ledger says, with no release under way.
 
-    ``strategy: direct``: once its review approved it; ``shadow``: once it has answered in the shadow as well. It is
+    ``strategy: direct``: once its review approved it; ``canary``: once it answered growing shares of the requests
+    after that, as ``canary`` says; ``shadow``: once it has answered in the shadow as well. It is then
     compared with the champion on the rows that both answered since the signoff, in windows whose labels are in: at
     least ``min_rows`` of them, with an interval. It is rejected where the whole interval of its gain in ``metric``
     (that of ``signoff.versus_champion`` unless it is given) lies below ``-margin``, and as blind where there were not
@@ -31,8 +33,11 @@ class Releases(Strict):
 
     moved_alias: MovedAlias = "report"
     # left out where nobody gave them, so that what was written before they existed keeps its digest
-    strategy: Literal["direct", "shadow"] = Field(default="direct", exclude_if=lambda value: value == "direct")
+    strategy: Literal["direct", "shadow", "canary"] = Field(
+        default="direct", exclude_if=lambda value: value == "direct"
+    )
     metric: str | None = Field(default=None, exclude_if=lambda value: value is None)
     margin: Annotated[float, Field(ge=0)] = Field(default=0.0, exclude_if=lambda value: value == 0)
     min_rows: Annotated[int, Field(ge=30)] = Field(default=1_000, exclude_if=lambda value: value == 1_000)  # noqa: PLR2004
+    canary: Canary = Field(default=Canary(), exclude_if=lambda value: value == Canary())
     guards: Guards = Field(default=Guards(), exclude_if=lambda value: value == Guards())

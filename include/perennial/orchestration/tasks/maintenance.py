@@ -86,12 +86,17 @@ def open_requests() -> list[dict[str, object]]:
 
 @task(task_display_name="Check releases")
 def check_releases() -> None:
-    """Finish what a crash cut off, and hold the registry against the ledger: aliases, tags and files."""
+    """Finish what a crash cut off, and hold the registry against the ledger: aliases, tags and files.
+
+    A canary that is past its deadline is taken back.
+    """
     from perennial.pipeline.mending import repair
 
     def one(case: Case) -> None:
         for repaired in case.begin():
             log.warning("%s", repaired)
+        if late := case.expire_canary(now=datetime.now(UTC)):
+            log.warning("%s: %s", case.model, late)
         found = repair(case)
         for item in found:
             log.warning("%s", item.said)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 OVERTAKEN = "overtaken"
 RUNS_AT_ONCE = 16
 """Most of them wait for a reviewer. Each step runs once at a time; releases are fenced by the ledger."""
-STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "sign_off", "review", "promote")
+STEPS = ("open_request", "snapshot", "fit", "evaluate", "register", "sign_off", "review", "canary", "promote")
 
 
 @step("Open the request")

@@ -10,7 +10,7 @@ from perennial.errors import ConfigError, PermanentError
 from perennial.pipeline.case import Case
 
 if TYPE_CHECKING:
-    from perennial.release.reconcile import Finding
+    from perennial.release.agreement import Finding
 
 
 def repair(case: Case, *, moved_alias: str | None = None) -> tuple[Finding, ...]:
@@ -20,6 +20,7 @@ def repair(case: Case, *, moved_alias: str | None = None) -> tuple[Finding, ...]
     :func:`perennial.release.reconcile.repair`.
     """
     from perennial.release import reconcile
+    from perennial.release.agreement import Finding
 
     if moved_alias is not None:
         if moved_alias not in get_args(MovedAlias):
@@ -31,5 +32,5 @@ def repair(case: Case, *, moved_alias: str | None = None) -> tuple[Finding, ...]
     try:
         case.verify_files()
     except PermanentError as error:
-        found += (reconcile.Finding(said=str(error), mended=False),)
+        found += (Finding(said=str(error), mended=False),)
     return found

@@ -18,10 +18,11 @@ _ASKED_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What a service counted lately: the version that answers, and the figures of each version and arm."""
+    """What a service counted: the version that answers, and the figures of each version and arm, lately and in all."""
 
     version: str | None
     recent: tuple[ArmFigures, ...]
+    total: tuple[ArmFigures, ...] = ()
 
     def of(self, version: str | None, arm: str) -> ArmFigures | None:
         """Those of a version in an arm, where it answered something."""
@@ -39,16 +40,18 @@ def ask(url: str, config: ModelConfig, *, key: str | None = None) -> Counted:
         told = answer.json()
         if told["model"] != config.model:
             raise ServiceSilent(f"{what} answers for {str(told['model'])[:60]}")
-        found = tuple(from_record(ArmFigures, one) for one in told["recent"])
+        found, whole = (
+            tuple(from_record(ArmFigures, one) for one in part) for part in (told["recent"], told.get("total", ()))
+        )
         version = told["version"]
     except httpx.HTTPError as error:
         raise ServiceSilent(f"{what} can not be asked for its figures ({type(error).__name__})") from error
     except (ValidationError, ValueError, TypeError, LookupError) as error:
         raise ServiceSilent(f"{what} answers /figures with something else than a scoring service does") from error
     n_bins = len(score_edges(config.task)) + 1
-    if any(one.scores and len(one.scores) != n_bins for one in found):
+    if any(one.scores and len(one.scores) != n_bins for one in (*found, *whole)):
         raise ServiceSilent(f"{what} counts scores on another grid: it runs other code than this; start it anew")
-    return Counted(version=None if version is None else str(version), recent=found)
+    return Counted(version=None if version is None else str(version), recent=found, total=whole)
 
 
 def holdout_of(config: ModelConfig, version: str, near: ArmFigures, *, registry: Registry) -> ArmFigures | None:

@@ -5,6 +5,8 @@ from typing import Literal
 
 Arm = Literal["canary", "baseline", "champion"]
 """``baseline`` is answered by the champion as well, and is as large as the canary: what the canary is compared with."""
+ROUTING_KEY = "x-routing-key"
+"""The header by which a caller says whose request it is, so that all of them have one arm."""
 _BITS = 53
 """As many as a double holds, so that no place is rounded up to 1."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from perennial.config import ModelConfig
+from perennial.contracts.tags import CHAMPION
 from perennial.serving.predictors.predictor import Built
 
 _LENGTH = struct.Struct("!Q")
@@ -14,21 +15,23 @@ _LENGTH = struct.Struct("!Q")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Whom to follow, whom to ask, and where versions are kept."""
+    """Whom to follow (the version that ``alias`` names), whom to ask, and where versions are kept."""
 
     config: ModelConfig
     registry_uri: str
     login: tuple[str, str] | None
     cache: Path
+    alias: str = CHAMPION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     """The registry was asked at ``at`` (seconds since 1970). ``problem`` is why it did not answer; ``champion`` the
-    version that it names, or None."""
+    version that the alias names, or None; ``share`` what its tag says it answers of the requests, as a canary."""
 
     at: float
     champion: str | None = None
+    share: float = 0.0
     problem: str | None = None
 
 

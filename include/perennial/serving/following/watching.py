@@ -19,13 +19,14 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 from perennial.config import ModelConfig
-from perennial.contracts.tags import CHAMPION, DIGEST_TAG
+from perennial.contracts.tags import CANARY, CHAMPION, DIGEST_TAG, SHARE_TAG
 from perennial.errors import IntegrityError, PerennialError, redacted
 from perennial.registry.client import Registry, log_in
 from perennial.registry.trust import MODEL_FILE, read_model
 from perennial.registry.versions import (
     alias_version,
     downloaded_version,
+    find_version_tags,
     folder_digest,
     verify_digest,
     version_tags,
@@ -55,15 +56,26 @@ class Watch:
         the champion. ``Looked.champion`` is whom :attr:`alias` names."""
         try:
             champion = alias_version(self.registry, self.config.model, self.alias)
+            share = self._share(champion) if champion is not None and self.alias == CANARY else 0.0
         except PerennialError as error:
             yield Looked(at=time.time(), problem=redacted(str(error)))
             if self.alias == CHAMPION and self.current is None and self.cache.last() is not None:
                 version, digest = self.cache.remembered()
                 yield self._tried(version, digest)
             return
-        yield Looked(at=time.time(), champion=champion)
+        yield Looked(at=time.time(), champion=champion, share=share)
+        if champion != self.current and self.alias == CANARY:
+            self.current = None  # nobody answers in its place: named again, it is loaded again
         if champion is not None and champion != self.current:
             yield from self._changed(champion)
+
+    def _share(self, version: str) -> float:
+        """What the version's tag says, from 0 to 1; 0 where it says nothing that can be read."""
+        try:
+            told = float((find_version_tags(self.registry, self.config.model, version) or {}).get(SHARE_TAG, "0"))
+        except ValueError:
+            return 0.0
+        return told if 0 <= told <= 1 else 0.0
 
     def take(self, version: str) -> Iterator[Message]:
         """This version, whoever is champion: loaded, or why not."""
@@ -145,7 +157,7 @@ def main() -> None:
     order: Order = receive(sys.stdin.buffer)
     log_in(order.login)
     order.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    watch = Watch(order.config, Registry(order.registry_uri), Cache(order.cache))
+    watch = Watch(order.config, Registry(order.registry_uri), Cache(order.cache), order.alias)
     while True:
         for message in watch.look():
             send(out, message)

@@ -1,6 +1,6 @@
 """The OpenAPI description of one model's service: types, ranges, units and examples as ``model.yaml`` has them."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -9,6 +9,13 @@ from perennial.config import ModelConfig
 from perennial.serving.requests.faults import allowed
 from perennial.serving.requests.types import Types
 
+_WHOSE = {
+    "name": "x-routing-key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Whose request it is: all of one key have one arm. The id of the first row unless it is given",
+}
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
 
@@ -22,13 +29,15 @@ class Prediction(Struct, omit_defaults=True):
 
 
 class Answer(Struct):
-    """What a request for predictions gets; ``logged`` is false where ``serving.on_full_disk: answer`` let it go."""
+    """What a request for predictions gets; ``logged`` is false where ``serving.on_full_disk: answer`` let it go.
+    ``arm`` is who answered: the ``champion``, the ``canary``, or the champion as its ``baseline``."""
 
     request_id: str
     model: str
     version: str
     logged: bool
     predictions: list[Prediction]
+    arm: Literal["canary", "baseline", "champion"] = "champion"
 
 
 class Wrong(Struct, omit_defaults=True):
@@ -76,7 +85,7 @@ def describe(config: ModelConfig, types: Types) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": config.title, "version": config.digest[:12], "description": config.about.purpose},
         "paths": {
-            "/predict": {"post": _post("Score one or many rows", "Predict", "Answer")},
+            "/predict": {"post": _post("Score one or many rows", "Predict", "Answer") | {"parameters": [_WHOSE]}},
             "/labels": {"post": _post("Say what became of predictions", "Labels", "Taken")},
             "/model": {"get": _get("The version that answers, and what is known of the champion", _JSON)},
             "/healthz": {"get": _get("The process lives", _JSON)},

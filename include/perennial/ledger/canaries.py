@@ -1,0 +1,79 @@
+"""What the ledger says of canaries: pure functions over a history."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from perennial.contracts import LedgerEntry
+from perennial.ledger.fold import History
+
+Outcome = Literal["passed", "breached", "blind", "expired", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """How far a version is on its way to all requests.
+
+    ``share`` (0 to 1) is what the last intent asked for, at ``step`` of the shares, when the canary had answered
+    ``n_rows``; ``since`` is when MLflow told it, None while ``intent`` is not completed. ``began_at`` is when the first
+    share was asked for.
+    """
+
+    intent: LedgerEntry
+    signoff: str
+    version: str
+    share: float
+    step: int
+    n_rows: int
+    outcome: Outcome | None
+    began_at: datetime | None
+    since: datetime | None
+
+
+def canary_of(history: History, signoff_id: str) -> Canary | None:
+    """The canary of a signoff, whether it goes on or has ended; None where none began.
+
+    >>> begun = entry("canary_intent", "4", signoff="s", step=0, share=0.01, n_rows=0, outcome=None)
+    >>> found = canary_of(History("m", (begun,)), "s")
+    >>> found.version, found.share, found.since
+    ('4', 0.01, None)
+    >>> canary_of(History("m", (begun,)), "another")
+    """
+    intents = [item for item in history.of("canary_intent") if item.payload["signoff"] == signoff_id]
+    if not intents:
+        return None
+    last, payload = intents[-1], intents[-1].payload
+    done = [item for item in history.of("canary") if item.payload["intent"] == last.entry_id]
+    return Canary(
+        intent=last,
+        signoff=signoff_id,
+        version=str(last.version),
+        share=payload["share"],
+        step=payload["step"],
+        n_rows=payload["n_rows"],
+        outcome=payload["outcome"],
+        began_at=intents[0].recorded_at,
+        since=done[-1].recorded_at if done else None,
+    )
+
+
+def last_canary(history: History) -> Canary | None:
+    """The canary that was written about last, unless something was released since; None else.
+
+    >>> begun = entry("canary_intent", "4", 1, signoff="s", step=0, share=0.01, n_rows=0, outcome=None)
+    >>> last_canary(History("m", (begun,))).version
+    '4'
+    >>> last_canary(History("m", (begun, entry("rollback", "1", 2, previous="3"))))
+    """
+    last = history.last("canary_intent")
+    return None if last is None or history.released_after(last) else canary_of(history, last.payload["signoff"])
+
+
+def live_canary(history: History) -> Canary | None:
+    """The canary that answers requests now: whom the alias names, with the share that its tag has.
+
+    >>> ended = entry("canary_intent", "4", 1, signoff="s", step=0, share=0.0, n_rows=0, outcome="breached")
+    >>> live_canary(History("m", (ended,)))
+    """
+    found = last_canary(history)
+    return found if found is not None and found.share > 0 else None

@@ -1,0 +1,141 @@
+"""What a canary's share is, written down, told to the service through MLflow, and written down as told.
+
+An intent is written before anything moves, and all that follows is made of the ledger: the alias ``canary`` names the
+version, its tag says the share. Whoever was cut off between two statements is gone on for by the next one.
+"""
+
+from perennial import ledger
+from perennial.contracts import LedgerEntry, Signoff, digest_of
+from perennial.contracts.tags import CANARY, CHALLENGER, RELEASE_TAG, SHARE_TAG
+from perennial.errors import ReleaseError
+from perennial.ledger import History
+from perennial.ledger.canaries import Canary, Outcome, last_canary, live_canary
+from perennial.registry import Registry
+from perennial.registry.versions import alias_version, delete_alias, find_version_tags, set_version_tags
+from perennial.release.agreement import point
+from perennial.release.intent import Checkpoint, completion_of, go_on
+from perennial.store import Store
+from perennial.store.locks import HeldLock
+
+
+def intent_of(
+    signoff: Signoff, step: int, share: float, *, n_rows: int, reason: str, outcome: Outcome | None = None
+) -> LedgerEntry:
+    """The intent that a version answers ``share`` of the requests; a signoff has one a step and an outcome. Pure.
+
+    >>> made = intent_of(signed, 1, 0.05, n_rows=900, reason="all guards hold")
+    >>> made.version, made.payload["share"], made.entry_id == intent_of(signed, 1, 0.05, n_rows=0, reason="").entry_id
+    ('4', 0.05, True)
+    """
+    return LedgerEntry(
+        entry_id=digest_of("canary_intent", signoff.model, signoff.signoff_id, outcome or step),
+        model=signoff.model,
+        kind="canary_intent",
+        at=signoff.as_of,
+        actor="canary",
+        reason=reason,
+        version=signoff.version,
+        payload={
+            "signoff": signoff.signoff_id,
+            "step": step,
+            "share": share,
+            "n_rows": n_rows,
+            "outcome": outcome,
+        },
+    )
+
+
+def told(intent: LedgerEntry) -> LedgerEntry:
+    """The entry that completes an intent. Pure."""
+    return LedgerEntry(
+        entry_id=completion_of(intent.entry_id),
+        model=intent.model,
+        kind="canary",
+        at=intent.at,
+        actor=intent.actor,
+        reason=intent.reason,
+        version=intent.version,
+        payload={**intent.payload, "intent": intent.entry_id},
+    )
+
+
+def tell(
+    intent: LedgerEntry,
+    history: History,
+    *,
+    lock: HeldLock,
+    store: Store,
+    registry: Registry,
+    checkpoint: Checkpoint = go_on,
+) -> Canary:
+    """Write an intent on top of the ``history`` that it was judged by, and carry it out. The caller holds the lock.
+
+    Raises ReleaseError when another process released, or told something, since; StoreUnavailable, RegistryUnavailable.
+    """
+    ledger.append_after(store, intent, history.last_move)
+    checkpoint("after_intent")
+    return carry_out(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
+
+
+def take_back(
+    signoff: Signoff, history: History, why: str, *, lock: HeldLock, store: Store, registry: Registry
+) -> None:
+    """The canary of a signoff whose approval holds no longer answers nothing any more, if it still does."""
+    found = live_canary(history)
+    if found is not None and found.signoff == signoff.signoff_id:
+        reason = f"version {found.version}, which had passed as canary, was taken back: {why}"
+        end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome="expired")
+        tell(end, history, lock=lock, store=store, registry=registry)
+
+
+def carry_out(
+    intent: LedgerEntry, *, lock: HeldLock, store: Store, registry: Registry, checkpoint: Checkpoint = go_on
+) -> Canary:
+    """Have MLflow say what the newest intent says, and write that down. As often as it takes, with one end state."""
+    lock.require()
+    history = ledger.read(store, intent.model)
+    found = last_canary(history)
+    if found is None or found.intent.entry_id != intent.entry_id:
+        raise ReleaseError(f"{intent.model}: another process acted on the canary, version {intent.version}, meanwhile")
+    put(history, registry)
+    checkpoint("after_alias")
+    if found.outcome not in (None, "passed"):
+        _settle(found, registry)
+    checkpoint("after_tags")
+    try:
+        ledger.append_after(store, told(intent), intent.entry_id)
+    except ReleaseError:
+        put(ledger.read(store, intent.model), registry)
+        raise
+    checkpoint("after_completion")
+    return last_canary(ledger.read(store, intent.model)) or found
+
+
+def put(history: History, registry: Registry) -> bool:
+    """Alias and tag say which version answers which share; whether they said otherwise. Raises as the registry."""
+    wanted, name = live_canary(history), history.model
+    before = alias_version(registry, name, CANARY)
+    changed = False
+    if wanted is not None:
+        changed = _share(registry, name, wanted.version, wanted.share)
+    changed |= point(registry, name, CANARY, wanted.version if wanted else None)
+    if before is not None and (wanted is None or before != wanted.version):
+        _share(registry, name, before, 0.0)
+    return changed
+
+
+def _share(registry: Registry, name: str, version: str, share: float) -> bool:
+    tags = find_version_tags(registry, name, version)
+    if tags is None or tags.get(SHARE_TAG) == f"{share:g}":
+        return False
+    set_version_tags(registry, name, version, {SHARE_TAG: f"{share:g}"})
+    return True
+
+
+def _settle(ended: Canary, registry: Registry) -> None:
+    """A version that was taken back challenges nobody any more, and says what became of it."""
+    name = ended.intent.model
+    if alias_version(registry, name, CHALLENGER) == ended.version:
+        delete_alias(registry, name, CHALLENGER)
+    if ended.outcome == "breached" and find_version_tags(registry, name, ended.version) is not None:
+        set_version_tags(registry, name, ended.version, {RELEASE_TAG: "rolled back"})
