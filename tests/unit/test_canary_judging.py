@@ -81,3 +81,5 @@ def test_only_its_own_rows_and_those_of_its_own_baseline_speak() -> None:
     )
     own = (arm("canary", "8", 4_000), arm(baseline_of("8"), "7", 4_000))
     assert judged(CONFIG, FOUND, (*others, *own), now=LATER) == judged(CONFIG, FOUND, own, now=LATER)
+    harmful = (arm("canary", "8", 4_000, errors=900), own[1])
+    assert judged(CONFIG, FOUND, (*others, *harmful), now=LATER).verdict == "breached"
