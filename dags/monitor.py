@@ -39,11 +39,13 @@ for config in declared_models():
         of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
         of_labels = [monitor.measure_performance(model, window), monitor.measure_gain(model, window)]
         bake = monitor.settle_bake(model, window)
+        page = monitor.draw_drift(model, window, of_predictions[0])
         decided = monitor.decide(model, window)
         published["predictions"] >> of_predictions  # which need no labels: halted ones do not stop them
         for measured in of_labels:
             list(published.values()) >> measured
         [*of_predictions, *of_labels] >> bake >> decided
+        [*of_predictions, of_labels[0]] >> page  # on the core that they leave while the gain is measured
         [*of_predictions, published["labels"]] >> decided  # a halted delivery skips what lies between
 
         ends = [
@@ -63,4 +65,4 @@ for config in declared_models():
         ]
         told = telling.tell(model, "monitor").as_teardown()
         decided >> ends >> told
-        shadow >> told
+        [*shadow, page] >> told

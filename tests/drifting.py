@@ -35,9 +35,9 @@ def drift_of(
     *,
     importance: dict[str, float] | None = None,
     more: tuple[Compared, ...] = (),
-) -> tuple[dict[str, Signal], str | None]:
-    """The signals of the first day by their names, and Evidently's page."""
+) -> dict[str, Signal]:
+    """The signals of the first day by their names."""
     compared = (compared_of(config, rows, reference), *more)
     subject = Subject.of_run(config.model, day(0), "1")
-    found, page = drift_signals(config, subject, rows, reference=reference, compared=compared, importance=importance)
-    return {signal.name: signal for signal in found}, page
+    found = drift_signals(config, subject, rows, reference=reference, compared=compared, importance=importance)
+    return {signal.name: signal for signal in found}

@@ -19,8 +19,7 @@ _looked_at: list[bool] = []  # not empty while a test looks
 @contextmanager
 def undrawn() -> Iterator[None]:
     """Nothing is drawn within, but where :func:`drawn`. Evidently is imported by who uses it."""
-    from perennial.monitoring.drift import evidently_report
-    from perennial.monitoring.drift import signals as drift_signals
+    from perennial.monitoring.drift import drawing, evidently_report
 
     measure = evidently_report.measure
     with pytest.MonkeyPatch.context() as patched:
@@ -30,7 +29,7 @@ def undrawn() -> Iterator[None]:
             _replace_render(patched)
             return measure(pairs)
 
-        for module in (evidently_report, drift_signals):
+        for module in (evidently_report, drawing):
             patched.setattr(module, "measure", undrawing)
         yield
 

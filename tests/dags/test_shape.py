@@ -47,13 +47,20 @@ def test_labels_are_matched_after_the_predictions_are_in(dags):
 def test_the_decision_waits_for_everything_and_outlives_a_halt_but_no_failure(dags):
     monitor = dags["monitor"]
     decide = monitor.get_task("decide")
-    everything = set(monitor.task_dict) - {"decide", "tell", *BRANCHES}
+    everything = set(monitor.task_dict) - {"decide", "draw_drift", "tell", *BRANCHES}
     assert ahead(monitor, "decide") == everything
     # a halted batch skips the measures at once: the decision must wait for the publishing itself
     # and halted labels skip the bake at once: it must wait for what is measured without them, too
     assert {"settle_bake", "publish_labels", "measure_drift", "measure_quality"} <= decide.upstream_task_ids
     assert decide.trigger_rule == "none_failed"
     assert decide.downstream_task_ids == set(BRANCHES)
+
+
+def test_the_page_takes_no_core_from_what_is_measured_first_and_no_decision_waits_for_it(dags):
+    page = dags["monitor"].get_task("draw_drift")
+    assert page.upstream_task_ids == {"open_window", *MEASURES}
+    assert page.downstream_task_ids == {"tell"}
+    assert page.trigger_rule == "none_failed"
 
 
 def test_a_bake_is_settled_before_the_decision_and_after_every_measure(dags):
@@ -82,7 +89,7 @@ def ends(dag):
     return {name for name in asks if not dag.get_task(name).downstream_task_ids & asks}
 
 
-@pytest.mark.parametrize(("kind", "colour"), [("monitor", set(BRANCHES)), ("rollback", {"verify"})])
+@pytest.mark.parametrize(("kind", "colour"), [("monitor", {*BRANCHES, "draw_drift"}), ("rollback", {"verify"})])
 def test_who_has_to_know_is_told_at_the_end_whatever_happened_and_that_decides_no_colour(dags, kind, colour):
     for one in (kind, "retrain"):
         tell = dags[one].get_task("tell")

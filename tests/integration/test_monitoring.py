@@ -28,7 +28,8 @@ from perennial.errors import RegistryUnavailable
 from perennial.evidence.profiles.keeping import keep_grid
 from perennial.evidence.profiles.reading import ensure
 from perennial.evidence.samples import read_sample
-from perennial.monitoring.drift.measuring import measure_drift, report_path
+from perennial.monitoring.drift.drawing import draw_drift, report_path
+from perennial.monitoring.drift.measuring import measure_drift
 from perennial.monitoring.performance import measure_performance
 from perennial.monitoring.quality import measure_quality
 from perennial.monitoring.series.control import measure_control
@@ -98,8 +99,7 @@ def test_a_champion_without_reference_leaves_everything_unknown(
         assert {signal.status for signal in compared} == {"unknown"}
 
 
-@pytest.mark.usefixtures("drawn")
-def test_drift_of_a_window_is_kept_with_its_page_and_measured_twice_is_the_same(
+def test_drift_of_a_window_is_kept_and_measured_twice_is_the_same(
     store: Store, wine: ModelConfig, registry: Registry
 ) -> None:
     state = released(wine, registry)
@@ -111,10 +111,26 @@ def test_drift_of_a_window_is_kept_with_its_page_and_measured_twice_is_the_same(
     found = measure_drift(wine, day(0), store=store, registry=registry, state=state)
     assert {signal.name for signal in found if signal.status != "ok"} == {"drift/hue"}
     assert by_name(found)["drift/weighted_share"].value == pytest.approx(0.1)
-    assert store.storage.exists(report_path(wine, day(0)))
     again = measure_drift(wine, day(0), store=store, registry=registry, state=state)
     assert again == found
     assert n_signals(store) == len(found)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_page_of_a_window_draws_every_column_beside_the_reference_of_a_version(
+    store: Store, wine: ModelConfig, registry: Registry
+) -> None:
+    version = str(released(wine, registry).champion)
+    publish_day(store, wine, 0, log_of(wine, 0).assign(model_version=version))
+    for nobody in (None, "999"):
+        assert draw_drift(wine, day(0), nobody, store=store, registry=registry) is None
+    assert draw_drift(wine, day(1), version, store=store, registry=registry) is None, "no row, no page"
+    path = draw_drift(wine, day(0), version, store=store, registry=registry)
+    assert path == report_path(wine, day(0))
+    with store.storage.filesystem.open_input_stream(store.storage.path(path)) as stream:
+        page = stream.read().decode()
+    assert all(name in page for name in (*wine.features, "score"))
+    assert "wasserstein" in page.lower()
 
 
 def test_a_sample_is_bounded_and_the_same_however_the_rows_were_delivered(

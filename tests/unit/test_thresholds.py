@@ -37,7 +37,7 @@ def subject(config: ModelConfig = WINE) -> Subject:
 
 def drift(config: ModelConfig, rows: pa.Table, importance: dict[str, float] | None = None) -> dict[str, Signal]:
     weights = importance or even_importance(WINE)
-    return drift_of(config, rows, REFERENCE, importance=weights)[0]
+    return drift_of(config, rows, REFERENCE, importance=weights)
 
 
 def test_a_score_means_the_positive_class_from_the_decision_threshold_on() -> None:

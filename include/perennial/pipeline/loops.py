@@ -29,13 +29,17 @@ def monitor(case: Case, window: Window, *, page: bool = True, progress: Progress
     halted = [source for source in SOURCES if _ingest(case, window, source, progress).status == "halted"]
     if shadow := case.take_shadow(window):  # halted or not, it is no evidence about the champion
         _tell(progress, "shadow", shadow)
+    drift: tuple[Signal, ...] = ()
     if "predictions" not in halted:
-        _say(progress, "drift", case.measure_drift(window, page=page))
+        drift = case.measure_drift(window)
+        _say(progress, "drift", drift)
         _say(progress, "quality", case.measure_quality(window))
     if not halted:
         _say(progress, "performance", case.measure_performance(window))
         _say(progress, "gain", case.measure_gain(window))
         progress(f"bake: {case.settle_bake(window)}")
+    if page and drift:
+        case.draw_drift(window, drift[0].version)
     decided = case.decide(window)
     progress(f"decision: {decided.action}: {'; '.join(decided.reasons)}")
     if decided.action not in ("halt", "blind"):  # which are carried out by saying so

@@ -43,15 +43,20 @@ class MonitorSteps(Bound):
         batch = self.stage(window, "shadow")
         return self.publish(batch, self.audit(batch))
 
-    def measure_drift(self, window: Window, *, page: bool = True) -> tuple[Signal, ...]:
-        """How far every feature and the score lie from the champion's reference, and from earlier windows.
-
-        ``page`` draws them, too, which takes longer than measuring a small window.
-        """
+    def measure_drift(self, window: Window) -> tuple[Signal, ...]:
+        """How far every feature and the score lie from the champion's reference, and from earlier windows."""
         from perennial.monitoring.drift.measuring import measure_drift
 
-        state = self.state()
-        return measure_drift(self.config, window, store=self.store, registry=self.registry, state=state, page=page)
+        return measure_drift(self.config, window, store=self.store, registry=self.registry, state=self.state())
+
+    def draw_drift(self, window: Window, version: str | None) -> str | None:
+        """Evidently's page of the window beside the reference of ``version``; where it lies, None for none.
+
+        It takes longer than measuring a small window, and nothing that is measured or decided rests on it.
+        """
+        from perennial.monitoring.drift.drawing import draw_drift
+
+        return draw_drift(self.config, window, version, store=self.store, registry=self.registry)
 
     def measure_quality(self, window: Window) -> tuple[Signal, ...]:
         """Null, unseen, out-of-range and type-error rates, and what requests tell before any label is in."""

@@ -13,13 +13,11 @@ from perennial.store.signals import save
 
 
 def measure_drift(
-    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState, page: bool = True
+    config: ModelConfig, window: Window, *, store: Store, registry: Registry, state: ReleaseState
 ) -> tuple[Signal, ...]:
-    """The drift of every feature, of the score, and of what the champion uses, and the flags of features; kept, with
-    Evidently's page where ``page`` asks for it: no signal rests on it.
+    """The drift of every feature, of the score, and of what the champion uses, and the flags of features; kept.
 
-    The page goes to ``reports/<model>/<window.key>.html``. Raises StoreUnavailable, StorageUnavailable, LockTimeout and
-    RegistryUnavailable; everything about the data itself becomes a signal.
+    Raises StoreUnavailable, LockTimeout and RegistryUnavailable; everything about the data itself becomes a signal.
     """
     subject = Subject.of_run(config.model, window, state.champion)
     if state.champion is None:
@@ -31,19 +29,5 @@ def measure_drift(
     importance = fetch_importance(registry, config.model, state.champion)
     rows = read_sample(config, window, store=store)
     compared = read_compared(config, window, state.champion, reference=reference, store=store)
-    found, html = drift_signals(
-        config, subject, rows, reference=reference, compared=compared, importance=importance, page=page
-    )
-    if html is not None:
-        with store.storage.write(report_path(config, window)) as stream:
-            stream.write(html.encode())
+    found = drift_signals(config, subject, rows, reference=reference, compared=compared, importance=importance)
     return save(store, [*found, *feature_flags(config, subject, rows, reference=reference)])
-
-
-def report_path(config: ModelConfig, window: Window) -> str:
-    """Where the page of a window lies in the storage.
-
-    >>> report_path(flights, day(0))
-    'reports/flight_delay/20130101T000000Z-20130102T000000Z.html'
-    """
-    return f"reports/{config.model}/{window.key}.html"

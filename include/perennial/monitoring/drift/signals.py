@@ -11,7 +11,6 @@ from perennial.contracts import Signal, SignalName, SignalRole, Since, Subject
 from perennial.errors import first_of
 from perennial.monitoring.drift.columns import METHODS
 from perennial.monitoring.drift.comparing import Compared
-from perennial.monitoring.drift.evidently_report import measure
 from perennial.monitoring.drift.judging import Asked, Judged, judge
 from perennial.monitoring.drift.screening import Column, Constant, Pair, Refusal, screen
 from perennial.monitoring.drift.share import SHARE, unknown_share, weighted_share
@@ -52,10 +51,8 @@ def drift_signals(
     reference: pa.Table,
     compared: Sequence[Compared],
     importance: dict[str, float] | None,
-    page: bool = True,
-) -> tuple[tuple[Signal, ...], str | None]:
-    """The signals of a window, and, with ``page``, Evidently's page of a sample of its rows. Pure; the order of rows
-    never matters.
+) -> tuple[Signal, ...]:
+    """The signals of a window. Pure; the order of rows never matters.
 
     Both tables hold the features with their types in the store and ``score`` (double); ``rows`` also ``model_version``
     (text), ``reference`` also ``part`` (text, ``train`` or ``holdout``). They say which columns can have a distance;
@@ -64,12 +61,10 @@ def drift_signals(
 
     >>> rows, reference = pa.table({"model_version": ["3"]}), pa.table({"part": ["holdout"]})
     >>> asked = {"reference": reference, "compared": [], "importance": None}
-    >>> found, page = drift_signals(flights, subject, rows, **asked)
-    >>> {signal.status for signal in found}, page
-    ({'unknown'}, None)
+    >>> {signal.status for signal in drift_signals(flights, subject, rows, **asked)}
+    {'unknown'}
     """
-    columns: list[Column] = [_screened(config, name, rows, reference) for name in config.features]
-    columns.append(_screened_score(config, subject, rows, reference))
+    columns = screened(config, subject, rows, reference)
     pairs = [column for column in columns if isinstance(column, Pair)]
     fit = [pair.name for pair in pairs]
     about = _About(config, subject, {one.since: _judged(config, subject, one, fit) for one in compared})
@@ -78,8 +73,18 @@ def drift_signals(
     by_name = {signal.name: signal for signal in found}
     verdicts = {name: by_name[str(SignalName.drift(name, about.verdict(name)))] for name in config.features}
     share = weighted_share(config, subject, verdicts, importance)
-    drawn = [pair for pair in pairs if pair.method.method != "psi_quantile"] if page else []
-    return (*found, share), measure(drawn).html
+    return (*found, share)
+
+
+def screened(config: ModelConfig, subject: Subject, rows: pa.Table, reference: pa.Table) -> tuple[Column, ...]:
+    """Every feature and the score, of tables as :func:`drift_signals` takes them: what can have a distance, or why not.
+
+    >>> found = screened(flights, subject, pa.table({"model_version": ["3"]}), pa.table({"part": ["holdout"]}))
+    >>> len(found) == len(flights.features) + 1, {type(column).__name__ for column in found}
+    (True, {'Refusal'})
+    """
+    features = (_screened(config, name, rows, reference) for name in config.features)
+    return (*features, _screened_score(config, subject, rows, reference))
 
 
 def unmeasured(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal, ...]:

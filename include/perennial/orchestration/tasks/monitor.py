@@ -98,7 +98,17 @@ def _summary(signals: tuple[Signal, ...]) -> dict[str, Any]:
 @step("Measure drift")
 def measure_drift(case: Case, window: Window) -> dict[str, Any]:
     """How far the features and the score are from the champion's reference."""
-    return _summary(case.measure_drift(window))
+    found = case.measure_drift(window)
+    return {**_summary(found), "version": found[0].version}
+
+
+@step("Draw the drift", trigger_rule=TriggerRule.NONE_FAILED)
+def draw_drift(case: Case, window: Window, measured: dict[str, Any] | None) -> str | None:
+    """Evidently's page of the window beside what it was compared with; no decision waits for it.
+
+    Of a halted delivery nothing was ``measured``, and nothing is drawn.
+    """
+    return case.draw_drift(window, measured["version"]) if measured else None
 
 
 @step("Measure data quality")
