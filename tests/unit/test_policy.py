@@ -222,6 +222,14 @@ def test_a_breach_in_enough_windows_retrains_and_shows_its_figures() -> None:
     assert made.breached == ("performance/accuracy",)
 
 
+def test_one_label_less_than_needed_is_too_little_news_and_as_many_as_needed_are_enough() -> None:
+    needed = BASE.signoff.min_holdout_rows + 10
+    config = policy(min_new_labels=needed)
+    actions = {n_new: decide(config, facts(BAKED, signal(), n_new=n_new)) for n_new in (needed - 1, needed)}
+    assert [made.action for made in actions.values()] == ["stay", "retrain"]
+    assert f"too little news: {needed - 1} labels" in "; ".join(actions[needed - 1].reasons)
+
+
 def test_a_late_signal_is_judged_in_its_own_newest_window() -> None:
     drift = [signal(n, "ok", name="drift/hue", role="watch") for n in (39, 40)]
     late = facts(BAKED, signal(36), signal(37), *drift, waiting=tuple(day(n) for n in (38, 39, 40)))
