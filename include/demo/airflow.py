@@ -56,10 +56,10 @@ class Airflow:
         return {item["task_id"]: item["state"] for item in answer.raise_for_status().json()["task_instances"]}
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float) -> None:
-    """Ask until the condition holds. Raises StackError naming what was waited for."""
+def wait_for(condition: Callable[[], bool], what: str, *, deadline_s: float, poll_s: float = POLL_S) -> None:
+    """Ask every ``poll_s`` seconds until the condition holds. Raises StackError naming what was waited for."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
             raise StackError(f"waited {deadline_s:.0f} s in vain for {what}; the logs are below the state folder")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)

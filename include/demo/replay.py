@@ -66,13 +66,14 @@ class Replay:
         self.say(f"[cyan]input of {window.start:%Y-%m-%d}[/cyan]: {chapter.announcement}")
         if number == story.ACKNOWLEDGED_BEFORE:
             self.acknowledge(window)
-        self.deliver_labels(window)
+        landing = self.post_labels(window)
         if chapter.delivery == "broken, then mended":
             self.deliver_broken(window)
+            self.await_landed(window, landing)
             self.monitor(window, "broken")
             self.say(f"[cyan]input of {window.start:%Y-%m-%d}[/cyan]: the sender takes it back and delivers it mended")
             (self.feed.folder("predictions", window) / "broken.jsonl").unlink(missing_ok=True)
-        self.deliver(window)
+        self.await_landed(window, landing | self.post_flights(window))
         if chapter.delivery == "twice":
             deliver_again(self.feed.folder("predictions", window))
         decision = self.monitor(window, "whole")
@@ -81,19 +82,22 @@ class Replay:
             if waits and story.is_approved_in_haste(number):
                 self.approve_in_haste(decision.retrain_run_id)
 
-    def deliver(self, window: Window) -> None:
-        """Have the flights of a window scored, once: by the service, or by what was before it until there is one."""
-        folder, rows = self.feed.folder("predictions", window), self.feed.flights(window)
+    def post_flights(self, window: Window) -> dict[str, int]:
+        """Have the flights of a window scored, once: by the service, or by what was before it until there is one.
+
+        What is to land of them then, as :meth:`post_labels` tells it.
+        """
         if not self.is_new("predictions", window):
-            return
+            return {}
+        rows = self.feed.flights(window)
         if self.desk.champion() is None:
-            write(by_the_system_before(rows), folder / "part-0.jsonl")
-        else:
-            answers = self.desk.predict(rows)
-            told = ", ".join(f"{n_rows:,} by version {version}" for version, n_rows in answers.items())
-            self.say(f"  the service answered {told}")
-            await_landed(folder, len(rows))
-        self.is_new("predictions", window, done=True)
+            write(by_the_system_before(rows), self.feed.folder("predictions", window) / "part-0.jsonl")
+            self.is_new("predictions", window, done=True)
+            return {}
+        answers = self.desk.predict(rows)
+        told = ", ".join(f"{n_rows:,} by version {version}" for version, n_rows in answers.items())
+        self.say(f"  the service answered {told}")
+        return {"predictions": len(rows)}
 
     def deliver_broken(self, window: Window) -> None:
         """The service refuses what has a wrong form; the same as a file from elsewhere meets the audit."""
@@ -102,15 +106,21 @@ class Replay:
             self.say(f"  the service refuses it: {escape(self.desk.refusal(broken))}; it comes as a file, too")
             write(by_the_system_before(broken), self.feed.folder("predictions", window) / "broken.jsonl")
 
-    def deliver_labels(self, window: Window) -> None:
-        """Post the labels that arrive in a window, once."""
-        if self.is_new("labels", window):
-            first, after = story.FAULT
-            fault = Window(start=self.window(first).start, end=self.window(after).start)
-            rows = self.feed.labels(window, (fault,))
-            self.desk.label(rows)
-            await_landed(self.feed.folder("labels", window), len(rows))
-            self.is_new("labels", window, done=True)
+    def post_labels(self, window: Window) -> dict[str, int]:
+        """Post the labels that arrive in a window, once; how many rows of them are to land where ingest reads."""
+        if not self.is_new("labels", window):
+            return {}
+        first, after = story.FAULT
+        fault = Window(start=self.window(first).start, end=self.window(after).start)
+        rows = self.feed.labels(window, (fault,))
+        self.desk.label(rows)
+        return {"labels": len(rows)}
+
+    def await_landed(self, window: Window, landing: dict[str, int]) -> None:
+        """Wait until the rows of each source that were posted lie where ingest reads, and note that they do."""
+        for source, n_rows in landing.items():
+            await_landed(self.feed.folder(source, window), n_rows)
+            self.is_new(source, window, done=True)
 
     def is_new(self, source: str, window: Window, *, done: bool = False) -> bool:
         """Whether what a window brings was not delivered yet; ``done`` notes that it is."""

@@ -15,7 +15,7 @@ from demo.airflow import wait_for
 from perennial.config import ModelConfig
 from perennial.errors import StackError
 
-_LANDS_WITHIN_S, _FEW = 60.0, 100
+_LANDS_WITHIN_S, _LANDS_IN_S, _FEW = 60.0, 0.1, 100
 
 
 @dataclass(slots=True)
@@ -92,6 +92,7 @@ def await_landed(folder: Path, n_rows: int) -> None:
         lambda: sum(path.read_bytes().count(b"\n") for path in folder.glob("served-*.jsonl")) >= n_rows,
         f"{n_rows} rows in {folder}",
         deadline_s=_LANDS_WITHIN_S,
+        poll_s=_LANDS_IN_S,
     )
 
 
