@@ -10,6 +10,8 @@ from perennial.orchestration.forms import monitor_form
 from perennial.orchestration.tasks import monitor, telling
 from perennial.orchestration.timetables import timetable
 
+LONGEST_FIRST = 10  # above whatever is measured beside it: where slots are few, the decision waits for the longest
+
 for config in declared_models():
     model = config.model
     with model_dag(
@@ -37,7 +39,8 @@ for config in declared_models():
         published["labels"] >> shadow  # which nothing that is measured or decided waits for
 
         of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
-        of_labels = [monitor.measure_performance(model, window), monitor.measure_gain(model, window)]
+        gain = monitor.measure_gain.override(priority_weight=LONGEST_FIRST)(model, window)
+        of_labels = [monitor.measure_performance(model, window), gain]
         bake = monitor.settle_bake(model, window)
         page = monitor.draw_drift(model, window, of_predictions[0])
         decided = monitor.decide(model, window)

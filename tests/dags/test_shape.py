@@ -63,6 +63,18 @@ def test_the_page_takes_no_core_from_what_is_measured_first_and_no_decision_wait
     assert page.trigger_rule == "none_failed"
 
 
+def test_of_what_is_measured_the_longest_is_given_out_first(dags):
+    monitor = dags["monitor"]
+
+    def weight(name):  # as Airflow's rule "downstream" adds it up
+        task = monitor.get_task(name)
+        after = task.get_flat_relative_ids(upstream=False)
+        return task.priority_weight + sum(monitor.get_task(other).priority_weight for other in after)
+
+    assert monitor.get_task("measure_gain").weight_rule == "downstream"
+    assert weight("measure_gain") > max(map(weight, (*MEASURES, "draw_drift")))
+
+
 def test_a_bake_is_settled_before_the_decision_and_after_every_measure(dags):
     assert set(MEASURES) <= dags["monitor"].get_task("settle_bake").upstream_task_ids
 
