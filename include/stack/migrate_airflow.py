@@ -29,7 +29,7 @@ def _airflow(*words: str) -> None:
     from airflow.__main__ import main
 
     sys.argv = ["airflow", *words]
-    main()
+    main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
