@@ -1,20 +1,24 @@
 """A replay sees what was known, pays once, gives the same again, and judges as the product does."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from logs import ORIGIN, day
 from perennial.backtest.compare import Comparison, compare, without_probe
-from perennial.backtest.outcome import judged_rollback
+from perennial.backtest.outcome import judged_places, judged_rollback
 from perennial.backtest.page import page
-from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured
+from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured, ungated
+from perennial.backtest.proposal import Noise, Proposed, propose
 from perennial.contracts import Signoff, from_record
 from perennial.errors import ConfigError
-from perennial.trial.log import moment, windows_of
+from perennial.training.search.here import choose_here
+from perennial.trial.log import Places, moment, windows_of
 from perennial.trial.running import Replayed, Tried
 from trials import PROBING, fits, log, rows, small, tried
 
@@ -214,7 +218,8 @@ def test_phases_of_a_calendar_cover_every_window_once() -> None:
 
 @pytest.fixture(scope="module")
 def compared(kept: Path) -> Comparison:
-    config, folder = small(PROBING), kept
+    asked = {"roc_auc": {"role": "watch", "bound": 0.5, "max_loss": 0.01}}
+    config, folder = small({"signals": {**PROBING["signals"], "performance": asked}}), kept
     history = log(config, rows(turns_on=9))
     windows = windows_of(config, history, since=None, until=None)
     idle = Tried(name="idle", config=small(IDLE))
@@ -249,8 +254,34 @@ def test_the_page_stands_alone(compared: Comparison) -> None:
 
 
 def test_proposals_carry_a_reason(compared: Comparison) -> None:
-    assert {item.key for item in compared.proposal} >= {"signals.gain.price", "bake.max_deficit", "policy.breaches.k"}
+    keys = {"signals.gain.price", "bake.max_deficit", "policy.breaches.k", "signals.performance.roc_auc.max_loss"}
+    assert {item.key for item in compared.proposal} >= keys
     assert all(item.why for item in compared.proposal)
+
+
+def proposed_loss(*lost: float) -> Proposed:
+    asked = {"roc_auc": {"role": "watch", "bound": 0.5, "max_loss": 0.02}}
+    noise = Noise(
+        gain_errors=(), fresh_gains=(), gate_errors=(), bake_errors=(), n_blocks=10, windows_a_year=26,
+        fresh_losses={"roc_auc": lost},
+    )  # fmt: skip
+    found = propose(small({"signals": {"performance": asked}}), noise)
+    return next(item for item in found if item.key == "signals.performance.roc_auc.max_loss")
+
+
+def test_a_loss_is_proposed_that_no_new_version_breaches() -> None:
+    found = proposed_loss(-0.01, 0.0312, 0.024, 0.02)
+    assert (found.now, found.proposed) == (0.02, 0.032)
+    assert "surely lost up to 0.0312" in found.why and "0.02 is breached by 2 of them" in found.why
+    assert proposed_loss(-0.01, -0.02, -0.03).proposed == 0
+    assert proposed_loss(0.1, 0.2).proposed is None
+
+
+def test_what_a_new_version_lost_is_measured_by_baselines_too(compared: Comparison) -> None:
+    found = next(item for item in compared.proposal if item.key == "signals.performance.roc_auc.max_loss")
+    own = len(compared.outcomes[0].promoted_at) + 1
+    n_versions = int(re.findall(r"\((\d+) versions\)", found.why)[0])
+    assert found.proposed is not None and n_versions > own
 
 
 def test_a_baseline_asks_no_probe() -> None:
@@ -280,3 +311,88 @@ def test_every_window_is_retrained_at_its_end(kept: Path) -> None:
     run = tried(config, kept, policy=at_windows(config, windows, name="every window"))
     began = run.retrains[0].at
     assert [item.at for item in run.paid] == [window.end for window in windows if window.end > began]
+
+
+@pytest.fixture(scope="module")
+def tuned(kept: Path) -> Replayed:
+    """A new version every day, each with a threshold of its own, judged by F1."""
+    signals = {
+        "performance": {"f1": {"role": "watch", "bound": 0.1}},
+        "gain": {"probe": "none", "metric": "f1"},
+    }
+    training = {"tune_threshold": "f1", "cv_folds": 2, "train": "3d"}
+    bake = {"metric": "f1", "bound": 0.1, "windows": 1}
+    config, frame = ungated(small({"signals": signals, "training": training, "bake": bake})), rows(8)
+    windows = windows_of(config, log(config, frame), since=None, until=None)
+    return tried(config, kept, frame, policy=at_windows(config, windows, name="every window"))
+
+
+def f1_of(run: Replayed, places: Places, version: str, threshold: float | None) -> float:
+    labels = run.trial.log.table(places)["label"].to_numpy()
+    return float(f1_score(labels, run.trial.versions[version].fit.at(places)[0] >= threshold))
+
+
+def test_each_version_of_a_trial_decides_by_the_threshold_that_its_folds_chose(tuned: Replayed) -> None:
+    trial = tuned.trial
+    own = {version: made.fit.threshold for version, made in trial.versions.items()}
+    assert len(set(own.values())) == len(own) > 2 and None not in own.values()
+    newest = list(trial.versions)[-1]
+    alone = choose_here(trial.config, trial.fits.recipes, trial.log.table(trial.trained_on[newest]))
+    assert alone.threshold == own[newest] == trial.answers(newest, trial.versions[newest].holdout).threshold
+    signed = [from_record(Signoff, entry.payload["signoff"]) for entry in trial.history.of("signoff")]
+    assert {one.version: one.threshold for one in signed} == own
+    assert {version: lineage.threshold for version, lineage in trial.state.lineages.items()} == own
+
+
+def test_a_trial_measures_each_version_at_its_own_threshold(tuned: Replayed) -> None:
+    trial = tuned.trial
+    own = {version: made.fit.threshold for version, made in trial.versions.items()}
+    apart = set()
+    for signal in tuned.signals:
+        if signal.name not in ("performance/f1", "bake/f1", "bake/f1_vs_stable") or signal.value is None:
+            continue
+        version = str(signal.version)
+        places = trial.log.known(trial.log.within(trial.config.judged_over(signal.window)), signal.as_of)
+        places = places[trial.served[places] == int(version)]
+        value, declared = (f1_of(tuned, places, version, at) for at in (own[version], 0.5))
+        if signal.name == "bake/f1_vs_stable":
+            stable = re.findall(r"of stable version (\d+)", signal.detail)[0]
+            value, declared = (f1_of(tuned, places, stable, at) - value for at in (own[stable], own[version]))
+        assert signal.value == pytest.approx(value)
+        if value != declared:
+            apart.add(signal.name)
+    assert apart == {"performance/f1", "bake/f1", "bake/f1_vs_stable"}
+
+
+def test_what_a_policy_served_is_judged_at_the_threshold_of_whoever_served_it(tuned: Replayed) -> None:
+    trial, places = tuned.trial, judged_places([tuned])
+    thresholds = np.array([trial.versions[str(number)].fit.threshold for number in trial.served[places]])
+    assert len(set(thresholds)) > 1
+    labels = trial.log.table(places)["label"].to_numpy()
+    expected = f1_score(labels, trial.scores[places] >= thresholds)
+    assert tuned.answers(places).estimate(trial.config, "f1").value == pytest.approx(expected)
+    half = np.arange(len(places)) % 2 == 0
+    assert tuned.answers(places).rows(half).metrics(trial.config) == tuned.answers(places[half]).metrics(trial.config)
+    assert expected != pytest.approx(f1_score(labels, trial.scores[places] >= 0.5))
+
+
+def test_what_was_kept_of_a_fit_knows_its_threshold_and_a_probe_chooses_none(
+    tuned: Replayed, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("perennial.training.search.here.choose_here", refuse)
+    trial, version = tuned.trial, tuned.trial.versions["1"]
+    asked = slice(int(version.holdout[0]), trial.log.rows.num_rows)
+    again = fits(trial.log, kept).fit(trial.config, trial.trained_on["1"], asked)
+    assert again.threshold == version.fit.threshold is not None
+    fresh = fits(trial.log, tmp_path)
+    assert fresh.probe(trial.config, trial.trained_on["1"], asked).threshold is None
+    with pytest.raises(KeyboardInterrupt):
+        fresh.fit(trial.config, trial.trained_on["1"], asked)
+    by_accuracy, declared = small({"training": {"tune_threshold": "accuracy"}}), small({"training": {}})
+    elsewhere = small({"training": {"tune_threshold": "accuracy"}, "label": {"decision_threshold": 0.4}})
+    by_f1 = small({"training": {"tune_threshold": "f1"}})
+    told = [fresh.key(one, np.arange(3), asked, chooses=True) for one in (by_accuracy, by_f1, elsewhere, declared)]
+    assert len(set(told)) == 4

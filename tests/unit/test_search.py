@@ -161,12 +161,12 @@ def test_a_trial_searches_and_chooses_in_its_own_process_and_tells_its_fits_apar
     )
     (tmp_path / "scratch").mkdir()
     recipes = freeze_recipes(tmp_path, tmp_path / "scratch", several.training.recipes)
-    made, chosen = choose_here(several, recipes, table)
-    assert chosen.copy.name == "recipe.py"
-    assert made.training.params == search(several, recipe, table)[0]
-    alone, best = choose_here(config, recipes[1:], table)
-    assert (best, alone.training.params) == (chosen, made.training.params)
+    chosen = choose_here(several, recipes, table)
+    assert (chosen.recipe.copy.name, chosen.threshold) == ("recipe.py", None)
+    assert chosen.config.training.params == search(several, recipe, table)[0]
+    alone = choose_here(config, recipes[1:], table)
+    assert (alone.recipe, alone.config.training.params) == (chosen.recipe, chosen.config.training.params)
     fits = Fits(log=log(trial_model()), recipes=recipes, folder=tmp_path / "fits")
     rows = np.arange(9), slice(9, 12)
     configs = (config, several, searching(space={"depth": [1, 3]}, sampler="grid", folds=2))
-    assert len({fits.key(one, *rows) for one in configs}) == 3
+    assert len({fits.key(one, *rows, chooses=True) for one in configs}) == 3

@@ -17,7 +17,7 @@ from perennial.registry.trust import check_types
 from perennial.registry.versions import folder_digest
 from perennial.training.drawn.plots import figures
 from perennial.training.fit import signature
-from perennial.training.fitting.folds import cross_validate
+from perennial.training.fitting.folds import fold_answers, summed_up
 from perennial.training.fitting.process import _plain
 from perennial.training.fitting.recipe import blame, build_estimator
 from perennial.training.importance import feature_importance
@@ -114,8 +114,11 @@ def test_folds_lie_after_what_was_fitted_for_them_and_one_class_pasts_are_left_o
     def build() -> object:
         return build_estimator(TEST_MODELS / "tumour_malignant" / "recipe.py", seed=1, params={"max_iter": 5})
 
-    assert cross_validate(tumour, build, arrow_rows(300))["cv_folds"] == 3
-    sorted_by_label = cross_validate(tumour, build, table)
+    def cross_validated(rows: pa.Table) -> dict[str, float]:
+        return summed_up(tumour, list(fold_answers(tumour, build, rows, 3)))
+
+    assert cross_validated(arrow_rows(300))["cv_folds"] == 3
+    sorted_by_label = cross_validated(table)
     assert sorted_by_label["cv_folds"] < 3
     assert all(np.isfinite(value) for value in sorted_by_label.values())
 

@@ -106,7 +106,7 @@ def compare(
         recipe_digest=digest_of_all(fits.recipes),
         log_digest=log.digest,
         outcomes=outcomes,
-        proposal=propose(config, noise_of(config, windows, runs)),
+        proposal=propose(config, noise_of(config, windows, runs, (*runs, *base.values()))),
     )
 
 
@@ -179,8 +179,13 @@ def _nearest(calendars: dict[int, list[Replayed]], n_retrains: int) -> int:
     return min(calendars, key=lambda period: abs(sum(len(run.paid) for run in calendars[period]) / period - n_retrains))
 
 
-def noise_of(config: ModelConfig, windows: tuple[Window, ...], runs: Sequence[Replayed]) -> Noise:
-    """The standard errors that the replays of the policies measured, each window and candidate once."""
+def noise_of(
+    config: ModelConfig, windows: tuple[Window, ...], runs: Sequence[Replayed], all_runs: Sequence[Replayed]
+) -> Noise:
+    """The standard errors that the replays of the policies measured, each window and candidate once.
+
+    What new versions lost is taken from the baselines too.
+    """
     name = str(SignalName.gain_in_window(config.gain_metric.name))
     deficit = str(SignalName.bake_vs_stable(config.bake.metric))
     signals = [signal for run in runs for signal in run.signals if signal.interval is not None]
@@ -203,11 +208,24 @@ def noise_of(config: ModelConfig, windows: tuple[Window, ...], runs: Sequence[Re
         ),
         n_blocks=round(median(interval.n_blocks for interval in intervals)) if intervals else 10,
         windows_a_year=YEAR / length,
+        fresh_losses={metric: _fresh_losses(all_runs, metric) for metric in config.signals.performance},
     )
 
 
+def _fresh_losses(runs: Sequence[Replayed], metric: str) -> tuple[float, ...]:
+    """The lower ends of what versions lost in their first window, those of one fit once."""
+    name = str(SignalName.performance_loss(metric))
+    found = {
+        (signal.window, run.trial.versions[str(signal.version)].fit.first): signal.interval.low
+        for run in runs
+        for signal in _first_of_each(run, name)
+        if signal.interval is not None
+    }
+    return tuple(found.values())
+
+
 def _first_of_each(run: Replayed, name: str) -> list[Signal]:
-    """The gain in the first measured window of each version."""
+    """The signal of a name in the first measured window of each version."""
     found: dict[str | None, Signal] = {}
     for signal in sorted(run.signals, key=lambda signal: signal.window.start):
         if signal.name == name and signal.interval is not None:

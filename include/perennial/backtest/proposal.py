@@ -1,7 +1,9 @@
 """Thresholds for this model's noise: from the standard errors that were measured, each with its reason. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from statistics import NormalDist, fmean, median
 
 import numpy as np
@@ -22,7 +24,9 @@ class Noise:
 
     ``gain_errors`` are the standard errors of the gains in single windows, ``fresh_gains`` those gains in the first
     measured window of each version; ``gate_errors`` are those of candidates beside champions, ``bake_errors`` of bakes
-    beside the stable version. ``n_blocks`` is the usual number of blocks of a window, ``windows_a_year`` how many come.
+    beside the stable version. ``fresh_losses`` are, by metric, the lower ends of what versions lost against their own
+    holdout in their first measured window. ``n_blocks`` is the usual number of blocks of a window, ``windows_a_year``
+    how many come.
     """
 
     gain_errors: tuple[float, ...]
@@ -31,6 +35,7 @@ class Noise:
     bake_errors: tuple[float, ...]
     n_blocks: int
     windows_a_year: float
+    fresh_losses: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +49,9 @@ class Proposed:
 
 
 def propose(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
-    """Price and confidence, ``min_gain``, ``max_deficit``, and k of n."""
-    return (*_price(config, noise), _min_gain(config, noise), _max_deficit(config, noise), *_k_of_n(config, noise))
+    """Price and confidence, ``min_gain``, ``max_deficit``, each ``max_loss`` that is given, and k of n."""
+    gates = _min_gain(config, noise), _max_deficit(config, noise)
+    return (*_price(config, noise), *gates, *_max_loss(config, noise), *_k_of_n(config, noise))
 
 
 def false_retrains(
@@ -149,6 +155,24 @@ def _max_deficit(config: ModelConfig, noise: Noise) -> Proposed:
         f"version has to look {error + reach:.3g} worse to be taken back, as an equal one does in fewer than 1 of 100"
     )
     return Proposed(key=key, now=now, proposed=float(f"{error:.1g}"), why=why)
+
+
+def _max_loss(config: ModelConfig, noise: Noise) -> Iterator[Proposed]:
+    """The least that no new champion breaches: it has had no time to decay, so that what it lost is the season."""
+    for name, wanted in config.signals.performance.items():
+        if wanted.max_loss is None:
+            continue
+        key, lost = f"signals.performance.{name}.max_loss", noise.fresh_losses.get(name, ())
+        if len(lost) < LEAST_FRESH:
+            why = f"{len(lost)} versions were measured in a first window of theirs, {LEAST_FRESH} are needed"
+            yield Proposed(key=key, now=wanted.max_loss, proposed=None, why=why)
+            continue
+        most, breached = max(0.0, *lost), sum(low > wanted.max_loss for low in lost)
+        why = (
+            f"in its first window a new version surely lost up to {most:.3g} against its own holdout ({len(lost)} "
+            f"versions), which is the season and no decay; {wanted.max_loss:g} is breached by {breached} of them"
+        )
+        yield Proposed(key=key, now=wanted.max_loss, proposed=ceil(most * 1000) / 1000, why=why)
 
 
 def _k_of_n(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:

@@ -24,8 +24,8 @@ class Answers:
 
     ``predicted`` names the predicted classes of a multiclass task and is None for every other one. ``times``
     (datetime64[us], UTC) is None where nobody asks when, ``blocks`` (intp, one number a block) where nobody asks how
-    far a figure can be trusted. Binary: a score from ``threshold`` on predicts the positive class, from
-    ``label.decision_threshold`` where it is None.
+    far a figure can be trusted. Binary: a score from ``threshold`` on predicts the positive class (one for all rows, or
+    one a row where several versions answered), from ``label.decision_threshold`` where it is None.
     """
 
     labels: NDArray[Any]
@@ -33,7 +33,7 @@ class Answers:
     predicted: NDArray[Any] | None = None
     times: NDArray[np.datetime64] | None = None
     blocks: Codes | None = None
-    threshold: float | None = None
+    threshold: float | NDArray[np.float64] | None = None
 
     def rows(self, wanted: NDArray[np.bool_]) -> "Answers":
         """Those of the wanted rows.
@@ -47,7 +47,7 @@ class Answers:
             predicted=None if self.predicted is None else self.predicted[wanted],
             times=None if self.times is None else self.times[wanted],
             blocks=None if self.blocks is None else self.blocks[wanted],
-            threshold=self.threshold,
+            threshold=self.threshold[wanted] if isinstance(self.threshold, np.ndarray) else self.threshold,
         )
 
     def since(self, moment: datetime) -> NDArray[np.bool_]:
@@ -62,8 +62,8 @@ class Answers:
         # Arrow gives times in UTC without their zone
         return self.times >= np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
 
-    def decides_at(self, config: ModelConfig) -> float:
-        """From which score on they predict the positive class."""
+    def decides_at(self, config: ModelConfig) -> float | NDArray[np.float64]:
+        """From which score on they predict the positive class: for all rows, or for each."""
         return config.label.decision_threshold if self.threshold is None else self.threshold
 
     def metrics(self, config: ModelConfig) -> dict[str, float]:

@@ -79,15 +79,15 @@ def rows_of(
     scores: Values,
     predicted: Values | None = None,
     classes: Sequence[Any] | None = None,
-    threshold: float = 0.5,
+    threshold: float | Values = 0.5,
 ) -> Rows | None:
     """The rows of ``task``, or None where nothing can be computed on them.
 
     ``labels`` and ``scores`` have shape (n,). binary: labels 0 and 1, scores P(label = 1), of which one at or above
-    ``threshold`` means the positive class; ``predicted`` is ignored. multiclass: labels and ``predicted`` name classes
-    (compared as text), ``classes`` lists those that may occur, and scores, which may be missing, are P(predicted
-    class). regression: both are numbers of the same unit. Nothing is computed on fewer than two rows, with a missing or
-    infinite value, or a class out of ``classes``.
+    ``threshold``, one for all or one a row, means the positive class; ``predicted`` is ignored. multiclass: labels and
+    ``predicted`` name classes (compared as text), ``classes`` lists those that may occur, and scores, which may be
+    missing, are P(predicted class). regression: both are numbers of the same unit. Nothing is computed on fewer than
+    two rows, with a missing or infinite value, or a class out of ``classes``.
 
     Raises ValueError for an unknown task, for arrays of different lengths, for multiclass without ``predicted``.
 
@@ -113,7 +113,7 @@ def rows_of(
     return _numbers(task, labels, answers, threshold)
 
 
-def _numbers(task: str, labels: Values, scores: Values, threshold: float) -> Rows | None:
+def _numbers(task: str, labels: Values, scores: Values, threshold: float | Values) -> Rows | None:
     """The rows of a binary or a regression task; None when a value is missing, infinite or no number."""
     import numpy as np
 

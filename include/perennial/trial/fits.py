@@ -20,23 +20,26 @@ from numpy.typing import NDArray
 from perennial.config import ModelConfig
 from perennial.contracts import digest_of
 from perennial.errors import PerennialError, TrainingError
+from perennial.training.fitting.process import as_probe
 from perennial.training.fitting.recipe import FrozenRecipe, blame, digest_of_all
 from perennial.trial.log import Log, Places
 
-_CPU = b"cpu_s"
+_CPU, _THRESHOLD = b"cpu_s", b"threshold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """What a fitted recipe answers for the rows from place ``first`` on: scores, shape (m,), and classes or None.
 
-    ``cpu_s`` is what fitting cost when it was fitted.
+    ``cpu_s`` is what fitting cost when it was fitted, ``threshold`` from which score on a binary one predicts the
+    positive class, None where it was told none.
     """
 
     first: int
     scores: NDArray[np.float64]
     predicted: NDArray[Any] | None
     cpu_s: float
+    threshold: float | None = None
 
     def at(self, places: Places) -> tuple[NDArray[np.float64], NDArray[Any] | None]:
         """The answers for rows at these places, none before ``first``."""
@@ -59,74 +62,84 @@ class Fits:
     frames: list[pd.DataFrame] = field(default_factory=list)
 
     def fit(self, config: ModelConfig, train: Places, asked: slice) -> Fit:
-        """The recipe fitted on rows, and its answers for others. Raises TrainingError, IntegrityError."""
-        key = self.key(config, train, asked)
-        if key not in self.made:
-            path = self.folder / f"{key}.parquet"
-            self.made[key] = self._read(path, asked) if path.exists() else self._make(config, train, asked, path)
-        return self.made[key]
+        """The best recipe fitted on rows as a candidate is, searched for and tuned as ``model.yaml`` asks, and its
+        answers for others. Raises TrainingError, IntegrityError.
+        """
+        return self._kept(config, train, asked, chooses=_chooses(config))
 
-    def key(self, config: ModelConfig, train: Places, asked: slice) -> str:
+    def probe(self, config: ModelConfig, train: Places, asked: slice) -> Fit:
+        """The same of a probe: the first recipe with the parameters of ``signals.gain``, and nothing chosen for it."""
+        return self._kept(as_probe(config), train, asked, chooses=False)
+
+    def key(self, config: ModelConfig, train: Places, asked: slice, *, chooses: bool) -> str:
         """Names a fit by all that it depends on: recipe, configuration, rows, libraries."""
         import sklearn
 
         features = {name: feature.type for name, feature in config.features.items()}
-        made_by = (
-            digest_of_all(self._recipes(config)),
-            config.training.params,
-            config.training.seed,
-            config.task,
-            features,
-        )
-        aged = (half_life.total_seconds(),) if (half_life := config.training.half_life) else ()
-        searched = config.training.search
-        folds = config.choice_metric, config.training.cv_folds
-        tried = (
-            (searched and searched.model_dump(mode="json"), *folds)
-            if searched or len(self._recipes(config)) > 1
-            else ()
-        )
+        training = config.training
+        made_by = (digest_of_all(self._recipes(config)), training.params, training.seed, config.task, features)
+        aged = (half_life.total_seconds(),) if (half_life := training.half_life) else ()
+        searched = training.search and training.search.model_dump(mode="json")
+        tried = (searched, config.choice_metric, training.cv_folds) if chooses else ()
+        tuned = (by, config.label.decision_threshold) if chooses and (by := training.tune_threshold) else ()
         rows = (self.log.digest, digest_of(train.tobytes().hex()), asked.start, asked.stop)
+        what = "fit with its threshold" if config.task == "binary" else "fit"  # which fits of before did not keep
         return digest_of(
-            "fit", *made_by, *aged, *tried, config.label.classes, *rows, sklearn.__version__, np.__version__
+            what, *made_by, *aged, *tried, *tuned, config.label.classes, *rows, sklearn.__version__, np.__version__
         )
+
+    def _kept(self, config: ModelConfig, train: Places, asked: slice, *, chooses: bool) -> Fit:
+        key = self.key(config, train, asked, chooses=chooses)
+        if key not in self.made:
+            path = self.folder / f"{key}.parquet"
+            if not path.exists():
+                self._make(config, train, asked, path, chooses=chooses)
+            self.made[key] = _fit_in(pq.read_table(path, memory_map=False), asked.start)
+        return self.made[key]
 
     def _recipes(self, config: ModelConfig) -> tuple[FrozenRecipe, ...]:
         known = {recipe.copy.name: recipe for recipe in self.recipes}
         return tuple(known[name] for name in config.training.recipes)
 
-    def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path) -> Fit:
-        from perennial.registry.scoring import features_frame, score_frame
+    def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path, *, chooses: bool) -> None:
+        from perennial.registry.scoring import features_frame, own_threshold, score_frame
         from perennial.training.fitting.worker import fit_recipe
-        from perennial.training.search.here import choose_here
+        from perennial.training.search.here import Choice, choose_here
 
         began, table = self.cpu(), self.log.table(train)
-        recipe = self._recipes(config)[0]
+        choice = Choice(config, self._recipes(config)[0])
         try:
-            config, recipe = choose_here(config, self._recipes(config), table)
-            model = fit_recipe(config, recipe.copy, table)
+            if chooses:
+                choice = choose_here(config, self._recipes(config), table)
+            model = fit_recipe(choice.config, choice.recipe.copy, table)
         except PerennialError:
             raise
         except Exception as error:  # a recipe may raise anything
-            raise TrainingError(blame(recipe.copy, error, shown=recipe.original)) from error
+            raise TrainingError(blame(choice.recipe.copy, error, shown=choice.recipe.original)) from error
         cpu_s = self.cpu() - began
+        threshold = choice.threshold
+        if threshold is None and config.task == "binary":
+            threshold = own_threshold(model)
         if not self.frames:
             self.frames.append(features_frame(config, self.log.rows))
         scores, predicted = score_frame(config, model, self.frames[0].iloc[asked])
         columns = {"score": scores} if predicted is None else {"score": scores, "predicted": predicted.tolist()}
-        kept = pa.table(columns).replace_schema_metadata({_CPU: repr(cpu_s).encode()})
+        told = {_CPU: repr(cpu_s), **({} if threshold is None else {_THRESHOLD: repr(threshold)})}
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
-        pq.write_table(kept, unfinished)
+        pq.write_table(pa.table(columns).replace_schema_metadata(told), unfinished)
         unfinished.replace(path)
-        return _fit_in(kept, asked.start)
 
-    @staticmethod
-    def _read(path: Path, asked: slice) -> Fit:
-        return _fit_in(pq.read_table(path, memory_map=False), asked.start)
+
+def _chooses(config: ModelConfig) -> bool:
+    """Whether there is anything to choose by cross-validation."""
+    training = config.training
+    return bool(training.search or training.tune_threshold) or len(training.recipes) > 1
 
 
 def _fit_in(table: pa.Table, first: int) -> Fit:
     classes = table["predicted"].to_numpy(zero_copy_only=False) if "predicted" in table.column_names else None
-    cpu_s = float(table.schema.metadata[_CPU])
-    return Fit(first=first, scores=table["score"].to_numpy(), predicted=classes, cpu_s=cpu_s)
+    told = table.schema.metadata
+    threshold = float(told[_THRESHOLD]) if _THRESHOLD in told else None
+    scores = table["score"].to_numpy()
+    return Fit(first=first, scores=scores, predicted=classes, cpu_s=float(told[_CPU]), threshold=threshold)

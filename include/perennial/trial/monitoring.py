@@ -28,7 +28,6 @@ from perennial.evidence.stretches import Labelled, news_since, rows_of_a_retrain
 from perennial.monitoring.label_flags import Beside, label_flags
 from perennial.monitoring.performance import coverage_signal, holdout_answers, performance_signals, plan
 from perennial.training.evaluate import sample_sizes
-from perennial.training.fitting.process import as_probe
 from perennial.training.probe import gain_signal, most_probe_rows, probe_stretch, summed, to_probe, too_few_to_probe
 from perennial.training.rows import pick
 from perennial.trial.state import PLACE, Trial
@@ -58,6 +57,7 @@ def _performance(trial: Trial, window: Window) -> list[Signal]:
     found = [coverage_signal(config, replace(run, window=known.window), known) for known in planned.coverage]
     if state.champion is None:
         return found
+    config = trial.deciding
     for coverage in planned.of_champion:
         reference = _reference(trial, state.champion)
         subject = replace(run, window=coverage.window)
@@ -119,7 +119,7 @@ def _gain(trial: Trial, window: Window) -> list[Signal]:
 
 
 def _gain_in(trial: Trial, run: Subject, coverage: Coverage) -> Signal:
-    config, state, subject = trial.config, trial.state, replace(run, window=coverage.window)
+    config, state, subject = trial.deciding, trial.state, replace(run, window=coverage.window)
     name, price = SignalName.gain_in_window(config.gain_metric.name), config.price
     judged, rows = trial.judged(coverage, version=str(run.version), as_of=run.as_of, excluded=state.excluded)
     if (why := not_enough(config, judged, rows)) or rows is None:
@@ -132,7 +132,7 @@ def _gain_in(trial: Trial, run: Subject, coverage: Coverage) -> Signal:
     places = rows[PLACE].to_numpy()
     asked = slice(int(places.min()), int(places.max()) + 1)
     try:
-        probe = trial.fits.fit(as_probe(config), train, asked)
+        probe = trial.fits.probe(config, train, asked)
     except PermanentError as error:
         return subject.unknown(name, "watch", f"the probe could not be fitted: {error}", threshold=price)
     trial.probes.append(probe.cpu_s)
@@ -141,10 +141,11 @@ def _gain_in(trial: Trial, run: Subject, coverage: Coverage) -> Signal:
 
 
 def _bake(trial: Trial, window: Window) -> None:
-    config, state, run = trial.config, trial.state, _run(trial, window)
+    config, state, run = trial.deciding, trial.state, _run(trial, window)
     since = state.champion_since
     if state.champion is None or since is None or not state.in_bake:
         return
+    stable_at = state.threshold_of(state.fallback, trial.config.label.decision_threshold)
     names = [SignalName.bake(config.bake.metric), SignalName.bake_vs_stable(config.bake.metric)]
     known = trial.measured_since(state.champion, names[:1], since)
     ended = frozenset(signal.window for signal in known if is_over(config, signal, run.as_of))
@@ -156,7 +157,11 @@ def _bake(trial: Trial, window: Window) -> None:
     for coverage in measurable(config, labels):
         judged, rows = trial.judged(coverage, version=state.champion, as_of=run.as_of, excluded=state.excluded)
         subject = replace(run, window=coverage.window)
-        trial.keep(bake_signals(config, subject, judged, rows, stable=state.fallback, answer=answer))
+        trial.keep(
+            bake_signals(
+                config, subject, judged, rows, stable=state.fallback, stable_threshold=stable_at, answer=answer
+            )
+        )
     _, end = settled(config, state, trial.measured_since(state.champion, names, since), at=run.as_of)
     if end is not None:
         trial.write(end)

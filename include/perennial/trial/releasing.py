@@ -161,6 +161,7 @@ def _signed(trial: Trial, request: RetrainRequest, version: str, snapshot: Snaps
     flags = (*found, *leak_flags(config, evaluation, snapshot))
     review = review_mode(config, state, request.review, flags, gates)
     signed = verdict(config, candidate, evaluation, snapshot, gates, review=review, as_of=request.as_of, flags=flags)
+    signed = replace(signed, threshold=trial.versions[version].fit.threshold)
     trial.write(signoff_entry(config, signed, evaluation))
     return evaluation, signed
 

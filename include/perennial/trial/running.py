@@ -1,7 +1,7 @@
 """One policy over one log, window by window."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,10 +58,15 @@ class Replayed:
         return self.trial.served > 0
 
     def answers(self, places: Places) -> Answers:
-        """What was served for labelled rows."""
+        """What was served for labelled rows, of each by the threshold of the version that served it."""
         trial = self.trial
         predicted: Any = trial.predicted[places]
-        return answers_in(trial.config, trial.answered(places, trial.scores[places], predicted))
+        answers = answers_in(trial.config, trial.answered(places, trial.scores[places], predicted))
+        own = [None, *(made.fit.threshold for made in trial.versions.values())]  # by the number of the version
+        if all(at is None for at in own):
+            return answers
+        each = np.array([trial.config.label.decision_threshold if at is None else at for at in own])
+        return replace(answers, threshold=each[trial.served[places]])
 
     @property
     def paid(self) -> tuple[Retrain, ...]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
+from perennial.config.training.threshold import deciding_by
 from perennial.contracts import LedgerEntry, ReleaseState, Signal, SignalName, Window
 from perennial.evidence.answers import Answers, answers_in
 from perennial.evidence.labelled import judged_stretch
@@ -58,6 +59,12 @@ class Trial:
         self.served = np.zeros(n_rows, np.int64)
         self.scores = np.full(n_rows, np.nan)
         self.predicted = np.full(n_rows, None, object)
+
+    @property
+    def deciding(self) -> ModelConfig:
+        """The configuration by which figures are made of what the champion predicts."""
+        declared = self.config.label.decision_threshold
+        return deciding_by(self.config, self.state.threshold_of(self.state.champion, declared))
 
     @property
     def history(self) -> History:
@@ -183,7 +190,8 @@ class Trial:
     def answers(self, version: str, places: Places) -> Answers:
         """What a version answers for labelled rows, whoever served them, with their times."""
         rows = self.answered(places, *self.versions[version].fit.at(places))
-        return replace(answers_in(self.config, rows), times=self.log.times[places])
+        threshold = self.versions[version].fit.threshold
+        return replace(answers_in(self.config, rows), times=self.log.times[places], threshold=threshold)
 
     def count(self, stretch: Window, *, as_of: datetime, excluded: tuple[Window, ...]) -> Labelled:
         """Rows of a stretch and the labelled ones among them."""

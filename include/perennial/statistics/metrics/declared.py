@@ -84,7 +84,7 @@ def compute(
     scores: Values,
     predicted: Values | None = None,
     classes: Sequence[Any] | None = None,
-    threshold: float = 0.5,
+    threshold: float | Values = 0.5,
 ) -> dict[str, float]:
     """Every metric of ``task`` that these rows allow, by name.
 

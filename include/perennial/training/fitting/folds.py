@@ -36,6 +36,13 @@ def fold_answers(config: ModelConfig, build: Callable[[], Any], table: pa.Table,
 
     ``table`` is in the order of time. A fold whose past holds one class only is left out. (scikit-learn's
     TimeSeriesSplit.)
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> columns = {name: ["a"] * 8 if name in flights.categories else [1.0] * 8 for name in flights.features}
+    >>> times = pa.array([day(number).start for number in range(8)], pa.timestamp("us", "UTC"))
+    >>> table = pa.table({**columns, "event_time": times, "label": [0.0, 1.0] * 4})
+    >>> [len(answers.labels) for answers in fold_answers(flights, DummyClassifier, table, 3)]
+    [2, 2, 2]
     """
     for past, later in TimeSeriesSplit(n_splits=n_folds).split(np.arange(table.num_rows)):
         known, unseen = table.slice(0, len(past)), table.slice(int(later[0]), len(later))
@@ -66,16 +73,3 @@ def summed_up(config: ModelConfig, folds: Sequence[Answers]) -> dict[str, float]
     for name, values in found.items():
         summary[f"cv_{name}_mean"], summary[f"cv_{name}_std"] = float(np.mean(values)), float(np.std(values))
     return summary
-
-
-def cross_validate(config: ModelConfig, build: Callable[[], Any], table: pa.Table) -> dict[str, float]:
-    """The sum over ``training.cv_folds`` folds, as :func:`summed_up` and :func:`fold_answers` say.
-
-    >>> from sklearn.dummy import DummyClassifier
-    >>> columns = {name: ["a"] * 8 if name in flights.categories else [1.0] * 8 for name in flights.features}
-    >>> times = pa.array([day(number).start for number in range(8)], pa.timestamp("us", "UTC"))
-    >>> table = pa.table({**columns, "event_time": times, "label": [0.0, 1.0] * 4})
-    >>> cross_validate(flights, DummyClassifier, table)["cv_roc_auc_mean"]
-    0.5
-    """
-    return summed_up(config, list(fold_answers(config, build, table, config.training.cv_folds)))
