@@ -23,6 +23,8 @@ def orders(window: Window, n_rows: int, *, seed: int, rebuilt: bool = False) -> 
     first, last = (int(moment.timestamp()) for moment in (window.start, window.end))
     at = pd.Series(pd.to_datetime(np.sort(rng.integers(first, last, n_rows)), unit="s"))
     km, items = rng.gamma(2.0, 2.2, n_rows).round(1), rng.integers(1, 9, n_rows)
+    if rebuilt:
+        km[::120] = -1.0  # a scooter whose counter is broken
     kitchen = rng.choice(["Nudelhaus", "Chez Amélie", "Wok & Co", "Tandoor"], n_rows, p=[0.4, 0.25, 0.2, 0.15])
     sky = rng.choice(["dry", "drizzle", "pouring"], n_rows, p=[0.7, 0.2, 0.1])
     hour = at.dt.hour
