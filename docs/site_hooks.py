@@ -9,6 +9,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 CONTENTS = {
+    "Tutorial": ("tutorial/*.md",),
     "How to": ("how-to/*.md",),
     "Concepts": ("architecture.md", "statistics.md", "signals.md", "signoff.md", "backtest.md", "glossary.md"),
     "Running it": ("runbook.md", "notifications.md", "demo.md"),

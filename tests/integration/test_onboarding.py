@@ -2,17 +2,25 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 import unfamiliar
 from perennial.cli import app
 from perennial.config import load_model
 from perennial.config.signals.judgement import GainSignal
+from perennial.errors import ConfigError, StoreUnavailable
+from perennial.onboarding.columns import columns_of
+from perennial.onboarding.start import table_of
+from perennial.store import bulk, open_store
 
 
 def perennial(*words: str) -> Any:
@@ -27,6 +35,47 @@ def shortened(path: Path) -> None:
     kept = {key: said[key] for key in ("model", "owner", "task", "schedule", "sources", "columns", "label", "features")}
     path.write_text(yaml.safe_dump(kept, sort_keys=False, default_flow_style=None, width=300), encoding="utf-8")
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 25
+
+
+def as_table(rows: pa.Table, database_url: str, name: str) -> None:
+    """The rows in a table of a database that is somebody else's."""
+    store = open_store(database_url, "file:///nonexistent")
+    with bulk.bulk_transaction(store) as cursor:
+        cursor.adbc_ingest(name, rows)
+    store.close()
+
+
+def test_a_table_is_named_and_a_password_never_told(database_url: str) -> None:
+    rows = {"at": [datetime(2024, 1, 1), None], "Größe €": [1.5, None], "n": [1, 2]}  # noqa: DTZ001 - as logged
+    as_table(pa.table(rows), database_url, "Some Rows")
+    store = open_store(database_url, "file:///nonexistent")
+    with store.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE VIEW others AS SELECT n, 1.25::numeric AS price, gen_random_uuid() AS id, DATE '2024-01-01' AS d, "
+            'now() AS t FROM "Some Rows"'
+        )
+    store.close()
+    found = table_of(database_url, None, table="Some Rows")
+    assert found.to_pydict() == rows
+    kinds = {column.logged: column.kind for column in columns_of(table_of(database_url, None, table="public.others"))}
+    assert kinds == {"n": "int", "price": "float", "id": "text", "d": "time", "t": "time"}
+
+    place, foreign = make_url(database_url), "of somebody else"
+    bare = place.set(drivername="postgres").render_as_string(hide_password=False)
+    with pytest.raises(ConfigError, match=r"Say it with --table; there are: .*Some Rows"):
+        table_of(bare, None)
+    with pytest.raises(ConfigError, match=r"no table nothing in the database; there are: .*Some Rows"):
+        table_of(database_url, None, table="nothing")
+    with pytest.raises(ConfigError, match="--from has to be its URL"):
+        table_of("rows.csv", None, table="others")
+    for wrong in (
+        bare.replace("@", "@h:x@"),
+        place.set(port=9, password=foreign).render_as_string(hide_password=False),
+    ):
+        with pytest.raises((ConfigError, StoreUnavailable)) as told:
+            table_of(wrong, None, table="others")
+        assert foreign not in str(told.value)
+        assert str(place.password) not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +102,13 @@ def test_a_file_becomes_a_model_whose_monitor_and_retrain_pass(
     monkeypatch.setenv("PERENNIAL_MODELS_DIR", str(models))
     name = f"own_{task}"
 
-    said = perennial("init", name, "--from", str(make(tmp_path)), *answers).output
+    path = make(tmp_path)
+    rows = ["--from", str(path)]
+    if task == "regression":  # the rows of a table give what those of the file would
+        as_table(pq.read_table(path), database_url, "houses")
+        rows = ["--from", database_url, "--table", "houses"]
+        assert columns_of(table_of(database_url, None, table="houses")) == columns_of(table_of(path, None))
+    said = perennial("init", name, *rows, *answers).output
     if task == "multiclass":  # and with every bound, stretch and threshold at its default
         shortened(models / name / "model.yaml")
         perennial("check")

@@ -90,7 +90,9 @@ def compare(
     every = [*runs, *base.values(), *(phase for told in calendars.values() for phase in told)]
     places = judged_places(every)
     if not len(places):
-        raise ConfigError(f"{config.model}: no labelled row was served by a champion under every policy")
+        raise ConfigError(
+            f"{config.model}: no labelled row was served by a champion under every policy{_why_none(every)}"
+        )
     outcomes = _outcomes(runs, base, calendars, places, metric=config.gain_metric_name, change=change)
     return Comparison(
         model=config.model,
@@ -108,6 +110,18 @@ def compare(
         outcomes=outcomes,
         proposal=propose(config, noise_of(config, windows, runs, (*runs, *base.values()))),
     )
+
+
+def _why_none(runs: Sequence[Replayed]) -> str:
+    """Of the policies under which nobody ever served, how the last candidate ended; empty when each had a champion."""
+    idle = [run for run in runs if not run.served.any()]
+    told = (
+        f"{run.policy}: {len(run.retrains)} candidates, the last {run.retrains[-1].ended}: {run.retrains[-1].reason}"
+        if run.retrains
+        else f"{run.policy}: no candidate in {len(run.decided)} windows: {'; '.join(run.decided[-1].reasons)}"
+        for run in idle
+    )
+    return "".join(f"; {one}" for one in told)
 
 
 def without_probe(config: ModelConfig) -> ModelConfig:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from perennial.cli import asking, costing, mending
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, err, out, print_json, speaks_plainly
+from perennial.cli.waiting import at_work
 from perennial.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,7 +134,12 @@ def _ask_for_hold(model: str, open_holds: list[str]) -> NoReturn:
 
 @app.command()
 @speaks_plainly
-def up() -> None:
+def up(
+    *,
+    without_airflow: Annotated[
+        bool, typer.Option("--without-airflow", help="No scheduler: runs are those of `perennial run`, on a history.")
+    ] = False,
+) -> None:
     """Start PostgreSQL, MLflow, Airflow and scoring services on this machine; says where they are and how to get in."""
     import stack
     from perennial.serving.declared import served_models
@@ -151,10 +157,13 @@ def up() -> None:
         serving=settings.serving_port,
     )
     layout = stack.StackLayout(home=settings.home, ports=ports, served=served)
-    running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False))
+    components = {"components": ("postgres", "mlflow")} if without_airflow else {}
+    with at_work("starting what is not up yet"):
+        running = stack.up(layout, progress=lambda line: out.print(line, markup=False, highlight=False), **components)
     credentials = load_credentials(running.credentials_file)
     table = Table("open", "at", "log in as")
-    table.add_row("Airflow", running.airflow_url, f"{ADMIN} / {credentials.airflow_admin_password}")
+    if not without_airflow:
+        table.add_row("Airflow", running.airflow_url, f"{ADMIN} / {credentials.airflow_admin_password}")
     table.add_row("MLflow", running.mlflow_url, f"{REVIEWER} / {credentials.mlflow_reviewer_password}")
     for service in running.services:
         table.add_row(f"{service.model}, served", service.url, "no login on this machine")

@@ -1,10 +1,12 @@
 """``perennial backtest``: policies tried on logged history."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -73,13 +75,33 @@ def _progress() -> Progress:
     )
 
 
+def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...], title: str, width: int) -> Table:
+    """A policy a row; where that is wider than the terminal, an item each, without what did not happen."""
+    wide = Table(*headings, title=title)
+    for row in rows:
+        wide.add_row(*row)
+    if Measurement.get(out, out.options.update(width=1000), wide).maximum <= width:
+        return wide
+    narrow = Table(show_header=False, title=title)
+    for policy, *told in rows:
+        items = zip(headings[1:], told, strict=True)
+        narrow.add_row(
+            policy, ", ".join(f"{name} {value}" for name, value in items if value not in {"0", "-", "0.0 + 0.0"})
+        )
+    return narrow
+
+
 def _show(found: Any, place: Path) -> None:
     from perennial.backtest import command
 
-    table = Table(*command.HEADINGS, title=f"{found.model}: {found.metric}, {len(found.windows)} windows")
-    for outcome in found.outcomes:
-        table.add_row(*command.row_of(outcome))
-    out.print(table)
+    out.print(
+        _table(
+            [command.row_of(outcome) for outcome in found.outcomes],
+            command.HEADINGS,
+            f"{found.model}: {found.metric}, {len(found.windows)} windows",
+            out.width,
+        )
+    )
     proposal = Table("key", "now", "proposed", "why")
     for item in found.proposal:
         proposal.add_row(item.key, f"{item.now:g}", "-" if item.proposed is None else f"{item.proposed:g}", item.why)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from perennial.cli.asking import case
 from perennial.cli.printing import SHOWN, AsJson, Model, as_logged, out, print_json, speaks_plainly
+from perennial.cli.waiting import at_work
 
 app = typer.Typer()
 lineage = typer.Typer(no_args_is_help=True, help="Where a version, a delivery or a prediction came from, or went to.")
@@ -25,7 +26,8 @@ def reproduce(model: Model, version: Version, as_json: AsJson = False) -> None:
     from perennial.contracts import to_record
     from perennial.provenance.reproduce import reproduce as again
 
-    found = again(case(model), version)
+    with at_work(f"fitting version {version} of {model} again"):
+        found = again(case(model), version)
     if as_json:
         print_json({**to_record(found), "is_same": found.is_same})
     else:
@@ -59,7 +61,8 @@ def explain(
     """Why a version answered what it did: what each feature added to its mean answer."""
     from perennial.provenance.explain import explain as why
 
-    found = why(case(model), prediction_id, version=version, n_pairs=pairs)
+    with at_work(f"explaining {prediction_id}"):
+        found = why(case(model), prediction_id, version=version, n_pairs=pairs)
     if as_json:
         print_json(found)
         return

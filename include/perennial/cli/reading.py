@@ -20,6 +20,7 @@ from perennial.cli.printing import (
     speaks_plainly,
     timeline_table,
 )
+from perennial.cli.waiting import at_work
 from perennial.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def check(as_json: AsJson = False) -> None:
     """Validate every model.yaml and build every recipe."""
     from perennial.pipeline.checking import check_models
 
-    configs = check_models(settings().models_dir)
+    with at_work("building every recipe"):
+        configs = check_models(settings().models_dir)
     if as_json:
         print_json([{"model": config.model, "task": config.task, "digest": config.digest} for config in configs])
         return

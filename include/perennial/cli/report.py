@@ -8,6 +8,7 @@ import typer
 
 from perennial.cli import asking
 from perennial.cli.printing import Model, out, speaks_plainly
+from perennial.cli.waiting import at_work
 
 app = typer.Typer()
 
@@ -31,7 +32,8 @@ def report(
     from perennial.reporting.page import page
 
     one = asking.case(model)
-    text = page(gather(one, asking.moment(window) if window else None), made_at=asking.now())
+    with at_work(f"gathering all of {model}"):
+        text = page(gather(one, asking.moment(window) if window else None), made_at=asking.now())
     path = (place or one.settings.home / "reports" / f"{model}.html").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

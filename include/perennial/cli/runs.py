@@ -18,6 +18,7 @@ from perennial.cli.printing import (
     progress_to,
     speaks_plainly,
 )
+from perennial.cli.waiting import at_work
 from perennial.errors import ConfigError, TrainingError
 
 app = typer.Typer(no_args_is_help=True, help="Run the steps of a DAG here, without Airflow.")
@@ -40,7 +41,8 @@ def monitor(
 
     case = asking.case(model)
     window = asking.window_if_given(start, end) or asking.last_window(case.config, asking.now())
-    decided = loops.monitor(case, window, page=page, progress=progress_to(as_json))
+    with at_work(f"monitoring {model}"):
+        decided = loops.monitor(case, window, page=page, progress=progress_to(as_json))
     if as_json:
         print_json(decided)
     elif decided.action == "retrain":
@@ -93,7 +95,8 @@ def retrain(
             f"{model}: a retrain as of {moment.isoformat()} can not pay, and nothing was begun: {'; '.join(why)}. "
             "--anyway makes the candidate all the same"
         )
-    ended = loops.retrain(case, request, progress=progress_to(as_json))
+    with at_work(f"retraining {model}"):
+        ended = loops.retrain(case, request, progress=progress_to(as_json))
     if as_json:
         print_json(ended)
     else:

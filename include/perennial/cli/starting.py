@@ -11,6 +11,7 @@ import typer
 from perennial.cli import asking
 from perennial.cli.backtest import backtest
 from perennial.cli.printing import err, out, speaks_plainly
+from perennial.cli.waiting import at_work
 
 app = typer.Typer()
 
@@ -20,7 +21,13 @@ app = typer.Typer()
 def init(
     model: Annotated[str, typer.Argument(help="Name of the new model: a plain word.")],
     *,
-    source: Annotated[Path, typer.Option("--from", help="Your rows: .csv, .parquet, .jsonl or .ndjson.")],
+    source: Annotated[
+        str,
+        typer.Option("--from", help="Your rows: .csv, .parquet, .jsonl, .ndjson, or a PostgreSQL's URL, with --table."),
+    ],
+    table: Annotated[
+        str | None, typer.Option(help="The table or view of that PostgreSQL, as orders or shop.orders.")
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="Labels in a file of their own, by the same id.")] = None,
     time: Annotated[str | None, typer.Option(help="Column: when the event of a row happened.")] = None,
     label: Annotated[str | None, typer.Option(help="Column: the truth that is to be predicted.")] = None,
@@ -41,7 +48,7 @@ def init(
     from perennial.onboarding.start import start, table_of
 
     settings = asking.settings()
-    table = table_of(source, labels)
+    rows = table_of(source, labels, table=table)
     said = Said(
         time=time, label=label, id=row_id, score=score, labelled_at=labelled_at, positive=positive, task=task,
         leave_out=tuple(leave_out or ()),
@@ -50,7 +57,7 @@ def init(
 
     def begun(told: Said) -> Any:
         return start(
-            model, table, told, owner=owner or getpass.getuser(), delay=late, models_dir=settings.models_dir,
+            model, rows, told, owner=owner or getpass.getuser(), delay=late, models_dir=settings.models_dir,
             home=settings.home,
         )  # fmt: skip
 
@@ -65,7 +72,8 @@ def _asked(begun: Any, said: Any) -> Any:
 
     while True:
         try:
-            return begun(said)
+            with at_work("reading the rows, fitting two first models"):
+                return begun(said)
         except Unclear as open_:
             if not sys.stdin.isatty() or not open_.candidates:
                 raise
@@ -90,9 +98,11 @@ def _say(made: Any) -> None:
     form = "%Y-%m-%dT%H:%M:%SZ"
     out.print("next, without any server: a report on this history")
     out.print(f"  perennial backtest {made.config.model} --history {made.history}", markup=False, soft_wrap=True)
-    out.print("or, with the stack up (make up): take it in, and train the first candidate")
+    out.print("or, with the store and MLflow up: take it in, and train the first candidate")
+    out.print("  perennial up --without-airflow", markup=False)
     out.print(
         f"  perennial run monitor {made.config.model} --start {window.start:{form}} --end {window.end:{form}}",
         markup=False, soft_wrap=True,
     )  # fmt: skip
-    out.print(f"  perennial run retrain {made.config.model}", markup=False, soft_wrap=True)
+    # of a scheduler that runs already the last window is a later one, up to which nothing can be trained
+    out.print(f"  perennial run retrain {made.config.model} --as-of {window.end:{form}}", markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from perennial.config.values import IDENTIFIER
 from perennial.contracts import Window
 from perennial.errors import ConfigError, first_of
 from perennial.onboarding.columns import columns_of, read_table
+from perennial.onboarding.database import is_database, read_database
 from perennial.onboarding.history import history_of, joined, lay_down
 from perennial.onboarding.noise import Noise, noise_of
 from perennial.onboarding.proposal import Times, drift_of, times_of
@@ -79,7 +80,7 @@ def start(
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / model
         draft.mkdir()
-        (draft / "recipe.py").write_text(recipe(roles.task), encoding="utf-8")
+        (draft / "recipe.py").write_text(recipe(roles.task, times.labelled(times.train)), encoding="utf-8")
         _write(draft, model_yaml(proposed))
         config = load_model(draft)
         rows = Path(scratch) / "history.parquet"
@@ -110,19 +111,27 @@ def start(
     )
 
 
-def table_of(path: Path, labels: Path | None) -> pa.Table:
-    """The rows of a file, with the columns of a file of labels beside them, matched by the one column that both have.
+def table_of(source: str | Path, labels: Path | None, *, table: str | None = None) -> pa.Table:
+    """The rows of a file, or of a ``table`` of the PostgreSQL that ``source`` is the URL of.
 
-    Raises ConfigError when they share none, or several, or when a label file names one row twice.
+    Columns of a file of labels stand beside them, matched by the one column that both have. Raises ConfigError when
+    they share none, or several, or when a label file names one row twice.
     """
-    rows = read_table(path)
+    if is_database(str(source)):
+        rows, called = read_database(str(source), table), str(table)
+    elif table is not None:
+        raise ConfigError(
+            f"--table {table}: is of a database; --from has to be its URL, postgresql://user@host/database"
+        )
+    else:
+        rows, called = read_table(Path(source)), Path(source).name
     if labels is None:
         return rows
     others = read_table(labels)
     common = [name for name in rows.column_names if name in others.column_names]
     if len(common) != 1:
         raise ConfigError(
-            f"{labels}: shares {len(common)} columns with {path.name} ({first_of(common) or 'none'}); exactly one, the "
+            f"{labels}: shares {len(common)} columns with {called} ({first_of(common) or 'none'}); exactly one, the "
             "id, is expected"
         )
     key = others[common[0]]
@@ -133,7 +142,7 @@ def table_of(path: Path, labels: Path | None) -> pa.Table:
         numbered = rows.append_column(_PLACE, pa.array(np.arange(rows.num_rows)))
         return numbered.join(others, keys=common[0]).sort_by(_PLACE).drop_columns([_PLACE])
     except pa.ArrowInvalid as error:
-        raise ConfigError(f"{labels}: {common[0]} can not be matched with {path.name}: {error}") from None
+        raise ConfigError(f"{labels}: {common[0]} can not be matched with {called}: {error}") from None
 
 
 def _write(folder: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from perennial.cli import asking
 from perennial.cli.printing import EXIT_PERMANENT, AsJson, Model, as_logged, err, out, print_json, speaks_plainly
+from perennial.cli.waiting import at_work
 
 app = typer.Typer()
 
@@ -24,7 +25,8 @@ def score(  # noqa: PLR0917 - the options of a command
     from perennial.serving.batches.scoring import by_command
 
     places = (_uri(source), _uri(target))
-    done = by_command(asking.settings(), model, *places, version=version, log=not no_log, now=asking.now())
+    with at_work(f"scoring by {model}"):
+        done = by_command(asking.settings(), model, *places, version=version, log=not no_log, now=asking.now())
     if as_json:
         print_json(done)
     else:
