@@ -52,6 +52,8 @@ def test_the_newest_measured_window_comes_with_what_its_run_measured_of_earlier_
     )  # fmt: skip
     assert (drift["value"], drift["threshold"], drift["low"], drift["n_blocks"]) == (1.1, 0.3, None, None)
     assert (accuracy["family"], accuracy["direction"], accuracy["role"]) == ("performance", "least", "retrain")
+    assert (drift["severity"], accuracy["severity"]) == ("info", None)
+    assert drift["evidence"] == f"/perennial/models/{asked.model}/windows/{day(1).key}"
     assert accuracy["low"] < 0.8 < accuracy["high"]
     assert (accuracy["n_rows"], accuracy["n_blocks"], accuracy["confidence"]) == (200, 10, 0.95)
 

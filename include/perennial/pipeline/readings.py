@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from perennial.config import ModelConfig
+from perennial.config.notify import Severity
 from perennial.contracts import Signal, SignalName, SignalRole, SignalStatus, Window
 from perennial.errors import ConfigError
 from perennial.statistics.metrics import METRICS
@@ -24,6 +25,7 @@ class Reading:
     """One signal of a window. ``subject`` is its column, metric or slice: the name without the family.
 
     ``low``, ``high``, ``n_rows``, ``n_blocks`` and ``confidence`` are those of the interval, where it has one.
+    ``severity`` is None where it is in order; ``evidence`` is the page of its window, below Airflow's address.
     """
 
     family: str
@@ -33,6 +35,7 @@ class Reading:
     version: str | None
     role: SignalRole
     status: SignalStatus
+    severity: Severity | None
     value: float | None
     low: float | None
     high: float | None
@@ -42,6 +45,7 @@ class Reading:
     n_blocks: int | None
     confidence: float | None
     detail: str
+    evidence: str
 
 
 def read_signals(config: ModelConfig, start: datetime | None = None, *, store: Store) -> tuple[Reading, ...]:
@@ -75,6 +79,7 @@ def reading_of(config: ModelConfig, signal: Signal) -> Reading:
         version=signal.version,
         role=signal.role,
         status=signal.status,
+        severity=severity_of(signal),
         value=signal.value,
         low=None if interval is None else interval.low,
         high=None if interval is None else interval.high,
@@ -84,7 +89,21 @@ def reading_of(config: ModelConfig, signal: Signal) -> Reading:
         n_blocks=None if interval is None else interval.n_blocks,
         confidence=None if interval is None else interval.confidence,
         detail=signal.detail,
+        evidence=f"/perennial/models/{signal.model}/windows/{signal.window.key}",
     )
+
+
+def severity_of(signal: Signal) -> Severity | None:
+    """How much it asks for: critical where the run ends red for it, warning where someone is told or a retrain is asked
+    for, info where it is only shown, or could not be told. Pure.
+
+    >>> read = subject.above(SignalName.drift("temp_f"), "halt", 0.3, 0.1)
+    >>> severity_of(read), severity_of(subject.unknown(SignalName.drift("temp_f"), "halt", "gone"))
+    ('critical', 'info')
+    """
+    if signal.status != "breached":
+        return None if signal.status == "ok" else "info"
+    return {"halt": "critical", "alert": "warning", "retrain": "warning", "watch": "info"}[signal.role]
 
 
 def direction_of(config: ModelConfig, name: str) -> Direction:
