@@ -17,6 +17,7 @@ _LEAST = frozenset(
     {"attribution/ndcg", "quality/completeness", "served_by_champion", "label_coverage", "flag/below_chance"}
 )
 _RANGE = frozenset({"quality/volume", "flag/label_rate", "flag/calibration"})
+_BREACHED: dict[SignalRole, Severity] = {"halt": "critical", "alert": "warning", "retrain": "warning", "watch": "info"}
 _OF_METRICS = frozenset({"performance", "bake", "estimate", "slice"})
 
 
@@ -103,7 +104,7 @@ def severity_of(signal: Signal) -> Severity | None:
     """
     if signal.status != "breached":
         return None if signal.status == "ok" else "info"
-    return {"halt": "critical", "alert": "warning", "retrain": "warning", "watch": "info"}[signal.role]
+    return _BREACHED[signal.role]
 
 
 def direction_of(config: ModelConfig, name: str) -> Direction:
