@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.main import get_command
 
 from perennial import errors
 from perennial.cli import app
+from perennial.contracts.decisions import Action
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -81,3 +83,11 @@ def test_the_index_of_decisions_is_complete() -> None:
     index = (folder / "README.md").read_text(encoding="utf-8")
     pages = [page.name for page in folder.glob("[0-9]*.md")]
     assert [name for name in pages if f"({name})" not in index] == []
+
+
+def test_the_glossary_has_a_word_once_and_every_action() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [word for word in re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE) if word != "word"]
+    assert sorted({word for word in words if words.count(word) > 1}) == []
+    (decision,) = re.findall(r"^\| decision \|.*$", text, re.MULTILINE)
+    assert [action for action in get_args(Action) if f"`{action}`" not in decision] == []
