@@ -160,8 +160,9 @@ def test_fits_share_the_pool_that_the_settings_name(models_dir, parse, monkeypat
     assert [task.pool for task in parse().dags["wine_cultivar__backtest"].tasks] == ["fit"]
 
 
-def test_what_nobody_ran_is_started_under_its_own_id_and_not_twice(dags):
-    dispatch = dags["maintenance"].get_task("dispatch")
+@pytest.mark.parametrize("task_id", ["dispatch", "run_again"])
+def test_what_nobody_ran_is_started_under_its_own_id_and_not_twice(dags, task_id):
+    dispatch = dags["maintenance"].get_task(task_id)
     assert dispatch.partial_kwargs["skip_when_already_exists"]
     assert dispatch.partial_kwargs["logical_date"] is None
     assert "wait_for_completion" not in dispatch.partial_kwargs
@@ -239,9 +240,10 @@ def filled_in(params, form):
 def test_the_upkeep_looks_after_files_reviews_and_releases(dags):
     upkeep = dags["maintenance"]
     alone = {"sweep", "list_again", "expire_reviews", "check_releases", "prove_ledger", "open_requests"}
-    assert set(upkeep.task_dict) == alone | {"dispatch", "tell_all"}
+    assert set(upkeep.task_dict) == alone | {"run_again", "dispatch", "tell_all"}
     assert all(not upkeep.task_dict[name].upstream_task_ids for name in alone), "what befalls one keeps no other back"
     assert upkeep.task_dict["dispatch"].upstream_task_ids == {"open_requests"}
+    assert upkeep.task_dict["run_again"].upstream_task_ids == {"list_again"}
 
 
 def test_a_shadow_is_taken_in_where_one_is_declared_and_nothing_waits_for_it(models_dir, parse, dags):

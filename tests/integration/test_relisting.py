@@ -15,7 +15,6 @@ from perennial.store.schema import changed_deliveries
 
 WINE = "wine_cultivar"
 NOW = datetime.now(UTC)
-CHANGED = ChangedDelivery(source="predictions", window=DAY, n_files=2)
 
 
 @pytest.fixture
@@ -48,8 +47,9 @@ def test_a_late_file_is_reported_until_its_window_is_run_again(
     assert again(wine, home, store) == ()
     assert recorded(store) == []
     write_lines(folder / "b.jsonl", rows_of(WINE)[30:])
-    assert again(wine, home, store) == (CHANGED,)
-    assert again(wine, home, store, now=NOW + timedelta(hours=1)) == (CHANGED,)
+    (changed,) = again(wine, home, store)
+    assert (changed.source, changed.window, changed.n_files) == ("predictions", DAY, 2)
+    assert again(wine, home, store, now=NOW + timedelta(hours=1)) == (changed,)
     assert recorded(store) == [("predictions", 2, NOW)], "it was found once, and then"
     run(wine, home, store)
     assert again(wine, home, store) == ()

@@ -1,19 +1,22 @@
 """Retrain requests that nobody ran, or whose run was stopped: the maintenance starts or ends them."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from conftest import unique_model
-from logs import day
+from logs import day, deliver, delivery
 from perennial import ledger
+from perennial.cli import app
 from perennial.contracts import LedgerEntry, RetrainRequest, to_record
 from perennial.decision.record import record_request
 from perennial.orchestration.tasks import maintenance
 from perennial.pipeline import Case, Runtime, open_runtime
+from perennial.pipeline.loops import SOURCES
 from perennial.settings import Settings
 from perennial.store import Store
 
@@ -148,3 +151,48 @@ def test_the_maintenance_starts_what_has_no_run_and_ends_what_has_a_run_that_end
         for run_id in started
     ]
     assert outcomes(case) == ended
+
+
+def test_the_command_line_takes_up_what_was_asked_for_as_of_the_last_monitored_window(case: Case) -> None:
+    """And writes no second request. Without a row there is nothing to fit, which is how it ends."""
+    for number in (1, 2):
+        decided = LedgerEntry(
+            entry_id=f"d{number}", model=case.model, kind="decision", at=day(number).end, actor="policy", reason="test"
+        )
+        ledger.append(case.store, decided)
+    case.ask(asked(case))
+    ended = CliRunner().invoke(app, ["run", "retrain", case.model])
+    assert (ended.exit_code, "TrainingError" in ended.stderr) == (1, True), ended.output
+    assert outcomes(case) == [("r1", "failed")]
+    written = ledger.entries(case.store, case.model, kinds=["retrain_request"])
+    assert [(entry.at, entry.payload["run_id"]) for entry in written] == [(day(2).end, "r1")]
+    assert case.state().open_requests == ()
+
+
+def test_the_maintenance_runs_a_window_again_once_for_every_change_of_its_files(case: Case) -> None:
+    home, list_again = case.settings.home, maintenance.list_again.function
+    case.prepare()
+    frame = delivery("wine_cultivar", day(0))
+    deliver(home, "wine_cultivar", day(0), frame.iloc[:60])
+
+    def staged() -> None:
+        for source in SOURCES:
+            case.publish(batch := case.stage(day(0), source), case.audit(batch))
+
+    staged()
+    assert list_again() == []
+    deliver(home, "wine_cultivar", day(0), frame.iloc[:90])
+    (late,) = list_again()
+    assert late["trigger_dag_id"] == f"{case.model}__monitor"
+    assert str(late["trigger_run_id"]).startswith(f"again__{day(0).key}__")
+    assert late["conf"] == {"window_start": day(0).start.isoformat(), "window_end": day(0).end.isoformat()}
+    assert list_again() == [late], "it is one run, however often it is found"
+    deliver(home, "wine_cultivar", day(0), frame)
+    (later,) = list_again()
+    assert later["trigger_run_id"] != late["trigger_run_id"]
+    staged()
+    assert list_again() == []
+    for path in (home / "landing" / "wine_cultivar").rglob("*.jsonl"):
+        path.unlink()
+    assert list_again() == [], "nothing is left to read"
+    assert len(case.list_again(now=datetime.now(UTC))) == len(SOURCES)

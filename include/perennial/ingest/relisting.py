@@ -1,4 +1,4 @@
-"""Deliveries whose files changed after they were staged: what came late, or was mended, and nobody ran again."""
+"""Deliveries whose files changed after they were staged: what came late, or was mended, and is to be run again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,15 @@ from perennial.store.schema import batches, changed_deliveries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedDelivery:
-    """A window whose files are other ones now than when it was staged last; ``n_files`` is how many there are."""
+    """A window whose files are other ones now than when it was staged last.
+
+    ``n_files`` is how many there are, ``listing`` a digest of their names, sizes and times.
+    """
 
     source: SourceKind
     window: Window
     n_files: int
+    listing: str
 
 
 def list_again(
@@ -40,8 +44,8 @@ def list_again(
             continue
         window = Window(start=row.window_start, end=row.window_end)
         files: tuple[SourceFile, ...] = find(config, origin, window, home)
-        if listing(files) != row.listing:
-            found.append(ChangedDelivery(source=row.source, window=window, n_files=len(files)))
+        if (listed := listing(files)) != row.listing:
+            found.append(ChangedDelivery(source=row.source, window=window, n_files=len(files), listing=listed))
     _record(config.model, found, store, now)
     return tuple(found)
 

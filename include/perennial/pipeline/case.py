@@ -160,7 +160,7 @@ class Case(MonitorSteps, RetrainSteps):
         return sweep(self.config, store=self.store, before=now - self.config.validation.keep_staging)
 
     def list_again(self, *, now: datetime) -> tuple[ChangedDelivery, ...]:
-        """Windows whose files changed since they were staged, in the last two weeks; someone has to run them again."""
+        """Windows whose files changed since they were staged, in the last two weeks: they are to be run again."""
         from perennial.ingest.relisting import list_again
 
         return list_again(self.config, store=self.store, home=self.settings.home, since=now - LOOK_AGAIN, now=now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context, task
 
+from perennial.contracts import digest_of
 from perennial.errors import IntegrityError, PerennialError, TransientError
 from perennial.orchestration.declared import sound_models
 from perennial.orchestration.session import opened_runtime
@@ -27,24 +28,41 @@ def sweep() -> None:
 
 
 @task(task_display_name="List deliveries again")
-def list_again() -> None:
-    """Say which windows' files changed after they were staged: they are to be run again."""
+def list_again() -> list[dict[str, object]]:
+    """What to run again: the windows whose files changed after they were staged, as arguments of ``run_again``.
+
+    A run is named after its window and the files that there are, so that one change starts one run. Where none are
+    left there is nothing to read: that is only said.
+    """
     now = datetime.now(UTC)
+    found: list[dict[str, object]] = []
 
     def one(case: Case) -> None:
-        for found in case.list_again(now=now):
+        changed = case.list_again(now=now)
+        for each in changed:
             log.warning(
-                "%s: the files of %s of %s to %s changed since they were staged, %d by now: run %s__monitor again with "
-                "this window",
+                "%s: the files of %s of %s to %s changed since they were staged, %d by now%s",
                 case.model,
-                found.source,
-                found.window.start.isoformat(),
-                found.window.end.isoformat(),
-                found.n_files,
-                case.model,
+                each.source,
+                each.window.start.isoformat(),
+                each.window.end.isoformat(),
+                each.n_files,
+                "" if each.n_files else ": bring them back, or run the monitor again with this window, which halts it",
             )
+        for window in dict.fromkeys(each.window for each in changed):
+            of_it = [each for each in changed if each.window == window]
+            if all(each.n_files for each in of_it):
+                files = digest_of(*(f"{each.source} {each.listing}" for each in of_it))
+                found.append(
+                    {
+                        "trigger_dag_id": f"{case.model}__monitor",
+                        "trigger_run_id": f"again__{window.key}__{files[:12]}",
+                        "conf": {"window_start": window.start.isoformat(), "window_end": window.end.isoformat()},
+                    }
+                )
 
     _for_every_model(one)
+    return found
 
 
 @task(task_display_name="Expire reviews")
