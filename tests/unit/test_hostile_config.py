@@ -42,6 +42,17 @@ BATCHES = "min_rows: 20"
         ("accuracy: {min: 0.7}", "accuracy: {min: 0.0}", "signoff.metrics.accuracy.min = 0: every value keeps"),
         ("accuracy: {min: 0.7}", "accuracy: {max: 1.0}", "signoff.metrics.accuracy.max = 1: every value keeps"),
         ("min_gain: 0.0", "min_gain: 1.1", "signoff.versus_champion.min_gain = 1.1: no two values"),
+        (
+            "jensenshannon, threshold: 0.2",
+            "jensenshannon, threshold: 0.84",
+            "signals.drift.category: threshold = 0.84 is never reached",
+        ),
+        (
+            "wasserstein, threshold: 0.3",
+            "hellinger, threshold: 1.01",
+            "signals.drift.number: threshold = 1.01 is never reached",
+        ),
+        ("weighted_share: 0.5", "weighted_share: 0.0", "signals.drift.weighted_share = 0.0: "),
         ("max_age: 30d", "max_age: 53h", "policy.max_age = 2 days, 5:00:00: even a champion of today"),
         (
             BATCHES,
@@ -70,6 +81,8 @@ def test_what_could_never_hold_is_refused_with_key_and_value(tmp_path: Path, old
         ("max_age: 30d", "max_age: 54h"),
         ("max_deficit: 0.05", "max_deficit: 0.05, deadline: 48h"),
         ("min_gain: 0.0", "min_gain: -1.5"),
+        ("jensenshannon, threshold: 0.2", "jensenshannon, threshold: 0.83"),
+        ("jensenshannon, threshold: 0.2", "hellinger, threshold: 1.0"),
     ],
 )
 def test_what_only_just_can_hold_is_taken(tmp_path: Path, old: str, new: str) -> None:

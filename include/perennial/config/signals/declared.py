@@ -1,9 +1,10 @@
 """What is measured, and against which bounds."""
 
+import math
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from perennial.config.signals.hints import (
     AttributionSignals,
@@ -21,6 +22,10 @@ from perennial.config.values import Duration, Share, Strict
 from perennial.contracts import SignalRole
 
 
+FURTHEST = {"jensenshannon": math.sqrt(math.log(2)), "hellinger": 1.0}
+"""Of two distributions without a value in common; the other distances have no end."""
+
+
 class DriftMethod(Strict):
     """How far apart two distributions are, and from which distance on a change matters.
 
@@ -30,6 +35,16 @@ class DriftMethod(Strict):
 
     method: Literal["wasserstein", "jensenshannon", "hellinger", "kl_div", "psi_quantile"]
     threshold: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        furthest = FURTHEST.get(self.method)
+        if furthest is not None and self.threshold > furthest:
+            raise ValueError(
+                f"threshold = {self.threshold:g} is never reached: no two distributions lie further apart than "
+                f"{furthest:.4f} ({self.method})"
+            )
+        return self
 
 
 class DriftSignals(Strict):
@@ -54,7 +69,7 @@ class DriftSignals(Strict):
     null_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     features_role: SignalRole = "watch"
     score_role: SignalRole = "alert"
-    weighted_share: Share = 0.5
+    weighted_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     weighted_share_role: SignalRole = "alert"
     min_values: Annotated[int, Field(ge=2)] = 30
     against: list[Literal["previous", "season"]] = Field(default=["previous", "season"])
