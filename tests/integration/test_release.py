@@ -164,6 +164,23 @@ def test_a_first_promotion_takes_office_and_is_one_however_often_it_runs(
     assert aliases(registry, wine) == (version, None, None)
 
 
+def test_a_promotion_reads_the_history_once_and_the_state_as_its_fences(
+    wine: ModelConfig, store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its alias moves, and after: whoever was held up in between must not release on what it read long ago."""
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "one"), None), store)
+    asked: list[str] = []
+    for name in ("read", "release_state"):
+
+        def counted(*args: Any, of: Callable[..., Any] = getattr(ledger, name), name: str = name) -> Any:
+            asked.append(name)
+            return of(*args)
+
+        monkeypatch.setattr(ledger, name, counted)
+    promote(wine, signoff.signoff_id, store=store, registry=registry)
+    assert asked == ["read", "release_state", "release_state"]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
 import adbc_driver_postgresql
 import pyarrow as pa
 import pytest
@@ -43,6 +47,13 @@ def test_same_entry_twice_stands_once(store: Store) -> None:
     assert ledger.append(store, an_entry())
     assert not ledger.append(store, an_entry())
     assert len(ledger.entries(store, "m")) == 1
+
+
+@pytest.mark.parametrize("append", [ledger.append, partial(ledger.append_after, before=None)])
+def test_no_secret_of_an_address_gets_into_a_reason_of_the_ledger(store: Store, append: Callable[..., bool]) -> None:
+    append(store, replace(an_entry(), reason="read s3://AKIA:hun/ter2@bucket/x?token=hunter2"))
+    (written,) = ledger.entries(store, "m")
+    assert written.reason == "read s3://***@bucket/x?token=***"
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ def test_the_maintenance_starts_what_has_no_run_and_ends_what_has_a_run_that_end
 
 def test_the_command_line_takes_up_what_was_asked_for_as_of_the_last_monitored_window(case: Case) -> None:
     """And writes no second request. Without a row there is nothing to fit, which is how it ends."""
+    case.prepare()
     for number in (1, 2):
         decided = LedgerEntry(
             entry_id=f"d{number}", model=case.model, kind="decision", at=day(number).end, actor="policy", reason="test"

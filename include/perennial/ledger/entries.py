@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, utc
-from perennial.errors import ReleaseError
+from perennial.errors import ReleaseError, redacted
 from perennial.ledger.fold import MOVES, RELEASE_KINDS, History, fold
 from perennial.store import Store, schema
 from perennial.store.recent.of_models import asked_of, by_model, for_each
@@ -20,7 +20,10 @@ _COLUMNS = [schema.ledger.c[one.name] for one in fields(LedgerEntry)]
 
 
 def append(store: Store, entry: LedgerEntry) -> bool:
-    """Write an entry; False when its ``entry_id`` stands there already, which changes nothing."""
+    """Write an entry; False when its ``entry_id`` stands there already, which changes nothing.
+
+    Whoever gave the reason, no secret of an address stands in it: what is written here is never taken out.
+    """
     with store.begin() as connection:
         return _inserted(connection, entry) is not None
 
@@ -60,7 +63,7 @@ def _inserted(connection: Connection, entry: LedgerEntry) -> int | None:
             kind=entry.kind,
             at=entry.at,
             actor=entry.actor,
-            reason=entry.reason,
+            reason=redacted(entry.reason),
             version=entry.version,
             payload=entry.payload,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from perennial.config import ModelConfig
 from perennial.contracts import digest_of
-from perennial.errors import TrainingError
+from perennial.errors import TrainingError, redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,12 @@ def blame(path: Path, error: BaseException, *, shown: Path | None = None) -> str
 
     >>> blame(Path("recipe.py"), ValueError("no such\\nthing"))
     'recipe.py: ValueError: no such thing'
+    >>> blame(Path("recipe.py"), OSError("s3://KEY:SECRET@bucket/extra.csv: denied"))
+    'recipe.py: OSError: s3://***@bucket/extra.csv: denied'
     """
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines.append(error.lineno)
     name = shown or path
     where = f"{name}:{lines[-1]}" if lines else str(name)
-    return f"{where}: {type(error).__name__}: {' '.join(str(error).split())}"[:1000]
+    return redacted(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}")[:1000]
