@@ -170,13 +170,13 @@ def test_a_promotion_reads_the_history_once_and_the_state_as_its_fences(
     """Before its alias moves, and after: whoever was held up in between must not release on what it read long ago."""
     signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "one"), None), store)
     asked: list[str] = []
+
+    def counted(name: str, of: Callable[..., Any], *args: Any) -> Any:
+        asked.append(name)
+        return of(*args)
+
     for name in ("read", "release_state"):
-
-        def counted(*args: Any, of: Callable[..., Any] = getattr(ledger, name), name: str = name) -> Any:
-            asked.append(name)
-            return of(*args)
-
-        monkeypatch.setattr(ledger, name, counted)
+        monkeypatch.setattr(ledger, name, partial(counted, name, getattr(ledger, name)))
     promote(wine, signoff.signoff_id, store=store, registry=registry)
     assert asked == ["read", "release_state", "release_state"]
 

@@ -11,7 +11,7 @@ from perennial.settings import Settings
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One commit of one file, which lies where the code is taken to be; what git is told elsewhere counts for nothing."""
+    """One commit of one file, where the code is taken to be; what git is told by its environment counts for nothing."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     monkeypatch.delenv("PERENNIAL_CODE", raising=False)
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):

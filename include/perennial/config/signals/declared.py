@@ -21,7 +21,6 @@ from perennial.config.signals.judgement import FalseAlarms, FlagSignals, GainSig
 from perennial.config.values import Duration, Share, Strict
 from perennial.contracts import SignalRole
 
-
 FURTHEST = {"jensenshannon": math.sqrt(math.log(2)), "hellinger": 1.0}
 """Of two distributions without a value in common; the other distances have no end."""
 
