@@ -84,6 +84,14 @@ def _named(model: str, given: Any) -> str | None:
 
 
 def _as_of(text: str | None) -> datetime | None:
+    """What the form says, which no future may be. Raises ConfigError.
+
+    >>> _as_of("2013-01-15T00:00:00Z").day, _as_of(None)
+    (15, None)
+    >>> try: _as_of("2999-01-01T00:00:00Z")
+    ... except ConfigError as error: print(str(error)[:52])
+    as_of = '2999-01-01T00:00:00Z' lies in the future; i
+    """
     if not text:
         return None
     try:
