@@ -152,7 +152,11 @@ def test_a_body_of_another_kind_has_its_answer(service: Open) -> None:
     assert client.post("/predict", content=iter([b" " * 5000] * 2), headers=headers).status_code == 413
     assert client.get("/predict").status_code == 405
     twice = [row | {"prediction_id": "a"} for row in rows(TUMOUR, 2)]
-    assert "stands twice" in client.post("/predict", json={"rows": twice}).json()["error"]
+    said = client.post("/predict", json={"rows": twice}).json()
+    assert "stands twice" in said["error"]
+    assert [(one["row"], one["field"], one["allowed"]) for one in said["faults"]] == [
+        (1, "prediction_id", "another one: row 0 has it")
+    ]
 
 
 def test_labels_are_logged_as_the_label_source_has_them(service: Open, tmp_path: Path) -> None:
