@@ -150,7 +150,8 @@ def test_a_body_of_another_kind_has_its_answer(service: Open) -> None:
     good = json.dumps({"rows": rows(TUMOUR, 1)})
     assert client.post("/predict", content=good, headers={"content-type": "text/plain"}).status_code == 415
     assert client.post("/predict", content=iter([b" " * 5000] * 2), headers=headers).status_code == 413
-    assert client.get("/predict").status_code == 405
+    wrong = client.get("/predict")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     twice = [row | {"prediction_id": "a"} for row in rows(TUMOUR, 2)]
     said = client.post("/predict", json={"rows": twice}).json()
     assert "stands twice" in said["error"]
