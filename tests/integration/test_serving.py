@@ -3,6 +3,7 @@
 All tests of this file share one service, in order; the last one kills it.
 """
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -393,5 +394,7 @@ def test_a_kill_under_load_loses_no_answer_and_it_comes_back_without_the_registr
         lines = logged(site.landing("predictions"))
     ids = [line["prediction_id"] for line in lines]
     assert set(answered) - set(ids) == set()
-    assert len(set(ids)) == len(ids)
+    made_up = [name for name in ids if re.fullmatch("[0-9a-f]{30}", name)]  # Schemathesis sends its own again
+    assert set(answered) <= set(made_up)
+    assert len(set(made_up)) == len(made_up)
     assert list(spool.glob("*.open")) == []
