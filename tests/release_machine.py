@@ -1,8 +1,9 @@
 """Releases under every trouble at once, as a state machine for Hypothesis over the real ledger and MLflow's own store.
 
-One step is an action (a signoff, an answer, a promotion, a rollback, the end of a bake, a hand in MLflow, a repair)
-with at most one trouble in it: at the n-th call of the store or of MLflow, before or after its effect, the process
-dies, the call fails, or somebody else acts meanwhile, with the lock lost or not. After every repair the laws hold.
+One step is an action (a signoff, an answer, a look at a canary, a promotion, a rollback, the end of a bake, a hand in
+MLflow, a repair) with at most one trouble in it: at the n-th call of the store or of MLflow, before or after its
+effect, the process dies, the call fails, or somebody else acts meanwhile, with the lock lost or not. After every repair
+the laws hold.
 """
 
 import shutil
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,17 +24,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mlflow.exceptions import MlflowException
 from sqlalchemy import text
 
+from canaries import DEADLINE, ENOUGH, EVERY, SHARES, counted
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig, load_model
+from perennial.config.release.canary import Canary
 from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry, Signoff, digest_of, to_record
-from perennial.contracts.tags import CHALLENGER, CHAMPION, RELEASE_TAG, STABLE
+from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, RELEASE_TAG, SHARE_TAG, STABLE
 from perennial.errors import IntegrityError, LockTimeout, PerennialError, ReleaseError, StoreUnavailable
 from perennial.ledger import History, chain
+from perennial.ledger.canaries import canary_of, live_canary
+from perennial.ledger.fold import MOVES
 from perennial.registry import Registry, alias_version
 from perennial.registry.versions import ensure_model, find_version_tags
 from perennial.release.agreement import stable_of, tag_of
+from perennial.release.canary.ramp import Look, asks_for_canary, expire, look
 from perennial.release.hold import acknowledge
 from perennial.release.promote import challenge, promote, withdraw
 from perennial.release.reconcile import follow_bake, repair, why_left_behind
@@ -164,7 +171,7 @@ def suppressed() -> Iterator[None]:
 class Act(NamedTuple):
     """Something that a process or a person does: ``number`` chooses among what there is, modulo how many there are."""
 
-    what: Literal["promote", "rollback", "decided", "bake", "repair", "hand", "delete", "stable", "challenger", "unset"]
+    what: str
     number: int = 0
 
 
@@ -180,11 +187,23 @@ class Trouble(NamedTuple):
     """At which call the other one dies; 0 for never."""
 
 
-HANDS = ("hand", "delete", "stable", "challenger", "unset")
+ALIASES = {"hand": CHAMPION, "stable": STABLE, "challenger": CHALLENGER, "canary": CANARY}
+TAKEN_AWAY = {"unset": CHAMPION, "uncanary": CANARY}
+HANDS = (*ALIASES, *TAKEN_AWAY, "share", "delete")
 NUMBERS = st.integers(0, 7)
 CALLS = st.integers(1, 36)
-BY_PROCESS = st.builds(Act, st.sampled_from(["promote", "promote", "rollback", "decided", "bake", "repair"]), NUMBERS)
-BY_HAND = st.builds(Act, st.sampled_from(["hand", "hand", "delete", "stable", "challenger", "unset"]), NUMBERS)
+BY_PROCESS = st.builds(
+    Act,
+    st.sampled_from(["promote", "promote", "rollback", "decided", "bake", "repair", "look", "look", "expire"]),
+    NUMBERS,
+)
+BY_HAND = st.builds(
+    Act,
+    st.sampled_from(["hand", "hand", "delete", "stable", "challenger", "unset", "canary", "uncanary", "share"]),
+    NUMBERS,
+)
+SEEN = ("good", "good", "good", "good", "few", "bad", "bad", "late")
+"""What the service counted of a canary: it may go on, it has to wait, it does harm, or nobody could see in time."""
 TROUBLES = st.one_of(
     st.just(Trouble("none")),
     st.tuples(st.sampled_from(["dies", "fails"]), CALLS, st.booleans()).map(lambda given: Trouble(*given)),
@@ -252,15 +271,18 @@ class ReleaseMachine(RuleBasedStateMachine):
     def history(self) -> History:
         return ledger.read(self.store, self.config.model)
 
-    @initialize(policy=st.integers(0, 3), n_before=st.integers(0, 2))
-    def begin(self, policy: int, n_before: int) -> None:
+    @initialize(
+        policy=st.integers(0, 3), strategy=st.sampled_from(["canary", "canary", "direct"]), n_before=st.integers(0, 2)
+    )
+    def begin(self, policy: int, strategy: Literal["canary", "direct"], n_before: int) -> None:
         """A policy about hands, and what was released before without trouble: a stable version, one in its bake."""
         known = self.site.policies
-        rules = Releases(moved_alias=known[policy % len(known)])  # type: ignore[arg-type]
+        asked = Canary(shares=list(SHARES), every=EVERY, deadline=DEADLINE)
+        rules = Releases(moved_alias=known[policy % len(known)], strategy=strategy, canary=asked)  # type: ignore[arg-type]
         self.config = self.config.model_copy(update={"release": rules})
         for number in range(n_before):
             self._signed("approved")()
-            promote(self.config, self.signoffs[-1].signoff_id, **self.there)
+            self._promote_at_last(self.signoffs[-1])
             if number == 0:
                 self._bake(passed=True)
 
@@ -316,7 +338,7 @@ class ReleaseMachine(RuleBasedStateMachine):
             return
         signoff = self.signoffs[-1 - number % len(self.signoffs)]
         if self._is_promotable(signoff):
-            made = promote(self.config, signoff.signoff_id, **self.there)
+            made = self._promote_at_last(signoff)
             assert made.version == signoff.version
             assert promote(self.config, signoff.signoff_id, **self.there) == made
             self._mended_and_lawful()
@@ -378,17 +400,22 @@ class ReleaseMachine(RuleBasedStateMachine):
             self._bake(passed=act.number != 0)
         elif act.what == "repair":
             repair(self.config, **self.there)
+        elif act.what == "look" and self.signoffs:
+            self._look(self.signoffs[-1 - act.number // 4 % len(self.signoffs)], SEEN[act.number])
+        elif act.what == "expire":
+            expire(self.config, now=datetime.now(UTC) + DEADLINE * (act.number % 2), **self.there)
 
     def _by_hand(self, act: Act) -> None:
         """What somebody may do in MLflow's pages."""
         client, model, chosen = Registry(self.site.uri).client, self.config.model, self._choose(act.number)
-        if act.what == "unset":
-            client.delete_registered_model_alias(model, CHAMPION)
+        if act.what in TAKEN_AWAY:
+            client.delete_registered_model_alias(model, TAKEN_AWAY[act.what])
         elif chosen is None:
             return
-        elif act.what != "delete":
-            alias = {"hand": CHAMPION, "stable": STABLE, "challenger": CHALLENGER}[act.what]
-            client.set_registered_model_alias(model, alias, chosen)
+        elif act.what in ALIASES:
+            client.set_registered_model_alias(model, ALIASES[act.what], chosen)
+        elif act.what == "share":
+            client.set_model_version_tag(model, chosen, SHARE_TAG, "0.9")
         elif act.number > 3:
             self.deleted.add(chosen)
             self.spoiled.add(chosen)
@@ -397,6 +424,23 @@ class ReleaseMachine(RuleBasedStateMachine):
     def _choose(self, number: int) -> str | None:
         left = [version for version in self.versions if version not in self.deleted]
         return left[-1 - number % len(left)] if left else None
+
+    def _look(self, signoff: Signoff, seen: str) -> Look:
+        """One look at a canary, by what a service would have counted of it since it began."""
+        found = canary_of(self.history, signoff.signoff_id)
+        n_rows = (found.n_rows if found else 0) + (10 if seen == "few" else ENOUGH)
+        champion = self.history.state.champion
+        figures = counted(signoff.version, champion or "", n_rows, errors=n_rows // 4 if seen == "bad" else 0)
+        now = datetime.now(UTC) + (DEADLINE if seen == "late" else 2 * EVERY)
+        made = look(self.config, signoff.signoff_id, figures, now=now, **self.there)
+        self.site.written[f"look: {made.state}"] += 1
+        return made
+
+    def _promote_at_last(self, signoff: Signoff) -> Any:
+        """By growing shares, where it is asked for."""
+        looks = [self._look(signoff, "good").state for _ in range(1 + len(SHARES))]
+        assert looks[-1] == ("passed" if asks_for_canary(self.config, signoff) else "none"), looks
+        return promote(self.config, signoff.signoff_id, **self.there)
 
     def _rollback(self, run_id: str) -> Any:
         at = day(1).end
@@ -481,7 +525,14 @@ class ReleaseMachine(RuleBasedStateMachine):
             and history.released_after(entry) is None
             and signoff.version not in self.spoiled
             and alias_version(self.registry, self.config.model, CHAMPION) == history.state.champion
+            and self._may_be_canary(history, signoff)
         )
+
+    def _may_be_canary(self, history: History, signoff: Signoff) -> bool:
+        """Whether it was not taken back, and no other version is canary."""
+        found, live = canary_of(history, signoff.signoff_id), live_canary(history)
+        is_well = found is None or found.outcome in (None, "passed")
+        return is_well and (live is None or live.signoff == signoff.signoff_id)
 
     def _mended_and_lawful(self) -> bool:
         """Repair, see that the laws hold; False where a person has something to act on."""
@@ -496,6 +547,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         assert [found.said for found in again if found.mended] == [], "what was mended stays so"
         history = self.history
         lawful(history, self.spoiled)
+        lawfully_shared(history, self.config)
         if again:
             assert all(word in self._excuses(history) for word in {self._kind_of(found.said) for found in again}), again
             return False
@@ -525,11 +577,23 @@ class ReleaseMachine(RuleBasedStateMachine):
         assert state.pending is None
         assert alias_version(self.registry, model, CHAMPION) == state.champion
         assert alias_version(self.registry, model, STABLE) == stable_of(state)
+        self._agrees_on_canary(history)
         challenger = alias_version(self.registry, model, CHALLENGER)
         assert challenger is None or why_left_behind(history, challenger) is None
         for version in self.versions:
             tags = None if version in self.deleted else find_version_tags(self.registry, model, version)
             assert tags is None or tags.get(RELEASE_TAG) == tag_of(state, version), version
+
+    def _agrees_on_canary(self, history: History) -> None:
+        """What the service reads in MLflow is what the ledger says, and that it was told."""
+        live, model = live_canary(history), self.config.model
+        assert alias_version(self.registry, model, CANARY) == (live.version if live else None)
+        if live is not None:
+            assert live.since is not None
+            assert live.version not in self.deleted
+            tags = find_version_tags(self.registry, model, live.version)
+            assert tags is not None
+            assert tags[SHARE_TAG] == f"{live.share:g}"
 
 
 def lawful(history: History, spoiled: set[str]) -> None:
@@ -561,6 +625,44 @@ def lawful(history: History, spoiled: set[str]) -> None:
         state = ledger.after(state, item)
     assert pending is None
     assert [item.seq for item in history.entries] == sorted(item.seq or 0 for item in history.entries)
+
+
+def lawfully_shared(history: History, config: ModelConfig) -> None:
+    """One canary at a time, approved beside this champion; its shares grow until its end, and it comes never again."""
+    state, live, last, shares, ended = ledger.fold(history.model, ()), None, None, Counter[str](), dict[str, str]()
+    for item in history.entries:
+        if item.kind == "canary_intent":
+            asked = item.payload
+            signoff = history.signoff(name := asked["signoff"])
+            assert signoff is not None
+            assert state.pending is None
+            assert live in (None, name), "one after the other"
+            assert ended.get(name, "passed") == "passed", "what was taken back stays so"
+            if asked["outcome"] is None:
+                answer = history.review_of(signoff)
+                assert answer is not None
+                assert (answer.verdict, signoff.champion_seen) == ("approved", state.champion)
+                assert item.version == signoff.version
+                assert item.version not in state.rolled_back
+                assert name not in ended
+                assert shares[name] < asked["share"] == SHARES[asked["step"]] / 100
+                shares[name] = asked["share"]
+            else:
+                assert asked["share"] == (1.0 if asked["outcome"] == "passed" else 0.0)
+                assert shares[name] == 1.0 or asked["outcome"] != "passed"
+                ended[name] = asked["outcome"]
+            live, last = (name if asked["share"] else None), item
+        elif item.kind == "canary":
+            assert last is not None
+            assert item.payload == {**last.payload, "intent": last.entry_id}
+            assert item.version == last.version
+            last = None
+        elif item.kind in MOVES or "abandons" in item.payload:
+            last = None
+            if item.kind == "promotion_intent" and config.release.strategy == CANARY and item.payload["previous"]:
+                assert (live, ended[live or ""]) == (item.payload["signoff"], "passed")
+            live = None if item.kind in ("promotion", "rollback") else live
+        state = ledger.after(state, item)
 
 
 def end_locks(store: Store) -> None:

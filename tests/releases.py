@@ -1,7 +1,7 @@
 """Small registered versions with their signoffs, and releases in a process of their own that is killed on the way.
 
-``python -m releases`` runs one release for each line of JSON, in a fork that kills itself with SIGKILL at the
-checkpoint named ``die_at``, and answers how it ended.
+``python -m releases`` runs one release, or one look at a canary, for each line of JSON, in a fork that kills itself
+with SIGKILL at the checkpoint named ``die_at``, and answers how it ended.
 """
 
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from canaries import counted
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig, load_model
@@ -36,6 +37,7 @@ from perennial.contracts import (
 )
 from perennial.registry import Registry, artifact_digest
 from perennial.registry.versions import register_version, set_alias
+from perennial.release.canary.ramp import look
 from perennial.release.promote import promote
 from perennial.release.rollback import roll_back
 from perennial.store import Store, open_store
@@ -209,6 +211,9 @@ def _release(order: dict[str, Any]) -> None:
         signoff = from_record(Signoff, order["signoff"])
         in_ledger(signoff, store)
         promote(config, signoff.signoff_id, store=store, registry=registry, checkpoint=die_at)
+    elif "look" in order:
+        figures, now = counted(**order["seen"]), datetime.fromisoformat(order["now"])
+        look(config, order["look"], figures, now=now, store=store, registry=registry, checkpoint=die_at)
     else:
         call = order["rollback"]
         at = datetime.fromisoformat(call.pop("at"))

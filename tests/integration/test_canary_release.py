@@ -1,20 +1,26 @@
 """``release.strategy: canary``: shares grow on what was counted, one breach takes all back, a crash loses nothing."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import canaries
+from canaries import ENOUGH, EVERY, SHARES
 from logs import day
 from perennial import ledger
-from perennial.config import ModelConfig
+from perennial.config import ModelConfig, load_model
 from perennial.config.release.canary import Canary
 from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry, Signoff
 from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, RELEASE_TAG, SHARE_TAG
 from perennial.errors import ReleaseError
-from perennial.guards.figures import LATENCY_S, ArmFigures, baseline_of
+from perennial.guards.figures import ArmFigures
 from perennial.ledger.canaries import canary_of, live_canary
 from perennial.registry import Registry, set_alias
 from perennial.registry.versions import alias_version, delete_alias, set_version_tags, version_tags
@@ -22,15 +28,25 @@ from perennial.release.canary.ramp import Look, expire, look
 from perennial.release.promote import promote
 from perennial.release.reconcile import reconcile, repair
 from perennial.release.rollback import roll_back
+from perennial.serving.following.cache import Cache
+from perennial.serving.following.messages import Looked
+from perennial.serving.following.watching import Watch
 from perennial.store import Store
-from releases import in_ledger, made_stable, make_version, signed
+from releases import (
+    as_order,
+    forking,
+    in_ledger,
+    made_stable,
+    make_version,
+    run_and_die,
+    shared_version,
+    signed,
+)
 from servers import logged_in
 from stack.environment import ADMIN
 
 pytestmark = pytest.mark.usefixtures("as_pipeline")
-SHARES = [5.0, 50.0, 100.0]
-ENOUGH = 4_000
-EVERY, DEADLINE = timedelta(minutes=10), timedelta(hours=4)
+DEADLINE = timedelta(hours=4)
 
 
 def direct(config: ModelConfig) -> ModelConfig:
@@ -44,7 +60,7 @@ def registry(mlflow_uri: str) -> Registry:
 
 @pytest.fixture
 def config(wine: ModelConfig) -> ModelConfig:
-    asked = Canary(shares=SHARES, every=EVERY, min_rows=500, deadline=DEADLINE)
+    asked = Canary(shares=list(SHARES), every=EVERY, min_rows=500, deadline=DEADLINE)
     return wine.model_copy(update={"release": Releases(strategy="canary", canary=asked)})
 
 
@@ -59,29 +75,9 @@ def candidate(config: ModelConfig, store: Store, registry: Registry) -> Signoff:
     return found
 
 
-def counted(n_rows: int, *, errors: int = 0, beside: int | None = None) -> tuple[ArmFigures, ...]:
-    """What a service counted of canary 2 and of its baseline: requests of a row, at 1 ms."""
-    since = day(6).end
-
-    def arm(name: str, version: str, n: int, n_errors: int, place: int) -> ArmFigures:
-        latency = [0] * (len(LATENCY_S) + 1)
-        latency[place] = n
-        return ArmFigures(
-            version=version,
-            arm=name,
-            since=since,
-            until=since + timedelta(hours=1),
-            requests=n,
-            errors=n_errors,
-            rows=n,
-            rows_squared=n,
-            latency=tuple(latency),
-            scores=(n // 2, n - n // 2),
-            missing={"magnesium": 0},
-        )
-
-    own = arm("canary", "2", n_rows, errors, 14)
-    return own, arm(baseline_of("2"), "1", n_rows if beside is None else beside, 0, 14)
+def counted(n_rows: int, **seen: Any) -> tuple[ArmFigures, ...]:
+    """What a service counted of canary 2 and of its baseline."""
+    return canaries.counted("2", "1", n_rows, **seen)
 
 
 @pytest.fixture
@@ -236,6 +232,85 @@ def test_killed_while_it_is_taken_back_it_is_taken_back(
     assert entries(store, config)[-2:] == [("canary_intent", 0.0, "breached"), ("canary", 0.0, "breached")]
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A model that a process of its own reads from its folder; versions go from half of the requests to all."""
+
+    config: ModelConfig
+    store: Store
+    registry: Registry
+    cache: Cache
+    killed: Callable[..., None]
+
+    @property
+    def there(self) -> dict[str, Any]:
+        return {"store": self.store, "registry": self.registry}
+
+    def approved(self, seen: str, number: int) -> Signoff:
+        version = shared_version(self.config, self.registry, "another")
+        return in_ledger(signed(self.config, self.registry, version, seen, number), self.store)
+
+    def look(self, signoff: Signoff, n_rows: int, *, die_at: str | None = None, errors: int = 0) -> None:
+        seen = {"version": signoff.version, "champion": signoff.champion_seen, "n_rows": n_rows, "errors": errors}
+        now = datetime.now(UTC) + 2 * EVERY
+        if die_at is not None:
+            self.killed(die_at=die_at, look=signoff.signoff_id, seen=seen, now=now.isoformat())
+        else:
+            look(self.config, signoff.signoff_id, canaries.counted(**seen), now=now, **self.there)
+
+    def agree(self, champion: str, canary: tuple[str | None, float]) -> None:
+        """Once repaired, ledger and aliases have one champion and one canary, and a service hears of the same two."""
+        repair(self.config, **self.there)
+        assert repair(self.config, **self.there) == ()
+        history = ledger.read(self.store, self.config.model)
+        live = live_canary(history)
+        assert (history.state.champion, history.state.pending) == (champion, None)
+        assert ((live.version, live.share) if live else (None, 0.0)) == canary
+        assert alias_version(self.registry, self.config.model, CHAMPION) == champion
+        for alias, version, share in ((CHAMPION, champion, 0.0), (CANARY, *canary)):
+            heard = Watch(self.config, self.registry, self.cache, alias=alias, current=version).look()
+            assert [(one.champion, one.share) for one in heard if isinstance(one, Looked)] == [(version, share)]
+
+
+@pytest.fixture
+def halves(
+    wine: ModelConfig, models_dir: Path, store: Store, home: Path, registry: Registry, tmp_path: Path
+) -> Iterator[Site]:
+    folder = models_dir / wine.model
+    declared = (folder / "model.yaml").read_text(encoding="utf-8")
+    rules = "release: {strategy: canary, canary: {shares: [50, 100], every: 10min}}\n"
+    (folder / "model.yaml").write_text(f"{declared}{rules}", encoding="utf-8")
+    with forking() as process:
+        killed = partial(run_and_die, process, folder, store, home, registry)
+        yield Site(load_model(folder), store, registry, Cache(tmp_path / "cache"), killed)
+
+
+def test_a_process_killed_at_any_statement_of_a_canary_leaves_one_champion_that_all_agree_on(halves: Site) -> None:
+    """SIGKILL at each statement of its begin, of its growth, of its end by harm, of its passing and its promotion."""
+    champion = shared_version(halves.config, halves.registry, "first")
+    made_stable(direct(halves.config), champion, None, 0, **halves.there)
+    for number, where in enumerate(CHECKPOINTS):
+        bad = halves.approved(champion, 10 + 20 * number)
+        halves.look(bad, 0, die_at=where)
+        halves.agree(champion, (bad.version, 0.5))
+        halves.look(bad, ENOUGH, die_at=where)
+        halves.agree(champion, (bad.version, 1.0))
+        halves.look(bad, 2 * ENOUGH, errors=ENOUGH // 2, die_at=where)
+        halves.agree(champion, (None, 0.0))
+        assert bad.version in ledger.release_state(halves.store, halves.config.model).rolled_back
+        good = halves.approved(champion, 20 + 20 * number)
+        halves.look(good, 0)
+        halves.look(good, ENOUGH)
+        halves.look(good, 2 * ENOUGH, die_at=where)
+        halves.agree(champion, (good.version, 1.0))
+        halves.killed(die_at=where, signoff=as_order(good))
+        champion = good.version
+        halves.agree(champion, (None, 0.0))
+    written = Counter(kind for kind, *_ in entries(halves.store, halves.config))
+    assert written == {"canary_intent": 6 * len(CHECKPOINTS), "canary": 6 * len(CHECKPOINTS)}, "nothing twice"
+    assert len(ledger.entries(halves.store, halves.config.model, kinds=["promotion"])) == 1 + len(CHECKPOINTS)
+
+
 @pytest.mark.parametrize(("by", "gone"), [("look", "alias"), ("repair", "alias"), ("repair", "version")])
 def test_taken_away_by_hand_in_mlflow_it_stays_away_and_is_not_barred(
     config: ModelConfig, candidate: Signoff, looked: Any, store: Store, registry: Registry, by: str, gone: str
@@ -256,6 +331,39 @@ def test_taken_away_by_hand_in_mlflow_it_stays_away_and_is_not_barred(
     assert ledger.release_state(store, config.model).rolled_back == frozenset()
     with pytest.raises(ReleaseError, match="has not passed as canary"):
         promote(config, candidate.signoff_id, store=store, registry=registry)
+
+
+@pytest.mark.parametrize("gone", ["alias", "version"])
+def test_one_that_passed_and_was_taken_away_by_hand_is_not_put_back_and_not_promoted(
+    config: ModelConfig, candidate: Signoff, looked: Any, store: Store, registry: Registry, gone: str
+) -> None:
+    for number in range(4):
+        looked(number * ENOUGH, after=EVERY, beside=ENOUGH)
+    with logged_in(ADMIN):
+        if gone == "alias":
+            delete_alias(registry, config.model, CANARY)
+        else:
+            registry.client.delete_model_version(config.model, "2")
+    (found,) = repair(config, store=store, registry=registry)
+    assert ("deleted in MLflow" if gone == "version" else "a hand took the alias") in found.said
+    assert repair(config, store=store, registry=registry) == ()
+    assert told(registry, config) == (None, None)
+    assert entries(store, config)[-1] == ("canary", 0.0, "stopped")
+    with pytest.raises(ReleaseError, match="has not passed as canary"):
+        promote(config, candidate.signoff_id, store=store, registry=registry)
+
+
+def test_one_that_was_deleted_while_it_was_cut_off_is_ended_by_one_repair(
+    config: ModelConfig, looked: Any, store: Store, registry: Registry
+) -> None:
+    with pytest.raises(Killed):
+        looked(checkpoint=dying("after_intent"))
+    with logged_in(ADMIN):
+        registry.client.delete_model_version(config.model, "2")
+    found = repair(config, store=store, registry=registry)
+    assert ["cut off" in one.said for one in found] == [True, False]
+    assert "deleted in MLflow" in found[1].said
+    assert repair(config, store=store, registry=registry) == ()
 
 
 def test_what_nobody_approved_answers_nothing_whatever_a_hand_wrote(

@@ -3,22 +3,33 @@
 All tests of this file share one service, in order; the last one kills it.
 """
 
+import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+import schemathesis
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from schemathesis.generation import GenerationMode
+from sklearn.dummy import DummyClassifier
 
 from conftest import free_port, unique_model
 from ingesting import published
+from perennial import ledger
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import SourceKind
+from perennial.config.release.canary import Canary as CanaryRules
+from perennial.config.release.declared import Releases
+from perennial.config.release.guards import Guards
+from perennial.contracts import Signoff, SourceKind
 from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, DIGEST_TAG, SHARE_TAG
 from perennial.ingest.stage import stage
 from perennial.publishing.publish import publish
@@ -26,10 +37,15 @@ from perennial.recipes import boosting
 from perennial.registry import Registry, set_alias
 from perennial.registry.versions import delete_alias, set_version_tags
 from perennial.release import traffic
+from perennial.release.canary.ramp import Look, look
+from perennial.release.guarded.asking import ask
+from perennial.release.promote import promote
+from perennial.release.reconcile import repair
 from perennial.serving.arms.routing import ROUTING_KEY, arm_of, in_shadow
 from perennial.store import Store
 from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
+from releases import in_ledger, made_stable, signed
 from serving import Served, fitted, logged, registered, rows, serving
 
 pytestmark = pytest.mark.xdist_group("serving")
@@ -229,13 +245,124 @@ def test_a_canary_answers_the_share_that_its_tag_says_and_is_away_when_its_alias
     served.wait_for(lambda: served.model()["canary"] == none, within_s=15)
 
 
+LIVE = Releases(
+    strategy="canary",
+    canary=CanaryRules(shares=[50, 100], every=timedelta(milliseconds=1), min_rows=50, deadline=timedelta(hours=1)),
+    # no guard of time on a machine that does much else
+    guards=Guards(
+        confidence=0.9, max_error_rise=0.2, max_latency_ratio=None, max_score_distance=0.4, max_missing_rise=0.4
+    ),
+)
+
+
+def sent(site: Site, served: Served, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Single rows, each under a key of its own: arm and version of each answer."""
+    bodies, found = [{"rows": [row]} for row in rows(site.config, 8, seed=11)], []
+    for number, name in enumerate(names):
+        answer = served.client.post("/predict", json=bodies[number % 8], headers={ROUTING_KEY: name})
+        assert answer.status_code == 200, answer.text
+        found.append((answer.json()["arm"], answer.json()["version"]))
+    return found
+
+
+def test_a_canary_goes_from_its_first_share_to_office_and_the_next_one_is_taken_back_on_live_figures(
+    site: Site, served: Served, store: Store
+) -> None:
+    config = site.config.model_copy(update={"release": LIVE})
+    url, there = str(served.client.base_url).rstrip("/"), {"store": store, "registry": site.registry}
+
+    def looked(signoff: Signoff) -> Look:
+        figures = ask(url, site.config).total
+        return look(config, signoff.signoff_id, figures, now=datetime.now(UTC), **there)
+
+    def serves(champion: str, canary: str | None, share: float) -> bool:
+        said = served.model()
+        return (said["version"], said["canary"]["version"], said["canary"]["share"]) == (champion, canary, share)
+
+    def halved(version: str, champion: str, names: list[str]) -> None:
+        said = sent(site, served, names)
+        arms = [arm_of(name, 0.5, version) for name in names]
+        assert said == [(arm, version if arm == "canary" else champion) for arm in arms]
+        n_of, n_all = Counter(arms), len(names)
+        assert n_of["canary"] + n_of["baseline"] == n_all
+        assert abs(n_of["canary"] - n_all / 2) < 4 * (n_all / 4) ** 0.5, "within four standard errors of a binomial"
+
+    delete_alias(site.registry, config.model, CHAMPION)
+    made_stable(config.model_copy(update={"release": Releases()}), "2", None, 0, **there)
+    good = registered(config, site.registry, fitted(config, boosting("multiclass", seed=0, max_iter=4)))
+    bad = registered(config, site.registry, fitted(config, DummyClassifier()))  # every row alike
+    first = in_ledger(signed(config, site.registry, good, "2"), store)
+    assert looked(first).state == "waiting"
+    served.wait_for(lambda: serves("2", good, 0.5), within_s=GIVES_WAY_S)
+    halved(good, "2", [f"first-{number}" for number in range(300)])
+    grown = looked(first)
+    assert (grown.state, "answers 100 % of the requests" in grown.reason) == ("waiting", True), grown
+    served.wait_for(lambda: serves("2", good, 1.0), within_s=15)
+    assert set(sent(site, served, map(str, range(50)))) == {("canary", good)}
+    assert looked(first).state == "passed"
+    assert promote(config, first.signoff_id, **there).version == good
+    served.wait_for(lambda: serves(good, None, 0.0), within_s=GIVES_WAY_S)
+    assert set(sent(site, served, map(str, range(9)))) == {("champion", good)}
+
+    second = in_ledger(signed(config, site.registry, bad, good, 12), store)
+    assert looked(second).state == "waiting"
+    served.wait_for(lambda: serves(good, bad, 0.5), within_s=GIVES_WAY_S)
+    halved(bad, good, [f"second-{number}" for number in range(200)])
+    taken_back = looked(second)
+    assert taken_back.state == "taken_back"
+    assert "was taken back: guard/score" in taken_back.reason
+    served.wait_for(lambda: serves(good, None, 0.0), within_s=15)
+    assert set(sent(site, served, map(str, range(9)))) == {("champion", good)}
+    state = ledger.release_state(store, config.model)
+    assert (state.champion, state.rolled_back) == (good, {bad})
+    assert repair(config, **there) == ()
+
+
+def as_written(config: ModelConfig, body: Any) -> Any:
+    """What JSON Schema can not say of rows: a whole number has no point, and an id stands once."""
+    found = body.get("rows") if isinstance(body, dict) else None
+    taken: set[str] = set()
+    for number, row in enumerate(row for row in found or () if isinstance(row, dict)):
+        for name, spec in config.features.items():
+            value = row.get(name)
+            if spec.type == "int" and isinstance(value, float) and value.is_integer():
+                row[name] = int(value)
+        if isinstance(name := row.get("prediction_id"), str):
+            row["prediction_id"] = f"{name[:190]}-{number}" if name in taken else name
+            taken.add(name)
+    return body
+
+
+def test_schemathesis_finds_nothing_in_what_the_service_says_of_itself(site: Site, served: Served) -> None:
+    """Its examples, the edges of each value and method, and made-up requests, allowed and not: the same every time."""
+    described = schemathesis.openapi.from_url(f"{served.client.base_url}/openapi.json")
+    modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+    described.config.generation.update(max_examples=15, deterministic=True, database="none", modes=modes)
+    described.config.phases.stateful.enabled = False
+    described.hook("map_body")(lambda _, body: as_written(site.config, body))
+    checked, wrong = Counter[str](), []
+    for event in from_schema(described).execute():
+        assert not isinstance(event, FatalError | NonFatalError), event
+        if isinstance(event, ScenarioFinished):
+            for name, checks in event.recorder.checks.items():
+                checked[event.recorder.label] += len(checks)
+                broken = [one.failure_info.failure for one in checks if one.failure_info is not None]
+                wrong += [(event.recorder.interactions[name].request, failure) for failure in broken]
+    assert wrong == []
+    assert set(checked) == {
+        f"{method.upper()} {path}" for path, one in described.raw_schema["paths"].items() for method in one
+    }
+    assert min(checked["POST /predict"], checked["POST /labels"]) > 400, checked
+    assert served.ready()["status"] == "ready"
+
+
 def figures(served: Served) -> str:
     return served.client.get("/metrics").text
 
 
 def test_a_kill_under_load_loses_no_answer_and_it_comes_back_without_the_registry(site: Site, served: Served) -> None:
     answered: list[str] = []
-    enough = threading.Event()
+    enough, serves = threading.Event(), served.model()["version"]
 
     def ask(seed: int) -> None:
         body = {"rows": rows(site.config, 3, seed=seed)}
@@ -263,9 +390,11 @@ def test_a_kill_under_load_loses_no_answer_and_it_comes_back_without_the_registr
         assert again.model()["loaded_from"] == "cache"
         assert again.ready()["status"] == "degraded"
         assert "registry_silent" in again.ready()["problems"]
-        assert again.client.post("/predict", json={"rows": rows(site.config, 1)}).json()["version"] == "2"
+        assert again.client.post("/predict", json={"rows": rows(site.config, 1)}).json()["version"] == serves
         lines = logged(site.landing("predictions"))
     ids = [line["prediction_id"] for line in lines]
     assert set(answered) - set(ids) == set()
-    assert len(set(ids)) == len(ids)
+    made_up = [name for name in ids if re.fullmatch("[0-9a-f]{30}", name)]  # Schemathesis sends its own again
+    assert set(answered) <= set(made_up)
+    assert len(set(made_up)) == len(made_up)
     assert list(spool.glob("*.open")) == []

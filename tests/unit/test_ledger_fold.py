@@ -213,3 +213,12 @@ def test_an_alias_agrees_with_the_ledger_exactly_when_it_names_the_champion(
 ) -> None:
     state = fold("m", history)
     assert (state.divergence(alias) is None) == (alias == state.champion)
+
+
+def test_where_the_champion_was_deleted_nobody_is_told_to_set_the_alias_back_to_it() -> None:
+    state = ReleaseState(model="m", champion="3", stable=("2", "3"), gone=frozenset({"3"}))
+    told = str(state.divergence("1"))
+    assert "was deleted in MLflow" in told
+    assert "set it back" not in told
+    assert "delete the alias, which someone set to version 1 by hand, and then roll back to version 2" in told
+    assert "delete the alias" not in str(state.divergence(None))

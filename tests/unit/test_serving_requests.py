@@ -150,9 +150,14 @@ def test_a_body_of_another_kind_has_its_answer(service: Open) -> None:
     good = json.dumps({"rows": rows(TUMOUR, 1)})
     assert client.post("/predict", content=good, headers={"content-type": "text/plain"}).status_code == 415
     assert client.post("/predict", content=iter([b" " * 5000] * 2), headers=headers).status_code == 413
-    assert client.get("/predict").status_code == 405
+    wrong = client.get("/predict")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     twice = [row | {"prediction_id": "a"} for row in rows(TUMOUR, 2)]
-    assert "stands twice" in client.post("/predict", json={"rows": twice}).json()["error"]
+    said = client.post("/predict", json={"rows": twice}).json()
+    assert "stands twice" in said["error"]
+    assert [(one["row"], one["field"], one["allowed"]) for one in said["faults"]] == [
+        (1, "prediction_id", "another one: row 0 has it")
+    ]
 
 
 def test_labels_are_logged_as_the_label_source_has_them(service: Open, tmp_path: Path) -> None:

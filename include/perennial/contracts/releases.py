@@ -275,11 +275,12 @@ class ReleaseState:
         """
         if alias == self.champion or (self.pending is not None and alias == self.pending.version):
             return None
-        if alias is None and self.champion in self.gone:
+        if self.champion in self.gone:
+            first = f"delete the alias, which someone set to version {alias} by hand, and then " if alias else ""
             back = f"roll back to version {self.fallback} with a reason, or l" if self.fallback else "l"
             return (
                 f"{self.model}: version {self.champion}, the champion, was deleted in MLflow and can not be set back: "
-                f"{back}et a person promote a new one without a comparison (perennial run retrain {self.model} "
+                f"{first}{back}et a person promote a new one without a comparison (perennial run retrain {self.model} "
                 "--without-comparison --reason ...)"
             )
         found = f"on version {alias}" if alias else "gone"

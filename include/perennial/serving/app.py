@@ -74,6 +74,7 @@ def make_app(spec: Spec) -> Starlette:
         fault = Fault(value=f"{request.method} {request.url.path}"[:80], allowed=f"one of {', '.join(_ROUTES)}")
         request_id = service.new_id()
         response = _json(Refusal(code, words, (fault,)).body(request_id), code)
+        response.headers.update(getattr(error, "headers", None) or {})  # of 405: Allow, which RFC 9110 asks for
         response.headers["x-request-id"] = request_id
         return response
 

@@ -31,7 +31,7 @@ from perennial.serving.measured.counting import Counting
 from perennial.serving.metrics import Metrics
 from perennial.serving.once import Once
 from perennial.serving.predictors.predictor import Words, import_what_answers
-from perennial.serving.requests.faults import MOMENTS, faults_of, out_of_time
+from perennial.serving.requests.faults import MOMENTS, faults_of, out_of_time, twice
 from perennial.serving.requests.openapi import Answer, Prediction, Taken
 from perennial.serving.requests.types import Types, types_of
 from perennial.serving.spool.places import landings
@@ -164,7 +164,7 @@ class Service:
         values = [msgspec.structs.astuple(row)[: self._n_features] for row in rows]
         ids = [row.prediction_id if row.prediction_id is not msgspec.UNSET else self.new_id() for row in rows]
         if len(set(ids)) < len(ids):
-            raise Refusal(UNPROCESSABLE, "a prediction_id stands twice among the rows")
+            raise Refusal(UNPROCESSABLE, "a prediction_id stands twice among the rows", twice(ids))
         moments = [row.event_time for row in rows] if self._given else [datetime.now(UTC)] * len(rows)
         log = Asked(values, ids, moments, current.loaded.version, arrived)
         try:

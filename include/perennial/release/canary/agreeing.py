@@ -20,21 +20,23 @@ def agree_on_canary(
     """Finish what was cut off; a canary that a hand took away in MLflow is ended, anything else set to what the ledger
     says, whatever ``release.moved_alias`` is: nobody approved that a version answers more. The caller holds the lock.
     """
+    mended: list[Finding] = []
     if done := mend_cut_off(history, lock=lock, store=store, registry=registry):
-        return [Finding(said=f"{config.model}: told the service what was cut off: {done.intent.reason}", mended=True)]
+        told = f"{config.model}: told the service what was cut off: {done.intent.reason}"
+        mended.append(Finding(said=told, mended=True))
+        history = ledger.read(store, config.model)
     found, alias = live_canary(history), alias_version(registry, config.model, CANARY)
-    if found is not None and alias != found.version:
+    if found is not None and alias != found.version and (signoff := history.signoff(found.signoff)):
         gone = not version_exists(registry, config.model, found.version)
         why = "it was deleted in MLflow" if gone else "a hand took the alias canary away in MLflow"
-        if found.outcome is None and (signoff := history.signoff(found.signoff)):
-            reason = f"version {found.version}, canary with {100 * found.share:g} % of the requests, was taken back: "
-            end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason + why, outcome="stopped")
-            tell(end, history, lock=lock, store=store, registry=registry)
-            return [Finding(said=f"{config.model}: {reason}{why}", mended=True)]
+        reason = f"version {found.version}, canary with {100 * found.share:g} % of the requests, was taken back: {why}"
+        end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome="stopped")
+        tell(end, history, lock=lock, store=store, registry=registry)
+        return [*mended, Finding(said=f"{config.model}: {reason}", mended=True)]
     if not put(history, registry):
-        return []
+        return mended
     named = f"version {found.version} with {100 * found.share:g} % of the requests" if found else "no version"
     told = f"{config.model}: MLflow's alias canary was on {alias or 'nothing'}, or its share another one, by hand"
     state = ledger.release_state(store, config.model)
     report(told, alias=CANARY, found=alias, config=config, state=state, store=store)
-    return [Finding(said=f"{told}: it says again {named}, as the ledger does", mended=True)]
+    return [*mended, Finding(said=f"{told}: it says again {named}, as the ledger does", mended=True)]

@@ -89,6 +89,20 @@ def out_of_time(items: Sequence[Any], name: str) -> tuple[Fault, ...]:
     )
 
 
+def twice(ids: Sequence[str]) -> tuple[Fault, ...]:
+    """The rows whose id an earlier row has.
+
+    >>> [(fault.row, fault.field, fault.value) for fault in twice(["a", "b", "a"])]
+    [(2, 'prediction_id', "'a'")]
+    """
+    first = {name: number for number, name in reversed([*enumerate(ids)])}
+    return tuple(
+        Fault(row=number, field="prediction_id", value=_shown(name), allowed=f"another one: row {first[name]} has it")
+        for number, name in enumerate(ids)
+        if first[name] != number
+    )
+
+
 def _unknown(name: str, kinds: Mapping[str, Any]) -> str:
     import difflib
 

@@ -79,7 +79,8 @@ def describe(config: ModelConfig, types: Types) -> dict[str, Any]:
     told = [types.predict, types.labels, Answer, Refused, Taken]
     _, schemas = msgspec.json.schema_components(told, ref_template=_REF)
     for name, spec in config.features.items():
-        schemas["Row"]["properties"][name]["description"] = allowed(spec)
+        written = ", written without a point" if spec.type == "int" else ""
+        schemas["Row"]["properties"][name]["description"] = f"{allowed(spec)}{written}"
     key = {"type": "http", "scheme": "bearer", "description": "perennial keys add NAME makes one"}
     return {
         "openapi": "3.1.0",

@@ -23,7 +23,8 @@ Id = Annotated[
         min_length=1,
         max_length=LONGEST_ID,
         pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)",
-        description="Your own id of this prediction, as its label will name it; made up for you unless given",
+        description="Your own id of this prediction, as its label will name it; made up for you unless given. It "
+        "stands once among the rows of a request",
         examples=["order-4711"],
     ),
 ]
