@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,10 +24,11 @@ from forked import TAKES_ROWS_IN
 from ingesting import DAY, landing, published, quarantined, rows_of, take, validated, write_lines
 from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Window
+from perennial.errors import LockTimeout
 from perennial.evidence.deliveries.quarantine import read_quarantine
 from perennial.ingest.stage import stage
 from perennial.ingest.sweep import sweep
-from perennial.publishing import moving
+from perennial.publishing import moving, transaction
 from perennial.publishing.publish import publish
 from perennial.store import Store, open_store
 from perennial.store.schema import predictions_table
@@ -49,6 +51,23 @@ def labels(home: Path) -> Path:
 
 def counts(account: object) -> tuple[int, int, int]:
     return account.n_published, account.n_quarantined, account.n_duplicate  # type: ignore[attr-defined]
+
+
+def test_who_waits_for_another_publication_too_long_says_so_and_leaves_nothing(
+    wine: ModelConfig, store: Store, home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_LOCK_TIMEOUT_S", 1)
+    write_lines(folder / "a.jsonl", rows_of(WINE))
+    with store.engine.connect() as other:
+        key = f"perennial:publish:{wine.model}"
+        other.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+        given_up = threading.Timer(20, other.rollback)  # so that a wait without an end fails here, too
+        given_up.start()
+        with pytest.raises(LockTimeout, match=rf"{wine.model}: another run held the publish lock for over 1 s"):
+            take(wine, home, store)
+        given_up.cancel()
+    assert len(published(wine, store)) == 0
+    assert counts(take(wine, home, store)[2])[0] == 40
 
 
 def test_same_file_twice_publishes_once(wine: ModelConfig, store: Store, home: Path, folder: Path) -> None:
@@ -189,7 +208,7 @@ _VICTIM = """
     from pathlib import Path
     sys.path[:0] = [{include!r}, {tests!r}]
     from perennial.config import load_model
-    from perennial.publishing import moving
+    from perennial.publishing import moving, transaction
     from perennial.publishing.publish import publish
     from perennial.ingest.stage import stage
     from perennial.store import open_store
