@@ -39,8 +39,8 @@ for config in declared_models():
         published["labels"] >> shadow  # which nothing that is measured or decided waits for
 
         of_predictions = [monitor.measure_drift(model, window), monitor.measure_quality(model, window)]
-        gain = monitor.measure_gain.override(priority_weight=LONGEST_FIRST)(model, window)
-        of_labels = [monitor.measure_performance(model, window), gain]
+        gain = monitor.measure_gain.override(priority_weight=LONGEST_FIRST)
+        of_labels = [monitor.measure_performance(model, window), gain(model, window)]
         bake = monitor.settle_bake(model, window)
         page = monitor.draw_drift(model, window, of_predictions[0])
         decided = monitor.decide(model, window)
