@@ -98,8 +98,8 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         # A chain of short tasks waits for the scheduler most of the time; a tenth of a second costs a third of a core.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__CATCHUP_BY_DEFAULT": "False",
-        # A task whose process is gone (it tells of itself every second) is found in less than a minute, not in five; so is
-        # one that waited in the queue of a scheduler that is gone.
+        # A task whose process is gone (it tells of itself every second) is found in less than a minute, not in five; so
+        # is one that waited in the queue of a scheduler that is gone.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         # A worker that looks for the end of its task a moment too early looks again after one heartbeat, and takes no

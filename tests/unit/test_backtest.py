@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 
 from logs import ORIGIN, day
@@ -16,8 +17,10 @@ from perennial.backtest.page import page
 from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured, ungated
 from perennial.backtest.proposal import Noise, Proposed, propose
 from perennial.contracts import Signoff, from_record
-from perennial.errors import ConfigError
+from perennial.errors import ConfigError, TrainingError
+from perennial.training.fitting.recipe import freeze_recipes
 from perennial.training.search.here import choose_here
+from perennial.trial.fits import Fits
 from perennial.trial.log import Places, moment, windows_of
 from perennial.trial.running import Replayed, Tried
 from trials import PROBING, fits, log, rows, small, tried
@@ -154,6 +157,30 @@ def test_killed_half_way_it_goes_on_with_what_was_fitted(
     again = tried(config, tmp_path / "cut", frame)
     assert told(probing) == told(again)
     assert left[0] == 0
+
+
+UNFINISHED = """
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+def build(*, seed, max_iter=100):
+    numbers = make_column_transformer(("passthrough", make_column_selector(dtype_include="number")))
+    return make_pipeline(numbers, LogisticRegression(max_iter=1, random_state=seed))
+"""
+
+
+def test_what_does_not_converge_is_no_candidate_of_a_trial_and_still_a_probe(tmp_path: Path) -> None:
+    """As in the product: a retrain ends there, and a probe answers with what it has."""
+    (tmp_path / "recipe.py").write_text(UNFINISHED, encoding="utf-8")
+    config, scratch, places = small(), tmp_path / "scratch", (np.arange(400), slice(400, 500))
+    scratch.mkdir()
+    recipes = freeze_recipes(tmp_path, scratch, ["recipe.py"])
+    made = Fits(log=log(config), recipes=recipes, folder=tmp_path / "fits")
+    with pytest.warns(ConvergenceWarning):
+        assert len(made.probe(config, *places).scores) == 100
+    with pytest.raises(TrainingError, match=r"recipe\.py.*: the fit did not converge: "):
+        made.fit(config, *places)
 
 
 def test_a_version_that_fails_its_bake_is_taken_back_and_judged(kept: Path) -> None:
@@ -394,5 +421,5 @@ def test_what_was_kept_of_a_fit_knows_its_threshold_and_a_probe_chooses_none(
     by_accuracy, declared = small({"training": {"tune_threshold": "accuracy"}}), small({"training": {}})
     elsewhere = small({"training": {"tune_threshold": "accuracy"}, "label": {"decision_threshold": 0.4}})
     by_f1 = small({"training": {"tune_threshold": "f1"}})
-    told = [fresh.key(one, np.arange(3), asked, chooses=True) for one in (by_accuracy, by_f1, elsewhere, declared)]
+    told = [fresh.key(one, np.arange(3), asked, candidate=True) for one in (by_accuracy, by_f1, elsewhere, declared)]
     assert len(set(told)) == 4

@@ -169,4 +169,4 @@ def test_a_trial_searches_and_chooses_in_its_own_process_and_tells_its_fits_apar
     fits = Fits(log=log(trial_model()), recipes=recipes, folder=tmp_path / "fits")
     rows = np.arange(9), slice(9, 12)
     configs = (config, several, searching(space={"depth": [1, 3]}, sampler="grid", folds=2))
-    assert len({fits.key(one, *rows, chooses=True) for one in configs}) == 3
+    assert len({fits.key(one, *rows, candidate=True) for one in configs}) == 3

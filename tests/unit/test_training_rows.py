@@ -123,4 +123,4 @@ def test_a_policy_file_varies_window_cap_and_half_life_and_fits_are_told_apart(t
     assert (config.training.window, config.training.seasons, config.training.max_train_rows) == ("seasonal", 2, 200)
     history = log(config)
     made, rows = fits(history, tmp_path), (np.arange(100), slice(100, 200))
-    assert made.key(config, *rows, chooses=False) != made.key(small(), *rows, chooses=False)
+    assert made.key(config, *rows, candidate=False) != made.key(small(), *rows, candidate=False)

@@ -7,6 +7,7 @@ fit here.
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,15 +64,15 @@ class Fits:
 
     def fit(self, config: ModelConfig, train: Places, asked: slice) -> Fit:
         """The best recipe fitted on rows as a candidate is, searched for and tuned as ``model.yaml`` asks, and its
-        answers for others. Raises TrainingError, IntegrityError.
+        answers for others. Raises TrainingError, for a fit that does not converge as well, and IntegrityError.
         """
-        return self._kept(config, train, asked, chooses=_chooses(config))
+        return self._kept(config, train, asked, candidate=True)
 
     def probe(self, config: ModelConfig, train: Places, asked: slice) -> Fit:
         """The same of a probe: the first recipe with the parameters of ``signals.gain``, and nothing chosen for it."""
-        return self._kept(as_probe(config), train, asked, chooses=False)
+        return self._kept(as_probe(config), train, asked, candidate=False)
 
-    def key(self, config: ModelConfig, train: Places, asked: slice, *, chooses: bool) -> str:
+    def key(self, config: ModelConfig, train: Places, asked: slice, *, candidate: bool) -> str:
         """Names a fit by all that it depends on: recipe, configuration, rows, libraries."""
         import sklearn
 
@@ -80,20 +81,31 @@ class Fits:
         made_by = (digest_of_all(self._recipes(config)), training.params, training.seed, config.task, features)
         aged = (half_life.total_seconds(),) if (half_life := training.half_life) else ()
         searched = training.search and training.search.model_dump(mode="json")
+        chooses = candidate and _chooses(config)
         tried = (searched, config.choice_metric, training.cv_folds) if chooses else ()
         tuned = (by, config.label.decision_threshold) if chooses and (by := training.tune_threshold) else ()
+        as_what = ("converged",) if candidate else ()
         rows = (self.log.digest, digest_of(train.tobytes().hex()), asked.start, asked.stop)
         what = "fit with its threshold" if config.task == "binary" else "fit"  # which fits of before did not keep
         return digest_of(
-            what, *made_by, *aged, *tried, *tuned, config.label.classes, *rows, sklearn.__version__, np.__version__
+            what,
+            *made_by,
+            *aged,
+            *tried,
+            *tuned,
+            *as_what,
+            config.label.classes,
+            *rows,
+            sklearn.__version__,
+            np.__version__,
         )
 
-    def _kept(self, config: ModelConfig, train: Places, asked: slice, *, chooses: bool) -> Fit:
-        key = self.key(config, train, asked, chooses=chooses)
+    def _kept(self, config: ModelConfig, train: Places, asked: slice, *, candidate: bool) -> Fit:
+        key = self.key(config, train, asked, candidate=candidate)
         if key not in self.made:
             path = self.folder / f"{key}.parquet"
             if not path.exists():
-                self._make(config, train, asked, path, chooses=chooses)
+                self._make(config, train, asked, path, candidate=candidate)
             self.made[key] = _fit_in(pq.read_table(path, memory_map=False), asked.start)
         return self.made[key]
 
@@ -101,17 +113,19 @@ class Fits:
         known = {recipe.copy.name: recipe for recipe in self.recipes}
         return tuple(known[name] for name in config.training.recipes)
 
-    def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path, *, chooses: bool) -> None:
+    def _make(self, config: ModelConfig, train: Places, asked: slice, path: Path, *, candidate: bool) -> None:
         from perennial.registry.scoring import features_frame, own_threshold, score_frame
+        from perennial.training.fitting.folds import converging
         from perennial.training.fitting.worker import fit_recipe
         from perennial.training.search.here import Choice, choose_here
 
         began, table = self.cpu(), self.log.table(train)
         choice = Choice(config, self._recipes(config)[0])
         try:
-            if chooses:
-                choice = choose_here(config, self._recipes(config), table)
-            model = fit_recipe(choice.config, choice.recipe.copy, table)
+            with converging() if candidate else nullcontext():
+                if candidate and _chooses(config):
+                    choice = choose_here(config, self._recipes(config), table)
+                model = fit_recipe(choice.config, choice.recipe.copy, table)
         except PerennialError:
             raise
         except Exception as error:  # a recipe may raise anything

@@ -1,20 +1,18 @@
 """The fits of a learning curve: the recipe on ever more of the newest rows, judged by the last fold."""
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import TimeSeriesSplit
 
 from perennial.config import ModelConfig
 from perennial.evidence.answers import Answers
 from perennial.registry.scoring import score
 from perennial.training.drawn.learning import as_record, curve_metric, learning_curve
-from perennial.training.fitting.folds import fit_rows, refuse_one_class
+from perennial.training.fitting.folds import converging, fit_rows, refuse_one_class
 from perennial.training.rows import labels_of
 
 _MOST_KNOWN = 10_000
@@ -38,8 +36,7 @@ def curve_of(config: ModelConfig, build: Callable[[], Any], table: pa.Table, bud
     def tried(n_rows: int) -> tuple[float, float]:
         known = table.slice(len(past) - n_rows, n_rows)
         refuse_one_class(config, known)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
+        with converging():
             model = fit_rows(config, build(), known)
         newest = known.slice(max(0, n_rows - _MOST_KNOWN))
         own, ahead = (_answers(config, model, rows).metrics(config)[name] for rows in (newest, unseen))

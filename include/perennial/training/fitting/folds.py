@@ -1,10 +1,13 @@
 """Fits in the order of time: each fold lies after what was fitted for it."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import TimeSeriesSplit
 
 from perennial.config import ModelConfig
@@ -18,6 +21,14 @@ from perennial.training.rows import labels_of
 def fit_rows(config: ModelConfig, model: Any, table: pa.Table) -> Any:
     """``model`` fitted on ``table`` (features, ``event_time`` and ``label``), its rows weighted as declared."""
     return model.fit(features_frame(config, table), labels_of(config, table), **weighted(config, model, table))
+
+
+@contextmanager
+def converging() -> Iterator[None]:
+    """A fit that does not converge in here raises scikit-learn's ConvergenceWarning. For one thread alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        yield
 
 
 def refuse_one_class(config: ModelConfig, table: pa.Table) -> None:

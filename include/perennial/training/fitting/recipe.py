@@ -103,10 +103,15 @@ def blame(path: Path, error: BaseException, *, shown: Path | None = None) -> str
     'recipe.py: ValueError: no such thing'
     >>> blame(Path("recipe.py"), OSError("s3://KEY:SECRET@bucket/extra.csv: denied"))
     'recipe.py: OSError: s3://***@bucket/extra.csv: denied'
+    >>> from sklearn.exceptions import ConvergenceWarning
+    >>> blame(Path("recipe.py"), ConvergenceWarning("max_iter was reached"))
+    'recipe.py: the fit did not converge: max_iter was reached'
     """
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines.append(error.lineno)
     name = shown or path
     where = f"{name}:{lines[-1]}" if lines else str(name)
-    return redacted(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}")[:1000]
+    what = type(error).__name__
+    what = "the fit did not converge" if what == "ConvergenceWarning" else what
+    return redacted(f"{where}: {what}: {' '.join(str(error).split())}")[:1000]

@@ -13,20 +13,18 @@ import resource
 import signal
 import threading
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sklearn.exceptions import ConvergenceWarning
 
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError
 from perennial.registry.scoring import own_threshold, score
 from perennial.training.fitting.curve import curve_of
-from perennial.training.fitting.folds import fit_rows, fold_answers, refuse_one_class, summed_up
+from perennial.training.fitting.folds import converging, fit_rows, fold_answers, refuse_one_class, summed_up
 from perennial.training.fitting.recipe import blame, build_estimator, params_of
 from perennial.training.fitting.threshold import deciding_by, tuned_threshold
 
@@ -49,8 +47,6 @@ def main(folder: Path) -> None:
         result = _WORK[job["kind"]](config, recipe, folder, shown=shown)
     except PerennialError as error:
         result = {"problem": str(error)}
-    except ConvergenceWarning as error:
-        result = {"problem": f"{shown}: the fit did not converge: {' '.join(str(error).split())[:500]}"}
     except (Exception, SystemExit) as error:  # a recipe may raise anything
         result = {"problem": blame(recipe, error, shown=shown)}
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -73,8 +69,7 @@ def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> d
     def build() -> Any:
         return build_estimator(recipe, seed=config.training.seed, params=params)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
+    with converging():
         folds = list(fold_answers(config, build, table, config.training.cv_folds))
         model = fit_rows(config, build(), table)
     if config.training.tune_threshold:

@@ -5,7 +5,6 @@ one that goes on after a kill draws what it would have drawn, whatever its prede
 """
 
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -16,14 +15,13 @@ import pyarrow as pa
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from sklearn.exceptions import ConvergenceWarning
 
 from perennial.config import ModelConfig
 from perennial.config.training.search import Range, Search
 from perennial.contracts import digest_of
 from perennial.contracts.measured.chosen import Value
 from perennial.errors import TrainingError
-from perennial.training.fitting.folds import fold_answers
+from perennial.training.fitting.folds import converging, fold_answers
 from perennial.training.fitting.recipe import blame, build_estimator, params_of, takes
 from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, TriedSet, tell
 
@@ -134,8 +132,7 @@ def _mean_over_folds(config: ModelConfig, recipe: Path, table: pa.Table, params:
     def build() -> Any:
         return build_estimator(recipe, seed=seed, params=params)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
+    with converging():
         for number, answers in enumerate(fold_answers(config, build, table, n_folds)):
             rows = answers.measured(config)
             value = None if rows is None else metric.function(rows)
