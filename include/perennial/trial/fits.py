@@ -84,21 +84,10 @@ class Fits:
         chooses = candidate and _chooses(config)
         tried = (searched, config.choice_metric, training.cv_folds) if chooses else ()
         tuned = (by, config.label.decision_threshold) if chooses and (by := training.tune_threshold) else ()
-        as_what = ("converged",) if candidate else ()
+        how = (*aged, *tried, *tuned, *(("converged",) if candidate else ()))
         rows = (self.log.digest, digest_of(train.tobytes().hex()), asked.start, asked.stop)
         what = "fit with its threshold" if config.task == "binary" else "fit"  # which fits of before did not keep
-        return digest_of(
-            what,
-            *made_by,
-            *aged,
-            *tried,
-            *tuned,
-            *as_what,
-            config.label.classes,
-            *rows,
-            sklearn.__version__,
-            np.__version__,
-        )
+        return digest_of(what, *made_by, *how, config.label.classes, *rows, sklearn.__version__, np.__version__)
 
     def _kept(self, config: ModelConfig, train: Places, asked: slice, *, candidate: bool) -> Fit:
         key = self.key(config, train, asked, candidate=candidate)
