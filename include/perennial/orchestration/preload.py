@@ -16,6 +16,7 @@ import pkgutil
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
@@ -107,7 +108,10 @@ def modules_of(rooms: Sequence[str] = ROOMS) -> list[str]:
 
 def _imported(name: str) -> bool:
     try:
-        importlib.import_module(name)
+        with warnings.catch_warnings():
+            # skops asks every module that is loaded for each of SciPy's functions; Airflow's answer a thousand times
+            warnings.filterwarnings("ignore", message="The `airflow")
+            importlib.import_module(name)
     except ImportError:
         _log.warning("cannot preload %s", name, exc_info=True)
         return False
