@@ -1,16 +1,29 @@
 """Facts from the real store, and decisions that are recorded once."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import Decision, Lineage, ReleaseState, Window, to_record
+from perennial.contracts import (
+    Decision,
+    LedgerEntry,
+    LedgerKind,
+    Lineage,
+    ReleaseState,
+    RetrainRequest,
+    Signoff,
+    Window,
+    to_record,
+)
 from perennial.decision.facts import Facts, gather
 from perennial.decision.policy import decide
 from perennial.decision.record import entry_of, record, record_outcome, record_request, recorded, request_of
@@ -213,6 +226,65 @@ def test_by_cron_halted_windows_are_seen_too(store: Store, wine: ModelConfig) ->
     delivered(store, weekly, 7)
     assert gathered(store, weekly, 5).seen == (day(3), day(5))
     assert gathered(store, wine, 5).seen == ()
+
+
+@contextmanager
+def asked_of(store: Store) -> Iterator[list[tuple[str, str]]]:
+    """Every statement that the store is asked, with its parameters, in their order."""
+    statements: list[tuple[str, str]] = []
+
+    def heard(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        statements.append((statement, repr(parameters)))
+
+    event.listen(store.engine, "before_cursor_execute", heard)
+    try:
+        yield statements
+    finally:
+        event.remove(store.engine, "before_cursor_execute", heard)
+
+
+def refused_beside(store: Store, config: ModelConfig, *, champion: str, candidate: str) -> None:
+    """A champion since day 4, and a candidate of day 10 that was refused beside it."""
+    made_from = {"train": to_record(day(0)), "holdout": to_record(day(3)), "previous": None}
+    signoff = Signoff(
+        model=config.model, version=candidate, artifact_digest="d", champion_seen=champion, gates=(), passed=False,
+        review="auto", as_of=day(10).end, train=day(7), holdout=day(8), config_digest=config.digest,
+    )  # fmt: skip
+    request = RetrainRequest(model=config.model, run_id="r", as_of=day(10).end, cause="test", requested_by="policy")
+    written: list[tuple[LedgerKind, str, Window, dict[str, Any]]] = [
+        ("promotion", champion, day(4), made_from),
+        ("signoff", candidate, day(10), {"signoff": to_record(signoff)}),
+    ]
+    for kind, version, number, payload in written:
+        entry = LedgerEntry(
+            entry_id=f"{config.model}-{kind}", model=config.model, kind=kind, at=number.end, actor="policy",
+            reason="a test", version=version, payload=payload,
+        )  # fmt: skip
+        ledger.append(store, entry)
+    record_outcome(request, "refused", "gates failed: slice/cellar", store=store)
+
+
+def test_a_decision_asks_nothing_of_the_store_twice_and_scans_rows_once_for_each_question(
+    store: Store, wine: ModelConfig
+) -> None:
+    """As a rule one; before the first champion, and blind beside one whose last candidate was refused, all there is."""
+    delivered(store, wine, 9)
+    published_rows(store, wine, 9, 40)
+    measured(store, wine, 9)
+    with asked_of(store) as as_a_rule:
+        assert gathered(store, wine, 9).blind is None
+    with asked_of(store) as first:
+        assert gathered(store, wine, 9, ReleaseState(model=wine.model)).rows.n_holdout == 40
+    delivered(store, wine, 12)
+    refused_beside(store, wine, champion="2", candidate="3")
+    with asked_of(store) as blind:
+        known = gathered(store, wine, 30, ledger.release_state(store, wine.model))
+    assert (known.rows.n_new, known.blind is not None, known.refusal is not None) == (40, True, True)
+    rows = schema.predictions_table(wine).name
+    scans = [sum(rows in statement for statement, _ in asked) for asked in (as_a_rule, first, blind)]
+    assert scans == [1, 2, 4]
+    for asked in (as_a_rule, first, blind):
+        assert len(asked) == len(set(asked)), Counter(asked).most_common(1)
 
 
 # --- record ------------------------------------------------------------------------------------------------------
