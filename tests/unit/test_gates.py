@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branches import reached, reaches
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import DataFacts, Estimate, Evaluation, Gate
 from perennial.errors import SignoffError
@@ -197,42 +198,59 @@ def test_another_models_evaluation_is_refused() -> None:
         judge(WINE, evaluation(WINE, model="other"), parity_gap=0.0, parity_detail="")
 
 
+@reaches(passes=0.05, fails=0.05)
 @given(low=scores, high=scores, baseline=scores)
 def test_a_better_metric_never_fails_what_a_worse_one_passes(low: float, high: float, baseline: float) -> None:
     low, high = sorted((low, high))
     worse, better = gates_of(WINE, evaluation(WINE, low, baseline)), gates_of(WINE, evaluation(WINE, high, baseline))
+    reached("passes", worse["metric/accuracy"].passed)
+    reached("fails", not worse["metric/accuracy"].passed)
     assert all(better[name].passed >= gate.passed for name, gate in worse.items())
 
 
+@reaches(passes=0.05, versus=0.05)
 @given(low=st.floats(0, 100), high=st.floats(0, 100), baseline=st.floats(0, 100))
 def test_a_smaller_error_never_fails_what_a_larger_one_passes(low: float, high: float, baseline: float) -> None:
     low, high = sorted((low, high))
     names = ("metric/rmse", "versus_champion/rmse")
     better = gates_of(DIABETES, evaluation(DIABETES, low, baseline))
     worse = gates_of(DIABETES, evaluation(DIABETES, high, baseline))
+    reached("passes", worse["metric/rmse"].passed)
+    reached("versus", worse["versus_champion/rmse"].passed)
     assert all(better[name].passed >= worse[name].passed for name in names)
 
 
+@reaches(passes=0.05, turns=0.05)
 @given(strong=scores, weak=scores, candidate=scores)
 def test_a_stronger_champion_never_makes_the_candidate_pass(strong: float, weak: float, candidate: float) -> None:
     weak, strong = sorted((weak, strong))
     name = "versus_champion/accuracy"
     against_strong = gates_of(WINE, evaluation(WINE, candidate, strong))[name]
-    assert gates_of(WINE, evaluation(WINE, candidate, weak))[name].passed >= against_strong.passed
+    against_weak = gates_of(WINE, evaluation(WINE, candidate, weak))[name]
+    reached("passes", against_strong.passed)
+    reached("turns", against_weak.passed > against_strong.passed)
+    assert against_weak.passed >= against_strong.passed
 
 
+@reaches(passes=0.05, turns=0.05)
 @given(few=st.integers(0, 500), many=st.integers(0, 500))
 def test_more_rows_never_fail_what_fewer_rows_pass(few: int, many: int) -> None:
     few, many = sorted((few, many))
     less, more = (gates_of(WINE, evaluation(WINE, n_rows=n, n_paired_rows=n)) for n in (few, many))
+    reached("passes", all(gate.passed for gate in less.values()))
+    reached("turns", any(more[name].passed > gate.passed for name, gate in less.items()))
     assert all(more[name].passed >= gate.passed for name, gate in less.items())
 
 
+@reaches(passes=0.05, fails=0.05)
 @given(small=st.floats(0, 1), large=st.floats(0, 1))
 def test_a_smaller_parity_gap_never_fails_what_a_larger_one_passes(small: float, large: float) -> None:
     small, large = sorted((small, large))
     judged = evaluation(WINE)
-    assert gates_of(WINE, judged, small)["parity"].passed >= gates_of(WINE, judged, large)["parity"].passed
+    smaller, larger = (gates_of(WINE, judged, gap)["parity"].passed for gap in (small, large))
+    reached("passes", larger)
+    reached("fails", not larger)
+    assert smaller >= larger
 
 
 def _without(values: dict[str, float], name: str, value: float | None) -> dict[str, float]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branches import reached, reaches
 from logs import day
 from perennial.contracts import LedgerEntry, LedgerKind, ReleaseState, RetrainRequest, Window, from_record, to_record
 from perennial.errors import IntegrityError
@@ -151,7 +152,7 @@ def histories(draw: st.DrawFn) -> list[LedgerEntry]:
         state = fold("m", history)
         possible = ["promotion", "retrain_request", "hold"]
         trusted = [version for version in state.stable if version != state.champion]
-        possible += ["bake"] * 3 * state.in_bake + ["rollback"] * 2 * bool(trusted)
+        possible += ["bake"] * 6 * state.in_bake + ["rollback"] * 6 * bool(trusted)
         kind = draw(st.sampled_from(possible))
         if kind == "promotion":
             version = draw(st.sampled_from([str(fresh), str(fresh), *trusted]))
@@ -168,26 +169,33 @@ def histories(draw: st.DrawFn) -> list[LedgerEntry]:
     return history
 
 
+@reaches(rolled_back=0.04, trusted=0.1)
 @given(histories())
 def test_the_champion_and_the_trusted_were_never_rolled_back(history: list[LedgerEntry]) -> None:
     state = fold("m", history)
+    reached("rolled_back", bool(state.rolled_back))
+    reached("trusted", bool(state.stable))
     assert state.champion not in state.rolled_back
     assert not set(state.stable) & state.rolled_back
     assert len(set(state.stable)) == len(state.stable)
     assert {state.champion, *state.stable} - {None} <= set(state.lineages)
 
 
+@reaches(passed=0.1, failed=0.1)
 @given(histories())
 def test_only_a_passed_bake_makes_a_version_trusted(history: list[LedgerEntry]) -> None:
     passed = {item.version for item in history if item.kind == "bake" and item.payload["outcome"] == "passed"}
+    reached("passed", bool(passed))
+    reached("failed", any(item.kind == "bake" and item.version not in passed for item in history))
     assert set(fold("m", history).stable) <= passed
 
 
+@reaches(outside=0.05)
 @given(histories())
 def test_outside_a_bake_the_champion_is_the_one_trusted_last(history: list[LedgerEntry]) -> None:
     state = fold("m", history)
     assert not (state.in_bake and state.bake_failed)
-    if state.champion and not state.in_bake and not state.bake_failed:
+    if reached("outside", bool(state.champion) and not state.in_bake and not state.bake_failed):
         assert state.stable[-1] == state.champion
 
 
@@ -207,11 +215,13 @@ def test_the_state_survives_its_record(history: list[LedgerEntry]) -> None:
     assert from_record(ReleaseState, to_record(state)) == state
 
 
-@given(histories(), st.none() | st.integers(1, 9).map(str))
+@reaches(agrees=0.03, apart=0.1)
+@given(histories(), st.none() | st.integers(1, 3).map(str))
 def test_an_alias_agrees_with_the_ledger_exactly_when_it_names_the_champion(
     history: list[LedgerEntry], alias: str | None
 ) -> None:
     state = fold("m", history)
+    reached("agrees" if alias == state.champion is not None else "apart")
     assert (state.divergence(alias) is None) == (alias == state.champion)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branches import reached, reaches
 from logs import day
 from perennial.config import load_model
 from perennial.contracts import ReleaseState, Window
@@ -67,6 +68,7 @@ coverages = st.lists(
 )
 
 
+@reaches(over=0.2, of_others=0.2, ended=0.2)
 @given(coverages, st.frozensets(st.integers(0, 9).map(day)))
 def test_every_window_that_ended_now_is_measured_exactly_once(
     covered: list[Coverage], ended: frozenset[Window]
@@ -78,5 +80,8 @@ def test_every_window_that_ended_now_is_measured_exactly_once(
         for found in covered
         if found.window not in ended and maturity(WINE, found, NOW.end) in ("mature", "overdue")
     }
+    reached("over", bool(over))
+    reached("of_others", bool(made.of_others))
+    reached("ended", any(found.window in ended for found in covered))
     assert over <= {*made.of_champion, *made.of_others}
     assert not ended & {found.window for found in (*made.of_champion, *made.of_others)}

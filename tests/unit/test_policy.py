@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from branches import reached, reaches
 from logs import day
 from perennial.config import ModelConfig, load_model
 from perennial.config.rules import Breaches, QuietPeriod
@@ -564,9 +565,35 @@ def rollbacks(draw: st.DrawFn) -> tuple[ModelConfig, Facts]:
     return draw(configs), known
 
 
-@given(configs, situations())
-def test_every_situation_gets_one_decision_with_reasons_again_and_again(config: ModelConfig, known: Facts) -> None:
+@st.composite
+def blinds(draw: st.DrawFn) -> tuple[ModelConfig, Facts]:
+    """Situations that nothing is measured in, and that nothing halts."""
+    known = draw(situations(halted=None, blind="nothing is measured"))
+    return draw(configs), replace(known, champion_alias=known.state.champion)
+
+
+@st.composite
+def unhealed(draw: st.DrawFn) -> tuple[ModelConfig, Facts]:
+    """A bake past its deadline, or one that failed with nothing to go back to and too little news for a retrain."""
+    champion, in_bake = draw(versions), draw(st.booleans())
+    state = replace(
+        draw(states()), champion=champion, champion_since=day(20).end, in_bake=in_bake, bake_failed=not in_bake,
+        stable=(champion,), last_request_at=None, request_times=(),
+    )  # fmt: skip
+    known = draw(situations(halted=None, blind=None))
+    return draw(configs), replace(known, state=state, champion_alias=champion, rows=replace(known.rows, n_new=0))
+
+
+anything = st.one_of(retrains(), rollbacks(), blinds(), st.tuples(configs, situations()))
+"""In every branch: retrains, rollbacks and blind windows are drawn as such."""
+
+
+@reaches(stay=0.05, retrain=0.05, blind=0.05, rollback=0.05, halt=0.05)
+@given(anything)
+def test_every_situation_gets_one_decision_with_reasons_again_and_again(situation: tuple[ModelConfig, Facts]) -> None:
+    config, known = situation
     made = decide(config, known)
+    reached(made.action)
     assert made == decide(config, known)
     assert made.action in get_args(Action)
     assert made.reasons
@@ -575,47 +602,67 @@ def test_every_situation_gets_one_decision_with_reasons_again_and_again(config: 
     assert from_record(DecisionRecord, to_record(made)) == made
 
 
-@given(configs, situations())
-def test_the_order_of_signals_and_batches_never_matters(config: ModelConfig, known: Facts) -> None:
+@reaches(retrain=0.04, several=0.2)
+@given(anything)
+def test_the_order_of_signals_and_batches_never_matters(situation: tuple[ModelConfig, Facts]) -> None:
+    config, known = situation
+    reached("several", len(known.signals) > 1)
+    reached("retrain", decide(config, known).action == "retrain")
     turned = replace(known, signals=known.signals[::-1], batch_ids=known.batch_ids[::-1])
     assert decide(config, turned) == decide(config, known)
 
 
-@given(configs, situations())
-def test_halted_never_retrains_and_never_rolls_back(config: ModelConfig, known: Facts) -> None:
+@reaches(retrain=0.05, rollback=0.05, moved=0.05)
+@given(anything)
+def test_halted_never_retrains_and_never_rolls_back(situation: tuple[ModelConfig, Facts]) -> None:
+    config, known = situation
+    otherwise = decide(config, replace(known, halted=None)).action
+    if otherwise in ("retrain", "rollback"):
+        reached(otherwise)
     assert decide(config, replace(known, halted="broken")).action == "halt"
-    if known.champion_alias != known.state.champion:
+    if reached("moved", known.champion_alias != known.state.champion):
         assert decide(config, known).action == "halt"
 
 
-@given(configs, situations(blind="nothing is measured"))
-def test_what_can_not_see_never_stays(config: ModelConfig, known: Facts) -> None:
-    assert decide(config, known).action != "stay"
-
-
+@reaches(stays_when_it_sees=0.2)
 @given(configs, situations())
+def test_what_can_not_see_never_stays(config: ModelConfig, known: Facts) -> None:
+    reached("stays_when_it_sees", decide(config, replace(known, blind=None)).action == "stay")
+    assert decide(config, replace(known, blind="nothing is measured")).action != "stay"
+
+
+@reaches(blind=0.2, overdue=0.05, stranded=0.05)
+@given(st.one_of(unhealed(), anything))
 def test_a_blind_window_was_blind_or_its_bake_overdue_or_its_champion_stranded(
-    config: ModelConfig, known: Facts
+    situation: tuple[ModelConfig, Facts],
 ) -> None:
+    config, known = situation
     made = decide(config, known)
-    if made.action == "blind":
+    if reached("blind", made.action == "blind"):
         assert known.blind or made.bake in ("blind", "failed")
+        if not known.blind:
+            reached("overdue" if made.bake == "blind" else "stranded")
 
 
+@reaches(retrain=0.9, unknown=0.2)
 @given(retrains(), histories(st.just("unknown")))
 def test_unknown_signals_alone_never_retrain(situation: tuple[ModelConfig, Facts], unknown: list[Signal]) -> None:
     config, known = situation
     young = config.model_copy(update={"policy": config.policy.model_copy(update={"max_age": timedelta(days=999)})})
+    reached("retrain", decide(young, known).action == "retrain")
+    reached("unknown", bool(unknown))
     blind = tuple(replace(found, status="unknown", value=None) for found in known.signals)
     assert decide(young, replace(known, signals=(*blind, *unknown))).action == "stay"
 
 
+@reaches(another=0.2, replaced=0.05)
 @given(retrains(), st.sampled_from(["performance/accuracy", "drift/weighted_share", "performance/log_loss", GAIN]))
 def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(
     situation: tuple[ModelConfig, Facts], name: str
 ) -> None:
     config, known = situation
     others = tuple(found for found in known.signals if (found.name, found.window) != (name, NOW))
+    reached("another" if name != "performance/accuracy" else "replaced")
     breach = signal(name=name, version=str(known.state.champion))
     assert decide(config, replace(known, signals=(*others, breach))).action == "retrain"
 
@@ -623,25 +670,27 @@ def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(
 MILDNESS: tuple[Action, ...] = ("stay", "retrain", "blind", "rollback", "halt")
 
 
-@given(
-    st.one_of(retrains(), rollbacks(), st.tuples(configs, situations())), roles, st.sampled_from([GAIN, "drift/hue"])
-)
+@reaches(stay=0.05, retrain=0.05, blind=0.05, rollback=0.05, halt=0.03, harsher=0.05)
+@given(anything, roles, st.sampled_from([GAIN, "drift/hue"]))
 def test_one_more_breach_never_makes_the_action_milder(
     situation: tuple[ModelConfig, Facts], role: SignalRole, name: str
 ) -> None:
-    """In every branch: retrains and rollbacks are drawn as such."""
     config, known = situation
     others = tuple(found for found in known.signals if (found.name, found.window) != (name, NOW))
     before = decide(config, replace(known, signals=others)).action
     breach = signal(name=name, role=role, version=str(known.state.champion))
     after = decide(config, replace(known, signals=(*others, breach))).action
+    reached(before)
+    reached("harsher", MILDNESS.index(after) > MILDNESS.index(before))
     assert MILDNESS.index(after) >= MILDNESS.index(before)
 
 
+@reaches(retrain=0.9)
 @given(retrains())
 def test_the_newest_window_must_be_one_of_the_breached(situation: tuple[ModelConfig, Facts]) -> None:
     config, known = situation
     young = config.model_copy(update={"policy": config.policy.model_copy(update={"max_age": timedelta(days=999)})})
+    reached("retrain", decide(young, known).action == "retrain")
     champion = str(known.state.champion)
     mine = tuple(found for found in known.signals if found.name == "performance/accuracy" and found.window != NOW)
     well = replace(known, signals=(*mine, signal(status="ok", version=champion)))
@@ -661,9 +710,11 @@ def test_a_failed_bake_goes_back_to_a_version_that_is_trusted(situation: tuple[M
     assert f"version {target} passed its own" in made.reasons[0]
 
 
-@given(configs, situations())
-def test_only_a_failed_bake_with_somewhere_to_go_rolls_back(config: ModelConfig, known: Facts) -> None:
-    if decide(config, known).action == "rollback":
+@reaches(rollback=0.2)
+@given(anything)
+def test_only_a_failed_bake_with_somewhere_to_go_rolls_back(situation: tuple[ModelConfig, Facts]) -> None:
+    config, known = situation
+    if reached("rollback", decide(config, known).action == "rollback"):
         assert known.state.bake_failed
         assert known.state.fallback is not None
 
@@ -691,20 +742,24 @@ def asked_at(known: Facts, *times: datetime) -> Facts:
 
 
 @pytest.mark.parametrize("block", BLOCKS)
+@reaches(wanted=0.9)
 @settings(max_examples=25)  # whatever is drawn would be retrained: without what holds it back, the first one is
 @given(situation=retrains())
 def test_whatever_speaks_against_a_retrain_holds_it_back(situation: tuple[ModelConfig, Facts], block: str) -> None:
     config, known = situation
     config = patient_bake(config)
     frugal = config.policy.budget.model_copy(update={"cpu_s": 5.0})
+    stricter = config.policy.model_copy(update={"cooldown": timedelta(days=1), "budget": frugal})
+    config = config.model_copy(update={"policy": stricter})
+    reached("wanted", decide(config, known).action == "retrain")
     quiet = [QuietPeriod(start=NOW.end, end=day(50).end, reason="harvest")] if block == "a quiet period" else []
-    stricter = {"cooldown": timedelta(days=1), "budget": frugal, "quiet": quiet}
-    config = config.model_copy(update={"policy": config.policy.model_copy(update=stricter)})
+    config = config.model_copy(update={"policy": stricter.model_copy(update={"quiet": quiet})})
     made = decide(config, BLOCKS[block](config, known))
     assert made.action == "stay"
 
 
-@given(st.lists(statuses, max_size=8), st.integers(1, 4), st.integers(0, 4))
+@reaches(often=0.1, seldom=0.1, older=0.02)
+@given(st.lists(statuses | st.just("breached"), max_size=8), st.integers(1, 4), st.integers(0, 4))
 def test_k_of_n_counts_breaches_among_the_last_n_and_needs_the_newest(
     seen: list[SignalStatus], k: int, more: int
 ) -> None:
@@ -712,5 +767,7 @@ def test_k_of_n_counts_breaches_among_the_last_n_and_needs_the_newest(
     last = seen[-n:]
     known = [status for status in last if status != "unknown"]
     expected = last.count("breached") >= k and known[-1:] == ["breached"]
+    reached("often" if expected else "seldom")
+    reached("older", not expected and last.count("breached") >= k)
     assert breached_often(seen, k=k, n=n) is expected
     assert not (breached_often(seen, k=k + 1, n=n + 1) and not breached_often(seen, k=k, n=n + 1))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branches import reached, reaches
 from logs import day
 from perennial.config import ModelConfig, ReviewPolicy
 from perennial.contracts import Flag, ReleaseState, Signoff, from_record, to_record
@@ -30,13 +31,14 @@ def found(
     return Circumstances(entry=entry, tags=tags, champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
 
 
+@reaches(may_pass=0.08, by_word=0.02)
 @given(
-    tag=st.sampled_from([None, "", "pending", "approved", "Approved ", "aproved", "rejected", "yes"]),
-    champion=st.sampled_from(["2", "5", None]),
-    digest=st.sampled_from(["d", "e"]),
+    tag=st.sampled_from([None, "", "pending", *["approved", "Approved "] * 3, "aproved", "rejected", "yes"]),
+    champion=st.sampled_from(["2", "2", "2", "5", None]),
+    digest=st.sampled_from(["d", "d", "d", "e"]),
     late_min=st.integers(-60, 60),
-    passed=st.booleans(),
-    review=st.sampled_from(["auto", "manual"]),
+    passed=st.sampled_from([True, True, False]),
+    review=st.sampled_from(["auto", "manual", "manual"]),
 )
 def test_only_a_timely_word_on_what_was_signed_off_approves(
     *, tag: str | None, champion: str | None, digest: str, late_min: int, passed: bool, review: str
@@ -44,6 +46,8 @@ def test_only_a_timely_word_on_what_was_signed_off_approves(
     answer = answer_of(signoff(passed=passed, review=review), found(tag, champion, digest, late_min), deadline=DEADLINE)
     asked = review == "auto" or (tag in ("approved", "Approved ") and late_min <= 0)
     may_pass = passed and champion == "2" and digest == "d" and asked
+    reached("may_pass", may_pass)
+    reached("by_word", may_pass and review == "manual")
     assert (answer is not None and answer.verdict == "approved") == may_pass
 
 

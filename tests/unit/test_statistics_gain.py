@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from branches import reached, reaches
 from perennial.contracts import Estimate, Interval
 from perennial.statistics.gain import NOTHING, Gain, accumulate
 from perennial.statistics.intervals import around
 
-GAINS = st.floats(-0.1, 0.1)
-ERRORS = st.floats(1e-4, 0.1)
+GAINS = st.floats(-0.1, 0.1) | st.floats(0.01, 0.1)
+ERRORS = st.floats(1e-4, 0.1) | st.floats(1e-4, 0.02)
 WINDOWS = st.lists(st.tuples(GAINS, ERRORS, st.integers(2, 60)), max_size=12)
 PRICES = st.floats(0, 0.1)
 
@@ -32,29 +33,43 @@ def test_windows_without_a_gain_never_ask_for_a_retrain(windows: list[tuple[floa
         assert not after(losses).fires(price=price, confidence=0.95)
 
 
+@reaches(fires=0.2, turns=0.03)
 @given(WINDOWS, GAINS, ERRORS, st.integers(2, 60), st.floats(0, 0.1), PRICES)
 def test_a_larger_newest_gain_never_asks_for_less(
     windows: list[tuple[float, float, int]], gain: float, error: float, n_blocks: int, more: float, price: float
 ) -> None:
     small, large = (after([*windows, (figure, error, n_blocks)]) for figure in (gain, gain + more))
-    assert large.fires(price=price, confidence=0.95) or not small.fires(price=price, confidence=0.95)
+    less, more_of_it = (one.fires(price=price, confidence=0.95) for one in (small, large))
+    reached("fires", less)
+    reached("turns", more_of_it and not less)
+    assert more_of_it or not less
 
 
+@reaches(fires=0.2, turns=0.02)
 @given(WINDOWS, st.integers(0, 11), st.floats(0, 0.1), PRICES)
 def test_a_larger_error_anywhere_never_asks_for_more(
     windows: list[tuple[float, float, int]], place: int, more: float, price: float
 ) -> None:
     vaguer = [(g, s + more * (number == place), n) for number, (g, s, n) in enumerate(windows)]
-    assert after(windows).fires(price=price, confidence=0.95) or not after(vaguer).fires(price=price, confidence=0.95)
+    surer, vague = (after(one).fires(price=price, confidence=0.95) for one in (windows, vaguer))
+    reached("fires", vague)
+    reached("turns", surer and not vague)
+    assert surer or not vague
 
 
-@given(WINDOWS, PRICES, PRICES)
+@reaches(fires=0.1, dearer=0.1, surer=0.05)
+@given(WINDOWS, PRICES, st.floats(0, 0.5))
 def test_a_higher_price_or_confidence_never_asks_for_more(
     windows: list[tuple[float, float, int]], price: float, more: float
 ) -> None:
     gain = after(windows)
-    assert gain.fires(price=price, confidence=0.95) or not gain.fires(price=price + more, confidence=0.95)
-    assert gain.fires(price=price, confidence=0.95) or not gain.fires(price=price, confidence=0.99)
+    fires = gain.fires(price=price, confidence=0.95)
+    dearer, surer = gain.fires(price=price + more, confidence=0.95), gain.fires(price=price, confidence=0.99)
+    reached("fires", dearer and surer)
+    reached("dearer", fires and not dearer)
+    reached("surer", fires and not surer)
+    assert fires or not dearer
+    assert fires or not surer
 
 
 @given(WINDOWS, WINDOWS)
@@ -91,6 +106,7 @@ def test_what_is_no_measurement_is_refused(window: tuple[float, float, int]) -> 
         NOTHING.plus(*window)
 
 
+@reaches(ok=0.1, breached=0.05, undecided=0.1)
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1), st.floats(-3, 3))
 def test_an_interval_stands_on_one_side_of_a_bound_or_is_undecided(
     value: float, below: float, above: float, bound: float
@@ -100,6 +116,7 @@ def test_an_interval_stands_on_one_side_of_a_bound_or_is_undecided(
     )
     found = Estimate(value=value, interval=interval)
     least, most = (found.standing(bound, is_least=is_least) for is_least in (True, False))
+    reached(least)
     assert {least, most} != {"ok"} or value - below == bound == value + above
     assert "breached" not in {least, most} or {least, most} == {"ok", "breached"}
     assert ("undecided" in {least, most}) == (value - below < bound < value + above) or bound in (
