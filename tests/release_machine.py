@@ -224,7 +224,7 @@ class Site:
     policies: tuple[str, ...] = ("revert", "revert", "report", "adopt")
     steps: Counter[str] = field(default_factory=Counter)
     written: Counter[str] = field(default_factory=Counter)
-    """How often a trouble came to pass, and the entries of all ledgers by their kind."""
+    """How often a trouble came to pass and a law was put to the test; the entries of all ledgers by their kind."""
 
 
 def open_site(store: Store, folder: Path) -> Site:
@@ -341,6 +341,7 @@ class ReleaseMachine(RuleBasedStateMachine):
             made = self._promote_at_last(signoff)
             assert made.version == signoff.version
             assert promote(self.config, signoff.signoff_id, **self.there) == made
+            self.site.written["promoted as it must be"] += 1
             self._mended_and_lawful()
 
     @rule()
@@ -353,6 +354,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         if state.fallback is not None and state.fallback not in self.spoiled:
             made = self._rollback(f"asked for {uuid4().hex}")
             assert (made.version, made.previous) == (state.fallback, state.champion)
+            self.site.written["rolled back as it must be"] += 1
             self._mended_and_lawful()
 
     def teardown(self) -> None:
