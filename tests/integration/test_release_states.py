@@ -28,7 +28,7 @@ def test_ledger_aliases_and_tags_agree_after_a_repair_whatever_happened(site: Si
         suppress_health_check=list(HealthCheck),
         database=None,
     )
-    machine = seed(6)(at(site))
+    machine = seed(10)(at(site))
     run_state_machine_as_test(machine, settings=rules)
     troubles = sum(n_times for what, n_times in site.written.items() if what.startswith("trouble"))
     assert troubles > 5, site.written
