@@ -66,6 +66,6 @@ for config in declared_models():
                 skip_when_already_exists=True,
             ),
         ]
-        told = telling.tell(model, "monitor").as_teardown()
-        decided >> ends >> told
-        [*shadow, page] >> told
+        tell = telling.tell(model, "monitor").as_teardown()
+        decided >> ends >> tell
+        [*shadow, page] >> tell

@@ -9,5 +9,5 @@ from perennial.orchestration.tasks import rollback, telling
 
 for config in declared_models():
     with model_dag(config, "rollback", params=rollback_form()):
-        told = telling.tell(config.model, "rollback").as_teardown()
-        chain(rollback.roll_back(config.model), rollback.verify(config.model), told)
+        tell = telling.tell(config.model, "rollback").as_teardown()
+        chain(rollback.roll_back(config.model), rollback.verify(config.model), tell)

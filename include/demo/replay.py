@@ -95,8 +95,8 @@ class Replay:
             self.is_new("predictions", window, done=True)
             return {}
         answers = self.desk.predict(rows)
-        told = ", ".join(f"{n_rows:,} by version {version}" for version, n_rows in answers.items())
-        self.say(f"  the service answered {told}")
+        answered = ", ".join(f"{n_rows:,} by version {version}" for version, n_rows in answers.items())
+        self.say(f"  the service answered {answered}")
         return {"predictions": len(rows)}
 
     def deliver_broken(self, window: Window) -> None:

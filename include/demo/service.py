@@ -59,11 +59,11 @@ class Desk:
 
     def label(self, rows: pd.DataFrame) -> None:
         """Tell the truth of earlier flights."""
-        told = [
+        labels = [
             {"prediction_id": name, "label": int(late), "labelled_at": moment.isoformat()}
             for name, late, moment in zip(rows["prediction_id"], rows["late"], rows["labelled_at"], strict=True)
         ]
-        for part in _parts(told, self.config.serving.max_rows):
+        for part in _parts(labels, self.config.serving.max_rows):
             self._posted("/labels", {"labels": part})
 
     def _posted(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

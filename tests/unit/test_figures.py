@@ -39,7 +39,7 @@ def test_requests_rows_scores_and_missing_features_are_counted_alike_however_man
     for _ in range(40):
         answers(few, 1, clinic=None)
     answers(many, 40, clinic=None)
-    small, large = one(few.told(few.mine())), one(many.told(many.mine()))
+    small, large = one(few.with_others(few.mine())), one(many.with_others(many.mine()))
     assert small.scores == large.scores
     assert (small.rows, small.missing, large.missing) == (40, {**dict.fromkeys(NAMES, 0), "clinic": 40}, small.missing)
     assert (small.requests, large.requests, small.n_independent, large.n_independent) == (40, 1, 40.0, 1.0)
@@ -52,7 +52,7 @@ def test_a_request_that_was_not_answered_is_an_error_of_its_version(tmp_path: Pa
     counted = counting(tmp_path)
     counted.failed("7", "champion", 0.1)
     answers(counted, 1)
-    found = one(counted.told(counted.mine()))
+    found = one(counted.with_others(counted.mine()))
     assert (found.requests, found.errors, found.rows) == (2, 1, 1)
 
 
@@ -63,8 +63,8 @@ def test_other_processes_and_those_before_a_restart_are_added_up(tmp_path: Path)
         process.keep(process.changed() or [])
         assert process.changed() is None
     (tmp_path / "1-c.json").write_bytes(b"[{")  # one that a full disk cut off
-    assert one(first.told(first.mine())).rows == one(second.told(second.mine())).rows == 4
-    assert one(counting(tmp_path, "after").told([])).requests == 2
+    assert one(first.with_others(first.mine())).rows == one(second.with_others(second.mine())).rows == 4
+    assert one(counting(tmp_path, "after").with_others([])).requests == 2
 
 
 def test_what_is_recent_ends_and_the_total_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_what_is_recent_ends_and_the_total_does_not(tmp_path: Path, monkeypatch:
     for number in range(20):
         monkeypatch.setattr(time, "time", lambda number=number: began + 300 * number)
         answers(counted, 1)
-    told = counted.told(counted.mine())
+    told = counted.with_others(counted.mine())
     assert (one(told).requests, one(told, "total").requests) == (12, 20)
 
 

@@ -45,7 +45,7 @@ FOUND = Gathered(
     rows=(*(replace(ROW, window=window) for window in WINDOWS[:2]), replace(ROW, window=WINDOWS[-1], action="halt")),
     readings=(reading_of(CONFIG, SIGNAL),),
     series={"performance/roc_auc": tuple(replace(SIGNAL, window=window) for window in WINDOWS)},
-    history=(Happened(at=WINDOWS[1].end, kind="promotion", actor=HOSTILE, told=HOSTILE),), quarantine=(BAD,),
+    history=(Happened(at=WINDOWS[1].end, kind="promotion", actor=HOSTILE, sentence=HOSTILE),), quarantine=(BAD,),
 )  # fmt: skip
 
 

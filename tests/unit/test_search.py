@@ -17,7 +17,7 @@ from perennial.errors import TrainingError
 from perennial.training.fitting.recipe import freeze_recipes
 from perennial.training.search.here import choose_here
 from perennial.training.search.study import _journal, search
-from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, TriedSet, told
+from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, TriedSet, read_tried
 from perennial.trial.fits import Fits
 from published import tumour_rows
 from trials import log
@@ -63,7 +63,7 @@ def searching(seed: int = 7, **told_search: object) -> ModelConfig:
 def tried_in(folder: Path, config: ModelConfig, recipe: Path, table: pa.Table) -> list[TriedSet]:
     folder.mkdir(exist_ok=True)
     search(config, recipe, table, folder=folder)
-    return told(folder)
+    return read_tried(folder)
 
 
 def what(tried: list[TriedSet]) -> list[object]:

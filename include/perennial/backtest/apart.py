@@ -74,8 +74,8 @@ def _prepare(
     config: ModelConfig, asked: Asked, folder: Path, *, store: Store, models_dir: Path, timeout_s: float
 ) -> None:
     logged = read_logged(config, until=asked.until, store=store)
-    told = {**config.delivered("predictions"), **config.delivered("labels")}
-    pq.write_table(logged.rename_columns([told[name] for name in logged.column_names]), folder / HISTORY)
+    names = {**config.delivered("predictions"), **config.delivered("labels")}
+    pq.write_table(logged.rename_columns([names[name] for name in logged.column_names]), folder / HISTORY)
     job = {
         "model": str(models_dir / config.model),
         "policies": {name: dict(parts) for name, parts in asked.policies.items()},

@@ -87,7 +87,7 @@ def compare(
         UNGATED: run(at_windows(ungated(bare), windows, name=UNGATED)),
     }
     calendars = _calendars(bare, windows, runs, base[NEVER], run)
-    every = [*runs, *base.values(), *(phase for told in calendars.values() for phase in told)]
+    every = [*runs, *base.values(), *(phase for each in calendars.values() for phase in each)]
     places = judged_places(every)
     if not len(places):
         raise ConfigError(
@@ -115,13 +115,13 @@ def compare(
 def _why_none(runs: Sequence[Replayed]) -> str:
     """Of the policies under which nobody ever served, how the last candidate ended; empty when each had a champion."""
     idle = [run for run in runs if not run.served.any()]
-    told = (
+    reasons = (
         f"{run.policy}: {len(run.retrains)} candidates, the last {run.retrains[-1].ended}: {run.retrains[-1].reason}"
         if run.retrains
         else f"{run.policy}: no candidate in {len(run.decided)} windows: {'; '.join(run.decided[-1].reasons)}"
         for run in idle
     )
-    return "".join(f"; {one}" for one in told)
+    return "".join(f"; {one}" for one in reasons)
 
 
 def without_probe(config: ModelConfig) -> ModelConfig:
@@ -152,9 +152,9 @@ def _calendars(
         return {}
     found: dict[int, list[Replayed]] = {}
     for one in runs:
-        told = phases(config, windows, len(one.paid), began[0])
-        if told and len(told) not in found:
-            found[len(told)] = [run(phase) for phase in told]
+        each = phases(config, windows, len(one.paid), began[0])
+        if each and len(each) not in found:
+            found[len(each)] = [run(phase) for phase in each]
     return found
 
 
@@ -167,7 +167,7 @@ def _outcomes(
     metric: str,
     change: datetime | None,
 ) -> tuple[Outcome, ...]:
-    def told(run: Replayed, period: int | None = None) -> Outcome:
+    def judged(run: Replayed, period: int | None = None) -> Outcome:
         versus = {
             name: gain_over(run, other, places, metric)
             for name, other in base.items()
@@ -182,9 +182,9 @@ def _outcomes(
         return _nearest(calendars, len(run.paid)) if run.paid and calendars else None
 
     return (
-        *(told(run, period_of(run)) for run in runs),
-        *(told(run) for run in base.values()),
-        *(mean_outcome(calendar_name(period), [told(phase) for phase in each]) for period, each in calendars.items()),
+        *(judged(run, period_of(run)) for run in runs),
+        *(judged(run) for run in base.values()),
+        *(mean_outcome(calendar_name(period), [judged(phase) for phase in each]) for period, each in calendars.items()),
     )
 
 

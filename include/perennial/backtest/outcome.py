@@ -204,7 +204,7 @@ def mean_outcome(name: str, phases: Sequence[Outcome]) -> Outcome:
         quality=averaged([phase.quality for phase in phases]),
         pooled=averaged([phase.pooled for phase in phases]),
         by_window=tuple(
-            (window, averaged([found for _, found in told])) for window, told in zip(windows, each, strict=True)
+            (window, averaged([found for _, found in figures])) for window, figures in zip(windows, each, strict=True)
         ),
         versus={key: averaged([phase.versus[key] for phase in phases]) for key in phases[0].versus},
         fits=mean("fits"),

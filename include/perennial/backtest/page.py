@@ -91,7 +91,7 @@ def _over_time(found: Comparison) -> Any:
     for outcome in found.outcomes:
         if outcome.policy == UNGATED:
             continue
-        known = [(window.end, told.value) for window, told in outcome.by_window if told.value is not None]
+        known = [(window.end, gain.value) for window, gain in outcome.by_window if gain.value is not None]
         times, values = [end for end, _ in known], [value for _, value in known]
         (line,) = axes.plot(times, values, label=outcome.policy, linewidth=1.4)
         if outcome.n_phases == 1 and outcome.versus:

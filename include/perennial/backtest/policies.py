@@ -34,9 +34,9 @@ def overlaid(config: ModelConfig, path: Path) -> Tried:
     if not isinstance(over, dict) or (foreign := [str(key) for key in over if key not in MAY_VARY]):
         wrong = first_of(foreign) if isinstance(over, dict) else "no mapping"
         raise ConfigError(f"{path}: {wrong}: a policy holds parts of {', '.join(MAY_VARY)}")
-    told = {name: getattr(config, name).model_dump(by_alias=True, exclude_unset=True) for name in MAY_VARY}
+    declared = {name: getattr(config, name).model_dump(by_alias=True, exclude_unset=True) for name in MAY_VARY}
     try:
-        made = config.model_validate({**_declared(config), **merged(told, over)})
+        made = config.model_validate({**_declared(config), **merged(declared, over)})
     except ValidationError as error:
         found = error.errors()[0]
         raise ConfigError(f"{path}: {'.'.join(map(str, found['loc'])) or '(file)'}: {found['msg']}") from None

@@ -62,8 +62,8 @@ def false_retrains(
     4,000 years of ``n_windows`` normal gains of standard error ``error``; the sum of
     :class:`perennial.statistics.gain.Gain`, over all years at once. Zero again after a retrain.
 
-    >>> told = {"error": 0.02, "mean": 0.0, "n_blocks": 14, "n_windows": 26, "seed": 1}
-    >>> loose, strict = (false_retrains(price=0.02, confidence=level, **told) for level in (0.95, 0.99))
+    >>> noise = {"error": 0.02, "mean": 0.0, "n_blocks": 14, "n_windows": 26, "seed": 1}
+    >>> loose, strict = (false_retrains(price=0.02, confidence=level, **noise) for level in (0.95, 0.99))
     >>> loose > strict > 0
     True
     """

@@ -93,8 +93,8 @@ def bake_signals(
     if found.value is None or rows is None or own is None:
         found, theirs = Estimate(problem=missing), missing if stable is not None else None
     elif stable is not None:
-        told = replace(own, threshold=stable_threshold)
-        theirs = _answers_of_stable(told, rows, stable=stable, answer=answer)
+        with_threshold = replace(own, threshold=stable_threshold)
+        theirs = _answers_of_stable(with_threshold, rows, stable=stable, answer=answer)
     if isinstance(theirs, Answers) and (blame := _breaks_too(config, theirs, str(stable))):
         found, theirs = Estimate(problem=blame), blame
     yield subject.estimated(name, ROLE, found, threshold=bake.bound, is_least=metric.more_is_better)

@@ -37,11 +37,11 @@ def window_outcome(figures: Mapping[str, Signal], required: Iterable[SignalName]
     >>> own, paired = SignalName.bake("roc_auc"), SignalName.bake_vs_stable("roc_auc")
     >>> def auc(value, error): return subject.estimated(own, "alert", Estimate(value=value, interval=around(value,
     ...     error, 900, 14, 0.95)), threshold=0.55, is_least=True)
-    >>> def told(signal): return window_outcome({str(own): signal}, [own], flights.metric("roc_auc"))
-    >>> told(auc(0.7, 0.05)), told(auc(0.6, 0.05)), told(auc(0.5, 0.05)), told(auc(0.3, 0.05))
+    >>> def outcome(signal): return window_outcome({str(own): signal}, [own], flights.metric("roc_auc"))
+    >>> outcome(auc(0.7, 0.05)), outcome(auc(0.6, 0.05)), outcome(auc(0.5, 0.05)), outcome(auc(0.3, 0.05))
     ('passed', 'passed', 'unknown', 'failed')
     >>> from dataclasses import replace
-    >>> told(replace(auc(0.6, 0.05), interval=None))
+    >>> outcome(replace(auc(0.6, 0.05), interval=None))
     'unknown'
     >>> window_outcome({str(own): auc(0.7, 0.05)}, [own, paired], flights.metric("roc_auc"))
     'unknown'

@@ -83,8 +83,8 @@ def _table(rows: Sequence[tuple[str, ...]], headings: tuple[str, ...], title: st
     if Measurement.get(out, out.options.update(width=1000), wide).maximum <= width:
         return wide
     narrow = Table(show_header=False, title=title)
-    for policy, *told in rows:
-        items = zip(headings[1:], told, strict=True)
+    for policy, *cells in rows:
+        items = zip(headings[1:], cells, strict=True)
         narrow.add_row(
             policy, ", ".join(f"{name} {value}" for name, value in items if value not in {"0", "-", "0.0 + 0.0"})
         )

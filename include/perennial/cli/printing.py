@@ -110,6 +110,6 @@ def signals_table(readings: "Iterable[Reading]") -> Table:
         bound = "" if reading.threshold is None else f", {BOUNDS[reading.direction]} {reading.threshold:.4g}"
         name = f"{reading.family}/{reading.subject}" if reading.subject else reading.family
         colour = STATUS_COLOURS[reading.status]
-        told = f"{as_logged(name)}: {value}{interval}{bound} [dim]{reading.role}[/dim]"
-        table.add_row(f"[{colour}]{reading.status}[/{colour}]", f"{told}\n[dim]{as_logged(reading.detail)}[/dim]")
+        figure = f"{as_logged(name)}: {value}{interval}{bound} [dim]{reading.role}[/dim]"
+        table.add_row(f"[{colour}]{reading.status}[/{colour}]", f"{figure}\n[dim]{as_logged(reading.detail)}[/dim]")
     return table

@@ -144,8 +144,8 @@ def of_prediction(
         )
     for label in found.labels:
         since = f", known from {label.known_at:{SHOWN}}" if label.known_at else ""
-        told = f"{as_logged(str(label.label))} at {label.labelled_at.isoformat()}"
-        out.print(f"label {told}, delivery {label.batch_seq}{since}", highlight=False)
+        value = f"{as_logged(str(label.label))} at {label.labelled_at.isoformat()}"
+        out.print(f"label {value}, delivery {label.batch_seq}{since}", highlight=False)
     if not found.labels:
         out.print("no label")
     out.print(_deliveries(found.deliveries))

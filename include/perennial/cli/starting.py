@@ -55,9 +55,9 @@ def init(
     )  # fmt: skip
     late = asking.duration(label_delay, "--label-delay")
 
-    def begun(told: Said) -> Any:
+    def begun(said: Said) -> Any:
         return start(
-            model, rows, told, owner=owner or getpass.getuser(), delay=late, models_dir=settings.models_dir,
+            model, rows, said, owner=owner or getpass.getuser(), delay=late, models_dir=settings.models_dir,
             home=settings.home,
         )  # fmt: skip
 

@@ -30,12 +30,12 @@ def notify(
             for line in text.body.splitlines():
                 out.print(f"  {as_logged(line)}", highlight=False, soft_wrap=True)
         return
-    told = told_of(case.config, store=case.store, channels=channels, now=asking.now())
-    for title in told.sent:
+    done = told_of(case.config, store=case.store, channels=channels, now=asking.now())
+    for title in done.sent:
         out.print(f"told: {as_logged(title)}", soft_wrap=True)
-    for title in told.unrouted:
+    for title in done.unrouted:
         out.print(f"[yellow]no channel[/yellow] for {as_logged(title)}", soft_wrap=True)
-    if told.n_quiet:
-        out.print(f"{told.n_quiet} messages wait for the end of quiet hours")
-    if told.failed:
-        raise ChannelUnavailable("; ".join(why for _, why in told.failed))
+    if done.n_quiet:
+        out.print(f"{done.n_quiet} messages wait for the end of quiet hours")
+    if done.failed:
+        raise ChannelUnavailable("; ".join(why for _, why in done.failed))

@@ -141,10 +141,10 @@ class Client:
 
 def _read(answer: httpx.Response, first: int) -> dict[str, Any]:
     try:
-        told = answer.json()
+        parsed = answer.json()
     except ValueError:
-        told = None
-    body: dict[str, Any] = told if isinstance(told, dict) else {}
+        parsed = None
+    body: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     if answer.status_code == _OK and body:
         return body
     why = str(body.get("error") or f"an answer that is not the service's: {answer.text[:100]!r}")

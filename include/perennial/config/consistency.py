@@ -140,16 +140,16 @@ def _judgement(config: ModelConfig) -> Iterator[str]:
 
 def _bounds(config: ModelConfig) -> Iterator[str]:
     """Bounds that every value of their metric keeps, or none."""
-    told: list[tuple[str, float | None, Metric, bool]] = []
+    bounds: list[tuple[str, float | None, Metric, bool]] = []
     for name, signal in config.signals.performance.items():
         metric = config.metric(name)
-        told.append((f"signals.performance.{name}.bound", signal.bound, metric, metric.more_is_better))
+        bounds.append((f"signals.performance.{name}.bound", signal.bound, metric, metric.more_is_better))
     for name, gate in config.signoff.metrics.items():
-        told.append((f"signoff.metrics.{name}.min", gate.min, config.metric(name), True))
-        told.append((f"signoff.metrics.{name}.max", gate.max, config.metric(name), False))
+        bounds.append((f"signoff.metrics.{name}.min", gate.min, config.metric(name), True))
+        bounds.append((f"signoff.metrics.{name}.max", gate.max, config.metric(name), False))
     baked = config.metric(config.bake.metric)
-    told.append(("bake.bound", config.bake.bound, baked, baked.more_is_better))
-    for key, bound, metric, is_least in told:
+    bounds.append(("bake.bound", config.bake.bound, baked, baked.more_is_better))
+    for key, bound, metric, is_least in bounds:
         if bound is not None and (flaw := metric.values.flaw_of(bound, is_least=is_least)):
             yield f"{key} = {bound:g}: {flaw} ({metric.name})"
 
@@ -157,11 +157,11 @@ def _bounds(config: ModelConfig) -> Iterator[str]:
 def _distances(config: ModelConfig) -> Iterator[str]:
     """Differences that no two values of their metric can have."""
     bake, gain = config.bake, config.signoff.versus_champion
-    told = [
+    distances = [
         (f"signals.performance.{name}.max_loss", name, signal.max_loss)
         for name, signal in config.signals.performance.items()
     ]
-    for key, name, most in (*told, ("bake.max_deficit", bake.metric, bake.max_deficit)):
+    for key, name, most in (*distances, ("bake.max_deficit", bake.metric, bake.max_deficit)):
         if most is not None and most >= config.metric(name).values.width:
             yield f"{key} = {most:g}: no two values of {name} lie further apart"
     if gain.min_gain > config.metric(gain.metric).values.width:

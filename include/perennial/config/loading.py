@@ -47,9 +47,9 @@ def _lines(path: Path, found: ErrorDetails) -> list[str]:
     words = _WORDS.get(found["type"], found["msg"].removeprefix("Value error, "))
     if not found["loc"] and found["type"] == "value_error":
         return [f"{path}: {line}" for line in words.split("\n")]
-    told = str(found["input"]) if isinstance(found["input"], date) else repr(found["input"])
+    shown = str(found["input"]) if isinstance(found["input"], date) else repr(found["input"])
     unsaid = isinstance(found["input"], (dict, list)) or found["type"] == HIDDEN
-    value = "" if unsaid else f" = {told}"
+    value = "" if unsaid else f" = {shown}"
     return [f"{path}: {'.'.join(_as_written(found['loc'])) or '(file)'}{value}: {words}"]
 
 

@@ -251,15 +251,15 @@ class ModelConfig(Strict):
         >>> flights.declared["origin"]
         {'type': 'category', 'from': 'origin', 'categories': ['EWR', 'JFK', 'LGA']}
         """
-        told: dict[str, dict[str, object]] = {
+        described: dict[str, dict[str, object]] = {
             name: {"type": spec.type, "from": spec.logged_as or name} for name, spec in self.features.items()
         }
         for name, spec in self.features.items():
             if spec.type == "category":
-                told[name]["categories"] = list(spec.categories)
+                described[name]["categories"] = list(spec.categories)
             elif spec.type != "bool":
-                told[name]["unit"] = spec.unit
-        return told | {"label.classes": {"categories": list(self.label.classes or ())}}
+                described[name]["unit"] = spec.unit
+        return described | {"label.classes": {"categories": list(self.label.classes or ())}}
 
     def delivered(self, source: SourceKind) -> dict[str, str]:
         """``{published column: its name in the delivery}``; optional columns that are not declared are left out.

@@ -11,8 +11,8 @@ from perennial.evidence.training.earlier import earlier_stretches
 def against(config: ModelConfig, facts: Facts) -> tuple[str, ...]:
     """Everything that speaks against a retrain now; empty when nothing does."""
     n_new, needed = facts.rows.n_new, config.policy.min_new_labels
-    told = f"too little news: {n_new} labels since the champion's holdout, {needed} needed"
-    few = (told,) if n_new < needed else too_few_to_judge(config, facts.rows, facts.state)
+    reason = f"too little news: {n_new} labels since the champion's holdout, {needed} needed"
+    few = (reason,) if n_new < needed else too_few_to_judge(config, facts.rows, facts.state)
     return (*against_any(config, facts), *few)
 
 

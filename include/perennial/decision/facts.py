@@ -7,7 +7,7 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import ReleaseState, Signal, Window
 from perennial.decision.blindness import read_blind
-from perennial.decision.prospects import Refusal, read_refusal, told
+from perennial.decision.prospects import Refusal, outcome_in_words, read_refusal
 from perennial.decision.sequence import last_windows
 from perennial.decision.wording import day
 from perennial.evidence.maturity import read_waiting
@@ -117,7 +117,7 @@ def last_refusal(history: History) -> str | None:
     last = history.last("retrain_outcome")
     if last is None or last.payload.get("ended") not in ("refused", "rejected") or history.released_after(last):
         return None
-    return f"the candidate before, as of {day(last.at)}: {told(last)}"
+    return f"the candidate before, as of {day(last.at)}: {outcome_in_words(last)}"
 
 
 def why_halted(window: Window, newest: tuple[BatchAccount, ...], n_published: int) -> str | None:

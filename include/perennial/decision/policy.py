@@ -83,8 +83,8 @@ def _judge(config: ModelConfig, facts: Facts) -> Ruling:
         return "rollback", (
             f"version {facts.state.champion} failed its bake{_bake_figures(facts)}; version {target} passed its own",
         )
-    if told := _told_to_halt(facts):
-        return "halt", told
+    if grounds := _breaches_that_halt(facts):
+        return "halt", grounds
     return _on_sound_ground(config, facts)
 
 
@@ -106,9 +106,9 @@ def _maintained(config: ModelConfig, facts: Facts) -> Ruling:
     blocks = against(config, facts)
     if not blocks:
         return "retrain", wanted
-    told = (*(f"wanted: {reason}" for reason in wanted), *blocks)
+    reasons = (*(f"wanted: {reason}" for reason in wanted), *blocks)
     stranded = facts.state.bake == "failed" and not cooling(config.policy, facts)
-    return ("blind", (*told, _exits(facts, "mend what speaks against a retrain"))) if stranded else ("stay", told)
+    return ("blind", (*reasons, _exits(facts, "mend what speaks against a retrain"))) if stranded else ("stay", reasons)
 
 
 def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def _grounds_to_halt(facts: Facts) -> tuple[str, ...]:
     return tuple(reason for reason in (facts.halted, moved) if reason)
 
 
-def _told_to_halt(facts: Facts) -> tuple[str, ...]:
+def _breaches_that_halt(facts: Facts) -> tuple[str, ...]:
     model = facts.state.model
     exits = (
         f"mend the data and run this window again, or let a person decide on another version ({model}__retrain with "

@@ -59,7 +59,7 @@ def refusal_in(config: ModelConfig, history: History) -> Refusal | None:
         as_of=signed.as_of,
         holdout=signed.holdout,
         ended=outcome.payload["ended"],
-        why=told(outcome),
+        why=outcome_in_words(outcome),
         same_rules=signed.config_digest == config.digest,
     )
 
@@ -70,10 +70,10 @@ def _outcome_of(judged: LedgerEntry, history: History) -> LedgerEntry | None:
     return next((item for item in later if item.at == judged.at), None)
 
 
-def told(outcome: LedgerEntry) -> str:
+def outcome_in_words(outcome: LedgerEntry) -> str:
     """What became of a candidate, bounded. Pure.
 
-    >>> told(entry("retrain_outcome", ended="refused"))
+    >>> outcome_in_words(entry("retrain_outcome", ended="refused"))
     'refused: a reason'
     """
     why = outcome.reason if outcome.reason.startswith("version ") else f"{outcome.payload['ended']}: {outcome.reason}"

@@ -25,21 +25,21 @@ def last_windows(
     >>> from datetime import UTC, datetime
     >>> ends = [datetime(2013, 1, number, tzinfo=UTC) for number in range(1, 10)]
     >>> days = [Window(start=start, end=end) for start, end in zip(ends, ends[1:])]
-    >>> def told(**other): return [place.start.day for place in last_windows(days[7], 3, **other)]
-    >>> told(every=timedelta(days=1))
+    >>> def starts(**other): return [place.start.day for place in last_windows(days[7], 3, **other)]
+    >>> starts(every=timedelta(days=1))
     [6, 7, 8]
-    >>> told(every=timedelta(days=1), waiting=days[6:])
+    >>> starts(every=timedelta(days=1), waiting=days[6:])
     [4, 5, 6]
-    >>> told(every=timedelta(days=1), excluded=[days[5]])
+    >>> starts(every=timedelta(days=1), excluded=[days[5]])
     [5, 7, 8]
-    >>> told(every=None, seen=[days[0], days[2], days[7], Window(start=days[2].start, end=days[4].end)])
+    >>> starts(every=None, seen=[days[0], days[2], days[7], Window(start=days[2].start, end=days[4].end)])
     [1, 3, 8]
     """
     out, late = tuple(excluded), tuple(waiting)
     places = _counted_back(newest, every) if every else _apart(newest, seen)
     kept = (place for place in places if not any(place.overlaps(stretch) for stretch in out))
-    told = dropwhile(lambda place: any(holds(place, window) for window in late), kept)
-    return tuple(islice(told, n))[::-1]
+    counted = dropwhile(lambda place: any(holds(place, window) for window in late), kept)
+    return tuple(islice(counted, n))[::-1]
 
 
 def _counted_back(newest: Window, every: timedelta) -> Iterator[Window]:

@@ -54,8 +54,8 @@ def counted(
 
     >>> from perennial.config import PredictionColumns
     >>> from perennial.store.schema import predictions_table
-    >>> told = flights.model_copy(update={"columns": PredictionColumns(caused="accepted")})
-    >>> "_caused IS NOT true" in str(counted(predictions_table(told), day(0), as_of=day(0).end))
+    >>> config = flights.model_copy(update={"columns": PredictionColumns(caused="accepted")})
+    >>> "_caused IS NOT true" in str(counted(predictions_table(config), day(0), as_of=day(0).end))
     True
     """
     asked = served(predictions, stretch, as_of=as_of, excluded=excluded)

@@ -70,9 +70,9 @@ def line_of(
     """The line of a step that was ``given`` records and gave ``result``; no secret stands in it.
 
     >>> took = Took(seconds=2.0, cpu_s=1.0, peak_mb=300.0)
-    >>> told = line_of(at=day(0).end, model="m", dag="m__monitor", run_id="r", step="stage_labels", try_number=1,
+    >>> line = line_of(at=day(0).end, model="m", dag="m__monitor", run_id="r", step="stage_labels", try_number=1,
     ...     outcome="failed", took=took, given=[day(0)], result={"n_rows": 500}, problem="key s3", hidden=["s3"])
-    >>> told.window, told.n_rows, told.rows_per_s, told.problem
+    >>> line.window, line.n_rows, line.rows_per_s, line.problem
     ('20130101T000000Z-20130102T000000Z', 500, 250.0, 'key ***')
     """
     counts = counts_in(result)

@@ -100,7 +100,7 @@ def measure_performance(
     known = fetch_reference(registry, config.model, str(state.champion)) if planned.of_champion else (None, "")
     for coverage in planned.of_champion:
         subject = replace(run, window=coverage.window)
-        found += _of_version(config, subject, coverage, known, told=tuple(found), state=state, store=store)
+        found += _of_version(config, subject, coverage, known, measured=tuple(found), state=state, store=store)
     for coverage in planned.of_others:
         subject = replace(run, window=coverage.window)
         found += _of_the_version_that_served(config, subject, state=state, store=store, registry=registry)
@@ -113,13 +113,13 @@ def _of_version(
     coverage: Coverage,
     known: tuple[pa.Table | None, str],
     *,
-    told: tuple[Signal, ...] = (),
+    measured: tuple[Signal, ...] = (),
     state: ReleaseState,
     store: Store,
 ) -> Iterator[Signal]:
     """All that labels say of the version that the subject names: performance, flags, and what else is switched on.
 
-    ``known`` is its reference, or why that is gone; ``told`` what this run measured of earlier windows.
+    ``known`` is its reference, or why that is gone; ``measured`` what this run measured of earlier windows.
     """
     reference, gone = known
     config = deciding_by(config, state.threshold_of(subject.version, config.label.decision_threshold))
@@ -139,7 +139,7 @@ def _of_version(
     beside = Beside(reference=reference, gone=gone, lateness=lateness)
     why = not_enough(config, judged, rows)
     yield from label_flags(config, subject, rows, beside=beside, why=why)
-    earlier = read_earlier(config, subject, told=told, excluded=state.excluded, store=store)
+    earlier = read_earlier(config, subject, measured=measured, excluded=state.excluded, store=store)
     yield from judged_signals(config, subject, rows, reference=reference, gone=gone, earlier=earlier, why=why)
 
 

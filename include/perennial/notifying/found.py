@@ -77,7 +77,7 @@ def _decided(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
     if seen.newest is None:
         return
     decision = from_record(Decision, seen.newest.payload["decision"])
-    told: dict[str, tuple[Kind, str, str]] = {
+    by_action: dict[str, tuple[Kind, str, str]] = {
         "halt": (
             "halted",
             "nothing is decided about this window",
@@ -89,9 +89,9 @@ def _decided(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
             "bring what is missing, or decide by hand, as it says",
         ),
     }
-    if decision.action not in told:
+    if decision.action not in by_action:
         return
-    kind, done, asked = told[decision.action]
+    kind, done, asked = by_action[decision.action]
     yield Incident(
         model=config.model,
         kind=kind,
@@ -152,8 +152,8 @@ def _reviews(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
 def _events(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
     """What was written lately, told once; a rollback lasts while its hold waits for somebody's word."""
     for entry in seen.history.entries:
-        told = _TOLD.get(entry.kind)
-        incident = told(config, entry, seen) if told else None
+        incident_of = _EVENTS.get(entry.kind)
+        incident = incident_of(config, entry, seen) if incident_of else None
         late = (entry.recorded_at or seen.now) < seen.now - TOLD_FOR
         if incident is not None and (incident.lasts or not late):
             yield incident
@@ -235,7 +235,7 @@ def _integrity(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
     )
 
 
-_TOLD = {
+_EVENTS = {
     "retrain_outcome": _outcome,
     "promotion": _promotion,
     "rollback": _rollback,

@@ -96,7 +96,7 @@ def pending(config: ModelConfig, *, store: Store, channels: Channels, now: datet
     ]
     here = {one.fingerprint for one in known}
     new = [one for one in _new(seen, found) if one.fingerprint not in here]
-    due, _ = plan((*as_if, *new), kept.told(store, here), channels=channels, now=now)
+    due, _ = plan((*as_if, *new), kept.notices_of(store, here), channels=channels, now=now)
     return tuple((one.channel, one.text) for one in due)
 
 
@@ -118,13 +118,13 @@ def read(config: ModelConfig, *, store: Store, now: datetime, tasks: Mapping[str
 
 
 def plan(
-    known: tuple[Kept, ...], told: tuple[Notice, ...], *, channels: Channels, now: datetime
+    known: tuple[Kept, ...], notices: tuple[Notice, ...], *, channels: Channels, now: datetime
 ) -> tuple[tuple[Due, ...], int]:
     """The messages that are due, and how many wait for the end of quiet hours. Pure.
 
     A resolved incident that a channel was never told of is not told there at all; an event is, once.
     """
-    status = {(one.fingerprint, one.phase, one.channel): one.status for one in told}
+    status = {(one.fingerprint, one.phase, one.channel): one.status for one in notices}
     due, n_quiet = [], 0
     for one in known:
         incident = from_record(Incident, one.record)
@@ -160,8 +160,8 @@ def _text(one: Kept, incident: Incident, phase: Phase, console: str | None) -> T
 def _tell(model: str, seen: Seen, found: tuple[Incident, ...], *, store: Store, channels: Channels) -> Told:
     kept.keep(store, model, opened=_new(seen, found), resolved=resolved(seen, found), now=seen.now)
     known = kept.lately(store, model, since=seen.now - TOLD_FOR)
-    told = kept.told(store, [one.fingerprint for one in known])
-    due, n_quiet = plan(known, told, channels=channels, now=seen.now)
+    notices = kept.notices_of(store, [one.fingerprint for one in known])
+    due, n_quiet = plan(known, notices, channels=channels, now=seen.now)
     sent, failed = [], []
     for one in due:
         if not kept.claim(store, one.fingerprint, one.phase, one.channel, now=seen.now):

@@ -73,5 +73,5 @@ def _bounded(text: str) -> str:
     >>> _bounded("s3://KEY:SECRET@bucket is\\n  away")
     's3://***@bucket is away'
     """
-    told = redacted(" ".join(text.split()))
-    return told if len(told) <= LONGEST else f"{told[: LONGEST - 1]}…"
+    line = redacted(" ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

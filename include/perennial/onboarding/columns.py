@@ -129,15 +129,15 @@ def _column(logged: str, name: str, values: pa.ChunkedArray) -> Column:
     words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), pa.array(MISSING))
     text = pc.if_else(words, None, text)
     kind, clean = _meant(text)
-    told = len(text) - text.null_count
-    n_odd = told - (len(clean) - clean.null_count)
+    n_values = len(text) - text.null_count
+    n_odd = n_values - (len(clean) - clean.null_count)
     return Column(logged=logged, name=name, kind=kind, values=text, clean=clean, n_odd=n_odd)
 
 
 def _meant(text: pa.ChunkedArray) -> tuple[Kind, pa.ChunkedArray]:
     """What a column of texts holds, as far as nearly all of them agree, and their values."""
-    told = len(text) - text.null_count
-    if not told:
+    n_values = len(text) - text.null_count
+    if not n_values:
         return "empty", text
     whole, numbers = _numbers(text)
     tries: tuple[tuple[Kind, pa.ChunkedArray, float], ...] = (
@@ -147,9 +147,9 @@ def _meant(text: pa.ChunkedArray) -> tuple[Kind, pa.ChunkedArray]:
         ("time", _moments(text), ODD_SHARE),
     )
     for kind, values, allowed in tries:
-        if values.null_count - text.null_count <= allowed * told:
+        if values.null_count - text.null_count <= allowed * n_values:
             return kind, values
-    few = pc.count_distinct(text).as_py() <= min(MOST_CATEGORIES, told // 2)
+    few = pc.count_distinct(text).as_py() <= min(MOST_CATEGORIES, n_values // 2)
     return ("category" if few else "text"), text
 
 

@@ -58,8 +58,8 @@ def history_of(roles: Roles, *, delay: timedelta) -> History:
     columns[names["version"]] = pa.repeat(VERSION, n_rows)
     arrived = roles.labelled_at.clean if roles.labelled_at else pc.add(columns[names["time"]], delay)
     known = pc.and_(timed, pc.is_valid(label))
-    told = {names["id"]: ids, names["label"]: label, names["labelled_at"]: arrived}
-    labels = pa.table(told).filter(pc.and_(known, pc.is_valid(arrived)))
+    labelled = {names["id"]: ids, names["label"]: label, names["labelled_at"]: arrived}
+    labels = pa.table(labelled).filter(pc.and_(known, pc.is_valid(arrived)))
     predictions = pa.table(columns).filter(timed)
     ends = pc.min_max(predictions[names["time"]]).as_py()
     return History(

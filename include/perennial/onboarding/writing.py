@@ -134,10 +134,15 @@ def _sources(model: str) -> str:
 
 def _columns(history: History) -> str:
     names = history.names
-    told = {"id": names["id"], "timestamp": names["time"], "score": names["score"], "model_version": names["version"]}
+    declared = {
+        "id": names["id"],
+        "timestamp": names["time"],
+        "score": names["score"],
+        "model_version": names["version"],
+    }
     if names["predicted"] in history.predictions.column_names:
-        told["predicted"] = names["predicted"]
-    return "columns: {" + ", ".join(f"{key}: {quoted(name)}" for key, name in told.items()) + "}\n"
+        declared["predicted"] = names["predicted"]
+    return "columns: {" + ", ".join(f"{key}: {quoted(name)}" for key, name in declared.items()) + "}\n"
 
 
 def _label(roles: Roles, history: History, times: Times) -> str:

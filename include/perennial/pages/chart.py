@@ -79,10 +79,10 @@ def chart(title: str, panels: Sequence[Panel], markers: Sequence[Marker]) -> str
     parts = [_marker(one, across, height - 30) for one in markers if across.start <= one.at <= across.end]
     parts += [_panel(panel, across, LANE + GAP + number * (HEIGHT + GAP)) for number, panel in enumerate(shown)]
     parts += [_tick(moment, across, height - 6) for moment in across.ticks()]
-    told = "; ".join(_told(panel) for panel in shown)
+    description = "; ".join(_described(panel) for panel in shown)
     return (
         f'<div class="chart" tabindex="0"><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}: '
-        f'{escape(told)}. The table below has every figure.">{"".join(parts)}</svg></div>'
+        f'{escape(description)}. The table below has every figure.">{"".join(parts)}</svg></div>'
     )
 
 
@@ -234,7 +234,7 @@ def _tick(moment: datetime, across: _Across, y: int) -> str:
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{moment:%Y-%m-%d}</text>'
 
 
-def _told(panel: Panel) -> str:
+def _described(panel: Panel) -> str:
     """What a panel shows, in words: the last value of each curve."""
     said = []
     for curve in panel.curves:

@@ -62,8 +62,8 @@ def table(
         mark = marks[number] if number < len(marks) else ""
         opened = [f'<td class="{mark}">' if mark and index == 1 else "<td>" for index in range(len(row))]
         body.append("".join(f"{tag}{_shown(cell)}</td>" for tag, cell in zip(opened, row, strict=True)))
-    told = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{told}<tr>{head}</tr>{''.join(f'<tr>{cells}</tr>' for cells in body)}</table>"
+    captioned = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{captioned}<tr>{head}</tr>{''.join(f'<tr>{cells}</tr>' for cells in body)}</table>"
 
 
 def _shown(cell: Cell) -> str:

@@ -44,13 +44,13 @@ def decode(start: int, n_rows: int, kept: bytes, grid: Grid) -> Profile:
     for name, scalars in header["numbers"].items():
         taken = slice(first, first := first + len(edges[name]) + 1)
         numbers[name] = _numbers(edges[name], counts[taken], sums[taken], scalars)
-    categories = {name: _categories(*told) for name, told in header["categories"].items()}
+    categories = {name: _categories(*values) for name, values in header["categories"].items()}
     return Profile(blocks=np.array([start]), n_rows=np.array([float(n_rows)]), numbers=numbers, categories=categories)
 
 
 def _scalars(column: Numbers, at: int) -> list[float | None]:
-    told = (column.squares, column.n_nulls, column.n_infinite, column.low, column.high)
-    return [float(one[at]) if np.isfinite(one[at]) else None for one in told]
+    figures = (column.squares, column.n_nulls, column.n_infinite, column.low, column.high)
+    return [float(one[at]) if np.isfinite(one[at]) else None for one in figures]
 
 
 def _numbers(edges: Floats, counts: Floats, sums: Floats, scalars: list[float | None]) -> Numbers:

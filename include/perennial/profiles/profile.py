@@ -138,24 +138,24 @@ def edges_name(column: str) -> str:
 
 
 def _merged_numbers(edges: Floats, columns: Sequence[Numbers | None], at: Sequence[Any], n_blocks: int) -> Numbers:
-    told = [
+    pairs = [
         (column, where)
         for column, where in zip(columns, at, strict=True)
         if column is not None and (len(column.edges) or not len(edges) or not column.n_values.any())
     ]
-    places = [where for _, where in told]
+    places = [where for _, where in pairs]
 
     def on_grid(name: str) -> Floats:
         parts = [
-            regrid(getattr(column, name), column.edges, edges, low=column.low, high=column.high) for column, _ in told
+            regrid(getattr(column, name), column.edges, edges, low=column.low, high=column.high) for column, _ in pairs
         ]
         return _added(parts, places, (n_blocks, len(edges) + 1))
 
     def added(name: str) -> Floats:
-        return _added([getattr(column, name) for column, _ in told], places, (n_blocks,))
+        return _added([getattr(column, name) for column, _ in pairs], places, (n_blocks,))
 
     low, high = np.full((2, n_blocks), np.nan)
-    for column, where in told:
+    for column, where in pairs:
         low[where], high[where] = np.fmin(low[where], column.low), np.fmax(high[where], column.high)
     return Numbers(
         edges=edges,
@@ -170,21 +170,21 @@ def _merged_numbers(edges: Floats, columns: Sequence[Numbers | None], at: Sequen
 
 
 def _merged_categories(columns: Sequence[Categories | None], at: Sequence[Any], n_blocks: int) -> Categories:
-    told = [(column, where) for column, where in zip(columns, at, strict=True) if column is not None]
+    pairs = [(column, where) for column, where in zip(columns, at, strict=True) if column is not None]
     total: Counter[str] = Counter()
-    for column, _ in told:
+    for column, _ in pairs:
         total.update(dict(zip(column.values, column.counts.sum(axis=0).tolist(), strict=True)))
     kept = sorted(sorted(total), key=lambda value: -total[value])[:MOST_VALUES]
     place = {value: number for number, value in enumerate(sorted(kept))}
     counts, n_other = np.zeros((n_blocks, len(place) + 1)), np.zeros(n_blocks)
-    for column, where in told:
+    for column, where in pairs:
         to = np.array([place.get(value, len(place)) for value in column.values], np.int64)
         np.add.at(counts, (np.asarray(where)[:, None], to[None, :]), column.counts)
         n_other[where] += column.n_other
     return Categories(
         values=tuple(place),
         counts=counts[:, :-1],
-        n_nulls=_added([column.n_nulls for column, _ in told], [where for _, where in told], (n_blocks,)),
+        n_nulls=_added([column.n_nulls for column, _ in pairs], [where for _, where in pairs], (n_blocks,)),
         n_other=n_other + counts[:, -1],
     )
 

@@ -242,13 +242,13 @@ def same_answers(then: Answers, now: Answers, *, most: float) -> Check:
     n_classes = 0
     if then.predicted is not None and now.predicted is not None:
         n_classes = int((then.predicted != now.predicted).sum())
-    told = f"{len(gap)} holdout rows, largest score difference {largest:.4g}"
+    difference = f"{len(gap)} holdout rows, largest score difference {largest:.4g}"
     if then.threshold != now.threshold:
-        told += f", positive from {then.threshold} on then and from {now.threshold} now"
+        difference += f", positive from {then.threshold} on then and from {now.threshold} now"
     return Check(
         name="answers",
         # a NaN is no answer, and never within
         is_same=bool(largest <= most) and n_classes == 0 and then.threshold == now.threshold,
         decides=True,
-        detail=f"{told}, {n_classes} other classes" if n_classes else told,
+        detail=f"{difference}, {n_classes} other classes" if n_classes else difference,
     )

@@ -170,7 +170,7 @@ def summary(found: TakenBack) -> str:
     """Who took which version back, why, and whether that was right, in a sentence or two. Pure."""
     after = found.hindsight
     right = {True: "was right", False: "was wrong", None: "can not be judged"}
-    told = (
+    ending = (
         f"by the labelled rows after it, it {right[after.right]}: {after.metric} of {found.back} was better by "
         f"{after.realised}"
         if after
@@ -178,7 +178,7 @@ def summary(found: TakenBack) -> str:
     )
     return (
         f"{found.by} took version {found.version} back to {found.back}: {found.reason}. It had been approved by "
-        f"{found.approved_by}; {told}."
+        f"{found.approved_by}; {ending}."
     )
 
 

@@ -19,20 +19,20 @@ def mark(registry: Registry, name: str, version: str, word: PastGates) -> None:
 
     Twice changes nothing. Raises as the registry.
     """
-    note, told = note_of(word), get_version(registry, name, version).description or ""
+    note, description = note_of(word), get_version(registry, name, version).description or ""
     answer = {SIGNOFF_TAG: "approved", REVIEWER_TAG: word.by[0], SECOND_TAG: word.by[1], REASON_TAG: word.reason}
     set_version_tags(registry, name, version, {PAST_GATES_TAG: str(word), **answer})
-    if not told.startswith(note):
-        describe_version(registry, name, version, (note + told)[:MOST_CHARACTERS])
+    if not description.startswith(note):
+        describe_version(registry, name, version, (note + description)[:MOST_CHARACTERS])
 
 
 def unmark(registry: Registry, name: str, version: str, word: PastGates) -> bool:
     """Take both away; False where neither was there. Raises as the registry."""
     found, note = get_version(registry, name, version), note_of(word)
-    told = found.description or ""
-    if not named_now(found.tags).get(PAST_GATES_TAG) and not told.startswith(note):
+    description = found.description or ""
+    if not named_now(found.tags).get(PAST_GATES_TAG) and not description.startswith(note):
         return False
-    describe_version(registry, name, version, told.removeprefix(note))
+    describe_version(registry, name, version, description.removeprefix(note))
     set_version_tags(registry, name, version, {PAST_GATES_TAG: ""})
     return True
 

@@ -56,8 +56,8 @@ def repair(config: ModelConfig, *, store: Store, registry: Registry, tags: bool 
         found += _challenger(config, history, store, registry)
         found += _unmarked(history, registry)
         if tags and (versions := mend_tags(history.state, registry)):
-            told = f"{config.model}: the tags of version {', '.join(versions)} said otherwise than the ledger"
-            found.append(Finding(said=told, mended=True))
+            sentence = f"{config.model}: the tags of version {', '.join(versions)} said otherwise than the ledger"
+            found.append(Finding(said=sentence, mended=True))
     if adopted is not None:
         found.append(_adopted(config, history, adopted, store, registry))
     return tuple(found)
@@ -100,8 +100,8 @@ def _adopted(config: ModelConfig, history: History, version: str, store: Store, 
         )
     except ReleaseError as error:  # its files are others than were promoted, say
         return Finding(said=str(error), mended=False)
-    told = f"MLflow's alias champion was moved by hand to version {version}, and is taken for a rollback"
-    return Finding(said=f"{config.model}: {told} from version {made.previous}", mended=True)
+    sentence = f"MLflow's alias champion was moved by hand to version {version}, and is taken for a rollback"
+    return Finding(said=f"{config.model}: {sentence} from version {made.previous}", mended=True)
 
 
 def _named(version: str | None) -> str:
@@ -117,8 +117,8 @@ def _unmarked(history: History, registry: Registry) -> list[Finding]:
     version = str(promotion.version)
     if not unmark(registry, history.model, version, from_record(PastGates, word)):
         return []
-    told = f"{history.model}: version {version}, promoted past its gates, has passed its bake"
-    return [Finding(said=told, mended=True)]
+    sentence = f"{history.model}: version {version}, promoted past its gates, has passed its bake"
+    return [Finding(said=sentence, mended=True)]
 
 
 def _gone(config: ModelConfig, state: ReleaseState, store: Store, registry: Registry) -> list[Finding]:
@@ -143,8 +143,8 @@ def _stable(config: ModelConfig, state: ReleaseState, store: Store, registry: Re
     before = there[-2] if len(there) > 1 else None
     if expected is not None and (found == before or (found is None and state.stable[-1] in state.gone)):
         set_alias(registry, config.model, STABLE, expected)
-        told = f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"
-        return [Finding(said=told, mended=True)]
+        sentence = f"{config.model}: moved the alias stable to version {expected}, which had passed its bake"
+        return [Finding(said=sentence, mended=True)]
     mend = f"set it back to version {expected} in MLflow" if expected else "delete it in MLflow"
     message = (
         f"{config.model}: MLflow's alias stable is {f'on version {found}' if found else 'gone'}, the ledger trusts "

@@ -43,11 +43,11 @@ def ask(url: str, model: str, *, key: str | None = None) -> Answering:
         answer = httpx.get(f"{url}/model", headers=headers, timeout=_ASKED_S, trust_env=False)
         if answer.status_code != httpx.codes.OK:
             return _unknown(f"answers {answer.status_code}: {answer.text[:200]}")
-        told = answer.json()
-        if told["model"] != model:
-            return _unknown(f"answers for {told['model']}")
-        version = told["version"]
-        return Answering(version=None if version is None else str(version), for_s=float(told["for_s"] or 0.0))
+        body = answer.json()
+        if body["model"] != model:
+            return _unknown(f"answers for {body['model']}")
+        version = body["version"]
+        return Answering(version=None if version is None else str(version), for_s=float(body["for_s"] or 0.0))
     except httpx.HTTPError as error:
         return _unknown(f"can not be asked ({type(error).__name__})")
     except (ValueError, TypeError, LookupError):

@@ -33,7 +33,7 @@ class Happened:
     at: datetime
     kind: LedgerKind
     actor: str
-    told: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def gather(case: Case, start: datetime | None = None) -> Gathered:
         readings=readings,
         series=_series(case, [*quality_names(config), *drift_names(config)]),
         history=tuple(
-            Happened(at=entry.at, kind=entry.kind, actor=entry.actor, told=sentence_of(entry))
+            Happened(at=entry.at, kind=entry.kind, actor=entry.actor, sentence=sentence_of(entry))
             for entry in ledger.entries(store, config.model, kinds=_HISTORY)
         ),
         quarantine=_quarantine(case, rows),

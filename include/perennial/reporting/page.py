@@ -84,9 +84,9 @@ def _decision(found: Gathered) -> str:
             f'<p>Window {_days(row.window)}: <span class="{mark}">{escape(row.action)}</span>, {escape(said)}.</p>',
             f"<ul>{''.join(f'<li>{escape(reason)}</li>' for reason in row.reasons)}</ul>",
         ]
-    told = [one for one in found.readings if one.status != "ok"]
+    to_show = [one for one in found.readings if one.status != "ok"]
     quiet = [one for one in found.readings if one.status == "ok"]
-    parts.append(_signals(told) if told else "<p>Every signal that was measured keeps its bound.</p>")
+    parts.append(_signals(to_show) if to_show else "<p>Every signal that was measured keeps its bound.</p>")
     if quiet:
         summary = f"<summary>{len(quiet)} signals that keep their bounds</summary>"
         parts.append(f"<details>{summary}{_signals(quiet)}</details>")
@@ -172,7 +172,7 @@ def _threshold(name: str, found: Gathered) -> float | None:
 def _happened(found: Gathered) -> list[Marker]:
     """What changed who serves, and windows that did not pass; a retrain that was asked for as well."""
     letters = {"promotion": "P", "rollback": "R", "bake": "B"}
-    releases = [Marker(one.at, letters[one.kind], one.told) for one in found.history if one.kind in letters]
+    releases = [Marker(one.at, letters[one.kind], one.sentence) for one in found.history if one.kind in letters]
     asked = {"retrain": "T", "halt": "H", "blind": "!"}
     return releases + [
         Marker(row.window.end, asked[row.action], DECIDED[row.action]) for row in found.rows if row.action in asked
@@ -187,7 +187,7 @@ def _volume(rows: Sequence[TimelineRow]) -> Panel:
 def _history(happened: Sequence[Happened]) -> str:
     if not happened:
         return "<p>Nothing was signed off or released yet.</p>"
-    rows = [(f"{one.at:%Y-%m-%d %H:%M}", one.kind, one.told, one.actor) for one in reversed(happened)]
+    rows = [(f"{one.at:%Y-%m-%d %H:%M}", one.kind, one.sentence, one.actor) for one in reversed(happened)]
     marks = [_HAPPENED.get(one.kind, "") for one in reversed(happened)]
     return table(("when (event time)", "what", "in words", "by"), rows, marks=marks)
 

@@ -16,10 +16,10 @@ Sentence = tuple[str, str]
 def policy_in_words(config: ModelConfig) -> tuple[Sentence, ...]:
     """What starts a retrain, what speaks against one, who answers for it, and what takes it back. Pure.
 
-    >>> told = dict(policy_in_words(flights))
-    >>> told["price of a retrain"]
+    >>> words = dict(policy_in_words(flights))
+    >>> words["price of a retrain"]
     'What a fresh model would gain in roc_auc, added up over the windows since the last retrain, has to exceed 0.02, and to be above zero at a confidence of 95%.'
-    >>> told["budget"]
+    >>> words["budget"]
     'At most 4 retrains are requested within 90d.'
     """  # noqa: E501  # a sentence is one line
     return tuple(_sentences(config))

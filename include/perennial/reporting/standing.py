@@ -42,4 +42,4 @@ def standing(status: Status, *, n_reviews: int = 0, n_breached: int = 0) -> Stan
         (status.in_bake, Standing(4, "on probation: its champion is in its bake", "odd")),
         (status.champion is None, Standing(5, "no champion yet", "odd")),
     ]
-    return next((told for holds, told in found if holds), Standing(9, "in order", "good"))
+    return next((one for holds, one in found if holds), Standing(9, "in order", "good"))

@@ -112,18 +112,18 @@ def _json(value: Any, code: int = 200) -> Response:
 async def _predict(call: Call) -> Response:
     arrived = time.perf_counter()
     who, body = await _taken(call)
-    told: list[Asked] = []
+    to_shadow: list[Asked] = []
 
     async def answered() -> bytes:
         key = call.request.headers.get(ROUTING_KEY)
         answer, asked = await call.service.predict(body, call.request_id, arrived, key)
         call.service.guard.spend_rows(who, len(answer.predictions))
-        told.append(asked)
+        to_shadow.append(asked)
         return _ENCODER.encode(answer)
 
     response = await _once(call, who, body, answered)
-    if told:  # once the answer has left, and not again for one that is sent again
-        response.background = BackgroundTask(call.service.shadowed, told[0])
+    if to_shadow:  # once the answer has left, and not again for one that is sent again
+        response.background = BackgroundTask(call.service.shadowed, to_shadow[0])
     return response
 
 
@@ -169,8 +169,8 @@ async def _model(call: Call) -> Response:
             "why_not_faster": loaded and loaded.built.why,
             "champion": looked and looked.champion,
             "registry_answered_at": following.answered_at,
-            "challenger": None if (shadow := call.service.shadow) is None else shadow.told(),
-            "canary": None if (canary := call.service.canary) is None else canary.told(),
+            "challenger": None if (shadow := call.service.shadow) is None else shadow.described(),
+            "canary": None if (canary := call.service.canary) is None else canary.described(),
             "problems": call.service.problems(),
         }
     )
@@ -185,8 +185,8 @@ async def _readyz(call: Call) -> Response:
     problems = call.service.problems()
     refuses = call.service.refuses(problems)
     status = "refuses" if refuses else "degraded" if problems else "ready"
-    told: Any = problems if call.service.guard.who(call.request) is not None else sorted(problems)
-    return _json({"status": status, "problems": told}, 503 if refuses else 200)
+    shown: Any = problems if call.service.guard.who(call.request) is not None else sorted(problems)
+    return _json({"status": status, "problems": shown}, 503 if refuses else 200)
 
 
 async def _metrics(call: Call) -> Response:
@@ -198,9 +198,9 @@ async def _figures(call: Call) -> Response:
     """What was counted of each version and arm, by all processes, for :mod:`perennial.guards`."""
     call.service.guard.admit(call.request)
     current, counting = call.service.follower.following.current, call.service.counting
-    told = await asyncio.to_thread(counting.told, counting.mine())
+    sums = await asyncio.to_thread(counting.with_others, counting.mine())
     version = None if current is None else current.loaded.version
-    return _json({"model": call.service.config.model, "version": version, **told})
+    return _json({"model": call.service.config.model, "version": version, **sums})
 
 
 async def _openapi(call: Call) -> Response:

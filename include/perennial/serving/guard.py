@@ -82,8 +82,8 @@ class Guard:
         found = self.admit(request)
         over = self.limits.take(found, now=time.monotonic())
         if over is not None:
-            told, again_in_s = over
-            fault = Fault(field="rate", value=f"key {found}" if self.needs_key else found, allowed=told)
+            limit, again_in_s = over
+            fault = Fault(field="rate", value=f"key {found}" if self.needs_key else found, allowed=limit)
             raise Refusal(TOO_MANY, f"too much at once: come again in {again_in_s} s", (fault,), again_in_s=again_in_s)
         return found
 
@@ -101,8 +101,8 @@ class Guard:
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "application/json":
             raise Refusal(UNSUPPORTED, f"Content-Type is {kind[:80]!r}; send application/json")
-        told = request.headers.get("content-length", "0")
-        if told.isascii() and told.isdigit() and int(told) > self.most_bytes:
+        length = request.headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length) > self.most_bytes:
             self._too_large()
         body = bytearray()
         async for part in request.stream():

@@ -41,9 +41,7 @@ class Keys:
         """What is known of each key, by its name. Raises ConfigError for a file that can not be read."""
         try:
             found: dict[str, dict[str, str]] = json.loads(self.path.read_text(encoding="utf-8"))
-            return {
-                str(name): {"sha256": str(told["sha256"]), "made": str(told["made"])} for name, told in found.items()
-            }
+            return {str(name): {"sha256": str(key["sha256"]), "made": str(key["made"])} for name, key in found.items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -67,7 +65,7 @@ class Keys:
         known = self.read()
         if name not in known:
             raise ConfigError(f"key {name!r}: there is none; there are {first_of(known) or 'none at all'}")
-        self._write({other: told for other, told in known.items() if other != name})
+        self._write({other: key for other, key in known.items() if other != name})
 
     def _write(self, known: dict[str, dict[str, str]]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +83,8 @@ def whose(key: str, known: dict[str, dict[str, str]]) -> str | None:
     ('desk', None)
     """
     digest, found = _digest(key), None
-    for name, told in known.items():
-        if hmac.compare_digest(digest, told["sha256"]):
+    for name, stored in known.items():
+        if hmac.compare_digest(digest, stored["sha256"]):
             found = name
     return found
 

@@ -55,8 +55,8 @@ class Limits:
         for kind, rate in kinds.items():
             wait_s = self._bucket(who, kind, rate, now).wait_s(now)
             if wait_s > 0:
-                told = f"at most {rate:g} {kind} a second (serving.rate_limit.{kind}_per_s)"
-                return told, max(1, math.ceil(wait_s))
+                limit = f"at most {rate:g} {kind} a second (serving.rate_limit.{kind}_per_s)"
+                return limit, max(1, math.ceil(wait_s))
         for kind, rate in kinds.items():
             self._bucket(who, kind, rate, now).spend(1, now)
         return None

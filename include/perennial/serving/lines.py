@@ -111,14 +111,14 @@ class PredictionLines:
         """What a canary answered has a role of its own; which arm a row had is told where a delivery may have more."""
         if self.tells_arm and arm != CHAMPION:
             line["arm"] = arm
-        told = {
+        fields = {
             "role": CANARY if arm == CANARY else CHAMPION,
             LATENCY: round(latency_ms, 3),
             MEMORY: None,
             ERROR: failed,
             CAUSED: False,
         }
-        for name, value in told.items():
+        for name, value in fields.items():
             if name in self.names:
                 line[self.names[name]] = value
 

@@ -249,7 +249,7 @@ class Service:
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[str | None]] = [loop.create_future() for _ in entries]
         for entry, future in zip(entries, futures, strict=True):
-            entry.told = future
+            entry.handle = future
             self.spool.put(entry)
         problems = [found for future in futures if (found := await future) is not None]
         if problems and self.config.serving.on_full_disk == "refuse":
@@ -295,6 +295,6 @@ class Service:
 
 def _settle(entries: list[Entry], problem: str | None) -> None:
     for entry in entries:
-        future = entry.told
+        future = entry.handle
         if isinstance(future, asyncio.Future) and not future.done():
             future.set_result(problem)

@@ -95,18 +95,18 @@ def metric_gate(name: str, value: float | None, bounds: MetricGate, interval: In
         return gate(False, f"{metric} {shown(known)} has no interval, and the whole interval has to keep its bound")
     whole = interval if bounds.of == "interval" else None
     lowest, highest = (whole.low, whole.high) if whole else (known, known)
-    told = f"{metric} {shown(known)}" + (f" ({interval})" if interval else "")
+    figure = f"{metric} {shown(known)}" + (f" ({interval})" if interval else "")
     if bounds.min is not None and lowest < bounds.min:
         reaches = "reaches" if whole and known >= bounds.min else "is"
-        return gate(False, f"{told} {reaches} below the minimum {shown(bounds.min)}", bounds.min)
+        return gate(False, f"{figure} {reaches} below the minimum {shown(bounds.min)}", bounds.min)
     if bounds.max is not None and highest > bounds.max:
         reaches = "reaches" if whole and known <= bounds.max else "is"
-        return gate(False, f"{told} {reaches} above the maximum {shown(bounds.max)}", bounds.max)
+        return gate(False, f"{figure} {reaches} above the maximum {shown(bounds.max)}", bounds.max)
     limits = [("minimum", bounds.min), ("maximum", bounds.max)]
     asked = " and ".join(f"the {word} {shown(limit)}" for word, limit in limits if limit is not None)
     if interval and not _surely(bounds, interval):
-        return gate(True, f"{told} keeps {asked}, and its interval does not", borderline=True)
-    return gate(True, f"{told} keeps {asked}")
+        return gate(True, f"{figure} keeps {asked}, and its interval does not", borderline=True)
+    return gate(True, f"{figure} keeps {asked}")
 
 
 def _surely(bounds: MetricGate, interval: Interval) -> bool:
@@ -144,5 +144,5 @@ def parity_gate(gap: float | None, most: float, detail: str) -> Gate:
     if known is None or known < 0:
         reason = detail or "prediction parity was not measured"
         return Gate(name=PARITY, passed=False, value=None, bound=most, detail=reason)
-    told = f"{detail}: largest score difference {shown(known)}, at most {shown(most)} allowed"
-    return Gate(name=PARITY, passed=known <= most, value=known, bound=most, detail=told)
+    figure = f"{detail}: largest score difference {shown(known)}, at most {shown(most)} allowed"
+    return Gate(name=PARITY, passed=known <= most, value=known, bound=most, detail=figure)

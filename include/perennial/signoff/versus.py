@@ -40,7 +40,7 @@ def versus_champion_gate(config: ModelConfig, evaluation: Evaluation, *, attempt
         f"at least {wanted.min_gain:.4g}, and surely above 0" if wanted.rule == "gain" else f"surely above {least:.4g}"
     )
     detail = (
-        f"{_both(evaluation, wanted.metric)}: a gain of {found.value:.4g}, {_told(found.interval, low, confidence)}; "
+        f"{_both(evaluation, wanted.metric)}: a gain of {found.value:.4g}, {_least(found.interval, low, confidence)}; "
         f"{'as' if passed else 'not'} asked: {asked}{_attempts(attempt)}"
     )
     if not passed and found.value >= wanted.min_gain:
@@ -75,7 +75,7 @@ def no_worse_gate(
     low = lower_bound(found.value, found.interval, confidence)
     passed = low > -margin
     detail = (
-        f"{_both(evaluation, metric)}: a gain of {found.value:.4g}, {_told(found.interval, low, confidence)}; "
+        f"{_both(evaluation, metric)}: a gain of {found.value:.4g}, {_least(found.interval, low, confidence)}; "
         f"{'as' if passed else 'not'} asked: no worse than {margin:.4g}"
     )
     detail += power(found.value - low, margin)
@@ -115,7 +115,7 @@ def _both(evaluation: Evaluation, metric: str) -> str:
     return f"{metric} {mine} against {theirs} of {_rival(evaluation)} on the same {evaluation.n_paired_rows} rows"
 
 
-def _told(interval: Interval, low: float, confidence: float) -> str:
+def _least(interval: Interval, low: float, confidence: float) -> str:
     return f"at least {low:.4g} at {confidence:.3%} by {interval.n_blocks} blocks"
 
 

@@ -167,8 +167,10 @@ def _tags(
 @cache
 def installed_packages() -> str:
     """Every package of this environment with its version, one a line; read once a process."""
-    told = (package.metadata for package in distributions())  # a version asked of the package is read from it again
-    found = {f"{metadata['Name']}=={metadata['Version']}" for metadata in told}
+    described = (
+        package.metadata for package in distributions()
+    )  # a version asked of the package is read from it again
+    found = {f"{metadata['Name']}=={metadata['Version']}" for metadata in described}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
 

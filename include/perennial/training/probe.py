@@ -183,11 +183,11 @@ def summed(config: ModelConfig, run: Subject, measured: Iterable[Signal], *, sta
     """
     metric, gain = config.gain_metric, config.signals.gain
     name = SignalName.gain(metric.name)
-    told = sorted(measured, key=lambda signal: signal.window.end)
-    subject = replace(run, window=told[-1].window)
-    counted = [signal for signal in told if _counts(config, signal, state.last_answered_at, state.excluded)]
-    if told[-1].value is None:
-        return subject.unknown(name, gain.role, told[-1].detail, threshold=config.price)
+    ordered = sorted(measured, key=lambda signal: signal.window.end)
+    subject = replace(run, window=ordered[-1].window)
+    counted = [signal for signal in ordered if _counts(config, signal, state.last_answered_at, state.excluded)]
+    if ordered[-1].value is None:
+        return subject.unknown(name, gain.role, ordered[-1].detail, threshold=config.price)
     sums = accumulate(Estimate(value=signal.value, interval=signal.interval) for signal in counted)
     return _sum_signal(config, subject, name, sums)
 

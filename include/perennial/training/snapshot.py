@@ -58,12 +58,12 @@ def verify_snapshot(snapshot: Snapshot, *, storage: Storage) -> None:
         )
 
 
-def refuse_fitted_before(snapshot: Snapshot, as_of: datetime, told: str, *, store: Store) -> None:
-    """Raises TrainingError when another snapshot, as of ``as_of``, holds the very same rows; ``told`` is its end."""
+def refuse_fitted_before(snapshot: Snapshot, as_of: datetime, ending: str, *, store: Store) -> None:
+    """Raises TrainingError when another snapshot, as of ``as_of``, holds the very same rows; ``ending`` is its end."""
     twins = snapshots.of_digest(store, snapshot.model, snapshot.digest)
     if any(one.snapshot_id != snapshot.snapshot_id and one.as_of == as_of for one in twins):
         raise TrainingError(
-            f"{snapshot.model}: these are the very rows of {told}. Nothing was fitted: wait for more labels, change "
+            f"{snapshot.model}: these are the very rows of {ending}. Nothing was fitted: wait for more labels, change "
             "model.yaml, or ask for it anyway"
         )
 

@@ -127,10 +127,10 @@ class Fits:
             self.frames.append(features_frame(config, self.log.rows))
         scores, predicted = score_frame(config, model, self.frames[0].iloc[asked])
         columns = {"score": scores} if predicted is None else {"score": scores, "predicted": predicted.tolist()}
-        told = {_CPU: repr(cpu_s), **({} if threshold is None else {_THRESHOLD: repr(threshold)})}
+        metadata = {_CPU: repr(cpu_s), **({} if threshold is None else {_THRESHOLD: repr(threshold)})}
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
-        pq.write_table(pa.table(columns).replace_schema_metadata(told), unfinished)
+        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), unfinished)
         unfinished.replace(path)
 
 
@@ -142,7 +142,7 @@ def _chooses(config: ModelConfig) -> bool:
 
 def _fit_in(table: pa.Table, first: int) -> Fit:
     classes = table["predicted"].to_numpy(zero_copy_only=False) if "predicted" in table.column_names else None
-    told = table.schema.metadata
-    threshold = float(told[_THRESHOLD]) if _THRESHOLD in told else None
+    metadata = table.schema.metadata
+    threshold = float(metadata[_THRESHOLD]) if _THRESHOLD in metadata else None
     scores = table["score"].to_numpy()
-    return Fit(first=first, scores=scores, predicted=classes, cpu_s=float(told[_CPU]), threshold=threshold)
+    return Fit(first=first, scores=scores, predicted=classes, cpu_s=float(metadata[_CPU]), threshold=threshold)

@@ -38,7 +38,7 @@ def log_of_file(config: ModelConfig, path: Path) -> Log:
     for mark in (config.columns.error, config.columns.caused):
         if mark is not None and mark in table.column_names:
             table = table.filter(pc.invert(pc.fill_null(table[mark].cast(pa.bool_()), False)))
-    columns = {name: table[told] for name, told in named.items() if told in table.column_names}
+    columns = {name: table[column] for name, column in named.items() if column in table.column_names}
     if absent := [
         named[name] for name in ("prediction_id", "event_time", "label", "labelled_at") if name not in columns
     ]:

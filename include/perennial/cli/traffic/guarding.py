@@ -36,8 +36,8 @@ def guard(model: Model, as_json: AsJson = False) -> None:
         for signal in done.look.signals:
             colour = STATUS_COLOURS[signal.status]
             value = "unknown" if signal.value is None else f"{signal.value:.4g} ({signal.interval})"
-            told = f"[{colour}]{signal.status}[/{colour}] {signal.name} {value} against {signal.threshold:.4g}"
-            out.print(f"  {told}: {as_logged(signal.detail)}", highlight=False, soft_wrap=True)
+            line = f"[{colour}]{signal.status}[/{colour}] {signal.name} {value} against {signal.threshold:.4g}"
+            out.print(f"  {line}: {as_logged(signal.detail)}", highlight=False, soft_wrap=True)
         if done.release is not None:
             out.print(f"{model}: champion is version {done.release.version} again (was {done.release.previous})")
         if done.followed is not None:

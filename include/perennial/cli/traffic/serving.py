@@ -52,7 +52,7 @@ def list_keys(as_json: AsJson = False) -> None:
     """The names of all keys, and when they were made."""
     from perennial.serving.keys import Keys
 
-    known = {name: told["made"] for name, told in sorted(Keys.below(asking.settings().home).read().items())}
+    known = {name: key["made"] for name, key in sorted(Keys.below(asking.settings().home).read().items())}
     if as_json:
         print_json(known)
         return

@@ -29,13 +29,13 @@ class Chosen:
         >>> print(Chosen(recipe="a.py", params={"c": 1}, metric="f1", tried={"a.py": cv}, n_tried={"a.py": 9}))
         a.py (c=1), f1 in cross-validation 0.5 of 9 sets
         """
-        told = []
+        parts = []
         for name, cv in sorted(self.tried.items(), key=lambda item: item[0] != self.recipe):
             value = cv.get(f"cv_{self.metric}_mean")
             figure = "unknown" if value is None else f"{value:.4g}"
             n_tried = f" of {self.n_tried[name]} sets" if self.n_tried.get(name) else ""
-            told.append(f"{figure}{n_tried}" if name == self.recipe else f"{name} {figure}{n_tried}")
+            parts.append(f"{figure}{n_tried}" if name == self.recipe else f"{name} {figure}{n_tried}")
         params = ", ".join(f"{name}={value}" for name, value in self.params.items())
         positive = "" if self.threshold is None else f"; positive from {self.threshold:.4g} on"
         made = f"{self.recipe} ({params})" if params else self.recipe
-        return f"{made}, {self.metric} in cross-validation {'; '.join(told)}{positive}"
+        return f"{made}, {self.metric} in cross-validation {'; '.join(parts)}{positive}"

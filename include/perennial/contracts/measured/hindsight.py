@@ -29,9 +29,9 @@ class Hindsight:
     def right(self) -> bool | None:
         """Whether the version that came was better; None where that is not known.
 
-        >>> told = Hindsight(version="4", previous="3", metric="roc_auc", judged=0.02,
+        >>> hindsight = Hindsight(version="4", previous="3", metric="roc_auc", judged=0.02,
         ...     realised=Estimate(value=-0.01, problem="4 blocks"), stretch=day(0))
-        >>> told.right
+        >>> hindsight.right
         False
         """
         return None if self.realised.value is None else self.realised.value > 0
@@ -50,10 +50,10 @@ class Tally:
         n_known = self.n_right + self.n_wrong
         return self.n_right / n_known if n_known else None
 
-    def told(self, kind: str) -> str:
+    def in_words(self, kind: str) -> str:
         """As people read it.
 
-        >>> Tally(n_right=1, n_wrong=1).told("rollback")
+        >>> Tally(n_right=1, n_wrong=1).in_words("rollback")
         '1 of 2 rollbacks was right'
         """
         was = "was" if self.n_right == 1 else "were"
@@ -86,33 +86,33 @@ class Record:
         >>> print(Record(rolled_back=Tally(n_right=1)))
         1 of 1 rollbacks was right
         """
-        told = []
+        parts = []
         if self.promoted.rate is not None:
-            told.append(self.promoted.told("promotion"))
+            parts.append(self.promoted.in_words("promotion"))
         if self.optimism is not None:
             how = "smaller" if self.optimism >= 0 else "larger"
             proposal = f": propose min_gain {self.proposed:.4g}" if self.proposed is not None else ""
-            told.append(f"gains came {abs(self.optimism):.4g} {how} than they were judged{proposal}")
+            parts.append(f"gains came {abs(self.optimism):.4g} {how} than they were judged{proposal}")
         if self.rolled_back.rate is not None:
-            told.append(self.rolled_back.told("rollback"))
-        return "; ".join(told) or "no release over another version has its hindsight yet"
+            parts.append(self.rolled_back.in_words("rollback"))
+        return "; ".join(parts) or "no release over another version has its hindsight yet"
 
 
 LEAST = 5
 """Fewer promotions say little about how optimistic a gate is."""
 
 
-def record_of(told: Iterable[Hindsight]) -> Record:
+def record_of(hindsights: Iterable[Hindsight]) -> Record:
     """The record of the releases with a hindsight. Pure.
 
-    >>> def told(judged, realised): return Hindsight(version="4", previous="3", metric="roc_auc", judged=judged,
+    >>> def hindsight(judged, realised): return Hindsight(version="4", previous="3", metric="roc_auc", judged=judged,
     ...     realised=Estimate(value=realised, problem="4 blocks"), stretch=day(0))
-    >>> print(record_of((told(0.02, 0.01), told(0.03, -0.01))))
+    >>> print(record_of((hindsight(0.02, 0.01), hindsight(0.03, -0.01))))
     1 of 2 promotions was right; gains came 0.025 smaller than they were judged
-    >>> record_of((told(0.02, 0.01),) * 5).proposed
+    >>> record_of((hindsight(0.02, 0.01),) * 5).proposed
     0.01
     """
-    everything = tuple(told)
+    everything = tuple(hindsights)
     promotions, rollbacks = (tuple(one for one in everything if one.kind == kind) for kind in ("promotion", "rollback"))
     off = [
         one.judged - one.realised.value
@@ -130,11 +130,11 @@ def record_of(told: Iterable[Hindsight]) -> Record:
     )
 
 
-def tally(told: Iterable[Hindsight]) -> Tally:
+def tally(hindsights: Iterable[Hindsight]) -> Tally:
     """How many were right, and how many wrong. Pure.
 
     >>> tally([])
     Tally(n_right=0, n_wrong=0)
     """
-    right = [one.right for one in told]
+    right = [one.right for one in hindsights]
     return Tally(n_right=right.count(True), n_wrong=right.count(False))

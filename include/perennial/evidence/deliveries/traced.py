@@ -61,15 +61,19 @@ def trace(
     row_names = ("event_time", "model_version", "role", "score", "predicted", "batch_seq")
     rows = select(*(predictions.c[name] for name in row_names), predictions.c[KNOWN_AT].label("known_at"))
     rows = rows.where(predictions.c.prediction_id == prediction_id)
-    told = select(*(labels.c[name] for name in ("label", "labelled_at", "batch_seq")))
-    told = told.add_columns(labels.c[KNOWN_AT].label("known_at")).where(labels.c.prediction_id == prediction_id)
+    label_rows = select(*(labels.c[name] for name in ("label", "labelled_at", "batch_seq")))
+    label_rows = label_rows.add_columns(labels.c[KNOWN_AT].label("known_at")).where(
+        labels.c.prediction_id == prediction_id
+    )
     with store.begin() as connection:
         return (
             tuple(
                 TracedRow(**row._mapping)
                 for row in connection.execute(rows.order_by(predictions.c.role, *_newest_first(predictions)))
             ),
-            tuple(TracedLabel(**row._mapping) for row in connection.execute(told.order_by(*_newest_first(labels)))),
+            tuple(
+                TracedLabel(**row._mapping) for row in connection.execute(label_rows.order_by(*_newest_first(labels)))
+            ),
         )
 
 

@@ -47,13 +47,13 @@ def worst_slice(
     looked for among many is judged on rows that had no part in the looking.
     """
     inside = np.zeros(len(excess), dtype=bool)
-    told = []
+    rules = []
     for half in (0, 1):
         judged = blocks % 2 == half
         leaf, rule = _worst_leaf(config, rows, excess, ~judged, min_rows=min_rows)
         inside |= judged & leaf
-        told.append(rule)
-    return inside, " | ".join(dict.fromkeys(told))
+        rules.append(rule)
+    return inside, " | ".join(dict.fromkeys(rules))
 
 
 def losses(config: ModelConfig, rows: Rows) -> Numbers:

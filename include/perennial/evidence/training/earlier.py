@@ -15,13 +15,13 @@ def earlier_stretches(config: ModelConfig, train: Window) -> tuple[Window, ...]:
     ``growing`` adds all from ``training.since`` on. ``seasonal`` adds the season of each of the ``training.seasons``
     years before: a stretch as long as ``train`` around the day one year before its end, half of it what came next then.
 
-    >>> def told(**over): return flights.model_copy(update={"training": flights.training.model_copy(update=over)})
+    >>> def training(**over): return flights.model_copy(update={"training": flights.training.model_copy(update=over)})
     >>> earlier_stretches(flights, day(42))
     ()
-    >>> earlier_stretches(told(window="growing"), day(42)) == (Window(start=day(0).start, end=day(42).start),)
+    >>> earlier_stretches(training(window="growing"), day(42)) == (Window(start=day(0).start, end=day(42).start),)
     True
     >>> train = Window(start=day(700).start, end=day(741).end)
-    >>> (season,) = earlier_stretches(told(window="seasonal"), train)
+    >>> (season,) = earlier_stretches(training(window="seasonal"), train)
     >>> season == Window(start=day(356).start, end=day(397).end)
     True
     """

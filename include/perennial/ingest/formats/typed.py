@@ -158,8 +158,8 @@ def _read(block: bytes, offsets: npt.NDArray[np.int32], schema: pa.Schema, layou
         staged = (_staged(name, rows.column(name), layout.numbers, lines) for name in layout.declared)
         return pa.table(dict(chain.from_iterable(staged)))
     except pa.ArrowInvalid as error:
-        told = _ROW.search(str(error))
-        return int(told.group(1)) if told and int(told.group(1)) < n_lines else None
+        named = _ROW.search(str(error))
+        return int(named.group(1)) if named and int(named.group(1)) < n_lines else None
 
 
 def _between_braces(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

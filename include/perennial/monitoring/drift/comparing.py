@@ -47,13 +47,13 @@ def read_compared(
 
     own = judged_stretch(config, window)
     rows = read(own)
-    told = [against_reference(config, window, rows, reference=reference, grid=grid)]
+    compared = [against_reference(config, window, rows, reference=reference, grid=grid)]
     if "previous" in config.signals.drift.against:
-        told.append(Compared(since="previous", reference=read(_before(own)), window=rows))
+        compared.append(Compared(since="previous", reference=read(_before(own)), window=rows))
     if "season" in config.signals.drift.against:
         years = [read(stretch) for stretch in season_of(config, own)]
-        told.append(Compared(since="season", reference=merge(years, grid), window=rows))
-    return tuple(one for one in told if one.since == "reference" or len(one.reference.blocks))
+        compared.append(Compared(since="season", reference=merge(years, grid), window=rows))
+    return tuple(one for one in compared if one.since == "reference" or len(one.reference.blocks))
 
 
 def grid_of_reference(config: ModelConfig, reference: pa.Table) -> Grid:

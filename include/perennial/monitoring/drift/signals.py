@@ -25,10 +25,10 @@ class _About:
 
     config: ModelConfig
     subject: Subject
-    told: Mapping[Since, Mapping[tuple[str, bool], Judged]]
+    by_column: Mapping[Since, Mapping[tuple[str, bool], Judged]]
 
     def judged(self, since: Since, name: str, *, nulls: bool) -> Judged | None:
-        return self.told.get(since, {}).get((name, nulls))
+        return self.by_column.get(since, {}).get((name, nulls))
 
     def verdict(self, name: str, *, nulls: bool = False) -> Since:
         """Which comparison speaks for a column: the season where it has a distance, and blocks enough."""
@@ -189,7 +189,9 @@ def _signals(about: _About, column: Column, since: Since) -> Iterator[Signal]:
     found = [_distance(about, column, since)]
     if column.name in nullable(about.config):
         why = (
-            column.why if isinstance(column, Refusal) and not about.told else "a side has too few rows with this column"
+            column.why
+            if isinstance(column, Refusal) and not about.by_column
+            else "a side has too few rows with this column"
         )
         found.append(_compared(about, column.name, since, why, nulls=True))
     yield from (signal for signal in found if since == "reference" or signal.status != "unknown")

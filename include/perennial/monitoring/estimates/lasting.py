@@ -50,9 +50,9 @@ def lasting_signals(
     why = why or (known if isinstance(known, str) else None)
     judged = NO_ROWS if rows is None or isinstance(known, str) else _judged(config, rows, known)
     if why or rows is None or isinstance(known, str) or isinstance(judged, str):
-        told = why or (judged if isinstance(judged, str) else NO_ROWS)
-        yield subject.unknown(RESIDUALS, config.signals.concept.role, told, threshold=_most_residual(config))
-        yield subject.unknown(EXCESS, config.signals.concept.role, told, threshold=config.signals.concept.max_excess)
+        problem = why or (judged if isinstance(judged, str) else NO_ROWS)
+        yield subject.unknown(RESIDUALS, config.signals.concept.role, problem, threshold=_most_residual(config))
+        yield subject.unknown(EXCESS, config.signals.concept.role, problem, threshold=config.signals.concept.max_excess)
         return
     yield _residuals(config, subject, known, judged, known.group_of(rows))
     yield from _excess(config, subject, known, judged, _inside(rows, subject.window), earlier=earlier)
@@ -120,8 +120,8 @@ def _excess(
     if config.signals.uncertainty.block_by is not None:
         why = "blocks of signals.uncertainty.block_by come back in every window, and count once"
     if why or isinstance(own, str) or isinstance(of_holdout, str):
-        told = next(one for one in (why, of_holdout, own) if isinstance(one, str) and one)
-        yield subject.unknown(EXCESS, asked.role, told, threshold=asked.max_excess)
+        problem = next(one for one in (why, of_holdout, own) if isinstance(one, str) and one)
+        yield subject.unknown(EXCESS, asked.role, problem, threshold=asked.max_excess)
         return
     before = _seen_by_block(of_holdout.values / of_holdout.expected, known.holdout.blocks)
     now = _seen_by_block(own.values[inside] / of_holdout.expected, judged.blocks[inside])
@@ -133,11 +133,11 @@ def _excess(
     alpha = config.alarm_level_of_champion
     found = shift_since(before, together(of_window.values()), alpha=alpha, effect=asked.effect, n_rows=n_rows)
     seen = f"{sum(part.n for part in of_window.values())} blocks of {len(of_window)} windows beside {before.n}"
-    detail = f"loss beyond what scores let expect, as a share of it, in {seen}{_told(found.problem)}"
+    detail = f"loss beyond what scores let expect, as a share of it, in {seen}{_if_any(found.problem)}"
     yield subject.estimated(EXCESS, asked.role, found, threshold=asked.max_excess, is_least=False, detail=detail)
 
 
-def _told(problem: str) -> str:
+def _if_any(problem: str) -> str:
     return f": {problem}" if problem else " of the holdout"
 
 

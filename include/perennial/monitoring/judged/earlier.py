@@ -12,16 +12,16 @@ EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_earlier(
-    config: ModelConfig, subject: Subject, *, told: tuple[Signal, ...], excluded: tuple[Window, ...], store: Store
+    config: ModelConfig, subject: Subject, *, measured: tuple[Signal, ...], excluded: tuple[Window, ...], store: Store
 ) -> tuple[Signal, ...]:
     """``concept/excess_in_window`` of the subject's version as of its run, without windows in ``excluded`` stretches.
 
-    Of each window as it was measured last; ``told`` is what the run measured so far. Raises StoreUnavailable.
+    Of each window as it was measured last; ``measured`` is what the run measured so far. Raises StoreUnavailable.
     """
     if not (config.signals.estimate.enabled and config.signals.concept.enabled):
         return ()
     found = measured_since(
         store, config.model, version=subject.version, names=[IN_WINDOW], start=EVER, by=subject.as_of
     )
-    mine = (one for one in told if one.name == str(IN_WINDOW) and one.version == subject.version)
+    mine = (one for one in measured if one.name == str(IN_WINDOW) and one.version == subject.version)
     return tuple(one for one in (*found, *mine) if not any(one.window.overlaps(stretch) for stretch in excluded))

@@ -49,8 +49,8 @@ def _declared(
     for name, wanted in config.signals.performance.items():
         metric = config.metric(name)
         if rows is None or why or not values:
-            told = why or f"no value of {column} has {asked.min_rows} labelled rows"
-            yield subject.unknown(SignalName("slice", f"{name}/{column}"), asked.role, told, threshold=wanted.bound)
+            problem = why or f"no value of {column} has {asked.min_rows} labelled rows"
+            yield subject.unknown(SignalName("slice", f"{name}/{column}"), asked.role, problem, threshold=wanted.bound)
             continue
         demands = demands_of(config)
         each = replace(demands, confidence=1 - (1 - demands.confidence) / len(values))
@@ -84,9 +84,9 @@ def _found(
         searched = _prepared(config, rows, known)
     if isinstance(searched, str):
         return subject.unknown(FOUND, asked.role, searched, threshold=asked.max_excess)
-    inside, told = worst_slice(config, searched.rows, searched.excess, searched.blocks, min_rows=asked.min_rows)
+    inside, rule = worst_slice(config, searched.rows, searched.excess, searched.blocks, min_rows=asked.min_rows)
     found = apart_from_rest(searched.excess, inside, searched.blocks, demands=demands_of(config))
-    detail = f"{told}: {int(inside.sum())} rows; {found.basis}"
+    detail = f"{rule}: {int(inside.sum())} rows; {found.basis}"
     return subject.estimated(FOUND, asked.role, found, threshold=asked.max_excess, is_least=False, detail=detail)
 
 

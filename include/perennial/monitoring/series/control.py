@@ -30,9 +30,9 @@ def control_signals(config: ModelConfig, subject: Subject, history: Iterable[Sig
     ``history`` are the known values of every series as of the run, in the order in which they were measured; of a
     window that was measured more than once the last one counts. A series that this run did not measure is unknown.
 
-    >>> told = flights.model_copy(deep=True)
-    >>> told.signals.control.names.append("drift/temp_f")
-    >>> [(one.name, one.status) for one in control_signals(told, subject, [])]
+    >>> config = flights.model_copy(deep=True)
+    >>> config.signals.control.names.append("drift/temp_f")
+    >>> [(one.name, one.status) for one in control_signals(config, subject, [])]
     [('control/drift/temp_f', 'unknown')]
     """
     known = tuple(history)

@@ -57,8 +57,8 @@ def frozen_signals(config: ModelConfig, subject: Subject, frozen: Frozen | str) 
         yield subject.unknown(DECLARED, asked.role, OLDER.format(subject.version), threshold=0.0)
         return
     apart = declared_apart(before, config.declared)
-    told = first_of(apart) if apart else f"{len(before)} features and classes, as they were declared"
-    yield subject.above(DECLARED, asked.role, float(len(apart)), 0.0, detail=told)
+    detail = first_of(apart) if apart else f"{len(before)} features and classes, as they were declared"
+    yield subject.above(DECLARED, asked.role, float(len(apart)), 0.0, detail=detail)
 
 
 def _snapshot(config: ModelConfig, subject: Subject, frozen: Frozen) -> Signal:

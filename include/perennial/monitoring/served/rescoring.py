@@ -84,8 +84,12 @@ def _schema(config: ModelConfig, subject: Subject, fitted_on: list[str]) -> Sign
     known = [name for name in fitted_on if name in declared]
     moved = [name for name, other in zip(shared, known, strict=True) if name != other]
     parts = {"no longer declared": gone, "not fitted on": new, "in another place": moved}
-    told = "; ".join(f"{what}: {first_of(names)}" for what, names in parts.items() if names)
+    differences = "; ".join(f"{what}: {first_of(names)}" for what, names in parts.items() if names)
     n_apart = float(len(gone) + len(new) + len(moved))
     return subject.above(
-        SCHEMA, config.signals.skew.role, n_apart, 0.0, detail=told or f"{len(shared)} features, as they were fitted on"
+        SCHEMA,
+        config.signals.skew.role,
+        n_apart,
+        0.0,
+        detail=differences or f"{len(shared)} features, as they were fitted on",
     )

@@ -65,13 +65,13 @@ def system_signals(
     """
     known = tuple(history)
     for name, column, bound in _asked(config):
-        told = rows.filter(rows[column].is_valid())
-        found = _figure(config, name, told, column)
+        measured = rows.filter(rows[column].is_valid())
+        found = _figure(config, name, measured, column)
         role = config.signals.system.role
         if found.value is None:
             yield subject.unknown(name, role, found.problem, threshold=bound)
             continue
-        detail = f"{told.num_rows} of {rows.num_rows} requests say it{_blocks(found)}"
+        detail = f"{measured.num_rows} of {rows.num_rows} requests say it{_blocks(found)}"
         if bound is not None:
             yield subject.estimated(name, role, found, threshold=bound, is_least=False, detail=detail)
             continue

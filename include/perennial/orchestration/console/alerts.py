@@ -31,7 +31,7 @@ MOST_ALERTS = 200
 Text = Annotated[str, StringConstraints(max_length=2000)]
 
 
-class Told(BaseModel):
+class PostedAlert(BaseModel):
     """One alert of a post. What stands in it beside these is not read."""
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -46,7 +46,7 @@ class Post(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
     version: Literal["4"]
-    alerts: Annotated[tuple[Told, ...], Field(max_length=MOST_ALERTS, strict=False)]
+    alerts: Annotated[tuple[PostedAlert, ...], Field(max_length=MOST_ALERTS, strict=False)]
 
 
 @router.post("/alerts")
@@ -78,29 +78,29 @@ async def _body(request: Request) -> bytes:
 
 def _acted(post: Post, now: datetime) -> list[dict[str, str]]:
     configs = {config.model: config for config in read_models(load_settings().models_dir)[0]}
-    return [_one(told, configs, now) for told in post.alerts]
+    return [_one(posted, configs, now) for posted in post.alerts]
 
 
-def _one(told: Told, configs: dict[str, ModelConfig], now: datetime) -> dict[str, str]:
-    name, model = told.labels.get("alertname", ""), told.labels.get("model", "")
+def _one(posted: PostedAlert, configs: dict[str, ModelConfig], now: datetime) -> dict[str, str]:
+    name, model = posted.labels.get("alertname", ""), posted.labels.get("model", "")
     config = configs.get(model)
     try:
         said = (
             f"there is no model {model[:64]!r}, or its model.yaml is wrong"
             if config is None
-            else _of_model(told, name, config, now)
+            else _of_model(posted, name, config, now)
         )
     except PermanentError as error:
         said = redacted(f"{type(error).__name__}: {error}")
     except PerennialError as error:
         raise HTTPException(503, redacted(f"{type(error).__name__}: {error}")) from error
-    log.info("alert %r of %r, %s: %s", name[:100], model[:64], told.status, said)
-    return {"alertname": name, "model": model, "fingerprint": told.fingerprint, "said": said}
+    log.info("alert %r of %r, %s: %s", name[:100], model[:64], posted.status, said)
+    return {"alertname": name, "model": model, "fingerprint": posted.fingerprint, "said": said}
 
 
-def _of_model(told: Told, name: str, config: ModelConfig, now: datetime) -> str:
+def _of_model(posted: PostedAlert, name: str, config: ModelConfig, now: datetime) -> str:
     alert = Alert(
-        alertname=name, fingerprint=told.fingerprint, starts_at=told.starts_at, firing=told.status == "firing"
+        alertname=name, fingerprint=posted.fingerprint, starts_at=posted.starts_at, firing=posted.status == "firing"
     )
     found = answer(config, alert, window=_last_window(config, now), store=store(), now=now)
     if found.dag_id is None or found.run_id is None:

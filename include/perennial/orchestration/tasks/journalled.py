@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Told:
+class Handed:
     """What a step was given and gave, as far as it came."""
 
     given: list[Any] = field(default_factory=list)
@@ -32,16 +32,16 @@ class Told:
 
 
 @contextmanager
-def journalled(model: str) -> Iterator[Told]:
+def journalled(model: str) -> Iterator[Handed]:
     """Keep a line of the step within the block. It stops no step: what keeps it from being written is logged.
 
     A task that is killed leaves none. Outside of a task nothing is kept.
     """
-    told, began = Told(), _now()
+    handed, began = Handed(), _now()
     outcome: Outcome = "ok"
     problem = ""
     try:
-        yield told
+        yield handed
     except AirflowSkipException as skipped:
         outcome, problem = "skipped", str(skipped)
         raise
@@ -51,12 +51,12 @@ def journalled(model: str) -> Iterator[Told]:
         raise
     finally:
         try:
-            _keep(model, told, _since(began), outcome, problem)
+            _keep(model, handed, _since(began), outcome, problem)
         except Exception:
             log.warning("the line of this step was not kept", exc_info=True)
 
 
-def _keep(model: str, told: Told, took: Took, outcome: Outcome, problem: str) -> None:
+def _keep(model: str, handed: Handed, took: Took, outcome: Outcome, problem: str) -> None:
     from perennial.journal import folder_of, keep, line_of
 
     try:
@@ -73,8 +73,8 @@ def _keep(model: str, told: Told, took: Took, outcome: Outcome, problem: str) ->
         try_number=ti.try_number,
         outcome=outcome,
         took=took,
-        given=told.given,
-        result=told.result,
+        given=handed.given,
+        result=handed.result,
         problem=problem,
         hidden=settings.hidden,
     )

@@ -55,10 +55,10 @@ def body_of(step_of_case: Body[P, R]) -> Callable[..., Any]:
         names = list(inspect.signature(step_of_case).parameters)[1:]
         arguments = dict(zip(names, given, strict=False)) | named
         records = {name: decoded(kinds.get(name), value) for name, value in arguments.items()}
-        with journalled(model) as told, opened(model) as case:
-            told.given = list(records.values())
-            told.result = cast("Any", step_of_case)(case, **records)
-            return encoded(told.result)
+        with journalled(model) as handed, opened(model) as case:
+            handed.given = list(records.values())
+            handed.result = cast("Any", step_of_case)(case, **records)
+            return encoded(handed.result)
 
     _, *parameters = inspect.signature(step_of_case).parameters.values()
     model = inspect.Parameter("model", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -84,17 +84,17 @@ def tell_all() -> None:
             raise ChannelUnavailable("; ".join(dict.fromkeys(failed)))
 
 
-def said(told: Told) -> list[str]:
+def said(done: Told) -> list[str]:
     """Log what became of it; returns what failed."""
-    for title in told.sent:
+    for title in done.sent:
         log.info("told: %s", title)
-    for title in told.unrouted:
+    for title in done.unrouted:
         log.warning("nobody is told, no channel is declared for it (notify in model.yaml): %s", title)
-    if told.n_quiet:
-        log.info("%d messages wait for the end of quiet hours", told.n_quiet)
-    for _, why in told.failed:
+    if done.n_quiet:
+        log.info("%d messages wait for the end of quiet hours", done.n_quiet)
+    for _, why in done.failed:
         log.error("%s; the maintenance tries again", why)
-    return [why for _, why in told.failed]
+    return [why for _, why in done.failed]
 
 
 def tasks_of_run(kind: str) -> dict[str, str | None]:

@@ -93,11 +93,11 @@ def cost_of(
         judged["mlflow_run_id"]: float(judged.get("fit_cpu_s") or 0.0)
         for judged in (entry.payload["evaluation"] for entry in entries if entry.kind == "signoff")
     }
-    told = [from_record(Hindsight, entry.payload["hindsight"]) for entry in entries if entry.kind == "hindsight"]
-    gained, spent = gains(told), sum(fits.values())
+    hindsights = [from_record(Hindsight, entry.payload["hindsight"]) for entry in entries if entry.kind == "hindsight"]
+    gained, spent = gains(hindsights), sum(fits.values())
     best = gained[0].gain if len(gained) == 1 else 0.0
     n_promoted = sum(entry.kind == "promotion" and entry.payload.get("previous") is not None for entry in entries)
-    n_told = sum(one.kind == "promotion" for one in told)
+    n_judged = sum(one.kind == "promotion" for one in hindsights)
     return Cost(
         model=model,
         since=since,
@@ -107,11 +107,11 @@ def cost_of(
         fit_cpu_s=spent,
         gained=gained,
         cpu_s_per_gain=spent / best if best > 0 and spent > 0 else None,
-        unknown=tuple(_unknown(fits, gained, n_promoted - n_told, since=since, lines_since=lines_since)),
+        unknown=tuple(_unknown(fits, gained, n_promoted - n_judged, since=since, lines_since=lines_since)),
     )
 
 
-def gains(told: Iterable[Hindsight]) -> tuple[Gained, ...]:
+def gains(hindsights: Iterable[Hindsight]) -> tuple[Gained, ...]:
     """What promotions gained, by metric, in the order of their names. Pure.
 
     >>> from perennial.contracts import Estimate
@@ -120,7 +120,7 @@ def gains(told: Iterable[Hindsight]) -> tuple[Gained, ...]:
     >>> [(one.gain, one.n_measured, one.n_unmeasured) for one in gains([of(0.25), of(-0.125), of(None)])]
     [(0.125, 2, 1)]
     """
-    promotions = [one for one in told if one.kind == "promotion"]
+    promotions = [one for one in hindsights if one.kind == "promotion"]
     found = []
     for metric in sorted({one.metric for one in promotions}):
         values = [one.realised.value for one in promotions if one.metric == metric]

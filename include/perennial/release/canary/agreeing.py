@@ -22,8 +22,8 @@ def agree_on_canary(
     """
     mended: list[Finding] = []
     if done := mend_cut_off(history, lock=lock, store=store, registry=registry):
-        told = f"{config.model}: told the service what was cut off: {done.intent.reason}"
-        mended.append(Finding(said=told, mended=True))
+        sentence = f"{config.model}: told the service what was cut off: {done.intent.reason}"
+        mended.append(Finding(said=sentence, mended=True))
         history = ledger.read(store, config.model)
     found, alias = live_canary(history), alias_version(registry, config.model, CANARY)
     if found is not None and alias != found.version and (signoff := history.signoff(found.signoff)):
@@ -36,7 +36,7 @@ def agree_on_canary(
     if not put(history, registry):
         return mended
     named = f"version {found.version} with {100 * found.share:g} % of the requests" if found else "no version"
-    told = f"{config.model}: MLflow's alias canary was on {alias or 'nothing'}, or its share another one, by hand"
+    sentence = f"{config.model}: MLflow's alias canary was on {alias or 'nothing'}, or its share another one, by hand"
     state = ledger.release_state(store, config.model)
-    report(told, alias=CANARY, found=alias, config=config, state=state, store=store)
-    return [*mended, Finding(said=f"{told}: it says again {named}, as the ledger does", mended=True)]
+    report(sentence, alias=CANARY, found=alias, config=config, state=state, store=store)
+    return [*mended, Finding(said=f"{sentence}: it says again {named}, as the ledger does", mended=True)]

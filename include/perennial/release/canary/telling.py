@@ -45,7 +45,7 @@ def intent_of(
     )
 
 
-def told(intent: LedgerEntry) -> LedgerEntry:
+def canary_completed(intent: LedgerEntry) -> LedgerEntry:
     """The entry that completes an intent. Pure."""
     return LedgerEntry(
         entry_id=completion_of(intent.entry_id),
@@ -103,7 +103,7 @@ def carry_out(
         _settle(found, registry)
     checkpoint("after_tags")
     try:
-        ledger.append_after(store, told(intent), intent.entry_id)
+        ledger.append_after(store, canary_completed(intent), intent.entry_id)
     except ReleaseError:
         put(ledger.read(store, intent.model), registry)
         raise

@@ -37,13 +37,13 @@ def ask(url: str, config: ModelConfig, *, key: str | None = None) -> Counted:
         answer = httpx.get(f"{url}/figures", headers=headers, timeout=_ASKED_S, trust_env=False)
         if answer.status_code != httpx.codes.OK:
             raise ServiceSilent(f"{what} answers /figures with {answer.status_code}: {answer.text[:200]}")
-        told = answer.json()
-        if told["model"] != config.model:
-            raise ServiceSilent(f"{what} answers for {str(told['model'])[:60]}")
+        body = answer.json()
+        if body["model"] != config.model:
+            raise ServiceSilent(f"{what} answers for {str(body['model'])[:60]}")
         found, whole = (
-            tuple(from_record(ArmFigures, one) for one in part) for part in (told["recent"], told.get("total", ()))
+            tuple(from_record(ArmFigures, one) for one in part) for part in (body["recent"], body.get("total", ()))
         )
-        version = told["version"]
+        version = body["version"]
     except httpx.HTTPError as error:
         raise ServiceSilent(f"{what} can not be asked for its figures ({type(error).__name__})") from error
     except (ValidationError, ValueError, TypeError, LookupError) as error:

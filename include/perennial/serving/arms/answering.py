@@ -51,17 +51,17 @@ async def _by_arm(config: ModelConfig, champion: Current, log: Asked, key: str |
     arm, current = canary.route(key or log.ids[0], champion)
     if arm == "champion":
         return Answered(*await _asked(config, champion, log.values), log)
-    told = replace(log, version=current.loaded.version, arm=arm)
+    of_canary = replace(log, version=current.loaded.version, arm=arm)
     try:
         scores, words = await canary.answers(arm, partial(_scored, config, current, log.values))
         counted_as = CANARY if arm == CANARY else baseline_of(canary.named)
-        return Answered(scores, words, told, counted_as=counted_as)
+        return Answered(scores, words, of_canary, counted_as=counted_as)
     except Exception as error:  # a canary may raise anything, and its caller never hears of it
         if arm != CANARY:
             raise
-        _LOGGER.warning("version %s, the canary, could not answer: %s", told.version, redacted(repr(error))[:300])
-        canary.left(told.version, "hung" if isinstance(error, TimeoutError) else "failed")
-        return Answered(*await _asked(config, champion, log.values), log, left=told.version)
+        _LOGGER.warning("version %s, the canary, could not answer: %s", of_canary.version, redacted(repr(error))[:300])
+        canary.left(of_canary.version, "hung" if isinstance(error, TimeoutError) else "failed")
+        return Answered(*await _asked(config, champion, log.values), log, left=of_canary.version)
 
 
 async def _asked(config: ModelConfig, current: Current, values: list[tuple[Any, ...]]) -> tuple[Sequence[float], Words]:

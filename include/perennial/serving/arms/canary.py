@@ -94,7 +94,7 @@ class Canary:
         """The champion answers a request in place of the canary."""
         self.metrics.canary_left.labels(version, why).inc()
 
-    def told(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """What ``/model`` says of it."""
         current = self.following.current
         loaded = None if current is None else current.loaded

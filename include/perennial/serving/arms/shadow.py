@@ -99,7 +99,7 @@ class Shadow:
         if asked_at is not None and process is not None and time.monotonic() - asked_at > _STUCK_S:
             process.kill()
 
-    def told(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """What ``/model`` says of the challenger."""
         known = self.challenger
         return {"named": known.named, "version": known.version, "predictor": known.predictor, "share": self.share}

@@ -72,10 +72,10 @@ class Watch:
     def _share(self, version: str) -> float:
         """What the version's tag says, from 0 to 1; 0 where it says nothing that can be read."""
         try:
-            told = float((find_version_tags(self.registry, self.config.model, version) or {}).get(SHARE_TAG, "0"))
+            share = float((find_version_tags(self.registry, self.config.model, version) or {}).get(SHARE_TAG, "0"))
         except ValueError:
             return 0.0
-        return told if 0 <= told <= 1 else 0.0
+        return share if 0 <= share <= 1 else 0.0
 
     def take(self, version: str) -> Iterator[Message]:
         """This version, whoever is champion: loaded, or why not."""

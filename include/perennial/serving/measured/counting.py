@@ -54,7 +54,7 @@ class _Arm:
 
 
 class Counting:
-    """One process's counts. All but ``keep`` and ``told``, which may run in a thread, belongs to the event loop."""
+    """One process's counts. All but ``keep`` and ``with_others``, which a thread may run, is the event loop's."""
 
     def __init__(self, config: ModelConfig, folder: Path, name: str) -> None:
         self._features, self._edges = tuple(config.features), score_edges(config.task)
@@ -147,7 +147,7 @@ class Counting:
         except OSError as error:  # a full disk keeps nobody from being answered
             _LOGGER.warning("the figures of this process were not written: %s", redacted(str(error)))
 
-    def told(self, mine: list[ArmFigures]) -> dict[str, list[ArmFigures]]:
+    def with_others(self, mine: list[ArmFigures]) -> dict[str, list[ArmFigures]]:
         """``recent``, the last slots in which a version answered in an arm, and ``total``, since its files are kept."""
         return summed([*mine, *self._others()], now=datetime.now(UTC))
 
@@ -171,17 +171,17 @@ def summed(found: Iterable[ArmFigures], *, now: datetime) -> dict[str, list[ArmF
 
     >>> def slot(number): return ArmFigures(version="3", arm="champion", since=day(number).start, until=day(number).end,
     ...     requests=1)
-    >>> told = summed([slot(number) for number in (*range(14), 13)], now=day(20).end)
-    >>> told["recent"][0].requests, told["total"][0].requests, told["recent"][0].since == day(2).start
+    >>> sums = summed([slot(number) for number in (*range(14), 13)], now=day(20).end)
+    >>> sums["recent"][0].requests, sums["total"][0].requests, sums["recent"][0].since == day(2).start
     (13, 15, True)
     """
     arms: dict[tuple[str, str], dict[datetime, ArmFigures]] = {}
     for one in found:
         slots = arms.setdefault((one.version, one.arm), {})
         slots[one.since] = slots[one.since].merge(one) if one.since in slots else one
-    told: dict[str, list[ArmFigures]] = {"recent": [], "total": []}
+    sums: dict[str, list[ArmFigures]] = {"recent": [], "total": []}
     for slots in arms.values():
         ordered = [replace(slots[since], until=min(slots[since].until, now)) for since in sorted(slots)]
-        told["recent"].append(reduce(ArmFigures.merge, ordered[-N_SLOTS:]))
-        told["total"].append(reduce(ArmFigures.merge, ordered))
-    return told
+        sums["recent"].append(reduce(ArmFigures.merge, ordered[-N_SLOTS:]))
+        sums["total"].append(reduce(ArmFigures.merge, ordered))
+    return sums

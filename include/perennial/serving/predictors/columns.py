@@ -27,16 +27,16 @@ class Unknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Imputed:
-    """Nulls replaced by ``values``; then one column for each of ``told`` that says where a null was."""
+    """Nulls replaced by ``values``; then one column for each of ``indicated`` that says where a null was."""
 
     values: Floats
-    told: NDArray[np.int64]
+    indicated: NDArray[np.int64]
 
     def __call__(self, rows: Floats) -> Floats:
-        """Of shape (n, number of columns) to (n, number of columns and of ``told``)."""
+        """Of shape (n, number of columns) to (n, number of columns and of ``indicated``)."""
         missing = np.isnan(rows)
         filled = np.where(missing, self.values, rows)
-        return np.hstack([filled, missing[:, self.told]]) if len(self.told) else filled
+        return np.hstack([filled, missing[:, self.indicated]]) if len(self.indicated) else filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,8 @@ def _steps(step: Any) -> tuple[Imputed | Scaled, ...]:
         scale = step.scale_ if step.with_std else np.ones(width)
         return (Scaled(np.asarray(mean, np.float64), np.asarray(scale, np.float64)),)
     if type(step) is SimpleImputer and _is_nan(step.missing_values) and not np.isnan(step.statistics_).any():
-        told = step.indicator_.features_ if step.add_indicator else []
-        return (Imputed(np.asarray(step.statistics_, np.float64), np.asarray(told, np.int64)),)
+        indicated = step.indicator_.features_ if step.add_indicator else []
+        return (Imputed(np.asarray(step.statistics_, np.float64), np.asarray(indicated, np.int64)),)
     raise Unknown(f"numbers go through a {type(step).__name__}")
 
 

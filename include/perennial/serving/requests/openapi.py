@@ -76,8 +76,8 @@ def describe(config: ModelConfig, types: Types) -> dict[str, Any]:
     >>> sorted(made["paths"])
     ['/figures', '/healthz', '/labels', '/metrics', '/model', '/predict', '/readyz']
     """
-    told = [types.predict, types.labels, Answer, Refused, Taken]
-    _, schemas = msgspec.json.schema_components(told, ref_template=_REF)
+    bodies = [types.predict, types.labels, Answer, Refused, Taken]
+    _, schemas = msgspec.json.schema_components(bodies, ref_template=_REF)
     for name, spec in config.features.items():
         written = ", written without a point" if spec.type == "int" else ""
         schemas["Row"]["properties"][name]["description"] = f"{allowed(spec)}{written}"

@@ -26,13 +26,13 @@ Place = tuple[SourceKind, Window]
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Lines of one request and one window. ``told`` is what the owner knows it by."""
+    """Lines of one request and one window. ``handle`` is what the owner knows it by."""
 
     source: SourceKind
     window: Window
     data: bytes
     n_rows: int
-    told: object = None
+    handle: object = None
 
 
 @dataclass(slots=True)

@@ -63,15 +63,15 @@ def go_past_gates(
         raise SignoffError(f"{flaw}; nothing was promoted")
     if changed := changes(signoff, _circumstances(config, signoff, history, registry=registry)):
         raise SignoffError(f"{config.model} version {version}: {changed} since the signoff; request a retrain")
-    told = f"{word} (entered by {entered_by})"
+    noted = f"{word} (entered by {entered_by})"
     if signoff.flags:
-        told += f", in spite of {first_of(signoff.flags)}"
+        noted += f", in spite of {first_of(signoff.flags)}"
     review = Review(
         model=signoff.model,
         version=signoff.version,
         verdict="approved",
         reviewer=" and ".join(word.by),
-        reason=told,
+        reason=noted,
         past_gates=word,
     )
     if record_review(config, signoff, review, store=store, registry=registry).past_gates != word:

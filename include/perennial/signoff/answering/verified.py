@@ -74,15 +74,15 @@ def flaw_of_answer(
 
     >>> from dataclasses import replace
     >>> asked = replace(signed, review="manual", requested_by="ada")
-    >>> def told(verdict, by, why="better", before=()):
+    >>> def flaw(verdict, by, why="better", before=()):
     ...     return flaw_of_answer(flights, asked, verdict, by=by, why=why, before=before)
-    >>> told("approved", "bob"), told("rejected", "Ada"), told("approved", "bob", "")
+    >>> flaw("approved", "bob"), flaw("rejected", "Ada"), flaw("approved", "bob", "")
     ('', '', 'an answer needs a reason')
-    >>> told("approved", "Ada")
+    >>> flaw("approved", "Ada")
     "your account = 'Ada' asked for this retrain: somebody else has to approve it"
-    >>> told("rejected", "policy")
+    >>> flaw("rejected", "policy")
     "your account = 'policy' is a name that the policy answers under, and no person's"
-    >>> told("approved", "bob", before=("Bob",))
+    >>> flaw("approved", "bob", before=("Bob",))
     "your account = 'bob' is the first reviewer again: somebody else has to agree"
     """
     if signoff.review != "manual" or not signoff.passed:

@@ -24,10 +24,12 @@ def data_gates(config: ModelConfig, facts: DataFacts | None) -> Iterator[Gate]:
         for name in (*names, *drift):
             yield Gate(name=f"data/{name}", passed=False, value=None, bound=None, detail=NOT_MEASURED)
         return
-    told = f"{facts.n_same_ids} rows of the holdout were trained on by their ids; none may be"
-    yield _gate("same_ids", float(facts.n_same_ids), 0.0, told, passed=facts.n_same_ids == 0)
-    told = f"{shown(facts.gap_s)} s lie between the last row trained on and the first judged on, {shown(embargo)} asked"
-    yield _gate("gap", facts.gap_s, embargo, told, passed=facts.gap_s >= embargo)
+    detail = f"{facts.n_same_ids} rows of the holdout were trained on by their ids; none may be"
+    yield _gate("same_ids", float(facts.n_same_ids), 0.0, detail, passed=facts.n_same_ids == 0)
+    detail = (
+        f"{shown(facts.gap_s)} s lie between the last row trained on and the first judged on, {shown(embargo)} asked"
+    )
+    yield _gate("gap", facts.gap_s, embargo, detail, passed=facts.gap_s >= embargo)
     if _classes(config):
         yield _class_gate(facts, asked.min_class_rows or 0)
     if asked.entity:
@@ -47,15 +49,15 @@ def _gate(name: str, value: float, bound: float | None, detail: str, *, passed: 
 def _class_gate(facts: DataFacts, least: int) -> Gate:
     fewest = min(facts.least_class.values(), default=0)
     parts = ", ".join(f"{n} rows in {part}" for part, n in facts.least_class.items())
-    told = f"the rarest class has {parts or 'no rows'}; {least} are needed in both"
-    return _gate("classes", float(fewest), float(least), told, passed=fewest >= least)
+    detail = f"the rarest class has {parts or 'no rows'}; {least} are needed in both"
+    return _gate("classes", float(fewest), float(least), detail, passed=fewest >= least)
 
 
 def _entity_gate(entity: str, share: float | None, most: float) -> Gate:
     if share is None:
         return Gate(name="data/entities", passed=False, value=None, bound=most, detail=NOT_MEASURED)
-    told = f"{share:.1%} of the holdout's rows have an {entity} that was trained on; at most {most:.1%} may"
-    return _gate("entities", share, most, told, passed=share <= most)
+    detail = f"{share:.1%} of the holdout's rows have an {entity} that was trained on; at most {most:.1%} may"
+    return _gate("entities", share, most, detail, passed=share <= most)
 
 
 def drift_gate(drifts: dict[str, float], most: float | None, psi: float) -> Gate:
@@ -71,11 +73,11 @@ def drift_gate(drifts: dict[str, float], most: float | None, psi: float) -> Gate
     large = {name: value for name, value in sorted(drifts.items(), key=lambda item: -item[1]) if value >= psi}
     share = len(large) / len(drifts)
     named = ", ".join(f"{name} {shown(value)}" for name, value in list(large.items())[:3])
-    told = f"{share:.0%} of the features have a PSI of {shown(psi)} or more between training and now"
-    told += (f" ({named})" if named else "") + (
+    detail = f"{share:.0%} of the features have a PSI of {shown(psi)} or more between training and now"
+    detail += (f" ({named})" if named else "") + (
         f"; at most {most:.0%} may" if most is not None else "; no bound is set"
     )
-    return _gate("drift", share, most, told, passed=most is None or share <= most)
+    return _gate("drift", share, most, detail, passed=most is None or share <= most)
 
 
 def leak_flags(config: ModelConfig, evaluation: Evaluation, snapshot: Snapshot) -> tuple[Flag, ...]:

@@ -63,22 +63,22 @@ def slice_gate(config: ModelConfig, name: str, gains: SliceGains, *, n_slices: i
     if not gains.slices:
         return Gate(name=name, passed=False, value=None, bound=-margin, detail=gains.problem or NOT_MEASURED)
     confidence = 1 - (1 - config.signoff.versus_champion.confidence) / max(n_slices, len(gains.slices))
-    told = f"none of {len(gains.slices)} slices may lose more than {shown(margin)}"
-    return worst_gate(name, gains, told, metric=metric, margin=margin, confidence=confidence)
+    demand = f"none of {len(gains.slices)} slices may lose more than {shown(margin)}"
+    return worst_gate(name, gains, demand, metric=metric, margin=margin, confidence=confidence)
 
 
 def worst_gate(
-    name: str, gains: SliceGains, told: str, *, metric: str, margin: float, confidence: float, failed: bool = False
+    name: str, gains: SliceGains, demand: str, *, metric: str, margin: float, confidence: float, failed: bool = False
 ) -> Gate:
     """The gate over parts of the holdout, one at least, as its worst part decides. Pure.
 
-    ``confidence`` is that of each part; ``told`` says what is asked of them, and ``failed`` that it fails for that,
+    ``confidence`` is that of each part; ``demand`` says what is asked of them, and ``failed`` that it fails for that,
     whatever the worst of them is.
     """
     judged = [_judged(one, margin, confidence, is_found=name == FOUND) for one in gains.slices]
     rank = {"lost": 0, "blind": 1, "unseen": 2, "kept": 3}
     worst, status = min(zip(gains.slices, judged, strict=True), key=lambda pair: (rank[pair[1]], _value(pair[0])))
-    detail = f"{worst.name} ({worst.n_rows} rows): a gain of {metric} of {worst.gain}; {told}"
+    detail = f"{worst.name} ({worst.n_rows} rows): a gain of {metric} of {worst.gain}; {demand}"
     if status == "unseen" and worst.gain.value is not None and worst.gain.interval is not None:
         detail += power(worst.gain.value - lower_bound(worst.gain.value, worst.gain.interval, confidence), margin)
     passed = not failed and status in ("kept", "unseen") and worst.gain.value is not None

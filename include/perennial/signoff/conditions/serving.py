@@ -16,9 +16,9 @@ def serving_gates(config: ModelConfig, serving: Serving | None) -> Iterator[Gate
     asked = config.signoff.serving
     if asked.signature:
         problem = "the fresh process did not answer" if serving is None else serving.signature
-        told = "the version's signature takes the features as declared, and refuses others"
+        sentence = "the version's signature takes the features as declared, and refuses others"
         refuses = None if serving is None else float(not problem)
-        yield Gate(name=SIGNATURE, passed=not problem, value=refuses, bound=1.0, detail=problem or told)
+        yield Gate(name=SIGNATURE, passed=not problem, value=refuses, bound=1.0, detail=problem or sentence)
     one = f"of one row, {serving.n_single} requests" if serving else ""
     many = f"of {serving.batch_rows} rows, {serving.n_batches} requests" if serving else ""
     figures = (
@@ -28,13 +28,13 @@ def serving_gates(config: ModelConfig, serving: Serving | None) -> Iterator[Gate
         ("model_mb", asked.max_model_mb, "the files of the version have", "MB"),
         ("memory_mb", asked.max_memory_mb, "the fresh process held at most", "MB"),
     )
-    for key, most, told, unit in figures:
+    for key, most, sentence, unit in figures:
         value = finite(getattr(serving, key, None))
         if value is not None or most is not None:
-            yield most_gate(f"{SERVING}{key}", value, most, told, unit)
+            yield most_gate(f"{SERVING}{key}", value, most, sentence, unit)
 
 
-def most_gate(name: str, value: float | None, most: float | None, told: str, unit: str) -> Gate:
+def most_gate(name: str, value: float | None, most: float | None, sentence: str, unit: str) -> Gate:
     """A figure that may not exceed its bound; without one it passes, and is shown.
 
     >>> most_gate("serving/single_p99_ms", 12.5, 10.0, "99 % of the answers took at most", "ms").detail
@@ -48,4 +48,6 @@ def most_gate(name: str, value: float | None, most: float | None, told: str, uni
         return Gate(name=name, passed=False, value=None, bound=most, detail="not measured: no fresh process answered")
     allowed = f"{shown(most)} {unit} allowed" if most is not None else "no bound is set"
     passed = most is None or value <= most
-    return Gate(name=name, passed=passed, value=value, bound=most, detail=f"{told} {shown(value)} {unit}; {allowed}")
+    return Gate(
+        name=name, passed=passed, value=value, bound=most, detail=f"{sentence} {shown(value)} {unit}; {allowed}"
+    )

@@ -47,14 +47,14 @@ def window_gate(config: ModelConfig, found: SliceGains, *, waived_by: str = "") 
         return Gate(name=name, passed=False, value=None, bound=-margin, detail=found.problem or few)
     n_worse = sum(one.gain.value is not None and one.gain.value < 0 for one in found.slices)
     unknown = [one.name for one in found.slices if one.gain.interval is None]
-    told = (
+    demand = (
         f"none of the last {n_found} windows may lose more than {shown(margin)}, and {n_worse} of them lose: at most "
         f"{asked.max_share_worse:.0%} may"
     )
     if unknown:
-        told += f"; {len(unknown)} can not be judged ({', '.join(unknown[:3])})"
+        demand += f"; {len(unknown)} can not be judged ({', '.join(unknown[:3])})"
     confidence = 1 - (1 - config.signoff.versus_champion.confidence) / n_found
     too_many = n_worse > asked.max_share_worse * n_found
     return worst_gate(
-        name, found, told, metric=config.window_metric, margin=margin, confidence=confidence, failed=too_many
+        name, found, demand, metric=config.window_metric, margin=margin, confidence=confidence, failed=too_many
     )

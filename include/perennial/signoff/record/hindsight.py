@@ -41,11 +41,11 @@ def look_back(config: ModelConfig, *, as_of: datetime, store: Store, registry: R
     RegistryUnavailable, StoreUnavailable.
     """
     history = ledger.read(store, config.model)
-    told = {entry.entry_id for entry in ledger.entries(store, config.model, kinds=["hindsight"])}
+    written = {entry.entry_id for entry in ledger.entries(store, config.model, kinds=["hindsight"])}
     for release in (*history.of("promotion"), *history.of("rollback")):
         entry_id = digest_of("hindsight", release.entry_id)
         past = release.payload.get("past_gates")  # the choice of two people, and not of the gates
-        if past or release.payload.get("previous") is None or release.version is None or entry_id in told:
+        if past or release.payload.get("previous") is None or release.version is None or entry_id in written:
             continue
         stretch = time_after(config, release.at)
         if not _is_over(config, stretch, as_of, history.state, store=store):

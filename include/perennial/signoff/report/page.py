@@ -29,8 +29,8 @@ def page(
     >>> "all gates passed" in text, "<script" in text
     (True, False)
     """
-    told = parts(config, signoff, evaluation, record=record, word=word)
-    return document(f"Signoff of {signoff.model} version {signoff.version}", told)
+    body = parts(config, signoff, evaluation, record=record, word=word)
+    return document(f"Signoff of {signoff.model} version {signoff.version}", body)
 
 
 def parts(

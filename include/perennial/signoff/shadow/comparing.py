@@ -36,11 +36,11 @@ class Said:
 def said_of(config: ModelConfig, seen: Compared, *, overdue: bool) -> Said:
     """What a comparison says. Pure. Too few rows never pass: they wait, and are blind once the time is over.
 
-    >>> def told(value, error, n_rows=2000, overdue=False): return said_of(flights, Compared(n_rows=n_rows, gain=
+    >>> def said(value, error, n_rows=2000, overdue=False): return said_of(flights, Compared(n_rows=n_rows, gain=
     ...     Estimate(value=value, interval=around(value, error, n_rows, 14, 0.95))), overdue=overdue).verdict
-    >>> told(0.01, 0.002), told(-0.01, 0.02), told(-0.05, 0.002)
+    >>> said(0.01, 0.002), said(-0.01, 0.02), said(-0.05, 0.002)
     ('passed', 'passed', 'failed')
-    >>> told(0.01, 0.002, n_rows=999), told(-0.05, 0.002, n_rows=999), told(0.01, 0.002, n_rows=999, overdue=True)
+    >>> said(0.01, 0.002, n_rows=999), said(-0.05, 0.002, n_rows=999), said(0.01, 0.002, n_rows=999, overdue=True)
     ('waits', 'waits', 'blind')
     >>> said_of(flights, Compared(gain=Estimate(value=0.2, problem="3 blocks"), n_rows=2000), overdue=False).verdict
     'waits'

@@ -52,7 +52,7 @@ def lately(store: Store, model: str, *, since: datetime) -> tuple[Kept, ...]:
     return _read(store, incidents.c.model == model, over_lately)
 
 
-def told(store: Store, fingerprints: Collection[str]) -> tuple[Notice, ...]:
+def notices_of(store: Store, fingerprints: Collection[str]) -> tuple[Notice, ...]:
     """What was told of these incidents."""
     query = select(*(notices.c[one.name] for one in fields(Notice))).where(notices.c.fingerprint.in_(fingerprints))
     with store.begin() as connection:

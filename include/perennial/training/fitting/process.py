@@ -123,9 +123,9 @@ def _work(
 ) -> dict[str, Any]:
     """What the worker found; ``limit`` is the key in ``model.yaml`` that bounds its time, and its value."""
     name, timeout = limit
-    told = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original)}
-    told["timeout_s"] = timeout.total_seconds()
-    (folder / "job.json").write_text(json.dumps({**told, **job}), encoding="utf-8")
+    given = {"config": _plain(config), "recipe": str(recipe.copy), "shown": str(recipe.original)}
+    given["timeout_s"] = timeout.total_seconds()
+    (folder / "job.json").write_text(json.dumps({**given, **job}), encoding="utf-8")
     code = run_apart(WORKER, folder, timeout.total_seconds(), watch=watch)
     if code is None:
         raise TrainingError(

@@ -48,8 +48,8 @@ def digest_of_all(recipes: Iterable[FrozenRecipe]) -> str:
     >>> digest_of_all([one]), digest_of_all([one, other]) == digest_of_all([other, one])
     ('aa', False)
     """
-    told = [(recipe.copy.name, recipe.digest) for recipe in recipes]
-    return told[0][1] if len(told) == 1 else digest_of("recipes", *told)
+    digests = [(recipe.copy.name, recipe.digest) for recipe in recipes]
+    return digests[0][1] if len(digests) == 1 else digest_of("recipes", *digests)
 
 
 def build_estimator(path: Path, *, seed: int, params: dict[str, str | int | float | bool]) -> Any:

@@ -21,10 +21,10 @@ def tuned_threshold(config: ModelConfig, folds: Sequence[Answers]) -> float:
 
     Tried are quantiles of all folds' scores. Pure.
 
-    >>> told = flights.model_copy(
+    >>> config = flights.model_copy(
     ...     update={"training": flights.training.model_copy(update={"tune_threshold": "f1"})})
     >>> fold = Answers(labels=np.array([0, 0, 1, 1]), scores=np.array([0.1, 0.2, 0.3, 0.4]))
-    >>> tuned_threshold(told, [fold]), tuned_threshold(told, [])
+    >>> tuned_threshold(config, [fold]), tuned_threshold(config, [])
     (0.3, 0.5)
     """
     declared = config.label.decision_threshold

@@ -16,10 +16,10 @@ def weights_of(config: ModelConfig, table: pa.Table) -> NDArray[np.float64] | No
 
     Half for every half-life by which its ``event_time`` (timestamp[us], UTC) lies before the newest of the table.
 
-    >>> told = flights.model_copy(
+    >>> config = flights.model_copy(
     ...     update={"training": flights.training.model_copy(update={"half_life": day(0).end - day(0).start})})
     >>> times = pa.table({"event_time": pa.array([day(0).start, day(1).start], pa.timestamp("us", "UTC"))})
-    >>> weights_of(told, times).round(3).tolist()
+    >>> weights_of(config, times).round(3).tolist()
     [0.667, 1.333]
     """
     if config.training.half_life is None:

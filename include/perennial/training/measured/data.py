@@ -96,12 +96,12 @@ def _power(
     least = min(LEAST_IN_LEAF, max(1, len(known) // 10))
     if config.task == "regression":
         tree = DecisionTreeRegressor(max_leaf_nodes=N_LEAVES, min_samples_leaf=least, random_state=0).fit(seen, known)
-        told = tree.predict(unseen)
-        return abs(float(np.corrcoef(told, wanted)[0, 1])) if told.std() > 0 and wanted.std() > 0 else 0.0
+        predicted = tree.predict(unseen)
+        return abs(float(np.corrcoef(predicted, wanted)[0, 1])) if predicted.std() > 0 and wanted.std() > 0 else 0.0
     tree = DecisionTreeClassifier(max_leaf_nodes=N_LEAVES, min_samples_leaf=least, random_state=0).fit(seen, known)
-    told = tree.predict_proba(unseen)
+    predicted = tree.predict_proba(unseen)
     areas = [
-        float(roc_auc_score(wanted == name, told[:, place]))
+        float(roc_auc_score(wanted == name, predicted[:, place]))
         for place, name in enumerate(tree.classes_)
         if 0 < (wanted == name).sum() < len(wanted)
     ]

@@ -88,10 +88,10 @@ def _grouped(config: ModelConfig, answers: Answers, rows: pa.Table, column: str)
 def _apart(
     config: ModelConfig, measure: str, own: tuple[Grouped | None, str], pair: list[tuple[Grouped | None, str]]
 ) -> Apart:
-    demands, (side, told), ((new, problem), (old, _)) = demands_of(config), own, pair
+    demands, (side, left_out), ((new, problem), (old, _)) = demands_of(config), own, pair
     worse = Estimate(problem=problem or "the champion could not be scored")
     if new is not None and old is not None:
         worse = worsening(measure, old, new, rng=np.random.default_rng(config.signals.seed), demands=demands)
     if side is None:
-        return Apart(candidate=Estimate(problem=told), worsening=worse)
-    return Apart(candidate=MEASURES[measure](side, demands=demands), worsening=worse, left_out=told)
+        return Apart(candidate=Estimate(problem=left_out), worsening=worse)
+    return Apart(candidate=MEASURES[measure](side, demands=demands), worsening=worse, left_out=left_out)

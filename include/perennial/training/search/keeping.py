@@ -11,7 +11,7 @@ from perennial.registry.nested import Status, log_below
 from perennial.storage import Storage
 from perennial.training.fitting.process import Searched, run_search
 from perennial.training.fitting.recipe import FrozenRecipe
-from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, TriedSet, told
+from perennial.training.search.tried import EARLIER_FILE, JOURNAL_FILE, State, TriedSet, read_tried
 
 _STATUS: dict[State, Status] = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
@@ -42,7 +42,7 @@ class Keeping:
 
         def keep() -> None:
             nonlocal n_logged
-            news = told(folder)[n_logged:]
+            news = read_tried(folder)[n_logged:]
             if not news:
                 return
             with self.storage.write(journal) as file:

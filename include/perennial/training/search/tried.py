@@ -34,7 +34,7 @@ def tell(folder: Path, tried: TriedSet) -> None:
         lines.write(json.dumps(to_record(tried)) + "\n")
 
 
-def told(folder: Path) -> list[TriedSet]:
+def read_tried(folder: Path) -> list[TriedSet]:
     """What was told so far; a line that is still being written is not."""
     path = folder / TRIED_FILE
     if not path.is_file():

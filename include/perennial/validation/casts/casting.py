@@ -77,7 +77,7 @@ def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
             for name, feature in config.features.items()
         }
         may_fail = ERROR in delivered
-        told: dict[str, tuple[Kind, bool]] = {
+        declared: dict[str, tuple[Kind, bool]] = {
             LATENCY: ("float", True),
             MEMORY: ("float", True),
             ERROR: ("bool", True),
@@ -91,7 +91,7 @@ def fields(config: ModelConfig, source: SourceKind) -> tuple[Field, ...]:
             "predicted": ("text", "predicted" not in delivered or may_fail),
             "model_version": ("key", False),
             "role": ("key", False),
-            **{name: told[name] for name in config.operational},
+            **{name: declared[name] for name in config.operational},
         }
     unsaid = {"role": "shadow" if source == "shadow" else "champion"}
     return tuple(

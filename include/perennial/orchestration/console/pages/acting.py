@@ -35,8 +35,8 @@ def review_page(
     """The page of a signoff, and the form for whoever may answer; ``token`` is None for those who may not."""
     signoff, place = asked.signoff, f"models/{config.model}/reviews/{asked.signoff.signoff_id}"
     steps = trail(root, (config.model, f"models/{config.model}"), (f"review of version {signoff.version}", place))
-    told = list(asked.parts) or [f"<h1>Signoff of {escape(config.model)} version {escape(signoff.version)}</h1>"]
-    parts = [*told[:1], _answer(config, asked, token, name, problem), *told[1:]]
+    body = list(asked.parts) or [f"<h1>Signoff of {escape(config.model)} version {escape(signoff.version)}</h1>"]
+    parts = [*body[:1], _answer(config, asked, token, name, problem), *body[1:]]
     return whole(f"Review of {config.model} version {signoff.version}", parts, trail=steps)
 
 

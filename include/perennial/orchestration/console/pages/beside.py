@@ -24,14 +24,14 @@ def labels_in(found: Sequence[Arrivals], place: str) -> str:
     marks = []
     for one in reversed(found):
         looks = one.seen if len(one.seen) <= LOOKS_SHOWN else (*one.seen[: LOOKS_SHOWN - 1], one.seen[-1])
-        told = ", ".join(f"{share:.1%} after {_aged(age)}" for age, share in looks)
+        shares = ", ".join(f"{share:.1%} after {_aged(age)}" for age, share in looks)
         mature = one.mature_after
         rows.append(
             (
                 Link(days(one.window), f"{place}/windows/{one.window.key}", within=True),
                 f"{one.seen[-1][1]:.1%}",
                 "not yet" if mature is None else f"found after {_aged(mature)}",
-                told,
+                shares,
             )
         )
         marks.append("odd" if mature is None else "good")
@@ -84,12 +84,12 @@ def costs(config: ModelConfig, found: Spent) -> str:
     """CPU seconds of each fit, what became of it, and what is left of the budget."""
     budget = config.policy.budget
     spent = "" if budget.cpu_s is None else f" of {budget.cpu_s:,.0f} allowed"
-    told = (
+    summary = (
         f"<p>Within the newest {budget.per.days} days: {found.n_requests} of {budget.retrains} retrains requested, "
         f"{found.cpu_s:,.1f} CPU seconds of fits{spent}.</p>"
     )
     if not found.fits:
-        return f"{told}<p>No candidate was fitted yet.</p>"
+        return f"{summary}<p>No candidate was fitted yet.</p>"
     rows = [
         (
             dated(one.at),
@@ -101,7 +101,7 @@ def costs(config: ModelConfig, found: Spent) -> str:
     ]
     headings = ("as of", "candidate", "CPU seconds of its fits", "what became of it")
     rest = folded(f"{len(rows) - FITS_SHOWN} earlier", table(headings, rows[FITS_SHOWN:])) if rows[FITS_SHOWN:] else ""
-    return told + table(headings, rows[:FITS_SHOWN]) + rest
+    return summary + table(headings, rows[:FITS_SHOWN]) + rest
 
 
 def policy(config: ModelConfig) -> str:

@@ -36,7 +36,7 @@ class NextRun:
 def overview(found: Iterable[tuple[ModelConfig, Health, NextRun | None]], *, root: str) -> str:
     """Every model in one row, the most urgent first. ``root`` is where the console lies, without a slash at its end."""
     ordered = sorted(found, key=lambda one: (standing_of(one[1]).urgency, -one[1].n_breached, one[0].model))
-    told = [standing_of(health) for _, health, _ in ordered]
+    standings = [standing_of(health) for _, health, _ in ordered]
     rows = [
         (
             Link(config.model, f"{root}/models/{config.model}", within=True),
@@ -52,9 +52,11 @@ def overview(found: Iterable[tuple[ModelConfig, Health, NextRun | None]], *, roo
             "; ".join(health.status.last_reasons) or "-",
             config.owner,
         )
-        for (config, health, run), said in zip(ordered, told, strict=True)
+        for (config, health, run), said in zip(ordered, standings, strict=True)
     ]
-    body = table(HEADINGS, rows, marks=[said.mark for said in told]) if rows else "<p>You may see no model here.</p>"
+    body = (
+        table(HEADINGS, rows, marks=[said.mark for said in standings]) if rows else "<p>You may see no model here.</p>"
+    )
     return whole("Models", ["<h1>Models</h1>", body])
 
 
