@@ -104,7 +104,7 @@ def kept(
 def temporary_postgres(folder: Path, **settings: str) -> Iterator[str]:
     """PostgreSQL below the folder. Yields the URL of its superuser, who may create databases."""
     password = secrets.token_urlsafe(24)
-    place = accounts.find_place(folder, secrets.token_hex(8))
+    place = accounts.find_cluster(folder, secrets.token_hex(8))
     postgres.initialise(place, password)
     port = free_port()
     careless = [word for name, value in {**NO_SYNC, **settings}.items() for word in ("-c", f"{name}={value}")]

@@ -23,7 +23,7 @@ from demo.flights import FEATURES, load_flights
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
 from perennial.evidence.profiles.keeping import layout_of
-from perennial.monitoring.drift.judging import Judged, judge
+from perennial.monitoring.drift.judging import Judgement, judge
 from perennial.monitoring.drift.signals import asked_of
 from perennial.profiles.counting import count_rows, grid_of
 from perennial.profiles.profile import Profile
@@ -90,7 +90,7 @@ def profile_of(config: ModelConfig, rows: pd.DataFrame, grid: dict[str, np.ndarr
     return count_rows([pa.Table.from_pandas(rows[columns], preserve_index=False)], layout_of(config, grid))
 
 
-def judged(config: ModelConfig, reference: Profile, window: Profile, alpha: float) -> list[Judged]:
+def judged(config: ModelConfig, reference: Profile, window: Profile, alpha: float) -> list[Judgement]:
     """As the product judges the features of a window."""
     asked = asked_of(config, list(config.features))
     return list(judge(reference, window, asked, alpha=alpha, seed=config.signals.seed).values())

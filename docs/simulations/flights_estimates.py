@@ -22,7 +22,7 @@ from perennial.contracts import Estimate
 from perennial.evidence.answers import answers_in, blocks_in, demands_of
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.registry import features_frame, score
-from perennial.statistics.expected.estimates import Judged, concept_gap, expected
+from perennial.statistics.expected.estimates import DrawnTruths, concept_gap, expected
 from perennial.training.fitting.recipe import build_estimator
 
 MODEL = Path(__file__).parents[2] / "include" / "models" / "flight_delay"
@@ -93,7 +93,7 @@ def asked(config: ModelConfig, frame: pd.DataFrame, start: str) -> Iterator[Aske
                 expected=expected(metric, like, drawn, blocks, demands=demands),
                 realised=float(metric.function(real) or 0),
                 naive=float(metric.function(known.holdout.real) or 0),
-                gap=concept_gap(metric, like, Judged(real, drawn, blocks), demands=demands),
+                gap=concept_gap(metric, like, DrawnTruths(real, drawn, blocks), demands=demands),
             )
 
 

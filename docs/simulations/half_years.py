@@ -28,7 +28,7 @@ from perennial.monitoring.estimates.expectation import learn
 from perennial.monitoring.estimates.signals import estimate_signals
 from perennial.monitoring.feature_flags import feature_flags
 from perennial.monitoring.judged.signals import judged_signals
-from perennial.monitoring.label_flags import Beside, label_flags
+from perennial.monitoring.label_flags import FlagBasis, label_flags
 from perennial.monitoring.performance import holdout_answers, performance_signals
 from perennial.monitoring.quality import KnownValues, row_signals, summarise
 from perennial.monitoring.served.answers import prediction_signals
@@ -69,7 +69,7 @@ def of_window(
     yield from estimate_signals(config, subject, rows, known=learn(config, reference))
     holdout = holdout_answers(config, reference)
     yield from performance_signals(config, subject, coverage, rows, holdout=holdout)
-    yield from label_flags(config, subject, rows, beside=Beside(reference=reference))
+    yield from label_flags(config, subject, rows, beside=FlagBasis(reference=reference))
     yield from judged_signals(config, subject, rows, reference=reference, gone="", earlier=earlier)
 
 

@@ -5,7 +5,7 @@ The first word ``python`` stands for the interpreter of the environment that hol
 
 from dataclasses import dataclass
 
-from stack.serving.services import Service, serving_commands
+from stack.serving.services import ServiceProcess, serving_commands
 
 AIRFLOW_COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
@@ -42,7 +42,7 @@ class Site:
     airflow_url: str
     airflow_public_url: str
     state: str
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceProcess, ...] = ()
 
 
 def commands(site: Site) -> dict[str, tuple[str, ...]]:

@@ -45,7 +45,7 @@ def _get(url: str) -> httpx.Response | None:
     return answer if answer.status_code == httpx.codes.OK else None
 
 
-class Watch:
+class HealthWatch:
     """Waits for components while making sure that none of them ends or is restarted meanwhile."""
 
     def __init__(self, layout: StackLayout, supervisor: Supervisor, names: tuple[str, ...]) -> None:

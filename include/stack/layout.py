@@ -20,7 +20,7 @@ from pathlib import Path
 from perennial.errors import StackError
 from stack.commands import Site
 from stack.credentials import write_private
-from stack.serving.services import Service, services_of
+from stack.serving.services import ServiceProcess, services_of
 
 LOOPBACK = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ class StackLayout:
             object.__setattr__(self, name, path)
 
     @property
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[ServiceProcess, ...]:
         """The scoring services of this stack."""
         return services_of(self.served, address=LOOPBACK, first_port=self.ports.serving)
 
@@ -116,7 +116,7 @@ class StackLayout:
 def require_free_ports(
     ports: Ports,
     components: tuple[str, ...] = ("postgres", "mlflow", "airflow"),
-    services: tuple[Service, ...] = (),
+    services: tuple[ServiceProcess, ...] = (),
 ) -> None:
     """Raise StackError for a port that something else listens on, naming the setting that changes it."""
     wanted = [(component, getattr(ports, component), component) for component in components]

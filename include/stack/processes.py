@@ -25,11 +25,11 @@ from stack.environment import (
     mlflow_environment,
     perennial_environment,
 )
-from stack.health import Watch, mlflow_is_healthy, unhealthy_airflow
+from stack.health import HealthWatch, mlflow_is_healthy, unhealthy_airflow
 from stack.layout import StackLayout, require_free_ports
 from stack.leftovers import end_leftovers
-from stack.postgres.accounts import Place, data_of, find_place
-from stack.serving.services import Service, deaf, serving_environment
+from stack.postgres.accounts import Cluster, data_of, find_cluster
+from stack.serving.services import ServiceProcess, deaf, serving_environment
 from stack.supervision import Supervisor, environment_setting, write_configuration
 
 Progress = Callable[[str], None]
@@ -51,7 +51,7 @@ class StackStatus:
     mlflow_url: str
     credentials_file: Path
     already_running: bool
-    services: tuple[Service, ...] = ()
+    services: tuple[ServiceProcess, ...] = ()
 
 
 def up(
@@ -129,7 +129,7 @@ def _start_anew(layout: StackLayout, supervisor: Supervisor, components: tuple[s
         progress(f"ended a leftover of an earlier stack: {process}")
     require_free_ports(layout.ports, components, layout.services)
     credentials = load_or_create(layout.credentials_file, data=layout.postgres / "data")
-    place = find_place(layout.postgres, credentials.state_id)
+    place = find_cluster(layout.postgres, credentials.state_id)
     if postgres.initialise(place, credentials.postgres_password):
         progress(f"PostgreSQL initialised in {place.data}")
     layout.remember()
@@ -165,16 +165,16 @@ def _start(layout: StackLayout, supervisor: Supervisor, components: tuple[str, .
     if "mlflow" in components and not without_accounts:
         _open_mlflow(layout, supervisor, progress)
     if "airflow" in components:
-        watch = Watch(layout, supervisor, AIRFLOW_COMPONENTS)
+        watch = HealthWatch(layout, supervisor, AIRFLOW_COMPONENTS)
         watch.until(lambda: unhealthy_airflow(layout, started), within_s=START_WITHIN_S)
         progress(f"Airflow is up: {layout.site().airflow_public_url}")
     _await_services(layout, supervisor, progress)
-    Watch(layout, supervisor, _names(layout, components)).until_state("RUNNING", within_s=START_WITHIN_S)
+    HealthWatch(layout, supervisor, _names(layout, components)).until_state("RUNNING", within_s=START_WITHIN_S)
 
 
 def _await_services(layout: StackLayout, supervisor: Supervisor, progress: Progress) -> None:
     """Wait until the scoring services answer; that they have a champion is no condition."""
-    watch = Watch(layout, supervisor, tuple(service.component for service in layout.services))
+    watch = HealthWatch(layout, supervisor, tuple(service.component for service in layout.services))
     watch.until(lambda: deaf(layout.services), within_s=START_WITHIN_S)
     for service in layout.services:
         progress(f"{service.model} is served: {service.url}")
@@ -182,7 +182,7 @@ def _await_services(layout: StackLayout, supervisor: Supervisor, progress: Progr
 
 def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Credentials) -> None:
     supervisor.order("startProcess", "postgres")
-    watch = Watch(layout, supervisor, ("postgres",))
+    watch = HealthWatch(layout, supervisor, ("postgres",))
     postgres.wait_until_ready(layout.ports.postgres, credentials.postgres_password, check=watch.check)
     owners = {name: getattr(credentials, f"{name}_db_password") for name in ("perennial", "mlflow", "airflow")}
     postgres.ensure_databases(layout.ports.postgres, credentials.postgres_password, owners)
@@ -193,7 +193,7 @@ def _start_postgres(layout: StackLayout, supervisor: Supervisor, credentials: Cr
 
 def _open_mlflow(layout: StackLayout, supervisor: Supervisor, progress: Progress) -> None:
     """Wait until MLflow answers, and give its accounts their passwords and rights."""
-    watch = Watch(layout, supervisor, ("mlflow",))
+    watch = HealthWatch(layout, supervisor, ("mlflow",))
     watch.until(lambda: [] if mlflow_is_healthy(layout) else ["mlflow"], within_s=START_WITHIN_S)
     _run_once(layout, supervisor, "mlflow-accounts")
     progress(f"MLflow is up: {layout.site().mlflow_url}")
@@ -201,7 +201,7 @@ def _open_mlflow(layout: StackLayout, supervisor: Supervisor, progress: Progress
 
 def _run_once(layout: StackLayout, supervisor: Supervisor, name: str) -> None:
     supervisor.order("startProcess", name)
-    Watch(layout, supervisor, (name,)).until_state("EXITED", within_s=START_WITHIN_S)
+    HealthWatch(layout, supervisor, (name,)).until_state("EXITED", within_s=START_WITHIN_S)
 
 
 def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: Credentials, progress: Progress) -> None:
@@ -215,7 +215,7 @@ def _migrate_airflow(layout: StackLayout, supervisor: Supervisor, credentials: C
     stamp.write_text(wanted)
 
 
-def _programs(layout: StackLayout, credentials: Credentials, place: Place) -> dict[str, dict[str, str]]:
+def _programs(layout: StackLayout, credentials: Credentials, place: Cluster) -> dict[str, dict[str, str]]:
     site = layout.site()
     airflow = airflow_environment(site, credentials)
     environments = {

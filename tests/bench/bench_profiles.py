@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 from bench_monitoring import N_CATEGORIES, N_NUMBERS, START, features, figure
 
-from perennial.monitoring.drift.judging import Asked, judge
+from perennial.monitoring.drift.judging import Effect, judge
 from perennial.profiles.coding import decode, encode
-from perennial.profiles.counting import Layout, count_rows, grid_of
+from perennial.profiles.counting import ProfileLayout, count_rows, grid_of
 from perennial.profiles.grid import Floats
 from perennial.profiles.profile import merge
 
@@ -51,7 +51,7 @@ def cpu_s(work: Any) -> float:
 
 def building(rows: pa.Table, grid: dict[str, Floats], times: int) -> dict[str, Any]:
     """The profile of the rows against the same histograms by DuckDB."""
-    layout = Layout(block_us=DAY_US, numbers=NUMBERS, categories=CATEGORIES, grid=grid)
+    layout = ProfileLayout(block_us=DAY_US, numbers=NUMBERS, categories=CATEGORIES, grid=grid)
     tables = [pa.Table.from_batches([one]) for one in rows.to_batches(65_536)]
     counted = [f"histogram({name}, {grid[name].tolist()})" for name in (*NUMBERS, "score")]
     counted += [f"histogram({name})" for name in CATEGORIES]
@@ -68,14 +68,14 @@ def building(rows: pa.Table, grid: dict[str, Floats], times: int) -> dict[str, A
 
 def drift_of_a_year(rows: pa.Table, grid: dict[str, Floats]) -> dict[str, Any]:
     """Fourteen days of 365 against the others: bytes to verdict."""
-    layout = Layout(block_us=DAY_US, numbers=NUMBERS, categories=CATEGORIES, grid=grid)
+    layout = ProfileLayout(block_us=DAY_US, numbers=NUMBERS, categories=CATEGORIES, grid=grid)
     (_, n_rows, kept), *_ = encode(count_rows([rows.slice(0, 50_000)], layout))
 
     def verdict() -> None:
         year = merge([decode(START_US + day * DAY_US, n_rows, kept, grid) for day in range(365)], grid)
         in_window = np.arange(365) >= 351
-        asked = [Asked(name=name, method="wasserstein", threshold=0.1) for name in NUMBERS]
-        asked += [Asked(name=name, method="jensen_shannon", threshold=0.1) for name in CATEGORIES]
+        asked = [Effect(name=name, method="wasserstein", threshold=0.1) for name in NUMBERS]
+        asked += [Effect(name=name, method="jensen_shannon", threshold=0.1) for name in CATEGORIES]
         judge(year.among(~in_window), year.among(in_window), asked, alpha=0.002, seed=1)
 
     return figure("drift over 365 daily profiles, CPU", min(cpu_s(verdict) for _ in range(3)), None, limit=1.0)

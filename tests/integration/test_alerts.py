@@ -12,7 +12,7 @@ from perennial.config import ModelConfig
 from perennial.config.alerts import Alerts
 from perennial.contracts import Decision, LedgerEntry, RetrainRequest, from_record, to_record
 from perennial.decision.record import record_outcome
-from perennial.pipeline.alerts import RETRIED_FOR, Alert, Answer, acting, answer
+from perennial.pipeline.alerts import RETRIED_FOR, Alert, AlertAnswer, acting, answer
 from perennial.store import Store
 from published import publish_days
 
@@ -45,7 +45,7 @@ def taught(store: Store, model: ModelConfig) -> ModelConfig:
     return model
 
 
-def posted(store: Store, config: ModelConfig, alert: Alert, now: datetime | None = None) -> Answer:
+def posted(store: Store, config: ModelConfig, alert: Alert, now: datetime | None = None) -> AlertAnswer:
     return answer(config, alert, window=day(7), store=store, now=now or datetime.now(UTC))
 
 

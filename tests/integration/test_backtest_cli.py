@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from logs import day
-from perennial.backtest.apart import Asked, report
+from perennial.backtest.apart import BacktestJob, report
 from perennial.cli import app
 from perennial.config import load_model
 from perennial.errors import ConfigError
@@ -104,13 +104,13 @@ if held or Path(os.environ["HOME"]) != Path.cwd():
 @pytest.fixture
 def made(
     at_home: Path, store: Store, history: pd.DataFrame, mlflow_uri: str, models_dir: Path
-) -> Callable[[str, Asked], tuple[str, str]]:
+) -> Callable[[str, BacktestJob], tuple[str, str]]:
     """What makes a report of a published history, under the id of a run."""
     shutil.copytree(MODEL, models_dir / NAME)
     publish(store, history)
     registry = Registry(mlflow_uri)
 
-    def make(run_id: str, asked: Asked) -> tuple[str, str]:
+    def make(run_id: str, asked: BacktestJob) -> tuple[str, str]:
         config = load_model(models_dir / NAME)
         return report(
             config, asked, run_id=run_id, store=store, registry=registry, models_dir=models_dir, timeout_s=300
@@ -121,12 +121,12 @@ def made(
 
 @pytest.mark.usefixtures("fresh_processes")
 def test_a_report_is_made_without_secrets_kept_in_mlflow_and_made_once(
-    made: Callable[[str, Asked], tuple[str, str]], mlflow_uri: str, models_dir: Path
+    made: Callable[[str, BacktestJob], tuple[str, str]], mlflow_uri: str, models_dir: Path
 ) -> None:
     recipe = models_dir / NAME / "recipe.py"
     recipe.write_text(recipe.read_text(encoding="utf-8") + SPY, encoding="utf-8")
     registry = Registry(mlflow_uri)
-    asked = Asked(policies={"patient": {"policy": {"cooldown": "20d"}}})
+    asked = BacktestJob(policies={"patient": {"policy": {"cooldown": "20d"}}})
 
     run_id = f"manual__{uuid4().hex}"
     experiment_id, mlflow_run_id = made(run_id, asked)
@@ -138,10 +138,10 @@ def test_a_report_is_made_without_secrets_kept_in_mlflow_and_made_once(
 
 @pytest.mark.parametrize(("name", "said"), [("../out", "may hold no path"), ("odd", "perhaps")])
 def test_no_report_is_made_of_a_policy_that_is_none(
-    made: Callable[[str, Asked], tuple[str, str]], name: str, said: str
+    made: Callable[[str, BacktestJob], tuple[str, str]], name: str, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        made(f"wrong__{uuid4().hex}", Asked(policies={name: {"policy": {"perhaps": 1}}}))
+        made(f"wrong__{uuid4().hex}", BacktestJob(policies={name: {"policy": {"perhaps": 1}}}))
 
 
 def test_csv_and_jsonl_are_histories_too_and_windows_can_be_chosen(

@@ -152,7 +152,7 @@ def test_a_process_killed_while_it_sends_sends_once_more_and_never_a_third_time(
 def test_a_message_is_claimed_by_one_of_two_that_tell_at_once(store: Store) -> None:
     assert kept.claim(store, "f", "opened", CHAT, now=NOW)
     assert not kept.claim(store, "f", "opened", CHAT, now=NOW + MINUTE)
-    kept.settle(store, "f", "opened", CHAT, problem="")
+    kept.record_end(store, "f", "opened", CHAT, problem="")
     assert not kept.claim(store, "f", "opened", CHAT, now=NOW + timedelta(days=1))
 
 

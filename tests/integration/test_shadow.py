@@ -8,7 +8,7 @@ import pytest
 
 from ingesting import DAY, landing, published, rows_of, take, write_lines
 from perennial.config import ModelConfig
-from perennial.evidence.deliveries.accounts import newest_event, read_delivered
+from perennial.evidence.deliveries.delivered import newest_event, read_delivered
 from perennial.evidence.deliveries.logged import read_logged
 from perennial.evidence.deliveries.operations import read_requests
 from perennial.evidence.labelled import read_judged

@@ -18,7 +18,7 @@ from servers import reachable_folder, temporary_postgres, temporary_stack
 from stack import StackLayout, postgres
 from stack.layout import LOOPBACK, PROJECT
 from stack.postgres import accounts
-from stack.postgres.accounts import find_place
+from stack.postgres.accounts import find_cluster
 
 pytestmark = pytest.mark.xdist_group("stack")  # each starts servers of its own
 
@@ -111,7 +111,7 @@ def test_folder_closed_to_the_account_is_refused_and_nothing_is_made(open_folder
     assert list(layout.postgres.iterdir()) == []
     assert moved_before == (sorted(accounts.SHARED.glob("*")) if accounts.SHARED.exists() else [])
     closed.chmod(0o701)
-    assert find_place(layout.postgres, "id").data == layout.postgres / "data"
+    assert find_cluster(layout.postgres, "id").data == layout.postgres / "data"
 
 
 @as_root
@@ -221,7 +221,7 @@ def test_data_of_another_user_is_refused_by_the_server_and_left_as_it_is(layout:
 
 
 def test_folder_with_files_that_are_no_database_is_left_alone(open_folder: Path) -> None:
-    place = find_place(open_folder, "id")
+    place = find_cluster(open_folder, "id")
     (open_folder / "data").mkdir()
     (open_folder / "data" / "precious").touch()
     with pytest.raises(StackError, match="is not empty and holds no database"):
@@ -250,7 +250,7 @@ def test_programs_closed_to_the_account_are_copied(monkeypatch: pytest.MonkeyPat
     shared.chmod(0o777)
     state.mkdir()
     with pytest.raises(StackError, match="only root may change"):
-        find_place(state, "id")
+        find_cluster(state, "id")
 
 
 def _interpreter_for_all() -> Path | None:
@@ -304,7 +304,7 @@ def test_password_that_does_not_fit_the_data_is_named(server: str) -> None:
 
 
 def test_broken_off_initialisation_is_never_served_nor_in_the_way(open_folder: Path) -> None:
-    place = find_place(open_folder, "id")
+    place = find_cluster(open_folder, "id")
     half = open_folder / "data.initialising-half"
     half.mkdir()
     assert postgres.initialise(place, "p")
@@ -317,5 +317,5 @@ def test_failed_initialisation_says_what_initdb_said_and_leaves_no_folder(
 ) -> None:
     monkeypatch.setattr(postgres, "INITDB_OPTIONS", ("--encoding=nonsense",))
     with pytest.raises(StackError, match=r"(?s)could not be initialised.*nonsense"):
-        postgres.initialise(find_place(open_folder, "id"), "p")
+        postgres.initialise(find_cluster(open_folder, "id"), "p")
     assert list(open_folder.iterdir()) == []

@@ -15,7 +15,7 @@ from perennial.backtest.compare import Comparison, compare, without_probe
 from perennial.backtest.outcome import judged_places, judged_rollback
 from perennial.backtest.page import page
 from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured, ungated
-from perennial.backtest.proposal import Noise, Proposed, propose
+from perennial.backtest.proposal import KeyProposal, Noise, propose
 from perennial.contracts import Signoff, from_record
 from perennial.errors import ConfigError, TrainingError
 from perennial.training.fitting.recipe import freeze_recipes
@@ -286,7 +286,7 @@ def test_proposals_carry_a_reason(compared: Comparison) -> None:
     assert all(item.why for item in compared.proposal)
 
 
-def proposed_loss(*lost: float) -> Proposed:
+def proposed_loss(*lost: float) -> KeyProposal:
     asked = {"roc_auc": {"role": "watch", "bound": 0.5, "max_loss": 0.02}}
     noise = Noise(
         gain_errors=(), fresh_gains=(), gate_errors=(), bake_errors=(), n_blocks=10, windows_a_year=26,

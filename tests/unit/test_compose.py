@@ -12,7 +12,7 @@ from stack.commands import AIRFLOW_COMPONENTS, INITDB_OPTIONS, Site, commands
 from stack.credentials import LATER, VARIABLES, Credentials, env_file
 from stack.environment import accounts_environment, airflow_environment, migrate_environment, mlflow_environment
 from stack.mlflow_accounts import RIGHTS
-from stack.serving.services import Service, serving_environment
+from stack.serving.services import ServiceProcess, serving_environment
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = Site(
@@ -30,7 +30,7 @@ COMPOSE = Site(
     airflow_url="http://airflow-api-server:8080",
     airflow_public_url="http://localhost:8080",
     state="/var/lib/perennial/state",
-    services=(Service(model="flight_delay", port=8000, url="http://serving-flight-delay:8000"),),
+    services=(ServiceProcess(model="flight_delay", port=8000, url="http://serving-flight-delay:8000"),),
 )
 SERVICE = "serving-flight-delay"
 OBSERVERS = {"prometheus", "alertmanager", "grafana"}

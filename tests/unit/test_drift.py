@@ -17,7 +17,7 @@ from monitored import even_importance, log_of, reference_of, rows_of
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, Subject
 from perennial.monitoring.drift.comparing import Compared
-from perennial.monitoring.drift.screening import Pair, Refusal, screen
+from perennial.monitoring.drift.screening import Pair, Unmeasured, screen
 from perennial.monitoring.drift.signals import nullable, unmeasured
 
 WINE = load_model(Path(__file__).parents[1] / "models" / "wine_cultivar")
@@ -134,7 +134,7 @@ def test_a_tiny_unit_drifts_like_any_other() -> None:
 def test_identifiers_taken_for_categories_are_refused() -> None:
     ids = pa.array([f"id{i}" for i in range(1200)])
     found = screen("c", "category", WINE.signals.drift.category, current=ids, reference=ids, min_values=30)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, Unmeasured)
     assert "1200 distinct values" in found.why
 
 

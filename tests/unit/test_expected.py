@@ -18,8 +18,8 @@ from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, Subject
 from perennial.monitoring.estimates.expectation import Expectation, learn
 from perennial.monitoring.estimates.signals import concept_signals, estimate_signals
-from perennial.statistics.expected.estimates import Judged, concept_gap, expected, matched, surprise
-from perennial.statistics.expected.truths import Asked, draw, drawn_rows
+from perennial.statistics.expected.estimates import DrawnTruths, concept_gap, expected, matched, surprise
+from perennial.statistics.expected.truths import Unlabelled, draw, drawn_rows
 from perennial.statistics.intervals import estimate
 from perennial.statistics.metrics import METRICS
 from perennial.statistics.rows import Rows
@@ -39,11 +39,11 @@ def served(n_rows: int, *, seed: int, level: float = 0.0, shock: float = 0.4) ->
     return Rows(truth, scores, (scores >= 0.5).astype(np.int8)), blocks
 
 
-def judged(holdout: Rows, rows: Rows, blocks: np.ndarray) -> Judged:
-    return Judged(rows, drawn_rows("binary", holdout, Asked(rows.scores, rows.predicted)), blocks)
+def judged(holdout: Rows, rows: Rows, blocks: np.ndarray) -> DrawnTruths:
+    return DrawnTruths(rows, drawn_rows("binary", holdout, Unlabelled(rows.scores, rows.predicted)), blocks)
 
 
-def like(holdout: Rows, blocks: np.ndarray, rows: Rows) -> Judged:
+def like(holdout: Rows, blocks: np.ndarray, rows: Rows) -> DrawnTruths:
     """The holdout, its rows as often as there are such scores among ``rows``."""
     edges = np.quantile(holdout.scores, np.linspace(0, 1, 17)[1:-1])
     groups, theirs = (np.searchsorted(edges, side.scores) for side in (holdout, rows))

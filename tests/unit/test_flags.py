@@ -17,7 +17,7 @@ from perennial.contracts import Flag, Signal, Snapshot, Subject, Window, from_re
 from perennial.contracts.signoffs import Gate, Signoff
 from perennial.evidence.lateness import Lateness, LatenessSeen
 from perennial.monitoring.feature_flags import feature_flags
-from perennial.monitoring.label_flags import Beside, label_flags
+from perennial.monitoring.label_flags import FlagBasis, label_flags
 from perennial.signoff.flagged import flags_on
 from perennial.statistics.units import conversions, explain_shift
 
@@ -61,7 +61,7 @@ def flags(
     why: str | None = None,
     lateness: LatenessSeen | None = STEADY,
 ) -> dict[str, Signal]:
-    beside = Beside(reference=reference, gone="" if reference is not None else "it is gone", lateness=lateness)
+    beside = FlagBasis(reference=reference, gone="" if reference is not None else "it is gone", lateness=lateness)
     return {s.name.removeprefix("flag/"): s for s in label_flags(config, ABOUT, now, beside=beside, why=why)}
 
 

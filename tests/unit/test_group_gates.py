@@ -15,7 +15,7 @@ from perennial.contracts import Evaluation, FittedRun, Gate, Snapshot, from_reco
 from perennial.evidence.answers import Answers
 from perennial.signoff.conditions.groups import slice_gate
 from perennial.signoff.gates import judge
-from perennial.training.baseline import Comparison, against_champion, against_constant
+from perennial.training.baseline import Rival, against_champion, against_constant
 from perennial.training.evaluate import evaluation_of
 from perennial.training.measured.groups import columns_of, group_facts
 
@@ -64,7 +64,7 @@ def answers(noise: np.ndarray | float, shift: np.ndarray | float = 0.0) -> Answe
     return Answers(labels=LABELS, scores=1 / (1 + np.exp(-2 * seen)), blocks=np.arange(N_ROWS) * N_BLOCKS // N_ROWS)
 
 
-def judged(config: ModelConfig, mine: Answers, compared: Comparison) -> dict[str, Gate]:
+def judged(config: ModelConfig, mine: Answers, compared: Rival) -> dict[str, Gate]:
     columns = columns_of(config)
     rows = ROWS.select(list(columns)) if columns else None
     evaluation = evaluation_of(config, FITTED, SNAPSHOT, mine, compared, rows=rows)
@@ -122,7 +122,7 @@ def test_slices_of_equal_models_seldom_fail_however_many_there_are() -> None:
             replace(answers(0.0), scores=1 / (1 + np.exp(-HIDDEN - 0.5 * noise)))
             for noise in rng.normal(size=(2, N_ROWS))
         )
-        compared = Comparison(baseline="1", n_rows=N_ROWS, candidate={}, metrics={}, mine=mine, theirs=theirs)
+        compared = Rival(baseline="1", n_rows=N_ROWS, candidate={}, metrics={}, mine=mine, theirs=theirs)
         gains = group_facts(config, rows, mine, compared).slices["clinic"]
         n_failed += not slice_gate(config, "slice/clinic", gains, n_slices=12).passed
     assert n_failed <= 8, "5 % of 60 are 3; one time in 130 chance gives more than 8"
@@ -147,7 +147,7 @@ def test_what_nobody_measured_never_passes() -> None:
     silent = {name: gate for name, gate in gates.items() if name.startswith(("slice", "fairness"))}
     assert len(silent) == 7
     assert not any(gate.passed for gate in silent.values())
-    lost = Comparison(baseline="1", n_rows=0, candidate={}, metrics={}, problem="champion 1 was deleted")
+    lost = Rival(baseline="1", n_rows=0, candidate={}, metrics={}, problem="champion 1 was deleted")
     gate = judged(config, mine, lost)["slice/clinic"]
     assert (gate.passed, gate.detail) == (False, "champion 1 was deleted")
 

@@ -18,14 +18,14 @@ from perennial.errors import ConfigError
 from perennial.onboarding.columns import columns_of, plain_names, read_table
 from perennial.onboarding.history import history_of, joined
 from perennial.onboarding.proposal import drift_of, times_of
-from perennial.onboarding.roles import Said, Unclear, roles_of
-from perennial.onboarding.start import Started, start, table_of
+from perennial.onboarding.roles import Hints, Unclear, roles_of
+from perennial.onboarding.start import ModelFolder, start, table_of
 from perennial.trial.source import log_of_file
 
 N = 400
 TIMES = pd.date_range("2024-01-01", periods=N, freq="4h", tz="UTC")
 
-NOTHING = Said()
+NOTHING = Hints()
 
 
 def table(**columns: Any) -> pa.Table:
@@ -33,7 +33,7 @@ def table(**columns: Any) -> pa.Table:
     return pa.table({name: pa.array(list(values)) for name, values in (told | columns).items() if values is not None})
 
 
-def begun(rows: pa.Table, folder: Path, said: Said = NOTHING, *, name: str = "own", late: str = "1h") -> Started:
+def begun(rows: pa.Table, folder: Path, said: Hints = NOTHING, *, name: str = "own", late: str = "1h") -> ModelFolder:
     delay = timedelta(hours=int(late.removesuffix("h")))
     return start(name, rows, said, owner="ada", delay=delay, models_dir=folder / "models", home=folder / "home")
 
@@ -87,31 +87,31 @@ def test_names_are_plain_once_each_and_never_reserved() -> None:
 )
 def test_what_the_file_leaves_open_is_asked(changed: dict[str, Any], option: str, candidates: tuple[str, ...]) -> None:
     with pytest.raises(Unclear, match=f"--{option}") as asked:
-        roles_of(columns_of(table(**changed)), Said())
+        roles_of(columns_of(table(**changed)), Hints())
     assert (asked.value.option, asked.value.candidates) == (option, candidates)
 
 
 @pytest.mark.parametrize(
     ("changed", "said", "told"),
     [
-        ({}, Said(time="kind"), "holds category values, no moments"),
-        ({}, Said(label="lable"), "no column 'lable' in the file; there are at, size, kind, label"),
-        ({}, Said(id="kind"), "2 different values in 400 rows"),
-        ({}, Said(score="kind"), "holds category values; int or float is expected"),
-        ({"label": [1] * N}, Said(), "one value only"),
-        ({"label": [f"t{i}" for i in range(N)]}, Said(label="label"), "400 different texts"),
-        ({}, Said(leave_out=("size", "kind")), "no column is left to be a feature"),
-        ({}, Said(positive="7"), "the label 'label' has 0, 1"),
+        ({}, Hints(time="kind"), "holds category values, no moments"),
+        ({}, Hints(label="lable"), "no column 'lable' in the file; there are at, size, kind, label"),
+        ({}, Hints(id="kind"), "2 different values in 400 rows"),
+        ({}, Hints(score="kind"), "holds category values; int or float is expected"),
+        ({"label": [1] * N}, Hints(), "one value only"),
+        ({"label": [f"t{i}" for i in range(N)]}, Hints(label="label"), "400 different texts"),
+        ({}, Hints(leave_out=("size", "kind")), "no column is left to be a feature"),
+        ({}, Hints(positive="7"), "the label 'label' has 0, 1"),
     ],
 )
-def test_what_cannot_be_is_refused(changed: dict[str, Any], said: Said, told: str) -> None:
+def test_what_cannot_be_is_refused(changed: dict[str, Any], said: Hints, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         roles_of(columns_of(table(**changed)), said)
 
 
 def test_roles_of_a_plain_file() -> None:
     rows = table(customer_id=range(5, N + 5), score=[0.2] * N, known_at=TIMES, same=[1] * N, note=map(str, TIMES))
-    roles = roles_of(columns_of(rows), Said(time="at", leave_out=("kind",)))
+    roles = roles_of(columns_of(rows), Hints(time="at", leave_out=("kind",)))
     assert roles.id is not None
     assert roles.score is not None
     assert roles.labelled_at is not None
@@ -123,7 +123,7 @@ def test_roles_of_a_plain_file() -> None:
 def test_rows_without_a_time_are_counted_and_labels_without_one_never_arrive() -> None:
     late = [None, *TIMES[1:]]
     rows = table(at=[None, None, *TIMES[2:]], known_at=late, label=[None, 1, None, *[0, 1] * ((N - 3) // 2), 0])
-    history = history_of(roles_of(columns_of(rows), Said(label="label", time="at")), delay=timedelta(0))
+    history = history_of(roles_of(columns_of(rows), Hints(label="label", time="at")), delay=timedelta(0))
     assert (history.n_untimed, history.predictions.num_rows, history.n_labelled) == (2, N - 2, N - 3)
 
 
@@ -155,7 +155,7 @@ def test_a_window_ends_just_after_the_last_label_and_holds_the_first_row(tmp_pat
 
 def test_thresholds_for_drift_follow_what_the_history_does_without_a_change() -> None:
     def drifting(rows: pa.Table) -> dict[str, float]:
-        roles = roles_of(columns_of(rows), Said())
+        roles = roles_of(columns_of(rows), Hints())
         history = history_of(roles, delay=timedelta(hours=1))
         return drift_of(history, roles, times_of(history))
 
@@ -169,7 +169,7 @@ def test_a_history_too_short_or_without_labels_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="8 windows of an hour are the least"):
         begun(table(at=pd.date_range("2024-01-01", periods=N, freq="1min")), tmp_path)
     with pytest.raises(ConfigError, match=r"one value only|no row"):
-        begun(table(label=[None] * N), tmp_path, Said(label="label"))
+        begun(table(label=[None] * N), tmp_path, Hints(label="label"))
     assert not (tmp_path / "models").exists()
     assert not (tmp_path / "home").exists()
 
@@ -242,6 +242,6 @@ def test_the_command_says_what_it_took_and_what_comes_next(tmp_path: Path, monke
 
 
 def test_joined_rows_carry_each_label_once() -> None:
-    roles = roles_of(columns_of(table()), Said())
+    roles = roles_of(columns_of(table()), Hints())
     history = history_of(roles, delay=timedelta(hours=1))
     assert joined(history, roles).num_rows == N

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.profiles.coding import decode, encode
-from perennial.profiles.counting import Layout, count_rows, grid_of
+from perennial.profiles.counting import ProfileLayout, count_rows, grid_of
 from perennial.profiles.grid import decode_grid, edges_of, encode_grid, grid_id
 from perennial.profiles.profile import MOST_VALUES, Profile, merge
 from perennial.statistics.drift.distances import distance
@@ -35,8 +35,8 @@ def rows_of(n_rows: int, seed: int, *, n_days: int = 9) -> pa.Table:
     )
 
 
-def layout(grid: dict[str, Any]) -> Layout:
-    return Layout(block_us=DAY_US, numbers=NUMBERS[:-1], categories=["word"], grid=grid)
+def layout(grid: dict[str, Any]) -> ProfileLayout:
+    return ProfileLayout(block_us=DAY_US, numbers=NUMBERS[:-1], categories=["word"], grid=grid)
 
 
 ROWS = rows_of(4000, 1)

@@ -14,7 +14,7 @@ from logs import day
 from monitored import log_of, reference_of, rows_of
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Signal, Subject
-from perennial.evidence.deliveries.accounts import Delivered
+from perennial.evidence.deliveries.delivered import Delivered
 from perennial.monitoring.served.answers import label_signals, prediction_signals
 from perennial.monitoring.served.deliveries import delivery_signals
 from perennial.statistics.comparing.limits import control_limits

@@ -12,14 +12,14 @@ from mlflow.types import Schema
 
 from logs import wine_rows
 from perennial.config import ModelConfig, load_model
-from perennial.contracts import Gate, Serving
+from perennial.contracts import Gate, ServingBehaviour
 from perennial.signoff.conditions.serving import serving_gates
 from perennial.signoff.timing import costs, signature_problem
 from perennial.training.fit import signature
 
 MODELS = Path(__file__).parents[1] / "models"
 WINE, TUMOUR = load_model(MODELS / "wine_cultivar"), load_model(MODELS / "tumour_malignant")
-QUICK = Serving(
+QUICK = ServingBehaviour(
     single_p50_ms=3.0,
     single_p99_ms=9.0,
     n_single=200,
@@ -39,7 +39,7 @@ def bounded(**bounds: Any) -> ModelConfig:
     return ModelConfig.model_validate(whole)
 
 
-def gates(config: ModelConfig, serving: Serving | None) -> dict[str, Gate]:
+def gates(config: ModelConfig, serving: ServingBehaviour | None) -> dict[str, Gate]:
     return {gate.name: gate for gate in serving_gates(config, serving)}
 
 

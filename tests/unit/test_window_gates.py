@@ -19,7 +19,7 @@ from perennial.evidence.answers import Answers
 from perennial.evidence.stretches import Labelled, labelled_windows
 from perennial.signoff.conditions.windows import window_gate, window_gates
 from perennial.statistics.intervals import around
-from perennial.training.baseline import Comparison, against_champion
+from perennial.training.baseline import Rival, against_champion
 from perennial.training.measured.windows import window_gains
 
 TUMOUR = load_model(Path(__file__).parents[1] / "models" / "tumour_malignant")
@@ -111,7 +111,7 @@ def test_fewer_windows_than_asked_for_and_none_at_all_do_not_pass() -> None:
     assert not gate.passed
     assert gate.detail.startswith("3 of the 4 windows asked for can be judged")
     assert "has its labels in" in judged(CONFIG, mine, theirs, ())[0].detail
-    lost = Comparison(baseline="1", n_rows=0, candidate={}, metrics={}, problem="champion 1 was deleted")
+    lost = Rival(baseline="1", n_rows=0, candidate={}, metrics={}, problem="champion 1 was deleted")
     assert window_gate(CONFIG, window_gains(CONFIG, WINDOWS, lost)).detail == "champion 1 was deleted"
 
 

@@ -28,7 +28,7 @@ REPORT = ("backtest.html", "backtest.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class BacktestJob:
     """What to try: ``policies`` are parts of ``model.yaml`` by the name they are shown under."""
 
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Asked:
 
 def report(
     config: ModelConfig,
-    asked: Asked,
+    asked: BacktestJob,
     *,
     run_id: str,
     store: Store,
@@ -71,7 +71,7 @@ def report(
 
 
 def _prepare(
-    config: ModelConfig, asked: Asked, folder: Path, *, store: Store, models_dir: Path, timeout_s: float
+    config: ModelConfig, asked: BacktestJob, folder: Path, *, store: Store, models_dir: Path, timeout_s: float
 ) -> None:
     logged = read_logged(config, until=asked.until, store=store)
     names = {**config.delivered("predictions"), **config.delivered("labels")}

@@ -18,7 +18,7 @@ from perennial.backtest.policies import (
     refuse_unmeasured,
     ungated,
 )
-from perennial.backtest.proposal import Noise, Proposed, propose
+from perennial.backtest.proposal import KeyProposal, Noise, propose
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, Window
 from perennial.errors import ConfigError
@@ -52,7 +52,7 @@ class Comparison:
     recipe_digest: str
     log_digest: str
     outcomes: tuple[Outcome, ...]
-    proposal: tuple[Proposed, ...]
+    proposal: tuple[KeyProposal, ...]
 
 
 def compare(

@@ -39,7 +39,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed:
+class KeyProposal:
     """A key of ``model.yaml``, its value now and the one proposed (None: nothing can be said), and why."""
 
     key: str
@@ -48,7 +48,7 @@ class Proposed:
     why: str
 
 
-def propose(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
+def propose(config: ModelConfig, noise: Noise) -> tuple[KeyProposal, ...]:
     """Price and confidence, ``min_gain``, ``max_deficit``, each ``max_loss`` that is given, and k of n."""
     gates = _min_gain(config, noise), _max_deficit(config, noise)
     return (*_price(config, noise), *gates, *_max_loss(config, noise), *_k_of_n(config, noise))
@@ -82,12 +82,12 @@ def false_retrains(
     return fired / _YEARS
 
 
-def _price(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
+def _price(config: ModelConfig, noise: Noise) -> tuple[KeyProposal, ...]:
     now, level = config.price, config.signals.gain.confidence
     if not noise.gain_errors:
         why = "no gain was measured with an interval"
         return tuple(
-            Proposed(key=f"signals.gain.{name}", now=value, proposed=None, why=why)
+            KeyProposal(key=f"signals.gain.{name}", now=value, proposed=None, why=why)
             for name, value in (("price", now), ("confidence", level))
         )
     error = median(noise.gain_errors)
@@ -119,19 +119,19 @@ def _price(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
                     f"{now:g} at {level:g} for {here:.2g}; {FALSE_A_YEAR:g} are allowed"
                 )
                 return (
-                    Proposed(key="signals.gain.price", now=now, proposed=price, why=why),
-                    Proposed(key="signals.gain.confidence", now=level, proposed=confidence, why="with that price"),
+                    KeyProposal(key="signals.gain.price", now=now, proposed=price, why=why),
+                    KeyProposal(key="signals.gain.confidence", now=level, proposed=confidence, why="with that price"),
                 )
             if price > 3 * error:
                 break
     why = f"no price up to {3 * error:.2g} keeps to {FALSE_A_YEAR:g} retrains a year: lengthen schedule.every"
-    return (Proposed(key="signals.gain.price", now=now, proposed=None, why=why),)
+    return (KeyProposal(key="signals.gain.price", now=now, proposed=None, why=why),)
 
 
-def _min_gain(config: ModelConfig, noise: Noise) -> Proposed:
+def _min_gain(config: ModelConfig, noise: Noise) -> KeyProposal:
     now, key = config.signoff.versus_champion.min_gain, "signoff.versus_champion.min_gain"
     if not noise.gate_errors:
-        return Proposed(key=key, now=now, proposed=None, why="no candidate was compared with a champion")
+        return KeyProposal(key=key, now=now, proposed=None, why="no candidate was compared with a champion")
     error = median(noise.gate_errors)
     reach = float(stdtrit(noise.n_blocks - 1, config.signoff.versus_champion.confidence)) * error
     power = reach + NormalDist().inv_cdf(0.8) * error
@@ -140,24 +140,24 @@ def _min_gain(config: ModelConfig, noise: Noise) -> Proposed:
         f"asks for {reach:.3g} as it is, and finds a true gain of {power:.3g} in four of five cases; min_gain is for "
         "holdouts less noisy than that: half a standard error"
     )
-    return Proposed(key=key, now=now, proposed=float(f"{error / 2:.1g}"), why=why)
+    return KeyProposal(key=key, now=now, proposed=float(f"{error / 2:.1g}"), why=why)
 
 
-def _max_deficit(config: ModelConfig, noise: Noise) -> Proposed:
+def _max_deficit(config: ModelConfig, noise: Noise) -> KeyProposal:
     now, key = config.bake.max_deficit, "bake.max_deficit"
     errors = noise.bake_errors or noise.gate_errors
     if not errors:
-        return Proposed(key=key, now=now, proposed=None, why="no version was compared with a stable one")
+        return KeyProposal(key=key, now=now, proposed=None, why="no version was compared with a stable one")
     error, of = median(errors), "a bake beside the stable version" if noise.bake_errors else "a candidate's gain"
     reach = float(stdtrit(noise.n_blocks - 1, (1 + config.signals.uncertainty.confidence) / 2)) * error
     why = (
         f"{of} has a standard error of {error:.3g} (median of {len(errors)}): with one standard error allowed, a "
         f"version has to look {error + reach:.3g} worse to be taken back, as an equal one does in fewer than 1 of 100"
     )
-    return Proposed(key=key, now=now, proposed=float(f"{error:.1g}"), why=why)
+    return KeyProposal(key=key, now=now, proposed=float(f"{error:.1g}"), why=why)
 
 
-def _max_loss(config: ModelConfig, noise: Noise) -> Iterator[Proposed]:
+def _max_loss(config: ModelConfig, noise: Noise) -> Iterator[KeyProposal]:
     """The least that no new champion breaches: it has had no time to decay, so that what it lost is the season."""
     for name, wanted in config.signals.performance.items():
         if wanted.max_loss is None:
@@ -165,17 +165,17 @@ def _max_loss(config: ModelConfig, noise: Noise) -> Iterator[Proposed]:
         key, lost = f"signals.performance.{name}.max_loss", noise.fresh_losses.get(name, ())
         if len(lost) < LEAST_FRESH:
             why = f"{len(lost)} versions were measured in a first window of theirs, {LEAST_FRESH} are needed"
-            yield Proposed(key=key, now=wanted.max_loss, proposed=None, why=why)
+            yield KeyProposal(key=key, now=wanted.max_loss, proposed=None, why=why)
             continue
         most, breached = max(0.0, *lost), sum(low > wanted.max_loss for low in lost)
         why = (
             f"in its first window a new version surely lost up to {most:.3g} against its own holdout ({len(lost)} "
             f"versions), which is the season and no decay; {wanted.max_loss:g} is breached by {breached} of them"
         )
-        yield Proposed(key=key, now=wanted.max_loss, proposed=ceil(most * 1000) / 1000, why=why)
+        yield KeyProposal(key=key, now=wanted.max_loss, proposed=ceil(most * 1000) / 1000, why=why)
 
 
-def _k_of_n(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
+def _k_of_n(config: ModelConfig, noise: Noise) -> tuple[KeyProposal, ...]:
     """The least k and n that keep bounds on performance, each wrong by chance, to the retrains that are allowed."""
     wrong = (1 - config.signals.uncertainty.confidence) / 2
     kept = [pair for pair in _PAIRS if often(wrong, *pair, noise.windows_a_year) <= FALSE_A_YEAR]
@@ -187,8 +187,8 @@ def _k_of_n(config: ModelConfig, noise: Noise) -> tuple[Proposed, ...]:
         "signal; the gain counts by its own rule"
     )
     return (
-        Proposed(key="policy.breaches.k", now=now.k, proposed=k, why=why),
-        Proposed(key="policy.breaches.n", now=now.n, proposed=n, why="with that k"),
+        KeyProposal(key="policy.breaches.k", now=now.k, proposed=k, why=why),
+        KeyProposal(key="policy.breaches.n", now=now.n, proposed=n, why="with that k"),
     )
 
 

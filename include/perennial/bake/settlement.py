@@ -97,13 +97,13 @@ def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
             return "failed"
         if not state.in_bake or state.champion is None or state.champion_since is None:
             return _reached_at(history, at)
-        outcome, end = settled(config, state, _measured(config, state, at=at, store=store), at=at)
+        outcome, end = bake_so_far(config, state, _measured(config, state, at=at, store=store), at=at)
         if end is not None:
             ledger.append(store, end)
     return outcome
 
 
-def settled(
+def bake_so_far(
     config: ModelConfig, state: ReleaseState, measured: Iterable[Signal], *, at: datetime
 ) -> tuple[BakeState, LedgerEntry | None]:
     """How far the running bake of the champion is on what was measured of it, and its entry where it ended. Pure."""

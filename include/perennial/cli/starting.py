@@ -44,18 +44,18 @@ def init(
     history: Annotated[bool, typer.Option("--history", help="Replay the file, and write the report.")] = False,
 ) -> None:
     """Propose a model from your own table: columns, thresholds, a recipe; its rows become the history."""
-    from perennial.onboarding.roles import Said
+    from perennial.onboarding.roles import Hints
     from perennial.onboarding.start import start, table_of
 
     settings = asking.settings()
     rows = table_of(source, labels, table=table)
-    said = Said(
+    said = Hints(
         time=time, label=label, id=row_id, score=score, labelled_at=labelled_at, positive=positive, task=task,
         leave_out=tuple(leave_out or ()),
     )  # fmt: skip
     late = asking.duration(label_delay, "--label-delay")
 
-    def begun(said: Said) -> Any:
+    def begun(said: Hints) -> Any:
         return start(
             model, rows, said, owner=owner or getpass.getuser(), delay=late, models_dir=settings.models_dir,
             home=settings.home,

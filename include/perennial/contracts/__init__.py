@@ -9,7 +9,15 @@ from perennial.contracts.candidates import Candidate, Evaluation, FittedRun, Sna
 from perennial.contracts.decisions import Action, BakeState, Decision, Ending, RetrainRequest
 from perennial.contracts.measured.estimates import Chance, Estimate, Interval
 from perennial.contracts.measured.hindsight import Hindsight, Record, record_of
-from perennial.contracts.measured.judged import Apart, DataFacts, GroupFacts, Robustness, Serving, SliceGain, SliceGains
+from perennial.contracts.measured.judged import (
+    Apart,
+    DataFacts,
+    GroupFacts,
+    Robustness,
+    ServingBehaviour,
+    SliceGain,
+    SliceGains,
+)
 from perennial.contracts.measured.records import digest_of, from_record, to_record
 from perennial.contracts.measured.subjects import Subject
 from perennial.contracts.releases import Hold, LedgerEntry, LedgerKind, Lineage, Release, ReleaseState
@@ -65,7 +73,7 @@ __all__ = [
     "RetrainRequest",
     "Review",
     "Robustness",
-    "Serving",
+    "ServingBehaviour",
     "Signal",
     "SignalName",
     "SignalRole",

@@ -1,6 +1,6 @@
 """What Prometheus is told of the pipeline: the figures of each model, as they stand in the store."""
 
 from perennial.exposition.families import page
-from perennial.exposition.standing import Standing, read_standing
+from perennial.exposition.standing import StoreFigures, read_standing
 
-__all__ = ["Standing", "page", "read_standing"]
+__all__ = ["StoreFigures", "page", "read_standing"]

@@ -8,17 +8,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from perennial.contracts import Signal
-from perennial.exposition.standing import Standing
+from perennial.exposition.standing import StoreFigures
 
 Labels = tuple[str, ...]
 Values = Iterable[tuple[Labels, float | None]]
-Reading = Callable[[Standing], Values]
+Reading = Callable[[StoreFigures], Values]
 """The values of one metric of a model, each with its labels after ``model``; a value of None is left out."""
 
 ACTIONS = ("stay", "retrain", "rollback", "halt", "blind")
 
 
-def page(standings: Iterable[Standing]) -> bytes:
+def page(standings: Iterable[StoreFigures]) -> bytes:
     """What Prometheus reads, in its text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Exposed(tuple(standings)))
@@ -26,7 +26,7 @@ def page(standings: Iterable[Standing]) -> bytes:
 
 
 class _Exposed(Collector):
-    def __init__(self, standings: tuple[Standing, ...]) -> None:
+    def __init__(self, standings: tuple[StoreFigures, ...]) -> None:
         self.standings = standings
 
     def collect(self) -> Iterator[Metric]:
@@ -39,7 +39,7 @@ class _Exposed(Collector):
             yield family
 
 
-def _one(value: Callable[[Standing], float | None]) -> Reading:
+def _one(value: Callable[[StoreFigures], float | None]) -> Reading:
     return lambda standing: [((), value(standing))]
 
 
@@ -47,27 +47,27 @@ def _stamp(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _age_s(standing: Standing) -> float | None:
+def _age_s(standing: StoreFigures) -> float | None:
     """Event time from the newest row that the champion was fitted on to the latest window decided about."""
     lineage, until = standing.state.lineage, standing.decided_until
     return None if lineage is None or until is None else (until - lineage.train.end).total_seconds()
 
 
-def _baking_s(standing: Standing) -> float | None:
+def _baking_s(standing: StoreFigures) -> float | None:
     state, until = standing.state, standing.decided_until
     if not state.in_bake or state.champion_since is None or until is None:
         return 0.0
     return max(0.0, (until - state.champion_since).total_seconds())
 
 
-def _bake_left_s(standing: Standing) -> float | None:
+def _bake_left_s(standing: StoreFigures) -> float | None:
     state, until = standing.state, standing.decided_until
     if not state.in_bake or state.champion_since is None or until is None:
         return None
     return (standing.config.bake_ends_by(state.champion_since) - until).total_seconds()
 
 
-def _budget_used(standing: Standing) -> float | None:
+def _budget_used(standing: StoreFigures) -> float | None:
     budget, until = standing.config.policy.budget, standing.decided_until
     if until is None:
         return 0.0
@@ -79,7 +79,7 @@ def _budget_used(standing: Standing) -> float | None:
 
 
 def _signals(value: Callable[[Signal], float | None]) -> Reading:
-    def read(standing: Standing) -> Values:
+    def read(standing: StoreFigures) -> Values:
         newest: dict[str, Signal] = {}
         for signal in sorted(standing.signals, key=lambda one: one.window.start):
             newest[signal.name] = signal

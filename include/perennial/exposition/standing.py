@@ -17,7 +17,7 @@ AT_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StoreFigures:
     """Where a model stands. ``counted`` are its ledger entries by kind and action, ``signals`` those of the newest run.
 
     ``quality`` are the signals of performance and gain, each as it was measured last. ``decided_until`` is the end of
@@ -39,14 +39,14 @@ class Standing:
     n_windows_due: int
 
 
-def read_standing(config: ModelConfig, *, store: Store, now: datetime) -> Standing:
+def read_standing(config: ModelConfig, *, store: Store, now: datetime) -> StoreFigures:
     """Everything that is exposed of a model. Raises StoreUnavailable."""
     history, newest = ledger.read(store, config.model), ledger.newest_decision(store, config.model)
     measured = signals.around(store, config.model)
     names = [str(SignalName.performance(metric)) for metric in config.signals.performance]
     names.append(str(SignalName.gain(config.gain_metric_name)))
     since = min((one.window.start for one in measured), default=now) - config.label.max_wait
-    return Standing(
+    return StoreFigures(
         config=config,
         state=history.state,
         counted=ledger.counts(store, config.model),

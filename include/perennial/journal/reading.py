@@ -22,7 +22,7 @@ _LINES = sa.table("lines", *(sa.column(name) for name in _COLUMNS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class StepCost:
     """What one step of a model took in one month (UTC), over all its runs; ``n_rows`` is None where it counts none."""
 
     month: str
@@ -35,7 +35,7 @@ class Spent:
     n_rows: int | None
 
 
-def read_spent(folder: Path, model: str, *, since: datetime | None, until: datetime | None) -> tuple[Spent, ...]:
+def read_spent(folder: Path, model: str, *, since: datetime | None, until: datetime | None) -> tuple[StepCost, ...]:
     """By month and step, in their order, what ended within ``[since, until)``. Lines that were cut off do not count."""
     files = sorted(str(path) for path in folder.glob("????-??-??.jsonl") if _may_hold(path, since, until))
     if not files:
@@ -62,7 +62,7 @@ def read_spent(folder: Path, model: str, *, since: datetime | None, until: datet
         connection.read_json(files, columns=_COLUMNS, format="newline_delimited", ignore_errors=True).create_view(
             "lines"
         )
-        return tuple(Spent(**row) for row in select(connection, query).to_pylist())
+        return tuple(StepCost(**row) for row in select(connection, query).to_pylist())
 
 
 def recorded_since(folder: Path) -> datetime | None:

@@ -29,7 +29,7 @@ FLOOR = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class FlagBasis:
     """What a window is held against: the reference of its version, or why it is ``gone``, and how late labels were."""
 
     reference: pa.Table | None
@@ -38,14 +38,14 @@ class Beside:
 
 
 def label_flags(
-    config: ModelConfig, subject: Subject, rows: pa.Table | None, *, beside: Beside, why: str | None = None
+    config: ModelConfig, subject: Subject, rows: pa.Table | None, *, beside: FlagBasis, why: str | None = None
 ) -> Iterator[Signal]:
     """The flags of ``signals.flags`` that speak of labels; ``why`` nothing can be said makes them unknown.
 
     ``rows`` are what :func:`perennial.evidence.labelled.read_judged` gives with features. The order of the rows never
     matters.
 
-    >>> beside = Beside(reference=None, gone="gone")
+    >>> beside = FlagBasis(reference=None, gone="gone")
     >>> {found.status for found in label_flags(flights, subject, None, beside=beside, why="no labels")}
     {'unknown'}
     """
@@ -70,7 +70,7 @@ def label_flags(
         yield _lost_class(config, subject, signal, rows, beside)
 
 
-def _below_chance(config: ModelConfig, subject: Subject, answers: Answers, rows: pa.Table, beside: Beside) -> Signal:
+def _below_chance(config: ModelConfig, subject: Subject, answers: Answers, rows: pa.Table, beside: FlagBasis) -> Signal:
     """ROC AUC, of which no part of the interval reaches 0.5; for other tasks the gain over the constant predictor."""
     if config.task == "binary":
         found = answers.estimate(config, "roc_auc")
@@ -94,7 +94,7 @@ def _constant(config: ModelConfig, answers: Answers, reference: pa.Table) -> Ans
     return replace(answers, predicted=np.full(n_rows, classes[counts.argmax()]))
 
 
-def _label_rate(config: ModelConfig, subject: Subject, answers: Answers, beside: Beside) -> Signal:
+def _label_rate(config: ModelConfig, subject: Subject, answers: Answers, beside: FlagBasis) -> Signal:
     """The label rate (of the class that is farthest out; the mean label), outside the range of the reference's blocks.
 
     The range is that of the reference's blocks of time with ``min_class_rows`` rows, widened on either side.
@@ -142,7 +142,7 @@ def _shares(
         yield f"share of {name}", (mine == name).astype(np.float64), (theirs == name).astype(np.float64)
 
 
-def _calibration(config: ModelConfig, subject: Subject, answers: Answers, beside: Beside) -> Signal:
+def _calibration(config: ModelConfig, subject: Subject, answers: Answers, beside: FlagBasis) -> Signal:
     """Outcomes less scores in the mean (calibration in the large), against a share of the outcomes' spread."""
     if beside.reference is None:
         return subject.unknown(CALIBRATION, "alert", beside.gone)
@@ -196,7 +196,7 @@ def _factor(floor: float, now: float, earlier: list[float]) -> float:
     return max(value / max(known), min(known) / value, 1.0)
 
 
-def _lost_class(config: ModelConfig, subject: Subject, signal: SignalName, rows: pa.Table, beside: Beside) -> Signal:
+def _lost_class(config: ModelConfig, subject: Subject, signal: SignalName, rows: pa.Table, beside: FlagBasis) -> Signal:
     """How many values of a category have one label only, where the reference lets expect another one.
 
     Looked at are values with ``min_rows`` rows, of which the reference would have given ``min_class_rows`` another

@@ -27,7 +27,7 @@ from perennial.evidence.maturity import (
 )
 from perennial.monitoring.judged.earlier import read_earlier
 from perennial.monitoring.judged.signals import families, judged_signals
-from perennial.monitoring.label_flags import Beside, label_flags
+from perennial.monitoring.label_flags import FlagBasis, label_flags
 from perennial.monitoring.reference import fetch_reference
 from perennial.registry import Registry
 from perennial.statistics.intervals import difference
@@ -136,7 +136,7 @@ def _of_version(
     lateness = None
     if rows is not None and config.signals.flags.lateness is not None:
         lateness = read_lateness(config, subject.window, as_of=subject.as_of, excluded=state.excluded, store=store)
-    beside = Beside(reference=reference, gone=gone, lateness=lateness)
+    beside = FlagBasis(reference=reference, gone=gone, lateness=lateness)
     why = not_enough(config, judged, rows)
     yield from label_flags(config, subject, rows, beside=beside, why=why)
     earlier = read_earlier(config, subject, measured=measured, excluded=state.excluded, store=store)

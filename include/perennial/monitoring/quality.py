@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, ReleaseState, Signal, SignalName, Subject, Window
 from perennial.evidence.answers import blocks_in, demands_of
-from perennial.evidence.deliveries.accounts import newest_event, read_delivered
+from perennial.evidence.deliveries.delivered import newest_event, read_delivered
 from perennial.evidence.samples import Counts, count_values
 from perennial.monitoring.reference import fetch_reference, without_champion
 from perennial.monitoring.served.deliveries import MOST_EARLIER, delivery_signals

@@ -167,7 +167,7 @@ def _tell(model: str, seen: Seen, found: tuple[Incident, ...], *, store: Store, 
         if not kept.claim(store, one.fingerprint, one.phase, one.channel, now=seen.now):
             continue
         problem = send(one.channel, one.text, urls=channels.urls)
-        kept.settle(store, one.fingerprint, one.phase, one.channel, problem=problem)
+        kept.record_end(store, one.fingerprint, one.phase, one.channel, problem=problem)
         if problem:
             failed.append((one.channel, problem))
         else:

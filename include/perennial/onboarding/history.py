@@ -18,7 +18,7 @@ TIME = pa.timestamp("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class PastRows:
     """``predictions`` and ``labels`` under the names of the deliveries; ``n_untimed`` rows had no readable time, and
     are in neither. ``names`` says which column is what: id, time, score, predicted, version, label, labelled_at."""
 
@@ -35,7 +35,7 @@ class History:
         return int(self.labels.num_rows)
 
 
-def history_of(roles: Roles, *, delay: timedelta) -> History:
+def history_of(roles: Roles, *, delay: timedelta) -> PastRows:
     """The logs of the file's rows. A label without a time of arrival arrives ``delay`` after its event.
 
     Where the file has no score, every row has that of the best constant: it judges nothing, since only rows of a
@@ -62,7 +62,7 @@ def history_of(roles: Roles, *, delay: timedelta) -> History:
     labels = pa.table(labelled).filter(pc.and_(known, pc.is_valid(arrived)))
     predictions = pa.table(columns).filter(timed)
     ends = pc.min_max(predictions[names["time"]]).as_py()
-    return History(
+    return PastRows(
         predictions=predictions,
         labels=labels,
         names=names,
@@ -86,7 +86,7 @@ def delivered(feature: Column) -> pa.ChunkedArray:
     return feature.values if feature.n_odd else feature.clean
 
 
-def joined(history: History, roles: Roles) -> pa.Table:
+def joined(history: PastRows, roles: Roles) -> pa.Table:
     """Both logs as one table, as ``perennial backtest --history`` takes it, without the values that are none."""
     timed = pc.is_valid(roles.time.clean)
     rows = history.predictions
@@ -97,7 +97,7 @@ def joined(history: History, roles: Roles) -> pa.Table:
     return rows.join(history.labels, keys=history.names["id"])
 
 
-def lay_down(history: History, *, landing: Path, start: datetime) -> Path:
+def lay_down(history: PastRows, *, landing: Path, start: datetime) -> Path:
     """Write both logs where the declared sources look for the window that begins at ``start``; their folder."""
     for source, table in (("predictions", history.predictions), ("labels", history.labels)):
         folder = landing / source / f"{start:%Y-%m-%dT%H%M}"

@@ -20,7 +20,7 @@ _Z = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
+class MetricNoise:
     """``value`` of the metric on the newest rows; ``error``, its standard error on a holdout as long as proposed, and
     ``paired_error``, that of the difference of two models there. None where too few blocks or labels say so."""
 
@@ -29,7 +29,7 @@ class Noise:
     paired_error: float | None = None
 
 
-def noise_of(config: ModelConfig, log: Log, times: Times, *, folder: Path, scratch: Path) -> Noise:
+def noise_of(config: ModelConfig, log: Log, times: Times, *, folder: Path, scratch: Path) -> MetricNoise:
     """The recipe in ``folder``, fitted on the two halves of the older rows, judged on the newer ones.
 
     Raises TrainingError.
@@ -51,7 +51,7 @@ def noise_of(config: ModelConfig, log: Log, times: Times, *, folder: Path, scrat
     found = estimate(metric, newer, blocks, rng=rng, demands=demands)
     apart = paired_difference(metric, older, newer, blocks, rng=rng, demands=demands)
     shorter = (count_blocks(blocks) / (times.holdout / times.block)) ** 0.5
-    return Noise(value=found.value, error=_error(found, shorter), paired_error=_error(apart, shorter))
+    return MetricNoise(value=found.value, error=_error(found, shorter), paired_error=_error(apart, shorter))
 
 
 def _error(found: Estimate, shorter: float) -> float | None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.errors import ConfigError
-from perennial.onboarding.history import History
+from perennial.onboarding.history import PastRows
 from perennial.onboarding.roles import Roles
 from perennial.statistics.drift.distances import Method, distance
 
@@ -50,7 +50,7 @@ class Times:
         return self.start + self.every * math.ceil((self.train + self.holdout + self.delay) / self.every)
 
 
-def times_of(history: History) -> Times:
+def times_of(history: PastRows) -> Times:
     """Windows, blocks and stretches for this history. Raises ConfigError where it is too short for any."""
     span = history.last - history.first
     lateness = _lateness(history)
@@ -86,7 +86,7 @@ def times_of(history: History) -> Times:
     )
 
 
-def drift_of(history: History, roles: Roles, times: Times) -> dict[str, float]:
+def drift_of(history: PastRows, roles: Roles, times: Times) -> dict[str, float]:
     """How far neighbouring windows of the history lie apart where nothing is known to have changed.
 
     For numbers (``wasserstein``, in standard deviations) and for categories (``jensen_shannon``): the 95 % quantile of
@@ -147,7 +147,7 @@ def _binned(values: "pd.Series[Any]", *, is_number: bool) -> tuple[NDArray[np.in
     return codes, (edges[1:] + edges[:-1]) / 2
 
 
-def _lateness(history: History) -> timedelta:
+def _lateness(history: PastRows) -> timedelta:
     """How late nine of ten labels are at most, in whole hours, one at least."""
     names = history.names
     events = history.predictions.select([names["id"], names["time"]])

@@ -19,7 +19,7 @@ MOST_CLASSES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Hints:
     """What whoever started told of the file, by the columns' names in it."""
 
     time: str | None = None
@@ -56,7 +56,7 @@ class Unclear(ConfigError):
         super().__init__(f"{why}; say it with --{option}{which}")
 
 
-def roles_of(columns: Sequence[Column], said: Said) -> Roles:
+def roles_of(columns: Sequence[Column], said: Hints) -> Roles:
     """The roles of the columns. Raises Unclear where the file does not decide, ConfigError for what cannot be."""
     for name in said.leave_out:
         named(columns, name)
@@ -115,7 +115,7 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _time(columns: Sequence[Column], said: Said) -> Column:
+def _time(columns: Sequence[Column], said: Hints) -> Column:
     if said.time is not None:
         found = named(columns, said.time)
         if found.kind != "time":
@@ -134,7 +134,7 @@ def _time(columns: Sequence[Column], said: Said) -> Column:
     return moments[0]
 
 
-def _label(columns: Sequence[Column], said: Said, time: Column) -> Column:
+def _label(columns: Sequence[Column], said: Hints, time: Column) -> Column:
     if said.label is not None:
         return named(columns, said.label)
     others = [column for column in columns if column is not time and column.kind not in ("time", "empty")]
@@ -159,7 +159,7 @@ def _optional(
     return found_[0] if len(found_) == 1 else None
 
 
-def _id(columns: Sequence[Column], said: Said, taken: Sequence[Column | None]) -> Column | None:
+def _id(columns: Sequence[Column], said: Hints, taken: Sequence[Column | None]) -> Column | None:
     if said.id is not None:
         found = named(columns, said.id)
         if not found.is_key:
@@ -175,7 +175,7 @@ def _id(columns: Sequence[Column], said: Said, taken: Sequence[Column | None]) -
     return keys[0] if keys else None
 
 
-def _why_not(column: Column, said: Said) -> str | None:
+def _why_not(column: Column, said: Hints) -> str | None:
     numbers_rows = (
         _ID.match(plain(column.logged)) and column.kind == "int" and column.n_distinct > len(column.clean) // 2
     )

@@ -19,9 +19,9 @@ from perennial.errors import ConfigError, first_of
 from perennial.onboarding.columns import columns_of, read_table
 from perennial.onboarding.database import is_database, read_database
 from perennial.onboarding.history import history_of, joined, lay_down
-from perennial.onboarding.noise import Noise, noise_of
+from perennial.onboarding.noise import MetricNoise, noise_of
 from perennial.onboarding.proposal import Times, drift_of, times_of
-from perennial.onboarding.roles import Roles, Said, roles_of
+from perennial.onboarding.roles import Hints, Roles, roles_of
 from perennial.onboarding.writing import Proposed, model_yaml, recipe
 from perennial.pipeline.checking import problems_of
 from perennial.trial.source import log_of_file
@@ -30,14 +30,14 @@ _PLACE = "_place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class ModelFolder:
     """A model folder that passes its check, where its history lies, and what to say of both."""
 
     config: ModelConfig
     folder: Path
     roles: Roles
     times: Times
-    noise: Noise
+    noise: MetricNoise
     window: Window
     history: Path
     n_rows: int
@@ -48,13 +48,13 @@ class Started:
 def start(
     model: str,
     table: pa.Table,
-    said: Said,
+    said: Hints,
     *,
     owner: str,
     delay: timedelta,
     models_dir: Path,
     home: Path,
-) -> Started:
+) -> ModelFolder:
     """Propose a model from a table, check it, and write it; ``model.yaml``, which makes it one, comes last.
 
     Raises ConfigError for a name that is taken or none, for a file that allows no model, and
@@ -75,7 +75,7 @@ def start(
         history=history,
         times=times,
         drift=drift_of(history, roles, times),
-        noise=Noise(),
+        noise=MetricNoise(),
     )
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / model
@@ -97,7 +97,7 @@ def start(
         shutil.copy(rows, kept)
         models_dir.mkdir(parents=True, exist_ok=True)
         _publish(draft, folder)
-    return Started(
+    return ModelFolder(
         config=config,
         folder=folder,
         roles=roles,

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pyarrow.compute as pc
 
 from perennial.onboarding.columns import Column
-from perennial.onboarding.history import History
-from perennial.onboarding.noise import Noise
+from perennial.onboarding.history import PastRows
+from perennial.onboarding.noise import MetricNoise
 from perennial.onboarding.proposal import DRIFT_FLOOR, METRIC, Times, rounded_up
 from perennial.onboarding.roles import Roles, texts
 
@@ -53,10 +53,10 @@ class Proposed:
     model: str
     owner: str
     roles: Roles
-    history: History
+    history: PastRows
     times: Times
     drift: dict[str, float]
-    noise: Noise
+    noise: MetricNoise
 
 
 def model_yaml(proposed: Proposed) -> str:
@@ -132,7 +132,7 @@ def _sources(model: str) -> str:
 """
 
 
-def _columns(history: History) -> str:
+def _columns(history: PastRows) -> str:
     names = history.names
     declared = {
         "id": names["id"],
@@ -145,7 +145,7 @@ def _columns(history: History) -> str:
     return "columns: {" + ", ".join(f"{key}: {quoted(name)}" for key, name in declared.items()) + "}\n"
 
 
-def _label(roles: Roles, history: History, times: Times) -> str:
+def _label(roles: Roles, history: PastRows, times: Times) -> str:
     coverage = history.n_labelled / max(1, history.predictions.num_rows)
     names = history.names
     lines = ["label:"]
@@ -202,7 +202,7 @@ def _validation(roles: Roles, times: Times) -> str:
 """
 
 
-def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) -> str:
+def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: MetricNoise) -> str:
     metric = METRIC[roles.task]
     numbers, categories = (max(DRIFT_FLOOR, rounded_up(1.5 * drift[key])) for key in ("wasserstein", "jensen_shannon"))
     loss = _several(noise.error, 4)
@@ -227,7 +227,7 @@ def _signals(roles: Roles, times: Times, drift: dict[str, float], noise: Noise) 
     return "\n".join(lines) + "\n"
 
 
-def _rest(roles: Roles, times: Times, noise: Noise) -> str:
+def _rest(roles: Roles, times: Times, noise: MetricNoise) -> str:
     metric = METRIC[roles.task]
     side = "min" if metric != "rmse" else "max"
     n_window, n_train, n_holdout = (times.labelled(one) for one in (times.every, times.train, times.holdout))
@@ -255,7 +255,7 @@ def _several(error: float | None, times: float) -> float:
     return rounded_up(times * error) if error else 0.0
 
 
-def _bound(metric: str, noise: Noise) -> float:
+def _bound(metric: str, noise: MetricNoise) -> float:
     """What a first model reaches, four standard errors (or a tenth) worse; never worse than a constant's AUC."""
     value = noise.value
     if value is None:
@@ -266,7 +266,7 @@ def _bound(metric: str, noise: Noise) -> float:
     return max(0.51 if metric == "roc_auc" else 0.01, int(100 * (value - slack)) / 100)
 
 
-def _shown(noise: Noise) -> str:
+def _shown(noise: MetricNoise) -> str:
     if noise.value is None:
         return "could not be measured"
     return f"{noise.value:.4g}" + (f", standard error {noise.error:.2g} on such a holdout" if noise.error else "")

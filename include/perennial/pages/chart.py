@@ -22,7 +22,7 @@ CHART_STYLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class Datum:
     """A value at a moment, with its interval where it has one; without a value it is a gap in its curve."""
 
     at: datetime
@@ -36,7 +36,7 @@ class Curve:
     """Points in the order of time. ``guess`` is dashed, ``bars`` stand on zero."""
 
     name: str
-    points: tuple[Point, ...]
+    points: tuple[Datum, ...]
     look: Literal["line", "guess", "bars"] = "line"
 
 
@@ -63,7 +63,7 @@ def chart(title: str, panels: Sequence[Panel], markers: Sequence[Marker]) -> str
 
     >>> from datetime import UTC
     >>> at = [datetime(2013, 1, number, tzinfo=UTC) for number in (1, 2, 3)]
-    >>> curve = Curve(name="a<b", points=tuple(Point(moment, 0.5, 0.4, 0.6) for moment in at))
+    >>> curve = Curve(name="a<b", points=tuple(Datum(moment, 0.5, 0.4, 0.6) for moment in at))
     >>> drawn = chart("Quality", [Panel(title="auc", curves=(curve,), bounds=(0.3,))], [Marker(at[1], "P", "promoted")])
     >>> drawn.count("<svg"), "a&lt;b" in drawn, "<title>2013-01-02: promoted</title>" in drawn
     (1, True, True)
@@ -86,7 +86,7 @@ def chart(title: str, panels: Sequence[Panel], markers: Sequence[Marker]) -> str
     )
 
 
-def spark(points: Sequence[Point], words: str) -> str:
+def spark(points: Sequence[Datum], words: str) -> str:
     """A curve with its band, as small as a word. ``words`` say what it shows.
 
     >>> spark([], "nothing")
@@ -144,11 +144,11 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004
 
 
-def _points(panel: Panel) -> list[Point]:
+def _points(panel: Panel) -> list[Datum]:
     return [point for curve in panel.curves for point in curve.points]
 
 
-def _range(points: Sequence[Point], others: Sequence[float]) -> tuple[float, float]:
+def _range(points: Sequence[Datum], others: Sequence[float]) -> tuple[float, float]:
     """From the least to the largest that is drawn, never empty."""
     found = [value for point in points for value in (point.value, point.low, point.high) if value is not None]
     low, high = min([*found, *others]), max([*found, *others])
@@ -208,9 +208,9 @@ def _bars(curve: Curve, across: _Across, up: _Up) -> list[str]:
     ]
 
 
-def _stretches(points: Sequence[Point]) -> list[list[Point]]:
+def _stretches(points: Sequence[Datum]) -> list[list[Datum]]:
     """The points between gaps."""
-    found: list[list[Point]] = [[]]
+    found: list[list[Datum]] = [[]]
     for point in points:
         if point.value is None:
             found.append([])

@@ -21,7 +21,7 @@ _AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class ProfileLayout:
     """How rows are summed up: blocks of ``block_us`` microseconds, counted from 1970; which columns, on which grid.
 
     ``numbers`` without edges in the grid are left out. ``score`` (double), where the rows hold it, is counted for each
@@ -43,12 +43,12 @@ def grid_of(rows: pa.Table, numbers: Sequence[str]) -> dict[str, Floats]:
     return {name: edges_of(_values(rows[name])) for name in numbers if name in rows.column_names}
 
 
-def count_rows(tables: Iterable[pa.Table], layout: Layout) -> Profile:
+def count_rows(tables: Iterable[pa.Table], layout: ProfileLayout) -> Profile:
     """The profile of all rows of some tables, in any order; each holds ``event_time`` (timestamp, UTC) and columns.
 
     >>> day_us = 86_400_000_000
     >>> rows = pa.table({"event_time": pa.array([0, day_us, 1], pa.timestamp("us", "UTC")), "a": [1.0, None, 3.0]})
-    >>> layout = Layout(block_us=day_us, numbers=["a"], categories=[], grid={"a": np.array([2.0])})
+    >>> layout = ProfileLayout(block_us=day_us, numbers=["a"], categories=[], grid={"a": np.array([2.0])})
     >>> found = count_rows([rows], layout)
     >>> found.n_rows.tolist(), found.numbers["a"].counts.tolist(), found.numbers["a"].n_nulls.tolist()
     ([2.0, 1.0], [[1.0, 1.0], [0.0, 0.0]], [0.0, 1.0])
@@ -77,7 +77,7 @@ class _Order:
         return np.concatenate([[0], np.cumsum(mask)])[self.cuts]
 
 
-def _count(table: pa.Table, layout: Layout) -> Profile:
+def _count(table: pa.Table, layout: ProfileLayout) -> Profile:
     times = table["event_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
     number = times // layout.block_us
     order = None if (np.diff(number) >= 0).all() else np.argsort(number, kind="stable")

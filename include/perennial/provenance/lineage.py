@@ -18,7 +18,7 @@ from perennial.contracts.tags import (
 )
 from perennial.errors import PermanentError
 from perennial.evidence.deliveries.traced import (
-    Delivery,
+    TracedBatch,
     TracedLabel,
     TracedRow,
     batches_of,
@@ -53,7 +53,7 @@ class VersionLineage:
     mlflow_run_id: str
     made_of: dict[str, str]
     snapshot: Snapshot | None
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[TracedBatch, ...]
     is_exact: bool
     history: tuple[str, ...]
 
@@ -71,7 +71,7 @@ class UsedBy:
 class DeliveryLineage:
     """What a delivery went into. ``serving`` are those of its versions that serve, or are trusted."""
 
-    delivery: Delivery
+    delivery: TracedBatch
     used_by: tuple[UsedBy, ...]
     serving: tuple[str, ...]
 
@@ -86,7 +86,7 @@ class PredictionLineage:
     prediction_id: str
     rows: tuple[TracedRow, ...]
     labels: tuple[TracedLabel, ...]
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[TracedBatch, ...]
     scored_by: VersionLineage | None
 
 

@@ -11,7 +11,7 @@ from perennial import ledger
 from perennial.contracts import Decision, Flag, Interval, LedgerEntry, Signoff, Window, digest_of, from_record
 from perennial.contracts.measured.hindsight import Hindsight
 from perennial.errors import PermanentError
-from perennial.evidence.deliveries.traced import Delivery
+from perennial.evidence.deliveries.traced import TracedBatch
 from perennial.ledger import History
 from perennial.pages.html import document, table
 from perennial.provenance.lineage import of_version
@@ -54,7 +54,7 @@ class TakenBack:
     bake: tuple[str, ...]
     flags: tuple[Flag, ...]
     approved_by: str
-    deliveries: tuple[Delivery, ...] | None
+    deliveries: tuple[TracedBatch, ...] | None
     why_not: str = ""
     hindsight: Hindsight | None = None
 
@@ -121,9 +121,9 @@ def _approved(history: History, version: str) -> tuple[Signoff | None, str]:
     return from_record(Signoff, signed.payload["signoff"]), answers[-1].actor if answers else promotion.actor
 
 
-def _only_in(case: Case, went: str, back: str) -> tuple[tuple[Delivery, ...] | None, str]:
+def _only_in(case: Case, went: str, back: str) -> tuple[tuple[TracedBatch, ...] | None, str]:
     """The deliveries that one version was made of and the other was not, or why they are not known."""
-    held: list[tuple[Delivery, ...]] = []
+    held: list[tuple[TracedBatch, ...]] = []
     for version in (went, back):
         try:
             found = of_version(case, version)

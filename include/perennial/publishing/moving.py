@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Batch
-from perennial.evidence.deliveries.accounts import newest_delivered
+from perennial.evidence.deliveries.delivered import newest_delivered
 from perennial.publishing import keys, versions
 from perennial.publishing.numbered import among, without
 from perennial.store import Store, bulk, statements

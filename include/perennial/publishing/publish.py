@@ -19,7 +19,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Audit, Batch, Publication
 from perennial.errors import IntegrityError
 from perennial.evidence.causes import Causes, count_causes, within_limits
-from perennial.evidence.profiles.keeping import Counted, count_published, keep_published, newest_grid, void
+from perennial.evidence.profiles.keeping import Profiled, count_published, keep_published, newest_grid, void
 from perennial.evidence.profiles.reading import ensure
 from perennial.publishing.moving import Moved, Rows, copy, move
 from perennial.publishing.transaction import publishing, quarantined
@@ -89,7 +89,7 @@ def _publish(
         if audit.n_accepted:
             moved = move(cursor, seq, config, batch, rows, store=store, keys_checked=keys_checked)
         account = _account(cursor, seq, config, batch, audit, moved=moved, store=store)
-        statements.run(cursor, _settled(account))
+        statements.run(cursor, _closed(account))
         if batch.source == "predictions":
             only_new = moved.n_published == audit.n_accepted and not moved.n_corrected
             if moved.n_published and not only_new:
@@ -100,7 +100,7 @@ def _publish(
 
 
 @contextmanager
-def _counting(cursor: Any, config: ModelConfig, rows: Rows, *, ahead: bool) -> Iterator[Callable[[], Counted | None]]:
+def _counting(cursor: Any, config: ModelConfig, rows: Rows, *, ahead: bool) -> Iterator[Callable[[], Profiled | None]]:
     """Yields what waits for the profile of all rows, or has none unless ``ahead``.
 
     A thread counts them while PostgreSQL writes them, when this process has little to do.
@@ -185,7 +185,7 @@ def _check(account: Publication, moved: Moved, config: ModelConfig) -> None:
         )
 
 
-def _settled(account: Publication) -> Any:
+def _closed(account: Publication) -> Any:
     return (
         sa.update(batches)
         .where(batches.c.batch_id == account.batch_id, batches.c.status != "published")
@@ -212,5 +212,5 @@ def _halt(batch: Batch, audit: Audit, reason: str, store: Store) -> Publication:
         n_duplicate=0,
     )
     with store.begin() as connection:
-        connection.execute(_settled(account))
+        connection.execute(_closed(account))
     return account

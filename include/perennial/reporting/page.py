@@ -6,7 +6,7 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.contracts import Window
-from perennial.pages.chart import CHART_STYLE, Curve, Marker, Panel, Point, chart
+from perennial.pages.chart import CHART_STYLE, Curve, Datum, Marker, Panel, chart
 from perennial.pages.html import document, table
 from perennial.pipeline.readings import Reading
 from perennial.pipeline.timeline import TimelineRow
@@ -147,7 +147,7 @@ def _over_time(found: Gathered) -> list[str]:
 
 def _panel(name: str, found: Gathered, bound: float | None) -> Panel:
     points = [
-        Point(one.window.end, one.value, *((one.interval.low, one.interval.high) if one.interval else ()))
+        Datum(one.window.end, one.value, *((one.interval.low, one.interval.high) if one.interval else ()))
         for one in found.series.get(name, ())
     ]
     return Panel(title=name, curves=(Curve(name=name, points=tuple(points)),), bounds=() if bound is None else (bound,))
@@ -180,7 +180,7 @@ def _happened(found: Gathered) -> list[Marker]:
 
 
 def _volume(rows: Sequence[TimelineRow]) -> Panel:
-    newest = {row.window.end: Point(row.window.end, float(row.n_published)) for row in rows}
+    newest = {row.window.end: Datum(row.window.end, float(row.n_published)) for row in rows}
     return Panel(title="rows published", curves=(Curve(name="rows", points=tuple(newest.values()), look="bars"),))
 
 

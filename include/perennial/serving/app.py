@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from perennial.serving.arms.routing import ROUTING_KEY
-from perennial.serving.guard import FAILED, NOT_FOUND, Refusal
+from perennial.serving.guard import FAILED, NOT_FOUND, Denial
 from perennial.serving.lines import Asked
 from perennial.serving.once import KEY
 from perennial.serving.requests.faults import Fault
@@ -73,7 +73,7 @@ def make_app(spec: Spec) -> Starlette:
         words = "no such route" if code == NOT_FOUND else "this route takes another method"
         fault = Fault(value=f"{request.method} {request.url.path}"[:80], allowed=f"one of {', '.join(_ROUTES)}")
         request_id = service.new_id()
-        response = _json(Refusal(code, words, (fault,)).body(request_id), code)
+        response = _json(Denial(code, words, (fault,)).body(request_id), code)
         response.headers.update(getattr(error, "headers", None) or {})  # of 405: Allow, which RFC 9110 asks for
         response.headers["x-request-id"] = request_id
         return response
@@ -90,7 +90,7 @@ def _answering(service: Service, path: str, answer: Answering) -> Callable[[Requ
         request_id = said if _REQUEST_ID.fullmatch(said) else service.new_id()
         try:
             response = await answer(Call(service, request, request_id))
-        except Refusal as refusal:
+        except Denial as refusal:
             response = _json(refusal.body(request_id), refusal.code)
             if refusal.again_in_s is not None:
                 response.headers["retry-after"] = str(refusal.again_in_s)

@@ -21,7 +21,7 @@ NOBODY_ELSE = "this machine"
 """Who asks where no key is asked for."""
 
 
-class Refusal(Exception):
+class Denial(Exception):
     """A request that is not answered: the code, why, and what is wrong with it."""
 
     def __init__(self, code: int, why: str, faults: tuple[Fault, ...] = (), *, again_in_s: int | None = None) -> None:
@@ -84,7 +84,7 @@ class Guard:
         if over is not None:
             limit, again_in_s = over
             fault = Fault(field="rate", value=f"key {found}" if self.needs_key else found, allowed=limit)
-            raise Refusal(TOO_MANY, f"too much at once: come again in {again_in_s} s", (fault,), again_in_s=again_in_s)
+            raise Denial(TOO_MANY, f"too much at once: come again in {again_in_s} s", (fault,), again_in_s=again_in_s)
         return found
 
     def spend_rows(self, who: str, n_rows: int) -> None:
@@ -93,14 +93,14 @@ class Guard:
 
     def _turn_away(self) -> NoReturn:
         if self.needs_key:
-            raise Refusal(UNAUTHORIZED, "no key, or none that is known: send Authorization: Bearer pk_...")
-        raise Refusal(FORBIDDEN, "without keys only localhost and 127.0.0.1 may be asked for")
+            raise Denial(UNAUTHORIZED, "no key, or none that is known: send Authorization: Bearer pk_...")
+        raise Denial(FORBIDDEN, "without keys only localhost and 127.0.0.1 may be asked for")
 
     async def body(self, request: Request) -> bytes:
         """The body. Raises Refusal for one that is too large, or not said to be JSON."""
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "application/json":
-            raise Refusal(UNSUPPORTED, f"Content-Type is {kind[:80]!r}; send application/json")
+            raise Denial(UNSUPPORTED, f"Content-Type is {kind[:80]!r}; send application/json")
         length = request.headers.get("content-length", "0")
         if length.isascii() and length.isdigit() and int(length) > self.most_bytes:
             self._too_large()
@@ -112,7 +112,7 @@ class Guard:
         return bytes(body)
 
     def _too_large(self) -> NoReturn:
-        raise Refusal(TOO_LARGE, f"the body has more than {self.most_bytes:,} bytes (serving.max_body_kb)")
+        raise Denial(TOO_LARGE, f"the body has more than {self.most_bytes:,} bytes (serving.max_body_kb)")
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from perennial.serving.guard import CONFLICT, Refusal
+from perennial.serving.guard import CONFLICT, Denial
 from perennial.serving.requests.faults import Fault
 
 KEY = "idempotency-key"
@@ -39,12 +39,12 @@ class Once:
             fault = Fault(
                 field="Idempotency-Key", value=f"{len(key)} characters", allowed=f"1 to {LONGEST_KEY} of them"
             )
-            raise Refusal(CONFLICT, "this key can not be kept", (fault,))
+            raise Denial(CONFLICT, "this key can not be kept", (fault,))
         digest, place = hashlib.sha256(body).digest(), (who, key)
         if (known := self._known.get(place)) is not None:
             if known.digest != digest:
                 fault = Fault(field="Idempotency-Key", value=key[:80], allowed="a key of its own for each body")
-                raise Refusal(CONFLICT, "another body was sent under this key", (fault,))
+                raise Denial(CONFLICT, "another body was sent under this key", (fault,))
             return await asyncio.shield(known.answer)
         found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         found.add_done_callback(_looked_at)

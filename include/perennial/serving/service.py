@@ -23,7 +23,7 @@ from perennial.serving.arms.canary import Canary
 from perennial.serving.arms.shadow import Shadow
 from perennial.serving.following.follower import Follower
 from perennial.serving.following.messages import Failed, Loaded, Message, Order
-from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, UNPROCESSABLE, Guard, Refusal
+from perennial.serving.guard import BAD_REQUEST, FAILED, LOOPBACK, UNAVAILABLE, UNPROCESSABLE, Denial, Guard
 from perennial.serving.keys import Keys
 from perennial.serving.limits import Limits
 from perennial.serving.lines import Asked, PredictionLines, label_lines, written
@@ -73,7 +73,7 @@ class Service:
         rules, keys = spec.config.serving, Keys.below(spec.home, spec.key)
         limits = Limits(rules.rate_limit, spec.workers)
         self.guard = Guard(keys, spec.needs_key, rules.max_body_kb << 10, limits)
-        self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), rules, self._settled)
+        self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), rules, self._written)
         order = Order(config=spec.config, registry_uri=spec.registry_uri, login=spec.login, cache=spec.folder / "cache")
         self.follower = Follower(order, self._heard)
         self.once, self._lines = Once(), PredictionLines.of(spec.config)
@@ -150,8 +150,8 @@ class Service:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             faults = faults_of(self.config, self.types, body, key=key)
         if faults[0].allowed.startswith("JSON: "):
-            raise Refusal(BAD_REQUEST, "the body is no JSON", faults)
-        raise Refusal(UNPROCESSABLE, f"{len(faults)} values are not allowed; the first ones are under faults", faults)
+            raise Denial(BAD_REQUEST, "the body is no JSON", faults)
+        raise Denial(UNPROCESSABLE, f"{len(faults)} values are not allowed; the first ones are under faults", faults)
 
     async def predict(
         self, body: bytes, request_id: str, arrived: float, key: str | None = None
@@ -160,11 +160,11 @@ class Service:
         rows = self.decoded(body, "rows")
         current = self.follower.following.current
         if current is None:
-            raise Refusal(UNAVAILABLE, self.problems()["no_champion_loaded"])
+            raise Denial(UNAVAILABLE, self.problems()["no_champion_loaded"])
         values = [msgspec.structs.astuple(row)[: self._n_features] for row in rows]
         ids = [row.prediction_id if row.prediction_id is not msgspec.UNSET else self.new_id() for row in rows]
         if len(set(ids)) < len(ids):
-            raise Refusal(UNPROCESSABLE, "a prediction_id stands twice among the rows", twice(ids))
+            raise Denial(UNPROCESSABLE, "a prediction_id stands twice among the rows", twice(ids))
         moments = [row.event_time for row in rows] if self._given else [datetime.now(UTC)] * len(rows)
         log = Asked(values, ids, moments, current.loaded.version, arrived)
         try:
@@ -173,7 +173,7 @@ class Service:
             self.counting.failed(log.version, CHAMPION, time.perf_counter() - arrived)
             if ERROR in self.config.operational:
                 await self._logged(self._entries(log, None, None))
-            raise Refusal(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
+            raise Denial(FAILED, redacted(f"version {log.version} could not answer: {error}")[:300]) from error
         logged = await self._logged(self._entries(found.log, found.scores, found.words))
         took_s = time.perf_counter() - arrived
         self.counting.answered(found.log.version, found.counted_as, values, found.scores, took_s)
@@ -241,7 +241,7 @@ class Service:
             data = label_lines(self.config, ids, truths, [written(moments[place]) for place in chosen])
             entries.append(Entry("labels", window, data, len(chosen)))
         if not await self._logged(entries):
-            raise Refusal(UNAVAILABLE, "the labels can not be written")
+            raise Denial(UNAVAILABLE, "the labels can not be written")
         return Taken(request_id=request_id, n_labels=len(labels))
 
     async def _logged(self, entries: list[Entry]) -> bool:
@@ -253,14 +253,14 @@ class Service:
             self.spool.put(entry)
         problems = [found for future in futures if (found := await future) is not None]
         if problems and self.config.serving.on_full_disk == "refuse":
-            raise Refusal(UNAVAILABLE, f"the log can not be written, and nothing is answered without it: {problems[0]}")
+            raise Denial(UNAVAILABLE, f"the log can not be written, and nothing is answered without it: {problems[0]}")
         return not problems
 
-    def _settled(self, entries: list[Entry], problem: str | None) -> None:
+    def _written(self, entries: list[Entry], problem: str | None) -> None:
         if problem is not None:
             self.metrics.write_errors.inc()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(_settle, entries, problem)
+            self._loop.call_soon_threadsafe(_answer_waiting, entries, problem)
 
     def _heard(self, message: Message) -> None:
         if isinstance(message, Failed):
@@ -293,7 +293,7 @@ class Service:
             await asyncio.sleep(1)
 
 
-def _settle(entries: list[Entry], problem: str | None) -> None:
+def _answer_waiting(entries: list[Entry], problem: str | None) -> None:
     for entry in entries:
         future = entry.handle
         if isinstance(future, asyncio.Future) and not future.done():

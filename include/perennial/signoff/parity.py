@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perennial.config import ModelConfig
-from perennial.contracts import Candidate, Serving, Snapshot, from_record
+from perennial.contracts import Candidate, ServingBehaviour, Snapshot, from_record
 from perennial.errors import ParityTimeout, RegistryRefused, RegistryUnavailable, SignoffError
 from perennial.registry import Registry, load_reference
 from perennial.registry.client import login_variables
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
     gap: float | None
     detail: str
-    serving: Serving | None = None
+    serving: ServingBehaviour | None = None
 
 
 def parity_gap(
@@ -88,7 +88,7 @@ def parity_gap(
         answer, problem = _ask(request, home=str(folder), timeout_s=timeout_s, environment=environment or {})
     if answer is None:
         return Found(None, problem)
-    return Found(*compare(judged, answer), serving=from_record(Serving, answer["serving"]))
+    return Found(*compare(judged, answer), serving=from_record(ServingBehaviour, answer["serving"]))
 
 
 def _ask(

@@ -19,7 +19,7 @@ CONSTANT = "constant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Rival:
     """Candidate and baseline on the same rows; no rows, and ``problem``, when they can not be compared.
 
     ``mine`` and ``theirs`` answer for these rows, which ``later`` chooses among those of the holdout (all for None).
@@ -43,13 +43,13 @@ def gains_over(config: ModelConfig, mine: Answers, theirs: Answers) -> dict[str,
     return {name: mine.gain_over(theirs, config, name) for name in asked}
 
 
-def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Comparison:
+def versus_constant(config: ModelConfig, candidate: Answers, snapshot: Snapshot, *, store: Store) -> Rival:
     """Against the prior of the training rows: their share of positives, their most frequent class, or their mean."""
     trained_on = store.storage.read_table(snapshot.train_uri, columns=["label"])
     return against_constant(config, candidate, labels_of(config, trained_on))
 
 
-def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[Any]) -> Comparison:
+def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[Any]) -> Rival:
     """The same, of the ``labels`` of the training rows, shape (m,), as :func:`labels_of` gives them. Pure.
 
     >>> answers = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]))
@@ -66,7 +66,7 @@ def against_constant(config: ModelConfig, candidate: Answers, labels: NDArray[An
         value = labels.mean()
     always = replace(candidate, scores=np.full(n_rows, float(value)), predicted=predicted, threshold=None)
     mine = candidate.metrics(config)
-    return Comparison(
+    return Rival(
         baseline=CONSTANT,
         n_rows=n_rows,
         candidate=mine,
@@ -86,7 +86,7 @@ def versus_champion(
     store: Store,
     registry: Registry,
     state: ReleaseState,
-) -> Comparison:
+) -> Rival:
     """Against the champion, on the holdout rows after its own holdout: those that neither was fitted or chosen on.
 
     A champion that can not be loaded or scored leaves a comparison without rows, whose gate fails. Raises
@@ -114,14 +114,14 @@ def versus_champion(
     return replace(against_champion(config, champion, candidate.rows(later), theirs), later=later)
 
 
-def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: Answers) -> Comparison:
+def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: Answers) -> Rival:
     """A candidate's answers beside those of the champion for the same rows, which neither was fitted on. Pure.
 
     >>> answers = Answers(labels=np.array([0, 1]), scores=np.array([0.2, 0.7]))
     >>> against_champion(flights, "3", answers, answers).candidate["roc_auc"]
     1.0
     """
-    return Comparison(
+    return Rival(
         baseline=champion,
         n_rows=len(mine.labels),
         candidate=mine.metrics(config),
@@ -132,7 +132,5 @@ def against_champion(config: ModelConfig, champion: str, mine: Answers, theirs: 
     )
 
 
-def _none(champion: str, problem: str, *, champion_lost: bool = False) -> Comparison:
-    return Comparison(
-        baseline=champion, n_rows=0, candidate={}, metrics={}, problem=problem, champion_lost=champion_lost
-    )
+def _none(champion: str, problem: str, *, champion_lost: bool = False) -> Rival:
+    return Rival(baseline=champion, n_rows=0, candidate={}, metrics={}, problem=problem, champion_lost=champion_lost)

@@ -19,7 +19,7 @@ from perennial.registry.reference import save_reference, with_declared
 from perennial.registry.runs import log_figures, log_values
 from perennial.registry.scoring import score
 from perennial.store import Store
-from perennial.training.baseline import Comparison, versus_champion, versus_constant
+from perennial.training.baseline import Rival, versus_champion, versus_constant
 from perennial.training.drawn.attributions import Attributions, attributions
 from perennial.training.drawn.plots import figures
 from perennial.training.importance import MOST_ROWS, feature_importance
@@ -77,7 +77,7 @@ def evaluation_of(
     fitted: FittedRun,
     snapshot: Snapshot,
     candidate: Answers,
-    compared: Comparison,
+    compared: Rival,
     *,
     rows: pa.Table | None = None,
     facts: DataFacts | None = None,
@@ -136,7 +136,7 @@ def _intervals(config: ModelConfig, candidate: Answers) -> dict[str, Interval]:
 
 
 def _log_evaluation(
-    evaluation: Evaluation, compared: Comparison, snapshot: Snapshot, fitted: FittedRun, *, registry: Registry
+    evaluation: Evaluation, compared: Rival, snapshot: Snapshot, fitted: FittedRun, *, registry: Registry
 ) -> None:
     found = {
         **{f"holdout_{name}": value for name, value in evaluation.candidate.items()},

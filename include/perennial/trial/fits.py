@@ -106,10 +106,10 @@ class Fits:
         from perennial.registry.scoring import features_frame, own_threshold, score_frame
         from perennial.training.fitting.folds import converging
         from perennial.training.fitting.worker import fit_recipe
-        from perennial.training.search.here import Choice, choose_here
+        from perennial.training.search.here import FitPlan, choose_here
 
         began, table = self.cpu(), self.log.table(train)
-        choice = Choice(config, self._recipes(config)[0])
+        choice = FitPlan(config, self._recipes(config)[0])
         try:
             with converging() if candidate else nullcontext():
                 if candidate and _chooses(config):

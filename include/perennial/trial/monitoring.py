@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.bake.measuring import Scores, bake_signals
-from perennial.bake.settlement import settled
+from perennial.bake.settlement import bake_so_far
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, Signal, SignalName, Subject, Window
 from perennial.decision.blindness import newest_waited_for, tells, why_blind
@@ -25,7 +25,7 @@ from perennial.evidence.labelled import not_enough
 from perennial.evidence.lateness import Lateness, LatenessSeen, looked_at
 from perennial.evidence.maturity import COVERAGE, Coverage, ended_and_earlier, is_over, measurable
 from perennial.evidence.stretches import Labelled, news_since, rows_of_a_retrain
-from perennial.monitoring.label_flags import Beside, label_flags
+from perennial.monitoring.label_flags import FlagBasis, label_flags
 from perennial.monitoring.performance import coverage_signal, holdout_answers, performance_signals, plan
 from perennial.training.evaluate import sample_sizes
 from perennial.training.probe import gain_signal, most_probe_rows, probe_stretch, summed, to_probe, too_few_to_probe
@@ -69,7 +69,7 @@ def _performance(trial: Trial, window: Window) -> list[Signal]:
             features=config.categories if config.signals.flags.lost_class else (),
         )
         found += performance_signals(config, subject, judged, rows, holdout=holdout_answers(config, reference))
-        beside = Beside(reference=reference, lateness=_lateness(trial, subject))
+        beside = FlagBasis(reference=reference, lateness=_lateness(trial, subject))
         found += label_flags(config, subject, rows, beside=beside, why=not_enough(config, judged, rows))
     return found
 
@@ -162,7 +162,7 @@ def _bake(trial: Trial, window: Window) -> None:
                 config, subject, judged, rows, stable=state.fallback, stable_threshold=stable_at, answer=answer
             )
         )
-    _, end = settled(config, state, trial.measured_since(state.champion, names, since), at=run.as_of)
+    _, end = bake_so_far(config, state, trial.measured_since(state.champion, names, since), at=run.as_of)
     if end is not None:
         trial.write(end)
 

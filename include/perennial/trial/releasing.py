@@ -29,13 +29,13 @@ from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.flagged import flags_on
 from perennial.signoff.gates import judge
 from perennial.signoff.signing import review_mode, signoff_entry, verdict
-from perennial.training.baseline import Comparison, against_champion, against_constant
+from perennial.training.baseline import Rival, against_champion, against_constant
 from perennial.training.evaluate import evaluation_of
 from perennial.training.measured.data import MOST_ROWS, columns_asked, data_facts
 from perennial.training.measured.groups import columns_of
 from perennial.training.rows import labels_of
 from perennial.training.snapshot import mature_holdout, refuse_held, too_few_to_train
-from perennial.trial.state import Trial, Version
+from perennial.trial.state import Trial, TrialVersion
 from perennial.trial.taught import training_places
 
 People = Literal["approve", "absent"]
@@ -107,7 +107,7 @@ def _fitted(trial: Trial, request: RetrainRequest) -> tuple[str, Snapshot]:
     judged_on = log.known(log.within(holdout.stretch, excluded=state.excluded), as_of)
     fit = trial.fits.fit(config, fitted_on, slice(int(judged_on[0]), log.rows.num_rows))
     version = str(len(trial.versions) + 1)
-    trial.versions[version] = Version(fit=fit, n_train=len(fitted_on), holdout=judged_on)
+    trial.versions[version] = TrialVersion(fit=fit, n_train=len(fitted_on), holdout=judged_on)
     trial.trained_on[version] = fitted_on
     return version, _snapshot(trial, request, version, holdout)
 
@@ -175,7 +175,7 @@ def _facts(trial: Trial, version: str, as_of: datetime) -> DataFacts:
     return data_facts(config, (whole[0], whole[1]), (samples[0], samples[1]), log.table(newest))
 
 
-def _compared(trial: Trial, version: str) -> Comparison:
+def _compared(trial: Trial, version: str) -> Rival:
     config, state = trial.config, trial.state
     answers = trial.answers(version, trial.versions[version].holdout)
     lineage = state.lineage
@@ -185,7 +185,7 @@ def _compared(trial: Trial, version: str) -> Comparison:
     later = answers.since(lineage.holdout.end)
     if not later.any():
         problem = f"no holdout row lies after the champion's own holdout, {lineage.holdout.key}"
-        return Comparison(baseline=state.champion, n_rows=0, candidate={}, metrics={}, problem=problem)
+        return Rival(baseline=state.champion, n_rows=0, candidate={}, metrics={}, problem=problem)
     theirs = trial.answers(state.champion, trial.versions[version].holdout[later])
     return replace(against_champion(config, state.champion, answers.rows(later), theirs), later=later)
 

@@ -31,7 +31,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class TrialDecision:
     """What was decided about a window, why, and who was champion before it."""
 
     window: Window
@@ -45,7 +45,7 @@ class Replayed:
     """All that came of a policy."""
 
     policy: str
-    decided: tuple[Decided, ...]
+    decided: tuple[TrialDecision, ...]
     retrains: tuple[Retrain, ...]
     undone: tuple[Undone, ...]
     signals: tuple[Signal, ...]
@@ -90,7 +90,7 @@ def replay(
         if people == "approve":
             acknowledge_all(trial, at=window.start)
         found = monitor(trial, window, tried.rule)
-        decided.append(Decided(window=window, action=found.action, reasons=found.reasons, champion=champion))
+        decided.append(TrialDecision(window=window, action=found.action, reasons=found.reasons, champion=champion))
         if found.action == "retrain":
             retrains.append(retrain(trial, found, people=people))
         elif found.action == "rollback" and (back := roll_back(trial, found)):

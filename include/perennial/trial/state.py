@@ -25,7 +25,7 @@ PLACE = "place"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class TrialVersion:
     """A candidate of the trial: its answers for all rows from its holdout on, and what it was judged on."""
 
     fit: Fit
@@ -44,7 +44,7 @@ class Trial:
     entries: list[LedgerEntry] = field(default_factory=list)
     signals: dict[tuple[Window, str, str | None], Signal] = field(default_factory=dict)
     coverages: list[Signal] = field(default_factory=list)
-    versions: dict[str, Version] = field(default_factory=dict)
+    versions: dict[str, TrialVersion] = field(default_factory=dict)
     probes: list[float] = field(default_factory=list)
     trained_on: dict[str, Places] = field(default_factory=dict)
     references: dict[str, pa.Table] = field(default_factory=dict)

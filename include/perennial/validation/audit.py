@@ -15,7 +15,7 @@ from perennial.store.batches import published_audit, record_audit
 from perennial.store.duck import session
 from perennial.validation.casts.casting import fields, typed_schema
 from perennial.validation.expectations import rules
-from perennial.validation.judging import Tally, judge_batch, tallies
+from perennial.validation.judging import RuleTally, judge_batch, tallies
 from perennial.validation.page import render
 from perennial.validation.sample import Sample
 from perennial.validation.sorting import Prepared, Sorter
@@ -165,7 +165,7 @@ def _one_ahead(chunks: Iterator[Prepared], thread: Executor) -> Iterator[Prepare
         yield prepared
 
 
-def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally], causes: Causes) -> str | None:
+def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[RuleTally], causes: Causes) -> str | None:
     """Why the batch may not be published; None when it may."""
     limits = config.validation
     reasons = []
@@ -191,7 +191,7 @@ def _halt(config: ModelConfig, batch: Batch, counts: _Counts, found: list[Tally]
     return "; ".join([*reasons[:5], *([f"in quarantine: {causes}"] if causes.first else [])])
 
 
-def _n_out_of_range(found: list[Tally]) -> dict[str, int]:
+def _n_out_of_range(found: list[RuleTally]) -> dict[str, int]:
     counted: dict[str, int] = {}
     for tally in found:
         if tally.rule.limits and tally.rule.column and tally.n_unexpected:

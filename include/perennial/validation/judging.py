@@ -21,7 +21,7 @@ _SHOWN_VALUES = 10
 
 
 @dataclass(slots=True)
-class Tally:
+class RuleTally:
     """What one rule found so far."""
 
     rule: Rule
@@ -66,18 +66,18 @@ class Tally:
         )
 
 
-def tallies(rules: tuple[Rule, ...]) -> dict[int, Tally]:
+def tallies(rules: tuple[Rule, ...]) -> dict[int, RuleTally]:
     """An empty tally for every rule, by its key. Nothing judged is no pass.
 
     >>> one = Rule(key=3, name="ExpectColumnMeanToBeBetween", kwargs={}, level="batch", fault="", columns=("hue",))
     >>> {key: (tally.passed, tally.verdict().detail) for key, tally in tallies((one,)).items()}
     {3: (False, 'no row to judge')}
     """
-    return {rule.key: Tally(rule) for rule in rules}
+    return {rule.key: RuleTally(rule) for rule in rules}
 
 
 def judge(
-    frame: pd.DataFrame, rules: list[Rule], found: dict[int, Tally]
+    frame: pd.DataFrame, rules: list[Rule], found: dict[int, RuleTally]
 ) -> Iterator[tuple[Rule, npt.NDArray[np.int64]]]:
     """Add one frame (index 0..n-1, the typed columns that the rules name) to the tallies.
 
@@ -110,7 +110,7 @@ def _validate(batch: Any, rules: list[Rule], result_format: str) -> list[Any]:
     return results
 
 
-def judge_batch(sample: Sample, rules: list[Rule], found: dict[int, Tally]) -> None:
+def judge_batch(sample: Sample, rules: list[Rule], found: dict[int, RuleTally]) -> None:
     """Judge the batch-level rules on the rows of a sample, and note what it was drawn from."""
     rows = sample.rows()
     for _ in judge(rows.to_pandas(), rules, found):
@@ -120,7 +120,7 @@ def judge_batch(sample: Sample, rules: list[Rule], found: dict[int, Tally]) -> N
             found[rule.key].drawn_of = sample.n_seen
 
 
-def _add(tally: Tally, one: Any, n_rows: int) -> int:
+def _add(tally: RuleTally, one: Any, n_rows: int) -> int:
     """Add one result to its tally; the number of values that the rule refuses."""
     result = one.to_json_dict()["result"]
     tally.n_rows += n_rows

@@ -12,10 +12,10 @@ from perennial.validation.gx_imports import (
     ValidationResultsPageRenderer,
     gx,
 )
-from perennial.validation.judging import Tally
+from perennial.validation.judging import RuleTally
 
 
-def render(batch: Batch, tallies: list[Tally], *, passed: bool) -> str:
+def render(batch: Batch, tallies: list[RuleTally], *, passed: bool) -> str:
     """One HTML page with the result of every expectation over the whole batch."""
     results = [_result(tally) for tally in tallies]
     n_passed = sum(tally.passed for tally in tallies)
@@ -63,7 +63,7 @@ def escaped(value: Any) -> Any:
     return [escaped(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _result(tally: Tally) -> ExpectationValidationResult:
+def _result(tally: RuleTally) -> ExpectationValidationResult:
     n_rows, n_missing, n_unexpected = tally.n_rows, tally.n_missing, tally.n_unexpected
     result = dict(tally.observed)
     if not result:

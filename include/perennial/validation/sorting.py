@@ -25,7 +25,7 @@ from perennial.validation.casts.casting import (
 from perennial.validation.casts.numbers import as_text, with_numbers
 from perennial.validation.casts.plain import plain_values
 from perennial.validation.expectations import Rule
-from perennial.validation.judging import Tally, judge
+from perennial.validation.judging import RuleTally, judge
 
 _REASONS = """
     WITH faults AS (
@@ -74,7 +74,7 @@ class Sorter:
     window: Window
     binary_label: bool
     rules: list[Rule]
-    found: dict[int, Tally]
+    found: dict[int, RuleTally]
     connection: duckdb.DuckDBPyConnection
     caster: duckdb.DuckDBPyConnection
     """A connection for :meth:`prepare` alone, which may run in a thread of its own."""

@@ -16,7 +16,7 @@ from perennial.errors import StackError
 from perennial.settings import ROOT
 from stack.commands import INITDB_OPTIONS, postgres_command
 from stack.layout import LOOPBACK
-from stack.postgres.accounts import Place, run
+from stack.postgres.accounts import Cluster, run
 
 SUPERUSER = "postgres"
 LEDGER_OWNER = ROOT / "include" / "perennial" / "store" / "ledger_owner.sql"
@@ -24,13 +24,13 @@ START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
 
 
-def command_line(place: Place, port: int) -> list[str]:
+def command_line(place: Cluster, port: int) -> list[str]:
     """The command that runs the server in the foreground; set PGDATA to ``place.data`` for it."""
     program, *arguments = postgres_command(LOOPBACK, port, "")
     return [str(place.programs / program), *arguments]
 
 
-def initialise(place: Place, password: str) -> bool:
+def initialise(place: Cluster, password: str) -> bool:
     """Create the data directory with its superuser; False when it is there already. Raises StackError with the output.
 
     The work is done in a new folder beside it, which is renamed when complete: a broken-off attempt is never served.
@@ -52,7 +52,7 @@ def initialise(place: Place, password: str) -> bool:
     return True
 
 
-def _initdb(place: Place, target: Path, password: str) -> None:
+def _initdb(place: Cluster, target: Path, password: str) -> None:
     options = [f"--username={SUPERUSER}", "--pwfile=/dev/stdin", *INITDB_OPTIONS]
     reading, writing = os.pipe()
     try:

@@ -47,7 +47,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Cluster:
     """Where one PostgreSQL server has its programs and its data; ``account`` is None when it runs as we do."""
 
     programs: Path
@@ -70,14 +70,14 @@ def run(command: list[str], account: Account | None, stdin: int = subprocess.DEV
     )
 
 
-def find_place(folder: Path, state_id: str) -> Place:
+def find_cluster(folder: Path, state_id: str) -> Cluster:
     """Programs, data directory and account of the server that belongs to the folder.
 
     Raises StackError when the account does not reach the data, naming the folder that is closed to it.
     """
     programs = wheel_programs()
     if os.geteuid() != 0:
-        return Place(programs=programs, data=folder / "data", account=None)
+        return Cluster(programs=programs, data=folder / "data", account=None)
     account = unprivileged_account()
     # An earlier release gave the folder to the account, which could then plant links for root to follow.
     os.chown(folder, 0, 0, follow_symlinks=False)
@@ -91,7 +91,7 @@ def find_place(folder: Path, state_id: str) -> Place:
         )
     if not account.can_run(programs / "postgres"):
         programs = _copied_programs(programs, account)
-    return Place(programs=programs, data=data, account=account)
+    return Cluster(programs=programs, data=data, account=account)
 
 
 def wheel_programs() -> Path:

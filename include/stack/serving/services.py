@@ -15,7 +15,7 @@ SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class ServiceProcess:
     """Where the service of one model listens; ``url`` is where the rest of the deployment reaches it."""
 
     model: str
@@ -26,20 +26,20 @@ class Service:
     def component(self) -> str:
         """Its name among the components.
 
-        >>> Service(model="flight_delay", port=8100, url="http://127.0.0.1:8100").component
+        >>> ServiceProcess(model="flight_delay", port=8100, url="http://127.0.0.1:8100").component
         'serving-flight-delay'
         """
         return f"{SERVING}-{self.model.replace('_', '-')}"
 
 
-def services_of(models: tuple[str, ...], *, address: str, first_port: int) -> tuple[Service, ...]:
+def services_of(models: tuple[str, ...], *, address: str, first_port: int) -> tuple[ServiceProcess, ...]:
     """The services of some models on one machine, on ports that follow one another.
 
     >>> [service.url for service in services_of(("a", "b"), address="127.0.0.1", first_port=8100)]
     ['http://127.0.0.1:8100', 'http://127.0.0.1:8101']
     """
     return tuple(
-        Service(model=model, port=port, url=f"http://{address}:{port}")
+        ServiceProcess(model=model, port=port, url=f"http://{address}:{port}")
         for port, model in enumerate(models, start=first_port)
     )
 
@@ -73,12 +73,12 @@ def clients_environment(site: "Site", credentials: Credentials) -> dict[str, str
     return {"PERENNIAL_SERVING_URLS": urls, "PERENNIAL_SERVING_KEY": credentials.serving_key}
 
 
-def deaf(services: tuple[Service, ...]) -> list[str]:
+def deaf(services: tuple[ServiceProcess, ...]) -> list[str]:
     """The components that do not answer yet. One without a champion does: it lives, and refuses requests."""
     return [service.component for service in services if not _answers(service)]
 
 
-def _answers(service: Service) -> bool:
+def _answers(service: ServiceProcess) -> bool:
     try:
         return httpx.get(f"{service.url}/healthz", timeout=5, trust_env=False).status_code == httpx.codes.OK
     except httpx.TransportError:

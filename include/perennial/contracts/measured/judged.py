@@ -47,7 +47,7 @@ class GroupFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
+class ServingBehaviour:
     """How the registered version behaves in a fresh process of one thread, prepared from logged rows as when serving.
 
     Latencies in milliseconds: of ``n_single`` requests of one row each, and of ``n_batches`` requests of ``batch_rows``

@@ -16,7 +16,7 @@ from perennial.store.schema import KNOWN_AT, SUPERSEDED, batches, labels_table, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class TracedBatch:
     """One batch: the files it came as, the digest over their content, and what became of its rows."""
 
     seq: int
@@ -95,7 +95,7 @@ def _newest_first(table: Any) -> tuple[ColumnElement[Any], ...]:
     return (table.c[SUPERSEDED] > 0, table.c[SUPERSEDED].desc())
 
 
-def find_deliveries(config: ModelConfig, named: str, *, store: Store) -> tuple[Delivery, ...]:
+def find_deliveries(config: ModelConfig, named: str, *, store: Store) -> tuple[TracedBatch, ...]:
     """The batches with this number, this id (or its first eight letters or more), or this file among theirs.
 
     A file is named as it was delivered, or by the end of its path. In the order they came.
@@ -110,13 +110,13 @@ def find_deliveries(config: ModelConfig, named: str, *, store: Store) -> tuple[D
     return _read(config, or_(*wanted), store=store)
 
 
-def deliveries(config: ModelConfig, seqs: Iterable[int], *, store: Store) -> tuple[Delivery, ...]:
+def deliveries(config: ModelConfig, seqs: Iterable[int], *, store: Store) -> tuple[TracedBatch, ...]:
     """The batches with these numbers, in the order they came."""
     wanted = list(seqs)
     return _read(config, batches.c.seq.in_(wanted) if wanted else false(), store=store)
 
 
-def _read(config: ModelConfig, wanted: ColumnElement[bool], *, store: Store) -> tuple[Delivery, ...]:
+def _read(config: ModelConfig, wanted: ColumnElement[bool], *, store: Store) -> tuple[TracedBatch, ...]:
     names = ("seq", "batch_id", "source", "window_start", "window_end", "status", "n_staged", "n_published")
     staged = [batches.c.staged[name].label(name) for name in ("digest", "files")]
     query = select(*(batches.c[name] for name in names), *staged)
@@ -124,7 +124,7 @@ def _read(config: ModelConfig, wanted: ColumnElement[bool], *, store: Store) -> 
     with store.begin() as connection:
         found = connection.execute(query).all()
     return tuple(
-        Delivery(
+        TracedBatch(
             seq=row.seq,
             batch_id=row.batch_id,
             source=row.source,

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from perennial.config import ERROR, ModelConfig
 from perennial.contracts import Window
 from perennial.profiles.coding import encode
-from perennial.profiles.counting import SCORE, Layout, count_rows, grid_of
+from perennial.profiles.counting import SCORE, ProfileLayout, count_rows, grid_of
 from perennial.profiles.grid import Grid, decode_grid, encode_grid, grid_id
 from perennial.profiles.profile import Profile
 from perennial.storage.files import GROUP_ROWS, in_groups
@@ -44,9 +44,9 @@ def columns_of(config: ModelConfig) -> list[str]:
     return ["event_time", *config.features, SCORE, "model_version"]
 
 
-def layout_of(config: ModelConfig, grid: Grid) -> Layout:
+def layout_of(config: ModelConfig, grid: Grid) -> ProfileLayout:
     """How the rows of a model are summed up on a grid."""
-    return Layout(block_us=block_us(config), numbers=config.numbers, categories=config.categories, grid=grid)
+    return ProfileLayout(block_us=block_us(config), numbers=config.numbers, categories=config.categories, grid=grid)
 
 
 def served_rows(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -120,7 +120,7 @@ def keep(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Profiled:
     """The profile of what a batch brings, and the grid that it was counted on: ``is_first``, made of those rows."""
 
     profile: Profile
@@ -130,7 +130,7 @@ class Counted:
 
 def count_published(
     config: ModelConfig, newest: Grid | None, rows: Callable[[list[str]], Iterator[pa.RecordBatch]]
-) -> Counted:
+) -> Profiled:
     """The profile of rows none of which was there before, on the model's ``newest`` grid; nothing is kept.
 
     ``rows`` reads the columns that it is asked for.
@@ -138,7 +138,7 @@ def count_published(
     columns = [*columns_of(config), "role", *(name for name in config.operational if name == ERROR)]
     grid = _first_grid(config, rows(columns)) if newest is None else newest
     profile = count_rows(served_rows(rows(columns)), layout_of(config, grid))
-    return Counted(profile=profile, grid=grid, is_first=newest is None)
+    return Profiled(profile=profile, grid=grid, is_first=newest is None)
 
 
 def keep_published(
@@ -146,7 +146,7 @@ def keep_published(
     config: ModelConfig,
     seq: int,
     rows: Callable[[list[str]], Iterator[pa.RecordBatch]],
-    counted: Counted | None = None,
+    counted: Profiled | None = None,
 ) -> None:
     """The profile of what a batch brought: rows none of which was there before.
 

@@ -30,7 +30,7 @@ WINSOR = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ColumnPair:
     """One column of a reference and of a window: counts of shape (n_blocks, n_bins), the blocks of the reference first.
 
     ``axis`` of a number holds the edges of its bins, and the sums of the values, shape (n_blocks, n_bins); of a
@@ -51,7 +51,7 @@ class Beside:
     def value(self, method: Method) -> float:
         """The distance of the window from the reference; NaN where a side has no value.
 
-        >>> twice = Beside("x", np.array([False, True]), np.array([[5.0, 5.0], [8.0, 2.0]]), np.zeros(2))
+        >>> twice = ColumnPair("x", np.array([False, True]), np.array([[5.0, 5.0], [8.0, 2.0]]), np.zeros(2))
         >>> round(twice.value("l_infinity"), 2)
         0.3
         """
@@ -124,7 +124,7 @@ def starts_of(counts: Floats, n_bins: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0], inner[inner < len(counts)]]))
 
 
-def beside(reference: Profile, window: Profile, name: str) -> Beside | None:
+def beside(reference: Profile, window: Profile, name: str) -> ColumnPair | None:
     """A column of two profiles on one grid; None where a side does not have it."""
     sides = (reference, window)
     in_window = np.repeat([False, True], [len(side.blocks) for side in sides])
@@ -135,10 +135,10 @@ def beside(reference: Profile, window: Profile, name: str) -> Beside | None:
     return None
 
 
-def _number(name: str, in_window: NDArray[np.bool_], sides: list[Numbers]) -> Beside | None:
+def _number(name: str, in_window: NDArray[np.bool_], sides: list[Numbers]) -> ColumnPair | None:
     if not len(sides[0].edges):
         return None
-    return Beside(
+    return ColumnPair(
         name=name,
         in_window=in_window,
         counts=np.concatenate([side.counts for side in sides]),
@@ -147,7 +147,7 @@ def _number(name: str, in_window: NDArray[np.bool_], sides: list[Numbers]) -> Be
     )
 
 
-def _category(name: str, in_window: NDArray[np.bool_], sides: list[Categories]) -> Beside:
+def _category(name: str, in_window: NDArray[np.bool_], sides: list[Categories]) -> ColumnPair:
     values = sorted({value for side in sides for value in side.values})
     place = {value: at for at, value in enumerate(values)}
     aligned: list[NDArray[Any]] = []
@@ -156,4 +156,4 @@ def _category(name: str, in_window: NDArray[np.bool_], sides: list[Categories]) 
         counts[:, [place[value] for value in side.values]] = side.counts
         counts[:, -1] = side.n_other
         aligned.append(counts)
-    return Beside(name, in_window, np.concatenate(aligned), np.concatenate([side.n_nulls for side in sides]))
+    return ColumnPair(name, in_window, np.concatenate(aligned), np.concatenate([side.n_nulls for side in sides]))

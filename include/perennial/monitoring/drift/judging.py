@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from perennial.contracts import Chance
-from perennial.monitoring.drift.columns import OF_CATEGORIES, OF_NUMBERS, Beside, beside
+from perennial.monitoring.drift.columns import OF_CATEGORIES, OF_NUMBERS, ColumnPair, beside
 from perennial.profiles.profile import Profile
 from perennial.statistics.drift.distances import Method
 from perennial.statistics.drift.permutation import BlockCounts, DriftTest, permute_blocks
@@ -22,7 +22,7 @@ CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Effect:
     """A column, the distance that is its effect size, and from which value on it matters.
 
     With the method ``null_rate`` it is about the nulls of the column, else about its values.
@@ -39,10 +39,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judgement:
     """How a distance stands to its threshold and to chance."""
 
-    asked: Asked
+    asked: Effect
     value: float
     status: Literal["ok", "breached", "undecided"]
     chance: Chance
@@ -51,8 +51,8 @@ class Judged:
 
 
 def judge(
-    reference: Profile, window: Profile, asked: Sequence[Asked], *, alpha: float, seed: int
-) -> dict[Asked, Judged]:
+    reference: Profile, window: Profile, asked: Sequence[Effect], *, alpha: float, seed: int
+) -> dict[Effect, Judgement]:
     """One test of all columns that both sides have, by permuted blocks.
 
     ``breached`` is a distance that reaches its threshold with p at most ``alpha``, for the whole family; ``undecided``
@@ -72,7 +72,7 @@ def judge(
     return {one: _judged(one, value, test, alpha=alpha, least_p=least_p, n_rows=n_rows) for one, value in known.items()}
 
 
-def _permuted(one: Asked, column: Beside) -> list[BlockCounts]:
+def _permuted(one: Effect, column: ColumnPair) -> list[BlockCounts]:
     if one.nulls:
         return [column.permuted_nulls()]
     family = OF_CATEGORIES if column.axis is None else OF_NUMBERS
@@ -83,7 +83,7 @@ def _test(
     counts: list[BlockCounts],
     reference: Profile,
     window: Profile,
-    known: dict[Asked, float],
+    known: dict[Effect, float],
     *,
     alpha: float,
     seed: int,
@@ -111,7 +111,7 @@ def _test(
     return (permuted(planned) if planned > first and least_p <= alpha and worth_it else test), least_p
 
 
-def _p(test: DriftTest, one: Asked) -> float:
+def _p(test: DriftTest, one: Effect) -> float:
     """The smallest p among the distances of a column, or that of its nulls."""
     found = [
         drifted.p
@@ -121,7 +121,7 @@ def _p(test: DriftTest, one: Asked) -> float:
     return min(found, default=1.0)
 
 
-def _judged(one: Asked, value: float, test: DriftTest, *, alpha: float, least_p: float, n_rows: int) -> Judged:
+def _judged(one: Effect, value: float, test: DriftTest, *, alpha: float, least_p: float, n_rows: int) -> Judgement:
     p = _p(test, one)
     quantile = next(d.quantiles[0] for d in test.found if (d.column, d.method) == (one.name, one.method))
     n_window, n_reference = test.n_window_blocks, test.n_reference_blocks
@@ -132,4 +132,6 @@ def _judged(one: Asked, value: float, test: DriftTest, *, alpha: float, least_p:
     elif value >= one.threshold and p <= alpha:
         status = "breached"
     chance = Chance(quantile=quantile, confidence=CONFIDENCE, p=p, n_rows=n_rows, n_blocks=n_window + n_reference)
-    return Judged(asked=one, value=value, status=status, chance=chance, n_reference_blocks=n_reference, detail=detail)
+    return Judgement(
+        asked=one, value=value, status=status, chance=chance, n_reference_blocks=n_reference, detail=detail
+    )

@@ -31,7 +31,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Unmeasured:
     """A column that no distance can be computed for, and why."""
 
     name: str
@@ -50,7 +50,7 @@ class Constant:
     share_other: float
 
 
-Column = Pair | Refusal | Constant
+Column = Pair | Unmeasured | Constant
 
 
 def screen(
@@ -74,13 +74,13 @@ def screen(
     sides = []
     for side, column in (("the window", current), ("the reference", reference)):
         if column is None:
-            return Refusal(name, f"{side} has no column {name}")
+            return Unmeasured(name, f"{side} has no column {name}")
         try:
             values = _values(kind, column)
         except pa.ArrowException as error:
-            return Refusal(name, f"{side} holds {column.type} where a {kind} was declared: {error}")
+            return Unmeasured(name, f"{side} holds {column.type} where a {kind} was declared: {error}")
         if why := _unfit(kind, values, min_values):
-            return Refusal(name, f"{side}: {why}")
+            return Unmeasured(name, f"{side}: {why}")
         sides.append(values)
     pair = Pair(name, kind, method, *sides)
     return _scaled(pair) if kind == "number" else pair

@@ -11,8 +11,8 @@ from perennial.contracts import Signal, SignalName, SignalRole, Since, Subject
 from perennial.errors import first_of
 from perennial.monitoring.drift.columns import METHODS
 from perennial.monitoring.drift.comparing import Compared
-from perennial.monitoring.drift.judging import Asked, Judged, judge
-from perennial.monitoring.drift.screening import Column, Constant, Pair, Refusal, screen
+from perennial.monitoring.drift.judging import Effect, Judgement, judge
+from perennial.monitoring.drift.screening import Column, Constant, Pair, Unmeasured, screen
 from perennial.monitoring.drift.share import SHARE, unknown_share, weighted_share
 from perennial.profiles.profile import Profile
 
@@ -25,9 +25,9 @@ class _About:
 
     config: ModelConfig
     subject: Subject
-    by_column: Mapping[Since, Mapping[tuple[str, bool], Judged]]
+    by_column: Mapping[Since, Mapping[tuple[str, bool], Judgement]]
 
-    def judged(self, since: Since, name: str, *, nulls: bool) -> Judged | None:
+    def judged(self, since: Since, name: str, *, nulls: bool) -> Judgement | None:
         return self.by_column.get(since, {}).get((name, nulls))
 
     def verdict(self, name: str, *, nulls: bool = False) -> Since:
@@ -95,7 +95,7 @@ def unmeasured(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal,
     (2, {'unknown'})
     """
     about = _About(config, subject, {})
-    refused = [Refusal(name, why) for name in (*config.features, SCORE)]
+    refused = [Unmeasured(name, why) for name in (*config.features, SCORE)]
     found = [signal for column in refused for signal in _signals(about, column, "reference")]
     return (*found, unknown_share(config, subject, why))
 
@@ -125,7 +125,7 @@ def _screened_score(config: ModelConfig, subject: Subject, rows: pa.Table, refer
     by_champion = rows.filter(pc.equal(rows["model_version"], subject.version))
     if rows.num_rows and not by_champion.num_rows:
         others = first_of(sorted(pc.unique(rows["model_version"]).to_pylist()))
-        return Refusal(SCORE, f"no row of this window was scored by version {subject.version}, all by {others}")
+        return Unmeasured(SCORE, f"no row of this window was scored by version {subject.version}, all by {others}")
     holdout = reference.filter(pc.equal(reference["part"], "holdout"))
     return screen(
         SCORE,
@@ -141,15 +141,15 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray | None:
     return table[name] if name in table.column_names else None
 
 
-def _asked(config: ModelConfig, name: str, *, nulls: bool = False) -> Asked:
+def _asked(config: ModelConfig, name: str, *, nulls: bool = False) -> Effect:
     drift = config.signals.drift
     if nulls:
-        return Asked(name=name, method="null_rate", threshold=drift.null_rate)
+        return Effect(name=name, method="null_rate", threshold=drift.null_rate)
     how = drift.category if name in config.categories else drift.number
-    return Asked(name=name, method=METHODS[how.method], threshold=how.threshold)
+    return Effect(name=name, method=METHODS[how.method], threshold=how.threshold)
 
 
-def asked_of(config: ModelConfig, fit: Sequence[str], *, nulls: bool = True) -> list[Asked]:
+def asked_of(config: ModelConfig, fit: Sequence[str], *, nulls: bool = True) -> list[Effect]:
     """What is asked of all features in one test: the distances of those that are ``fit``, and of null rates.
 
     >>> [asked.method for asked in asked_of(flights, ["carrier"], nulls=False)]
@@ -159,7 +159,9 @@ def asked_of(config: ModelConfig, fit: Sequence[str], *, nulls: bool = True) -> 
     return [*(_asked(config, name) for name in config.features if name in fit), *(of_nulls if nulls else [])]
 
 
-def _judged(config: ModelConfig, subject: Subject, one: Compared, fit: Sequence[str]) -> dict[tuple[str, bool], Judged]:
+def _judged(
+    config: ModelConfig, subject: Subject, one: Compared, fit: Sequence[str]
+) -> dict[tuple[str, bool], Judgement]:
     """By column, and whether it is about its nulls; without what has no distance."""
     if not len(one.window.blocks) or not len(one.reference.blocks):
         return {}
@@ -190,7 +192,7 @@ def _signals(about: _About, column: Column, since: Since) -> Iterator[Signal]:
     if column.name in nullable(about.config):
         why = (
             column.why
-            if isinstance(column, Refusal) and not about.by_column
+            if isinstance(column, Unmeasured) and not about.by_column
             else "a side has too few rows with this column"
         )
         found.append(_compared(about, column.name, since, why, nulls=True))
@@ -202,7 +204,7 @@ def _distance(about: _About, column: Column, since: Since) -> Signal:
         detail = f"the reference is constant ({column.value:g}); the share of values that differ"
         role = about.role(since, column.name)
         return about.subject.above(SignalName.drift(column.name), role, column.share_other, 0.0, detail=detail)
-    why = column.why if isinstance(column, Refusal) else "a side has no value in its profiles"
+    why = column.why if isinstance(column, Unmeasured) else "a side has no value in its profiles"
     return _compared(about, column.name, since, why, nulls=False)
 
 

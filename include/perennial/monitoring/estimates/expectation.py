@@ -11,8 +11,8 @@ from perennial.config import ModelConfig
 from perennial.evidence.answers import NO_BLOCKS, answers_in, blocks_in
 from perennial.evidence.groups.encoding import learn_encoding
 from perennial.statistics.blocks import Codes
-from perennial.statistics.expected.estimates import Judged, matched
-from perennial.statistics.expected.truths import Asked, drawn_rows
+from perennial.statistics.expected.estimates import DrawnTruths, matched
+from perennial.statistics.expected.truths import Unlabelled, drawn_rows
 from perennial.statistics.rows import Rows, rows_of
 
 Grouping = Callable[[pa.Table], Codes]
@@ -24,11 +24,11 @@ LEAST_IN_GROUP = 50
 class Expectation:
     """The holdout with its labels and with those that its scores let expect, and how to group rows that are alike."""
 
-    holdout: Judged
+    holdout: DrawnTruths
     group_of: Grouping
     groups: Codes
 
-    def like(self, rows: pa.Table) -> Judged:
+    def like(self, rows: pa.Table) -> DrawnTruths:
         """The holdout as if its rows had been such as these: of the same groups, as often."""
         return matched(self.holdout, self.groups, self.group_of(rows))
 
@@ -40,7 +40,7 @@ class Expectation:
         whole = unlabelled(config, rows)
         if whole is None:
             return None
-        asked = Asked(whole.scores, whole.predicted, self.group_of(rows))
+        asked = Unlabelled(whole.scores, whole.predicted, self.group_of(rows))
         return drawn_rows(config.task, self.holdout.real, asked, groups=self.groups)
 
 
@@ -79,8 +79,8 @@ def learn(config: ModelConfig, reference: pa.Table) -> Expectation | str:
         return NO_BLOCKS
     group_of = _by_loss(config, rows, real) if config.task == "regression" else _by_score(config, real)
     groups = group_of(rows)
-    drawn = drawn_rows(config.task, real, Asked(real.scores, real.predicted, groups), groups=groups)
-    return Expectation(holdout=Judged(real, drawn, blocks), group_of=group_of, groups=groups)
+    drawn = drawn_rows(config.task, real, Unlabelled(real.scores, real.predicted, groups), groups=groups)
+    return Expectation(holdout=DrawnTruths(real, drawn, blocks), group_of=group_of, groups=groups)
 
 
 def _by_score(config: ModelConfig, real: Rows) -> Grouping:

@@ -18,7 +18,7 @@ from perennial.evidence.answers import NO_BLOCKS, answers_in
 from perennial.monitoring.estimates.expectation import Expectation
 from perennial.monitoring.estimates.losses import excess_of, residuals_of
 from perennial.statistics.blocks import Codes
-from perennial.statistics.expected.estimates import Judged
+from perennial.statistics.expected.estimates import DrawnTruths
 from perennial.statistics.expected.residuals import Residuals, errors_apart, sizes_apart
 from perennial.statistics.intervals import around
 from perennial.statistics.sequential import Seen, seen_of, shift_since, together
@@ -58,12 +58,12 @@ def lasting_signals(
     yield from _excess(config, subject, known, judged, _inside(rows, subject.window), earlier=earlier)
 
 
-def _judged(config: ModelConfig, rows: pa.Table, known: Expectation) -> Judged | str:
+def _judged(config: ModelConfig, rows: pa.Table, known: Expectation) -> DrawnTruths | str:
     answers, drawn = answers_in(config, rows), known.drawn(config, rows)
     real = answers.measured(config)
     if answers.blocks is None:
         return NO_BLOCKS
-    return Judged(real, drawn, answers.blocks) if real is not None and drawn is not None else NO_ROWS
+    return DrawnTruths(real, drawn, answers.blocks) if real is not None and drawn is not None else NO_ROWS
 
 
 def _most_residual(config: ModelConfig) -> float:
@@ -71,7 +71,7 @@ def _most_residual(config: ModelConfig) -> float:
     return asked.max_residual_shift if config.task == "regression" else asked.max_residual_error
 
 
-def _residuals(config: ModelConfig, subject: Subject, known: Expectation, judged: Judged, groups: Codes) -> Signal:
+def _residuals(config: ModelConfig, subject: Subject, known: Expectation, judged: DrawnTruths, groups: Codes) -> Signal:
     """As drift is judged: breached by a size that matters, and that permuted blocks do not show."""
     role, most, alpha = config.signals.concept.role, _most_residual(config), config.alarm_level(subject.window)
     before = Residuals(values=residuals_of(config, known.holdout), groups=known.groups, blocks=known.holdout.blocks)
@@ -107,7 +107,7 @@ def _excess(
     config: ModelConfig,
     subject: Subject,
     known: Expectation,
-    judged: Judged,
+    judged: DrawnTruths,
     inside: NDArray[np.bool_],
     *,
     earlier: Iterable[Signal],

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from perennial.config import ModelConfig
 from perennial.evidence.groups.worst import losses
-from perennial.statistics.expected.estimates import Judged
+from perennial.statistics.expected.estimates import DrawnTruths
 from perennial.statistics.rows import Rows
 
 Numbers = NDArray[np.float64]
@@ -34,11 +34,11 @@ def excess_of(config: ModelConfig, real: Rows, drawn: tuple[Rows, ...]) -> Exces
     return Excess(losses(config, real) - expected, float(expected.mean()))
 
 
-def residuals_of(config: ModelConfig, judged: Judged) -> Numbers:
+def residuals_of(config: ModelConfig, judged: DrawnTruths) -> Numbers:
     """Labels less scores, shape (n,); of predicted classes, whether the class is right less the score.
 
     >>> rows = Rows(np.array([1, 0]), np.array([0.75, 0.5]), np.zeros(2))
-    >>> residuals_of(flights, Judged(rows, (), np.arange(2))).tolist()
+    >>> residuals_of(flights, DrawnTruths(rows, (), np.arange(2))).tolist()
     [0.25, -0.5]
     """
     rows = judged.real

@@ -8,7 +8,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Signal, SignalName, Subject
 from perennial.evidence.answers import NO_BLOCKS, answers_in, blocks_in, demands_of
 from perennial.monitoring.estimates.expectation import Expectation
-from perennial.statistics.expected.estimates import Judged, concept_gap, expected
+from perennial.statistics.expected.estimates import DrawnTruths, concept_gap, expected
 
 
 def estimate_signals(
@@ -60,7 +60,7 @@ def concept_signals(
         if isinstance(known, str) or drawn is None or real is None or blocks is None:
             yield subject.unknown(signal, role, why or "no labelled row, or a score that is no number", threshold=most)
             continue
-        found = concept_gap(metric, like, Judged(real, drawn, blocks), demands=demands_of(config))
+        found = concept_gap(metric, like, DrawnTruths(real, drawn, blocks), demands=demands_of(config))
         detail = _sentence(metric.function(real), found) if found.value is not None else ""
         yield subject.estimated(signal, role, found, threshold=most, is_least=False, detail=detail)
 

@@ -17,7 +17,7 @@ from perennial.statistics.comparing.shares import chebyshev, shift
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class AnswerSides:
     """The same column now and in the reference, shape (n,) and (m,), and the blocks of either; None without times."""
 
     now: NDArray[Any]
@@ -36,16 +36,16 @@ def prediction_signals(
     >>> [one.name for one in prediction_signals(flights, subject, None, reference=None, gone="gone")]
     ['prediction/classes', 'prediction/score']
     """
-    classes: Sides | str = gone
-    scores: Sides | str = gone
+    classes: AnswerSides | str = gone
+    scores: AnswerSides | str = gone
     if rows is not None and reference is not None:
         holdout = reference.filter(pc.and_(pc.equal(reference["part"], "holdout"), pc.is_valid(reference["score"])))
         now, before = (unlabelled(config, side) for side in (rows, holdout))
         classes = scores = "fewer than two rows, or a score that is missing or no number"
         if now is not None and before is not None:
             blocks = _blocks(config, rows, holdout)
-            classes = Sides(now.predicted, before.predicted, blocks)
-            scores = Sides(now.scores, before.scores, blocks)
+            classes = AnswerSides(now.predicted, before.predicted, blocks)
+            scores = AnswerSides(now.scores, before.scores, blocks)
     if config.task != "regression":
         yield _classes(config, subject, SignalName("prediction", "classes"), classes)
     yield _mean(config, subject, SignalName("prediction", "score"), scores)
@@ -66,11 +66,11 @@ def label_signals(
     >>> [one.name for one in label_signals(flights, subject, None, reference=None, why="gone")]
     ['labels/classes']
     """
-    sides: Sides | str = why or "no labelled rows"
+    sides: AnswerSides | str = why or "no labelled rows"
     if rows is not None and reference is not None and not why and rows.num_rows:
         kind = pa.int8() if config.task == "binary" else rows["label"].type
         now, before = (side["label"].cast(kind).to_numpy(zero_copy_only=False) for side in (rows, reference))
-        sides = Sides(now, before, _blocks(config, rows, reference))
+        sides = AnswerSides(now, before, _blocks(config, rows, reference))
     if config.task == "regression":
         yield _mean(config, subject, SignalName("labels", "mean"), sides)
     else:
@@ -82,7 +82,7 @@ def _blocks(config: ModelConfig, rows: pa.Table, reference: pa.Table) -> tuple[C
     return None if now is None or before is None else (now, before)
 
 
-def _classes(config: ModelConfig, subject: Subject, name: SignalName, sides: Sides | str) -> Signal:
+def _classes(config: ModelConfig, subject: Subject, name: SignalName, sides: AnswerSides | str) -> Signal:
     asked = config.signals.prediction
     if isinstance(sides, str) or sides.blocks is None:
         return subject.unknown(name, asked.role, _why(sides), threshold=asked.max_share)
@@ -92,7 +92,7 @@ def _classes(config: ModelConfig, subject: Subject, name: SignalName, sides: Sid
     return subject.estimated(name, asked.role, found, threshold=asked.max_share, is_least=False, detail=detail)
 
 
-def _mean(config: ModelConfig, subject: Subject, name: SignalName, sides: Sides | str) -> Signal:
+def _mean(config: ModelConfig, subject: Subject, name: SignalName, sides: AnswerSides | str) -> Signal:
     asked = config.signals.prediction
     if isinstance(sides, str) or sides.blocks is None:
         return subject.unknown(name, asked.role, _why(sides), threshold=asked.max_shift)
@@ -102,5 +102,5 @@ def _mean(config: ModelConfig, subject: Subject, name: SignalName, sides: Sides 
     return subject.estimated(name, asked.role, found, threshold=asked.max_shift, is_least=False, detail=detail)
 
 
-def _why(sides: Sides | str) -> str:
+def _why(sides: AnswerSides | str) -> str:
     return sides if isinstance(sides, str) else NO_BLOCKS

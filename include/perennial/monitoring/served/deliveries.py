@@ -8,7 +8,7 @@ import numpy as np
 
 from perennial.config import ModelConfig
 from perennial.contracts import Estimate, Signal, SignalName, Subject
-from perennial.evidence.deliveries.accounts import Delivered
+from perennial.evidence.deliveries.delivered import Delivered
 from perennial.statistics.comparing.limits import LEAST_EARLIER, control_limits
 
 MOST_EARLIER = 20

@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 @step("Replay the history")
 def replay(case: Case) -> str:
     """The policies of the form, side by side with the model's own; the report lies in MLflow."""
-    from perennial.backtest.apart import Asked, report
+    from perennial.backtest.apart import BacktestJob, report
 
     context = get_current_context()
     params = context["params"]
     since, until = (datetime.fromisoformat(text) if text else None for text in (params["since"], params["until"]))
-    asked = Asked(policies=params["policies"], since=since, until=until, people=params["people"])
+    asked = BacktestJob(policies=params["policies"], since=since, until=until, people=params["people"])
     experiment_id, mlflow_run_id = report(
         case.config,
         asked,

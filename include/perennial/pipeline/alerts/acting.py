@@ -44,7 +44,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AlertAnswer:
     """What became of an alert, in words, and the run that is to be started; None for none."""
 
     said: str
@@ -53,23 +53,23 @@ class Answer:
     conf: dict[str, Any] | None = None
 
 
-def answer(config: ModelConfig, alert: Alert, *, window: Window | None, store: Store, now: datetime) -> Answer:
+def answer(config: ModelConfig, alert: Alert, *, window: Window | None, store: Store, now: datetime) -> AlertAnswer:
     """What ``alert`` starts of a model whose last window that is over is ``window``, written to the ledger.
 
     Raises StoreUnavailable, and LockTimeout where other alerts of the model are answered for long.
     """
     starts = config.alerts.starts.get(alert.alertname)
     if not alert.firing:
-        return Answer(said="resolved: nothing is started")
+        return AlertAnswer(said="resolved: nothing is started")
     if starts is None:
-        return Answer(said=f"alerts.starts in model.yaml of {config.model} names nothing that it starts")
+        return AlertAnswer(said=f"alerts.starts in model.yaml of {config.model} names nothing that it starts")
     if starts == "monitor" and window is None:
-        return Answer(said=f"no window of {config.model} is over yet")
+        return AlertAnswer(said=f"no window of {config.model} is over yet")
     with model_lock(store, config.model, ALERTS, timeout_s=_PATIENCE_S):
         if standing := ledger.entry(store, alert.entry_id(config.model)):
             return _again(config, standing, store=store, now=now)
         if held_back := _held_back(config, starts, store=store, now=now):
-            return Answer(said=f"held back: {held_back}")
+            return AlertAnswer(said=f"held back: {held_back}")
         entry = _entry(config, alert, starts, window, store)
         ledger.append(store, entry)
         return _started(config, entry, entry.reason, store=store)
@@ -129,14 +129,14 @@ def _entry(config: ModelConfig, alert: Alert, starts: str, window: Window | None
     )
 
 
-def _again(config: ModelConfig, standing: LedgerEntry, *, store: Store, now: datetime) -> Answer:
+def _again(config: ModelConfig, standing: LedgerEntry, *, store: Store, now: datetime) -> AlertAnswer:
     said = f"{standing.reason}: that was done before"
     if standing.recorded_at is None or now - standing.recorded_at > RETRIED_FOR:
-        return Answer(said=said)
+        return AlertAnswer(said=said)
     return _started(config, standing, said, store=store)
 
 
-def _started(config: ModelConfig, entry: LedgerEntry, said: str, *, store: Store) -> Answer:
+def _started(config: ModelConfig, entry: LedgerEntry, said: str, *, store: Store) -> AlertAnswer:
     """The run of a firing, whose request is one like any other: it counts for cooldown and budget."""
     from perennial.decision.record import record_request
 
@@ -153,4 +153,4 @@ def _started(config: ModelConfig, entry: LedgerEntry, said: str, *, store: Store
             bake=state.bake,
         )
         record_request(request, store=store)
-    return Answer(said=said, dag_id=f"{config.model}__{starts}", run_id=run_id, conf=conf)
+    return AlertAnswer(said=said, dag_id=f"{config.model}__{starts}", run_id=run_id, conf=conf)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from perennial import ledger
 from perennial.contracts import Hindsight, LedgerEntry, from_record
 from perennial.journal import folder_of
-from perennial.journal.reading import Spent, read_spent, recorded_since
+from perennial.journal.reading import StepCost, read_spent, recorded_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ class Cost:
     model: str
     since: datetime | None
     until: datetime | None
-    steps: tuple[Spent, ...]
+    steps: tuple[StepCost, ...]
     n_fits: int
     fit_cpu_s: float
     gained: tuple[Gained, ...]
@@ -77,7 +77,7 @@ def read_cost(
 def cost_of(
     model: str,
     entries: Sequence[LedgerEntry],
-    steps: tuple[Spent, ...],
+    steps: tuple[StepCost, ...],
     *,
     since: datetime | None,
     until: datetime | None,

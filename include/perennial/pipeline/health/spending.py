@@ -9,7 +9,7 @@ from perennial.ledger import History
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
+class FitCost:
     """One fit, by the signoff of its candidate. ``cpu_s`` are CPU seconds of all it tried; None where they were not
     kept. ``ended`` is what became of the version, in a word or two.
     """
@@ -24,12 +24,12 @@ class Fit:
 class Spent:
     """Every fit, oldest first; and what the newest ``policy.budget.per`` used of the budget: requests, CPU seconds."""
 
-    fits: tuple[Fit, ...]
+    fits: tuple[FitCost, ...]
     n_requests: int
     cpu_s: float
 
 
-def fits_of(history: History) -> tuple[Fit, ...]:
+def fits_of(history: History) -> tuple[FitCost, ...]:
     """Every candidate that was signed off or refused, once, in the order of the ledger. Pure.
 
     >>> signed_off = entry("signoff", "4", signoff={**to_record(signed), "passed": False}, evaluation={"fit_cpu_s": 2})
@@ -57,11 +57,11 @@ def spent_of(config: ModelConfig, history: History) -> Spent:
     )
 
 
-def _fit(version: str, item: LedgerEntry, words: dict[str, str]) -> Fit:
+def _fit(version: str, item: LedgerEntry, words: dict[str, str]) -> FitCost:
     cost = item.payload.get("evaluation", {}).get("fit_cpu_s")
     passed = item.payload["signoff"]["passed"]
     ended = words.get(version, "waits for its answer" if passed else "failed its gates")
-    return Fit(at=item.at, version=version, cpu_s=float(cost) if cost else None, ended=ended)
+    return FitCost(at=item.at, version=version, cpu_s=float(cost) if cost else None, ended=ended)
 
 
 def _ends(history: History) -> dict[str, str]:

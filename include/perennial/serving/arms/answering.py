@@ -22,7 +22,7 @@ INLINE_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ArmAnswer:
     """The scores and classes of a request; ``log`` says who gave them, in which arm, and ``left`` which version could
     not. ``counted_as`` is the arm among the figures: a baseline is that of one canary."""
 
@@ -35,33 +35,33 @@ class Answered:
 
 async def answered(
     config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: Canary | None
-) -> Answered:
+) -> ArmAnswer:
     """What the arm of ``key`` says to the rows of ``log``, which names the champion. Raises what the champion raises.
 
     Without a key, the id of the first row says whose request it is.
     """
     if canary is None:
-        return Answered(*await _asked(config, champion, log.values), log)
+        return ArmAnswer(*await _asked(config, champion, log.values), log)
     found = await _by_arm(config, champion, log, key, canary)
     canary.metrics.arms.labels(found.log.arm, found.log.version).inc(len(found.scores))
     return found
 
 
-async def _by_arm(config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: Canary) -> Answered:
+async def _by_arm(config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: Canary) -> ArmAnswer:
     arm, current = canary.route(key or log.ids[0], champion)
     if arm == "champion":
-        return Answered(*await _asked(config, champion, log.values), log)
+        return ArmAnswer(*await _asked(config, champion, log.values), log)
     of_canary = replace(log, version=current.loaded.version, arm=arm)
     try:
         scores, words = await canary.answers(arm, partial(_scored, config, current, log.values))
         counted_as = CANARY if arm == CANARY else baseline_of(canary.named)
-        return Answered(scores, words, of_canary, counted_as=counted_as)
+        return ArmAnswer(scores, words, of_canary, counted_as=counted_as)
     except Exception as error:  # a canary may raise anything, and its caller never hears of it
         if arm != CANARY:
             raise
         _LOGGER.warning("version %s, the canary, could not answer: %s", of_canary.version, redacted(repr(error))[:300])
         canary.left(of_canary.version, "hung" if isinstance(error, TimeoutError) else "failed")
-        return Answered(*await _asked(config, champion, log.values), log, left=of_canary.version)
+        return ArmAnswer(*await _asked(config, champion, log.values), log, left=of_canary.version)
 
 
 async def _asked(config: ModelConfig, current: Current, values: list[tuple[Any, ...]]) -> tuple[Sequence[float], Words]:

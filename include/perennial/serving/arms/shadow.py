@@ -53,7 +53,9 @@ class Shadow:
     def __post_init__(self) -> None:
         serving = self.order.config.serving
         self._waiting = Waiting(serving.shadow.max_waiting)
-        self.spool = Spool(self.folder, self.landings, serving.model_copy(update={"durable": "after"}), self._settled)
+        self.spool = Spool(
+            self.folder, self.landings, serving.model_copy(update={"durable": "after"}), self._written
+        )
 
     @property
     def share(self) -> float:
@@ -119,7 +121,7 @@ class Shadow:
             found["shadow_not_logged"] = f"{self.folder}: {problem}"
         return found
 
-    def _settled(self, entries: list[Entry], problem: str | None) -> None:
+    def _written(self, entries: list[Entry], problem: str | None) -> None:
         self._count("logged" if problem is None else "unlogged", sum(entry.n_rows for entry in entries))
 
     def _count(self, outcome: str, n_rows: int) -> None:

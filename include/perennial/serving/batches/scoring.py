@@ -34,7 +34,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoredFile:
     """What became of a file. ``faults`` are those of the first faulty rows; all lie in ``faults_uri``."""
 
     model: str
@@ -78,7 +78,7 @@ class Wanted:
 
 def by_command(
     settings: Settings, model: str, source: str, target: str, *, version: str | None, log: bool, now: datetime
-) -> Scored:
+) -> ScoredFile:
     """The same as :func:`score`, of the model and the registry that the settings name. Raises ConfigError."""
     log_in(settings.mlflow_login)
     wanted = Wanted(
@@ -94,7 +94,7 @@ def by_command(
     return score(wanted)
 
 
-def score(wanted: Wanted) -> Scored:
+def score(wanted: Wanted) -> ScoredFile:
     """Answer the rows of ``source`` into ``target``, and log them where ingest reads unless told not to.
 
     Nothing appears before all rows were read: first the log lines, then ``<target>.faults.jsonl``, last the target. A
@@ -211,7 +211,7 @@ def _log(job: _Job, asked: Asked, scores: Sequence[float], words: Sequence[str] 
         segment.write(entry.data)
 
 
-def _finished(job: _Job, out: Output, target: str) -> Scored:
+def _finished(job: _Job, out: Output, target: str) -> ScoredFile:
     """What was drafted appears: the log first, since nothing is answered without it."""
     for window, segment in job.segments.items():
         if job.landing is not None:
@@ -222,7 +222,7 @@ def _finished(job: _Job, out: Output, target: str) -> Scored:
         out.put(faults_uri, job.folder / "faults.jsonl")
     out.finish()
     shutil.rmtree(job.folder, ignore_errors=True)
-    return Scored(
+    return ScoredFile(
         model=job.config.model,
         version=job.loaded.version,
         n_rows=job.n_rows,

@@ -53,7 +53,7 @@ class Scaled:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class NumberColumns:
     """The numbers at ``places`` among the features, through ``steps``."""
 
     places: tuple[int, ...]
@@ -87,7 +87,7 @@ class Codes:
         return np.array([self.codes.get(name, self.otherwise) for name in names], dtype=np.float64)
 
 
-Block = Numbers | Codes
+Block = NumberColumns | Codes
 
 
 def blocks_of(config: ModelConfig, transformer: Any) -> tuple[Block, ...]:
@@ -103,7 +103,7 @@ def blocks_of(config: ModelConfig, transformer: Any) -> tuple[Block, ...]:
         if not names or (isinstance(step, str) and step == "drop"):
             continue
         if all(name in config.numbers for name in names):
-            found.append(Numbers(tuple(_place(config, name) for name in names), _steps(step)))
+            found.append(NumberColumns(tuple(_place(config, name) for name in names), _steps(step)))
         elif all(name in config.categories for name in names):
             found.extend(_codes(config, step, names))
         else:

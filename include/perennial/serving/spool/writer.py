@@ -21,7 +21,7 @@ SYNC_S = 0.05
 _TICK_S = 0.5
 _MARKER_AFTER_S = 5.0
 _AWAITED = ".awaited"
-Place = tuple[SourceKind, Window]
+Shelf = tuple[SourceKind, Window]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Standing:
+class SpoolState:
     """How the spool is: entries waiting, bytes not yet rotated, why lines or files could last not be written."""
 
     n_waiting: int = 0
@@ -48,18 +48,18 @@ class Standing:
 
 @dataclass(slots=True)
 class Spool:
-    """``settled(entries, problem)`` is called by the writing thread for each group, once it is as durable as
+    """``on_written(entries, problem)`` is called by the writing thread for each group, once it is as durable as
     ``serving.durable`` asks, or could not be written."""
 
     folder: Path
     landings: dict[SourceKind, Landing]
     rules: Serving
-    settled: Callable[[list[Entry], str | None], None]
-    standing: Standing = field(default_factory=Standing)
+    on_written: Callable[[list[Entry], str | None], None]
+    standing: SpoolState = field(default_factory=SpoolState)
     _queue: "queue.SimpleQueue[Entry | None]" = field(default_factory=queue.SimpleQueue)
-    _open: dict[Place, Segment] = field(default_factory=dict)
+    _open: dict[Shelf, Segment] = field(default_factory=dict)
     _closed: list[Segment] = field(default_factory=list)
-    _awaited: set[Place] = field(default_factory=set)
+    _awaited: set[Shelf] = field(default_factory=set)
     _unsynced: float | None = None
     _thread: threading.Thread | None = None
 
@@ -108,7 +108,7 @@ class Spool:
 
     def _commit(self, entries: list[Entry]) -> None:
         """One write a file, and one fsync a file for the whole group; all of it, or nothing."""
-        places: dict[Place, list[bytes]] = {}
+        places: dict[Shelf, list[bytes]] = {}
         for entry in entries:
             places.setdefault((entry.source, entry.window), []).append(entry.data)
         before: list[tuple[Segment, int]] = []
@@ -130,10 +130,10 @@ class Spool:
             if self.rules.durable == "after" and self._unsynced is None:
                 self._unsynced = time.monotonic()
         self.standing.write_problem = problem
-        self.settled(entries, problem)
+        self.on_written(entries, problem)
         self._close_full()
 
-    def _segment(self, place: Place) -> Segment:
+    def _segment(self, place: Shelf) -> Segment:
         found = self._open.get(place)
         if found is None:
             source, window = place

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from perennial.config import ModelConfig
-from perennial.contracts import SERVING, SIGNATURE, Gate, Serving
+from perennial.contracts import SERVING, SIGNATURE, Gate, ServingBehaviour
 from perennial.signoff.conditions.figures import finite, shown
 
 
-def serving_gates(config: ModelConfig, serving: Serving | None) -> Iterator[Gate]:
+def serving_gates(config: ModelConfig, serving: ServingBehaviour | None) -> Iterator[Gate]:
     """``serving/...``: signature, latencies, size, memory. What was not measured fails where it has a bound.
 
     >>> list(serving_gates(flights, None))[0].detail

@@ -18,7 +18,7 @@ REVIEWER = "shadow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ShadowGain:
     """How much better the candidate was on ``n_rows`` that both answered, in the unit of the metric."""
 
     gain: Estimate
@@ -26,23 +26,23 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ShadowSays:
     """What the shadow says of a candidate, and on what."""
 
     verdict: Literal["waits", "passed", "failed", "blind"]
     reason: str
 
 
-def said_of(config: ModelConfig, seen: Compared, *, overdue: bool) -> Said:
+def said_of(config: ModelConfig, seen: ShadowGain, *, overdue: bool) -> ShadowSays:
     """What a comparison says. Pure. Too few rows never pass: they wait, and are blind once the time is over.
 
-    >>> def said(value, error, n_rows=2000, overdue=False): return said_of(flights, Compared(n_rows=n_rows, gain=
+    >>> def said(value, error, n_rows=2000, overdue=False): return said_of(flights, ShadowGain(n_rows=n_rows, gain=
     ...     Estimate(value=value, interval=around(value, error, n_rows, 14, 0.95))), overdue=overdue).verdict
     >>> said(0.01, 0.002), said(-0.01, 0.02), said(-0.05, 0.002)
     ('passed', 'passed', 'failed')
     >>> said(0.01, 0.002, n_rows=999), said(-0.05, 0.002, n_rows=999), said(0.01, 0.002, n_rows=999, overdue=True)
     ('waits', 'waits', 'blind')
-    >>> said_of(flights, Compared(gain=Estimate(value=0.2, problem="3 blocks"), n_rows=2000), overdue=False).verdict
+    >>> said_of(flights, ShadowGain(gain=Estimate(value=0.2, problem="3 blocks"), n_rows=2000), overdue=False).verdict
     'waits'
     """
     asked, name = config.release, shadow_metric(config)
@@ -50,28 +50,28 @@ def said_of(config: ModelConfig, seen: Compared, *, overdue: bool) -> Said:
     if seen.n_rows < asked.min_rows or seen.gain.interval is None:
         missing = f"release.min_rows asks for {asked.min_rows}, with an interval"
         if overdue:
-            return Said(verdict="blind", reason=f"blind: {what} by signoff.review.deadline; {missing}")
-        return Said(verdict="waits", reason=f"{what}; {missing}")
+            return ShadowSays(verdict="blind", reason=f"blind: {what} by signoff.review.deadline; {missing}")
+        return ShadowSays(verdict="waits", reason=f"{what}; {missing}")
     if seen.gain.standing(-asked.margin, is_least=True) == "breached":
-        return Said(verdict="failed", reason=f"{what}: surely worse than release.margin {asked.margin:g} allows")
-    return Said(verdict="passed", reason=what)
+        return ShadowSays(verdict="failed", reason=f"{what}: surely worse than release.margin {asked.margin:g} allows")
+    return ShadowSays(verdict="passed", reason=what)
 
 
-def compare(config: ModelConfig, signed: Signoff, *, state: ReleaseState, as_of: datetime, store: Store) -> Compared:
+def compare(config: ModelConfig, signed: Signoff, *, state: ReleaseState, as_of: datetime, store: Store) -> ShadowGain:
     """Both versions on the rows since the signoff, which neither was fitted on, as known at ``as_of``."""
     champion = str(signed.champion_seen)
     stretches = mature_since(config, signed.as_of, as_of=as_of, champion=champion, store=store)
     if not stretches:
-        return Compared(gain=Estimate(problem="no window since the signoff has its labels in"), n_rows=0)
+        return ShadowGain(gain=Estimate(problem="no window since the signoff has its labels in"), n_rows=0)
     own, other = read_paired(config, stretches, champion=champion, challenger=signed.version, as_of=as_of, store=store)
     if not own.num_rows:
-        return Compared(gain=Estimate(problem="no row that both answered has its label"), n_rows=0)
+        return ShadowGain(gain=Estimate(problem="no row that both answered has its label"), n_rows=0)
     declared = config.label.decision_threshold
     champions = replace(answers_in(config, own), threshold=state.threshold_of(champion, declared))
     candidates = replace(
         answers_in(config, other), threshold=declared if signed.threshold is None else signed.threshold
     )
-    return Compared(gain=candidates.gain_over(champions, config, shadow_metric(config)), n_rows=own.num_rows)
+    return ShadowGain(gain=candidates.gain_over(champions, config, shadow_metric(config)), n_rows=own.num_rows)
 
 
 def is_asked(config: ModelConfig, signed: Signoff) -> bool:
@@ -106,7 +106,7 @@ def with_shadow(
     return None if said.verdict == "waits" else replace(answer, reason=f"{answer.reason}; {said.reason}")
 
 
-def _heard(config: ModelConfig, signed: Signoff, history: History, *, store: Store, now: datetime | None) -> Said:
+def _heard(config: ModelConfig, signed: Signoff, history: History, *, store: Store, now: datetime | None) -> ShadowSays:
     entry, as_of = history.entry(signed.signoff_id), ledger.newest_decided(store, config.model) or signed.as_of
     since = entry.recorded_at if entry else None
     overdue = now is not None and since is not None and now > since + config.signoff.review.deadline

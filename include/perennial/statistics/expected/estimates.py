@@ -13,7 +13,7 @@ from perennial.statistics.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class DrawnTruths:
     """The same rows with their labels and, several times, with drawn ones; the block of each row, numbered from 0."""
 
     real: Rows
@@ -21,14 +21,14 @@ class Judged:
     blocks: Codes
 
 
-def matched(known: Judged, of_known: Codes, of_asked: Codes) -> Judged:
+def matched(known: DrawnTruths, of_known: Codes, of_asked: Codes) -> DrawnTruths:
     """The rows of ``known``, each as often as its group occurs among the asked ones: what rows like those surprise by.
 
     ``of_known`` and ``of_asked``, shape (n,) and (m,), number the groups. Rows of a group take turns: about n rows come
     out, of the groups that the asked rows are of. One that ``known`` lacks can not be shown.
 
     >>> rows = Rows(np.array([0, 1, 1]), np.zeros(3), np.zeros(3))
-    >>> matched(Judged(rows, (rows,), np.arange(3)), np.array([0, 1, 1]), np.array([0, 0, 1])).real.truth.tolist()
+    >>> matched(DrawnTruths(rows, (rows,), np.arange(3)), np.array([0, 1, 1]), np.array([0, 0, 1])).real.truth.tolist()
     [0, 0, 1]
     """
     names, counts = np.unique(of_asked, return_counts=True)
@@ -39,10 +39,10 @@ def matched(known: Judged, of_known: Codes, of_asked: Codes) -> Judged:
         if (of_known == name).any()
     ]
     taken = np.concatenate(places) if places else np.arange(len(of_known))
-    return Judged(known.real.take(taken), tuple(rows.take(taken) for rows in known.drawn), known.blocks[taken])
+    return DrawnTruths(known.real.take(taken), tuple(rows.take(taken) for rows in known.drawn), known.blocks[taken])
 
 
-def surprise(metric: Metric, judged: Judged, *, demands: Demands = DEFAULT) -> Estimate:
+def surprise(metric: Metric, judged: DrawnTruths, *, demands: Demands = DEFAULT) -> Estimate:
     """How much worse the metric is on the labels than on the drawn ones, in its unit: positive is worse.
 
     Its interval is by blocks, of the influences' difference. On the holdout whose labels taught the drawing it lies
@@ -50,7 +50,7 @@ def surprise(metric: Metric, judged: Judged, *, demands: Demands = DEFAULT) -> E
 
     >>> from perennial.statistics.metrics import METRICS
     >>> real, drawn = (Rows(truth, np.zeros(20), np.zeros(20)) for truth in (np.arange(20) % 2, np.zeros(20)))
-    >>> print(surprise(METRICS["binary"]["accuracy"], Judged(real, (drawn,), np.arange(20))))
+    >>> print(surprise(METRICS["binary"]["accuracy"], DrawnTruths(real, (drawn,), np.arange(20))))
     0.5 (0.2599 to 0.7401)
     """
     real, foretold = metric.function(judged.real), _mean_of(metric, judged.drawn)
@@ -66,7 +66,7 @@ def surprise(metric: Metric, judged: Judged, *, demands: Demands = DEFAULT) -> E
 
 
 def expected(
-    metric: Metric, holdout: Judged, drawn: tuple[Rows, ...], blocks: Codes, *, demands: Demands = DEFAULT
+    metric: Metric, holdout: DrawnTruths, drawn: tuple[Rows, ...], blocks: Codes, *, demands: Demands = DEFAULT
 ) -> Estimate:
     """What the metric of rows without labels should be, from their ``drawn`` ones, with the holdout's surprises.
 
@@ -87,7 +87,7 @@ def expected(
     return Estimate(value=value, interval=metric.within(interval))
 
 
-def concept_gap(metric: Metric, holdout: Judged, window: Judged, *, demands: Demands = DEFAULT) -> Estimate:
+def concept_gap(metric: Metric, holdout: DrawnTruths, window: DrawnTruths, *, demands: Demands = DEFAULT) -> Estimate:
     """How much worse the metric of a window is than its scores foretold, with the errors of both sides.
 
     That of the foretelling is the holdout's; the degrees of freedom are Welch's.
@@ -105,5 +105,5 @@ def _mean_of(metric: Metric, drawn: tuple[Rows, ...]) -> float | None:
     return float(np.mean(values)) if len(values) == len(drawn) and np.isfinite(values).all() else None
 
 
-def _mean_influence(influence: Influence, judged: Judged) -> NDArray[np.float64]:
+def _mean_influence(influence: Influence, judged: DrawnTruths) -> NDArray[np.float64]:
     return np.asarray(np.mean([influence(rows) for rows in judged.drawn], axis=0), dtype=np.float64)

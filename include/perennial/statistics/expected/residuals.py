@@ -29,7 +29,7 @@ class Residuals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Apart:
+class ResidualShift:
     """How far the residuals of two sides lie apart, beside what permuted blocks give, and the least p that can be."""
 
     value: float
@@ -39,7 +39,7 @@ class Apart:
 
 def sizes_apart(
     before: Residuals, now: Residuals, *, n_permutations: int, confidence: float, rng: np.random.Generator
-) -> Apart | str:
+) -> ResidualShift | str:
     """The Wasserstein distance of two distributions of residuals, in standard deviations of ``before``; or why not.
 
     In ``N_BINS`` bins between its quantiles, the outer ones taken at their means.
@@ -73,7 +73,7 @@ def sizes_apart(
 
 def errors_apart(
     before: Residuals, now: Residuals, *, n_permutations: int, confidence: float, rng: np.random.Generator
-) -> Apart | str:
+) -> ResidualShift | str:
     """How much the mean residual of like scores differs, in the mean over the scores of ``now``; or why it can not be.
 
     In [0, 2]: sum_g w_g |r_g(now) - r_g(before)|, w_g the share of the rows of ``now`` in the group g, as far as both
@@ -121,7 +121,7 @@ def _permuted(
     n_permutations: int,
     confidence: float,
     rng: np.random.Generator,
-) -> Apart | str:
+) -> ResidualShift | str:
     """``counts``, shape (n_blocks, n_cells), are those of the blocks of ``before``, then of ``now``."""
     n_before = int(before.blocks.max()) + 1
     parted = partings(np.arange(len(counts)) >= n_before, n_permutations, rng)
@@ -136,7 +136,7 @@ def _permuted(
         n_rows=len(now.values),
         n_blocks=len(counts),
     )
-    return Apart(value=float(values[0]), chance=chance, least_p=1 / len(parted))
+    return ResidualShift(value=float(values[0]), chance=chance, least_p=1 / len(parted))
 
 
 def _counted(blocks: Codes, bins: Codes, n_bins: int, weights: NDArray[np.float64] | None = None) -> Floats:

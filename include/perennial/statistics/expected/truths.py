@@ -23,7 +23,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class Isotonic:
     """A rising curve of scores to probabilities: isotonic regression, straight between its steps, flat beyond them."""
 
     scores: Numbers
@@ -32,13 +32,13 @@ class Curve:
     def at(self, scores: Numbers) -> Numbers:
         """The probability of each score, shape (n,).
 
-        >>> Curve(np.array([0.2, 0.6]), np.array([0.1, 0.5])).at(np.array([0.0, 0.4])).round(6).tolist()
+        >>> Isotonic(np.array([0.2, 0.6]), np.array([0.1, 0.5])).at(np.array([0.0, 0.4])).round(6).tolist()
         [0.1, 0.3]
         """
         return np.asarray(np.interp(scores, self.scores, self.probabilities), dtype=np.float64)
 
 
-def calibrate(scores: Numbers, outcomes: NDArray[Any]) -> Curve:
+def calibrate(scores: Numbers, outcomes: NDArray[Any]) -> Isotonic:
     """How often outcomes (0 and 1, shape (n,)) came true at which score: the rising curve nearest to them.
 
     B. Zadrozny and C. Elkan, KDD 2002. The mean of the curve over the rows is that of the outcomes.
@@ -50,7 +50,7 @@ def calibrate(scores: Numbers, outcomes: NDArray[Any]) -> Curve:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, outcomes)
-    return Curve(fitted.X_thresholds_.astype(np.float64), fitted.y_thresholds_.astype(np.float64))
+    return Isotonic(fitted.X_thresholds_.astype(np.float64), fitted.y_thresholds_.astype(np.float64))
 
 
 def draw(probabilities: Numbers, order: NDArray[np.intp], offset: float = 0.5) -> NDArray[np.bool_]:
@@ -68,7 +68,7 @@ def draw(probabilities: Numbers, order: NDArray[np.intp], offset: float = 0.5) -
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Unlabelled:
     """Rows without labels, shape (n,): scores, predictions, and of regression the groups of ``direct loss``."""
 
     scores: Numbers
@@ -76,7 +76,7 @@ class Asked:
     groups: Codes | None = None
 
 
-def drawn_rows(task: Task, holdout: Rows, asked: Asked, *, groups: Codes | None = None) -> tuple[Rows, ...]:
+def drawn_rows(task: Task, holdout: Rows, asked: Unlabelled, *, groups: Codes | None = None) -> tuple[Rows, ...]:
     """``N_DRAWS`` times the ``asked`` rows with the labels that those of ``holdout`` let expect.
 
     binary: P(label = 1) is calibrated on the holdout (CBPE: NannyML). multiclass: so is P(the prediction is right), and
@@ -85,7 +85,7 @@ def drawn_rows(task: Task, holdout: Rows, asked: Asked, *, groups: Codes | None 
     by the leaves of a tree, after N. Meinshausen, JMLR 7, 2006).
 
     >>> rows = Rows(np.array([0, 1, 1, 1]), np.array([0.1, 0.1, 0.9, 0.9]), np.array([0, 0, 1, 1]))
-    >>> asked = Asked(np.array([0.1, 0.1, 0.95]), np.array([0, 0, 1]))
+    >>> asked = Unlabelled(np.array([0.1, 0.1, 0.95]), np.array([0, 0, 1]))
     >>> [int(drawn.truth.sum()) for drawn in drawn_rows("binary", rows, asked)]
     [2, 2, 2, 2, 2]
     """
@@ -99,14 +99,14 @@ def _offsets() -> Numbers:
     return (np.arange(N_DRAWS) + 0.5) / N_DRAWS
 
 
-def _binary(holdout: Rows, _: Codes, asked: Asked) -> Iterator[NDArray[Any]]:
+def _binary(holdout: Rows, _: Codes, asked: Unlabelled) -> Iterator[NDArray[Any]]:
     probabilities = calibrate(holdout.scores, holdout.truth).at(asked.scores)
     order = np.argsort(asked.scores, kind="stable")
     for offset in _offsets():
         yield draw(probabilities, order, offset).astype(np.int8)
 
 
-def _classes(holdout: Rows, _: Codes, asked: Asked) -> Iterator[NDArray[Any]]:
+def _classes(holdout: Rows, _: Codes, asked: Unlabelled) -> Iterator[NDArray[Any]]:
     right = calibrate(holdout.scores, holdout.truth == holdout.predicted).at(asked.scores)
     order = np.argsort(asked.scores, kind="stable")
     missed = holdout.truth != holdout.predicted
@@ -121,7 +121,7 @@ def _classes(holdout: Rows, _: Codes, asked: Asked) -> Iterator[NDArray[Any]]:
         yield truth.astype(str)
 
 
-def _numbers(holdout: Rows, groups: Codes, asked: Asked) -> Iterator[NDArray[Any]]:
+def _numbers(holdout: Rows, groups: Codes, asked: Unlabelled) -> Iterator[NDArray[Any]]:
     residuals = holdout.truth - holdout.scores
     of_asked = asked.groups if asked.groups is not None else np.zeros(len(asked.scores), np.intp)
     for offset in _offsets():

@@ -104,7 +104,7 @@ def claim(store: Store, fingerprint: str, phase: Phase, channel: str, *, now: da
         return connection.execute(statement.returning(notices.c.attempts)).first() is not None
 
 
-def settle(store: Store, fingerprint: str, phase: Phase, channel: str, *, problem: str) -> None:
+def record_end(store: Store, fingerprint: str, phase: Phase, channel: str, *, problem: str) -> None:
     """What became of a claimed message: sent, or failed with the problem that is said."""
     mine = and_(notices.c.fingerprint == fingerprint, notices.c.phase == phase, notices.c.channel == channel)
     status = "failed" if problem else "sent"

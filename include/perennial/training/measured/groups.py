@@ -9,7 +9,7 @@ from perennial.evidence.answers import NO_BLOCKS, Answers, demands_of
 from perennial.evidence.groups.protected import grouped
 from perennial.evidence.groups.worst import losses, values_of, worst_slice
 from perennial.statistics.comparing.fairness import MEASURES, Grouped, worsening
-from perennial.training.baseline import Comparison
+from perennial.training.baseline import Rival
 from perennial.training.rows import pick
 
 
@@ -25,7 +25,7 @@ def columns_of(config: ModelConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*asked.slices.columns, *asked.fairness.columns)))
 
 
-def group_facts(config: ModelConfig, rows: pa.Table, candidate: Answers, compared: Comparison) -> GroupFacts:
+def group_facts(config: ModelConfig, rows: pa.Table, candidate: Answers, compared: Rival) -> GroupFacts:
     """All slices and measures that the gates ask for. Pure.
 
     ``rows`` are the ``columns_of`` the holdout, in the order of the candidate's answers.

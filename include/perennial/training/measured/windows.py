@@ -6,11 +6,11 @@ from perennial.config import ModelConfig
 from perennial.contracts import Estimate, SliceGain, SliceGains
 from perennial.evidence.answers import Answers
 from perennial.evidence.stretches import Labelled
-from perennial.training.baseline import Comparison
+from perennial.training.baseline import Rival
 from perennial.training.measured.groups import gain_on
 
 
-def window_gains(config: ModelConfig, windows: Sequence[Labelled], compared: Comparison) -> SliceGains:
+def window_gains(config: ModelConfig, windows: Sequence[Labelled], compared: Rival) -> SliceGains:
     """The gain on the compared rows of each of the windows, in their order. Pure. Raises ValueError without times."""
     if compared.mine is None or compared.theirs is None:
         why = compared.problem or f"candidate and {compared.baseline} could not be compared"

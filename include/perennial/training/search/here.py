@@ -13,7 +13,7 @@ from perennial.training.search.best import best_of, with_params
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FitPlan:
     """What to fit: a recipe, and the configuration with the parameters that were found best for it.
 
     ``threshold`` is the one that its folds chose, None where ``training.tune_threshold`` asks for none.
@@ -24,7 +24,7 @@ class Choice:
     threshold: float | None = None
 
 
-def choose_here(config: ModelConfig, recipes: tuple[FrozenRecipe, ...], table: pa.Table) -> Choice:
+def choose_here(config: ModelConfig, recipes: tuple[FrozenRecipe, ...], table: pa.Table) -> FitPlan:
     """The best recipe for ``table``, which is in the order of time, with features, ``event_time`` and ``label``.
 
     Where a threshold is tuned, each recipe is judged at its own, as a candidate is. Raises TrainingError; whatever a
@@ -40,7 +40,7 @@ def choose_here(config: ModelConfig, recipes: tuple[FrozenRecipe, ...], table: p
         made[recipe.copy.name] = own, recipe
     tuned = bool(config.training.tune_threshold)
     if len(made) == 1 and not tuned:
-        return Choice(*made[recipes[0].copy.name])
+        return FitPlan(*made[recipes[0].copy.name])
     folds = {name: _folds(own, recipe, table) for name, (own, recipe) in made.items()}
     thresholds = {name: tuned_threshold(config, each) if tuned else None for name, each in folds.items()}
     cvs = {
@@ -48,7 +48,7 @@ def choose_here(config: ModelConfig, recipes: tuple[FrozenRecipe, ...], table: p
         for name, each in folds.items()
     }
     best = best_of(config, cvs)
-    return Choice(*made[best], thresholds[best])
+    return FitPlan(*made[best], thresholds[best])
 
 
 def _folds(config: ModelConfig, recipe: FrozenRecipe, table: pa.Table) -> list[Answers]:

@@ -6,7 +6,7 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.orchestration.console.pages.parts import MARKS, dated, days, folded, spanned
-from perennial.pages.chart import Curve, Panel, Point, chart, spark
+from perennial.pages.chart import Curve, Datum, Panel, chart, spark
 from perennial.pages.html import Cell, Link, Marked, Markup, table
 from perennial.pipeline.health.arrivals import Arrivals
 from perennial.pipeline.health.groups import Track
@@ -41,7 +41,7 @@ def labels_in(found: Sequence[Arrivals], place: str) -> str:
         [
             Panel(
                 title="share of labels in when a run counted last",
-                curves=(Curve(name="share", points=tuple(Point(one.window.start, one.seen[-1][1]) for one in found)),),
+                curves=(Curve(name="share", points=tuple(Datum(one.window.start, one.seen[-1][1]) for one in found)),),
                 bounds=(found[-1].wanted,),
             )
         ],
@@ -69,7 +69,7 @@ def apart_over_time(found: Sequence[Track]) -> str:
                 Curve(
                     name=one.subject,
                     points=tuple(
-                        Point(window.start, figure.value, figure.low, figure.high) for window, figure in one.figures
+                        Datum(window.start, figure.value, figure.low, figure.high) for window, figure in one.figures
                     ),
                 ),
             ),
@@ -118,7 +118,7 @@ def _tracked(found: Sequence[Track]) -> tuple[tuple[str, ...], list[tuple[Cell, 
 
 def _row(one: Track) -> tuple[Cell, ...]:
     window, figure = one.newest
-    points = [Point(at.start, each.value, each.low, each.high) for at, each in one.figures]
+    points = [Datum(at.start, each.value, each.low, each.high) for at, each in one.figures]
     value = spanned(figure.value, figure.low, figure.high)
     return (
         one.subject,

@@ -16,7 +16,7 @@ from perennial.orchestration.console.pages.parts import (
     trail,
     whole,
 )
-from perennial.pages.chart import Curve, Marker, Panel, Point, chart
+from perennial.pages.chart import Curve, Datum, Marker, Panel, chart
 from perennial.pages.html import Cell, Link, Marked, table
 from perennial.pipeline.health.grid import Grid, SignalRow
 from perennial.pipeline.health.overview import Health
@@ -102,9 +102,9 @@ def _holds(state: ReleaseState, place: str) -> str:
 def _panels(series: Series) -> list[Panel]:
     rows = series.windows
     realised, expected = _points(rows, "quality"), _points(rows, "estimate")
-    counts = tuple(Point(row.window.start, float(row.n_published)) for row in rows)
+    counts = tuple(Datum(row.window.start, float(row.n_published)) for row in rows)
     share = tuple(
-        Point(row.window.start, None if not row.n_expected else row.n_published / row.n_expected) for row in rows
+        Datum(row.window.start, None if not row.n_expected else row.n_published / row.n_expected) for row in rows
     )
     return [
         Panel(
@@ -130,10 +130,10 @@ def _panels(series: Series) -> list[Panel]:
     ]
 
 
-def _points(rows: Sequence[WindowFigures], what: str) -> tuple[Point, ...]:
+def _points(rows: Sequence[WindowFigures], what: str) -> tuple[Datum, ...]:
     found: list[tuple[Window, Figure | None]] = [(row.window, getattr(row, what)) for row in rows]
     return tuple(
-        Point(window.start, None) if figure is None else Point(window.start, figure.value, figure.low, figure.high)
+        Datum(window.start, None) if figure is None else Datum(window.start, figure.value, figure.low, figure.high)
         for window, figure in found
     )
 

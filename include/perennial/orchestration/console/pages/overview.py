@@ -7,7 +7,7 @@ from html import escape
 
 from perennial.config import ModelConfig
 from perennial.orchestration.console.pages.parts import MARKS, dated, days, spanned, standing_of, whole
-from perennial.pages.chart import Point, spark
+from perennial.pages.chart import Datum, spark
 from perennial.pages.html import Cell, Link, Marked, Markup, table
 from perennial.pipeline.health.overview import Health
 
@@ -64,7 +64,7 @@ def _quality(health: Health) -> Cell:
     known = [figure for _, figure in health.quality if figure.value is not None]
     if not known:
         return "not measured yet"
-    points = [Point(window.start, figure.value, figure.low, figure.high) for window, figure in health.quality]
+    points = [Datum(window.start, figure.value, figure.low, figure.high) for window, figure in health.quality]
     last = spanned(known[-1].value, known[-1].low, known[-1].high)
     drawn = spark(points, f"{health.metric} of {len(known)} windows, {last} at last")
     return Markup(f'{drawn} <span class="{MARKS[known[-1].status]}">{last}</span>')

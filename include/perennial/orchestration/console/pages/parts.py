@@ -9,7 +9,7 @@ from perennial.orchestration.console.pages.leaving import OUT_OF_THE_FRAME
 from perennial.pages.chart import CHART_STYLE
 from perennial.pages.html import Link, document
 from perennial.pipeline.health.overview import Health
-from perennial.reporting.standing import Standing, standing
+from perennial.reporting.standing import Mark, standing
 
 MARKS = {"breached": "bad", "undecided": "odd", "unknown": "odd", "ok": "good"}
 OF_ACTIONS = {"halt": "bad", "blind": "bad", "rollback": "bad", "retrain": "odd", "stay": "good"}
@@ -77,6 +77,6 @@ def folded(summary: str, inside: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
 
 
-def standing_of(health: Health) -> Standing:
+def standing_of(health: Health) -> Mark:
     """The most urgent thing that is to be said of a model."""
     return standing(health.status, n_reviews=len(health.open_reviews), n_breached=health.n_breached)
