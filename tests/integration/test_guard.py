@@ -14,6 +14,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from typer.testing import CliRunner
 
+from canaries import figures_of
 from conftest import free_port, unique_model
 from perennial import ledger
 from perennial.cli import app
@@ -40,10 +41,9 @@ def figures(version: str, *, n: int = 2000, place: int = 20, errors: int = 0, sl
     """Figures of single rows whose scores and times all lie in one bin."""
     scores, latency = [0] * (len(EDGES) + 1), [0] * (len(LATENCY_S) + 1)
     scores[place], latency[slow] = n, n
-    return ArmFigures(
-        version=version, arm="champion", since=NOW - timedelta(hours=1), until=NOW, requests=n, errors=errors, rows=n,
-        rows_squared=n, scores=tuple(scores), latency=tuple(latency), missing={"malic_acid": gone},
-    )  # fmt: skip
+    known: dict[str, Any] = {"errors": errors, "scores": tuple(scores), "latency": tuple(latency)}
+    since, missing = NOW - timedelta(hours=1), {"malic_acid": gone}
+    return figures_of(version, "champion", n, since=since, missing=missing, **known)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from canaries import figures_of
 from perennial.config.release.guards import Guards
 from perennial.contracts import Signal
 from perennial.guards.apart import distance, latency_ratio, rise
@@ -25,15 +26,12 @@ def arm(
     drawn = np.random.default_rng(7)
     scores = 1 / (1 + np.exp(-drawn.normal(-1 + shift, 1, n)))
     took = 0.02 * slow * np.exp(drawn.normal(0, 0.3, n))
-    return ArmFigures(
-        version=version,
-        arm="champion",
+    return figures_of(
+        version,
+        "champion",
+        n,
         since=AT,
-        until=AT + timedelta(hours=1),
-        requests=n,
         errors=errors,
-        rows=n,
-        rows_squared=n,
         latency=tuple(np.bincount(np.searchsorted(LATENCY_S, took), minlength=len(LATENCY_S) + 1).tolist()),
         scores=tuple(np.bincount(np.searchsorted(EDGES, scores), minlength=len(EDGES) + 1).tolist()),
         missing={"temp": gone, "wind": 0},

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.param import ParamsDict
 
@@ -62,3 +63,11 @@ def upkeep_dag(dag_id: str, **options: Any) -> DAG:
         max_active_runs=1,
         **options,
     )
+
+
+def start_each(task_id: str, title: str, runs: Any) -> Any:
+    """A task that starts each of the ``runs`` that another one lists (DAG, run id, form), the same run once."""
+    once = TriggerDagRunOperator.partial(
+        task_id=task_id, task_display_name=title, logical_date=None, skip_when_already_exists=True
+    )
+    return once.expand_kwargs(runs)

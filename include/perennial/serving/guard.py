@@ -71,14 +71,14 @@ class Guard:
         return whose(key, self._known) if key else None
 
     def admit(self, request: Request) -> str:
-        """Who asks. Raises Refusal for a request that may not."""
+        """Who asks. Raises Denial for a request that may not."""
         found = self.who(request)
         if found is None:
             self._turn_away()
         return found
 
     def admit_rows(self, request: Request) -> str:
-        """The same for a request that brings rows or labels: each key may bring so many. Raises Refusal."""
+        """The same for a request that brings rows or labels: each key may bring so many. Raises Denial."""
         found = self.admit(request)
         over = self.limits.take(found, now=time.monotonic())
         if over is not None:
@@ -97,7 +97,7 @@ class Guard:
         raise Denial(FORBIDDEN, "without keys only localhost and 127.0.0.1 may be asked for")
 
     async def body(self, request: Request) -> bytes:
-        """The body. Raises Refusal for one that is too large, or not said to be JSON."""
+        """The body. Raises Denial for one that is too large, or not said to be JSON."""
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "application/json":
             raise Denial(UNSUPPORTED, f"Content-Type is {kind[:80]!r}; send application/json")

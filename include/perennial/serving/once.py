@@ -30,7 +30,7 @@ class Once:
     async def answer(self, who: str, key: str | None, body: bytes, work: Callable[[], Awaitable[bytes]]) -> bytes:
         """What ``work`` answers, or answered to the same body under the same key of the same asker.
 
-        Without a key it always works. A refused request is not kept. Raises Refusal for a key that is too long, or
+        Without a key it always works. A refused request is not kept. Raises Denial for a key that is too long, or
         under which another body was sent.
         """
         if key is None:

@@ -141,7 +141,7 @@ class Service:
         return full or "no_champion_loaded" in problems
 
     def decoded(self, body: bytes, key: str) -> Any:
-        """The rows or labels of a body. Raises Refusal that names what is wrong."""
+        """The rows or labels of a body. Raises Denial that names what is wrong."""
         try:
             found = getattr(self._decode[key].decode(body), key)
             faults = out_of_time(found, MOMENTS[key]) if self._given else ()
@@ -228,7 +228,7 @@ class Service:
         return self._last
 
     async def take_labels(self, body: bytes, request_id: str) -> Taken:
-        """Log the truth of earlier predictions. Raises Refusal."""
+        """Log the truth of earlier predictions. Raises Denial."""
         labels = self.decoded(body, "labels")
         now = datetime.now(UTC)
         moments = [label.labelled_at if self._given else now for label in labels]
@@ -245,7 +245,7 @@ class Service:
         return Taken(request_id=request_id, n_labels=len(labels))
 
     async def _logged(self, entries: list[Entry]) -> bool:
-        """Whether all of it is as durable as was asked for. Raises Refusal where answers without a log are refused."""
+        """Whether all of it is as durable as was asked for. Raises Denial where answers without a log are refused."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[str | None]] = [loop.create_future() for _ in entries]
         for entry, future in zip(entries, futures, strict=True):

@@ -81,7 +81,7 @@ def screened(config: ModelConfig, subject: Subject, rows: pa.Table, reference: p
 
     >>> found = screened(flights, subject, pa.table({"model_version": ["3"]}), pa.table({"part": ["holdout"]}))
     >>> len(found) == len(flights.features) + 1, {type(column).__name__ for column in found}
-    (True, {'Refusal'})
+    (True, {'Unmeasured'})
     """
     features = (_screened(config, name, rows, reference) for name in config.features)
     return (*features, _screened_score(config, subject, rows, reference))

@@ -53,9 +53,7 @@ class Shadow:
     def __post_init__(self) -> None:
         serving = self.order.config.serving
         self._waiting = Waiting(serving.shadow.max_waiting)
-        self.spool = Spool(
-            self.folder, self.landings, serving.model_copy(update={"durable": "after"}), self._written
-        )
+        self.spool = Spool(self.folder, self.landings, serving.model_copy(update={"durable": "after"}), self._written)
 
     @property
     def share(self) -> float:
