@@ -13,7 +13,7 @@ from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry
 from perennial.guards.figures import LATENCY_S, ArmFigures, baseline_of
 from perennial.ledger.canaries import Canary
-from perennial.release.canary.judging import Verdict, judged
+from perennial.release.canary.judging import Analysis, judged
 from perennial.settings import ROOT
 
 RULES = Rules(shares=[5.0, 100.0], every=timedelta(minutes=10), min_rows=500, deadline=timedelta(hours=4))
@@ -37,7 +37,7 @@ def arm(name: str, version: str, n_rows: int, *, slow: bool = False, errors: int
     )  # fmt: skip
 
 
-def seen(n_rows: int, *, found: Canary = FOUND, now: datetime = LATER, **own: Any) -> Verdict:
+def seen(n_rows: int, *, found: Canary = FOUND, now: datetime = LATER, **own: Any) -> Analysis:
     beside = arm(baseline_of("8"), "7", max(n_rows, 4_000))
     return judged(CONFIG, found, (arm("canary", "8", n_rows, **own), beside), now=now)
 

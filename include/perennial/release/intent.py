@@ -95,9 +95,9 @@ def finish(
         _refuse_overtaken(intent, store=store)
         checkpoint("after_alias")
         if intent.kind == "promotion_intent":
-            _settle_promotion(intent, registry)
+            _tag_promoted(intent, registry)
         else:
-            _settle_rollback(intent, store, registry)
+            _tag_and_hold(intent, store, registry)
         point(registry, name, CANARY, None)  # one that was under way was compared with another champion
         checkpoint("after_tags")
         if not ledger.append_after(store, completion, intent.entry_id):
@@ -174,7 +174,7 @@ def _refuse_overtaken(intent: LedgerEntry, *, store: Store) -> None:
     )
 
 
-def _settle_promotion(intent: LedgerEntry, registry: Registry) -> None:
+def _tag_promoted(intent: LedgerEntry, registry: Registry) -> None:
     name, version = intent.model, str(intent.version)
     if word := intent.payload.get("past_gates"):
         mark(registry, name, version, from_record(PastGates, word))
@@ -183,7 +183,7 @@ def _settle_promotion(intent: LedgerEntry, registry: Registry) -> None:
     set_version_tags(registry, name, version, {RELEASE_TAG: "promoted"})
 
 
-def _settle_rollback(intent: LedgerEntry, store: Store, registry: Registry) -> None:
+def _tag_and_hold(intent: LedgerEntry, store: Store, registry: Registry) -> None:
     gone = str(intent.payload["previous"])
     set_alias(registry, intent.model, STABLE, str(intent.version))
     try:

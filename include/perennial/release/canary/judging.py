@@ -14,7 +14,7 @@ from perennial.ledger.canaries import Canary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Analysis:
     """What is to be done about a canary, and why; ``n_rows`` are those that it has answered by now."""
 
     verdict: Literal["breached", "waiting", "blind", "good"]
@@ -22,7 +22,7 @@ class Verdict:
     n_rows: int = 0
 
 
-def judged(config: ModelConfig, found: Canary, figures: Sequence[ArmFigures], *, now: datetime) -> Verdict:
+def judged(config: ModelConfig, found: Canary, figures: Sequence[ArmFigures], *, now: datetime) -> Analysis:
     """Whether a canary may go on, by all that was counted of it and its baseline since it began. Pure.
 
     One breach is enough, whenever it is seen. It goes on once every guard surely holds, on enough rows of its present
@@ -33,7 +33,7 @@ def judged(config: ModelConfig, found: Canary, figures: Sequence[ArmFigures], *,
     n_rows = own.rows if own else 0
     signals = judge(own, [beside] if beside else [], config.release.guards, model=config.model) if own else ()
     if wrong := breaches(signals):
-        return Verdict(verdict="breached", reason=first_of([f"{one.name}: {one.detail}" for one in wrong]))
+        return Analysis(verdict="breached", reason=first_of([f"{one.name}: {one.detail}" for one in wrong]))
     open_ones = [f"{one.name} is {one.status}: {one.detail}" for one in signals if one.status != "ok"]
     n_new = n_rows - found.n_rows if n_rows >= found.n_rows else n_rows  # the service was started anew
     lacks = None
@@ -44,9 +44,9 @@ def judged(config: ModelConfig, found: Canary, figures: Sequence[ArmFigures], *,
     elif open_ones:
         lacks = first_of(open_ones)
     if lacks is None:
-        return Verdict(verdict="good", reason=f"{len(signals)} guards hold on {n_rows} rows", n_rows=n_rows)
+        return Analysis(verdict="good", reason=f"{len(signals)} guards hold on {n_rows} rows", n_rows=n_rows)
     late = found.began_at is not None and now - found.began_at >= asked.deadline
-    return Verdict(verdict="blind" if late else "waiting", reason=f"{'blind: ' if late else ''}{lacks}", n_rows=n_rows)
+    return Analysis(verdict="blind" if late else "waiting", reason=f"{'blind: ' if late else ''}{lacks}", n_rows=n_rows)
 
 
 def _own(figures: Sequence[ArmFigures], version: str) -> ArmFigures | None:

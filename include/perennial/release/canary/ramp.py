@@ -15,7 +15,7 @@ from perennial.ledger import History
 from perennial.ledger.canaries import Canary, Outcome, canary_of, last_canary, live_canary
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version
-from perennial.release.canary.judging import Verdict, judged
+from perennial.release.canary.judging import Analysis, judged
 from perennial.release.canary.telling import carry_out, intent_of, tell
 from perennial.release.intent import Checkpoint, finish_pending, go_on
 from perennial.release.promote import refuse_unapproved
@@ -180,7 +180,7 @@ def _gone_on(looking: _Looking, found: Canary, figures: Sequence[ArmFigures]) ->
     return _passed(looking, found, seen) if is_last else _next(looking, found.step + 1, seen.n_rows, seen.reason)
 
 
-def _passed(looking: _Looking, found: Canary, seen: Verdict) -> Look:
+def _passed(looking: _Looking, found: Canary, seen: Analysis) -> Look:
     """Its share stays until it is champion, at once afterwards."""
     reason = f"version {found.version} has passed as canary: {seen.reason}"
     looking.tell(found.step, found.share, n_rows=seen.n_rows, reason=reason, outcome="passed")

@@ -100,7 +100,7 @@ def carry_out(
     put(history, registry)
     checkpoint("after_alias")
     if found.outcome not in (None, "passed"):
-        _settle(found, registry)
+        _tag_ended(found, registry)
     checkpoint("after_tags")
     try:
         ledger.append_after(store, canary_completed(intent), intent.entry_id)
@@ -132,7 +132,7 @@ def _share(registry: Registry, name: str, version: str, share: float) -> bool:
     return True
 
 
-def _settle(ended: Canary, registry: Registry) -> None:
+def _tag_ended(ended: Canary, registry: Registry) -> None:
     """A version that was taken back challenges nobody any more, and says what became of it."""
     name = ended.intent.model
     if alias_version(registry, name, CHALLENGER) == ended.version:
