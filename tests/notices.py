@@ -24,7 +24,7 @@ from perennial.contracts import (
 )
 from perennial.contracts.signoffs import Gate
 from perennial.ledger import History
-from perennial.notifying.found import Seen, find, resolved
+from perennial.notifying.found import Situation, find, resolved
 from perennial.notifying.incidents import Incident
 from perennial.settings import ROOT
 
@@ -105,8 +105,8 @@ def measured(name: str, number: int, status: Any = "breached", value: float | No
     )  # fmt: skip
 
 
-def seen(*history: LedgerEntry, **other: Any) -> Seen:
-    return Seen(now=NOW, history=History("flight_delay", (*SERVES, *history)), **other)
+def seen(*history: LedgerEntry, **other: Any) -> Situation:
+    return Situation(now=NOW, history=History("flight_delay", (*SERVES, *history)), **other)
 
 
 WAS_PROMOTED = replace(promoted("4", "3", number=3), **LONG_AGO)
@@ -138,11 +138,11 @@ MOVED = entry("integrity", 4, reason="MLflow's alias champion was moved from ver
               alias="champion", found="7", ledger="3")  # fmt: skip
 DRIFT = (measured("drift/score", 5), measured("drift/weighted_share", 5, value=0.62))
 
-EXAMPLES: dict[str, Seen] = {
+EXAMPLES: dict[str, Situation] = {
     "alert": seen(measured=DRIFT),
     "halted": seen(newest=HALTED),
     "blind": seen(newest=BLIND),
-    "bake_failed": Seen(
+    "bake_failed": Situation(
         now=NOW,
         history=History("flight_delay", (SERVES[0], baked("3", "failed", 2, "roc_auc 0.541 against 0.55"))),
     ),
@@ -153,7 +153,7 @@ EXAMPLES: dict[str, Seen] = {
     "tampered": seen(MOVED),
     "fault": seen(tasks={"monitor: stage_labels": "StorageUnavailable: s3://bucket/labels: connection refused"}),
 }
-OVER: dict[str, Seen] = {
+OVER: dict[str, Situation] = {
     "alert": seen(measured=(measured("drift/score", 6, "ok", 0.02),), known=(
         measured("drift/score", 6, "ok", 0.02), measured("drift/weighted_share", 6, "ok", 0.1))),
     "halted": seen(newest=decided(5, "stay", "none of 3 retrain signals breached", name="again")),

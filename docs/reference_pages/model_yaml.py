@@ -19,7 +19,7 @@ from perennial import config
 from perennial.config import values
 from perennial.config.defaults.derived import DERIVED, SECTIONS
 from perennial.statistics.metrics import METRICS
-from perennial.statistics.ranges import Range
+from perennial.statistics.ranges import Span
 
 INTRODUCTION = """# model.yaml
 
@@ -184,7 +184,7 @@ def _anchor(record: type[BaseModel]) -> str:
     return re.sub(r"[^\w\- ]", "", _title(record).lower()).strip().replace(" ", "-")
 
 
-def _range(values: Range) -> str:
+def _range(values: Span) -> str:
     low, high = (f"{end:g}" if math.isfinite(end) else None for end in (values.lowest, values.highest))
     if low is None:
         return f"at most {high}"

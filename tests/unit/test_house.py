@@ -1,5 +1,7 @@
 """A room is a folder of modules, and neither grows past what one reads in a go."""
 
+import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,19 @@ def test_every_room_says_what_lives_there() -> None:
         str(path.relative_to(ROOT)) for path in packages if not path.read_text(encoding="utf-8").startswith('"""')
     ]
     assert silent == []
+
+
+TWO_ENDS = {"Refused", "Wrong"}
+"""What a service answers, and what its client makes of it."""
+ONE_WORD = {"Canary", "Look"}
+"""The same thing as it is declared and as it stands in the ledger; of a canary, and of a bake by its guards."""
+
+
+def test_a_type_has_a_name_of_its_own_in_all_rooms() -> None:
+    rooms = defaultdict(list)
+    for path in MODULES:
+        for found in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(found, ast.ClassDef) and not found.name.startswith("_"):
+                rooms[found.name].append(str(path.relative_to(ROOT)))
+    twice = {name: paths for name, paths in rooms.items() if len(paths) > 1}
+    assert set(twice) == TWO_ENDS | ONE_WORD, twice

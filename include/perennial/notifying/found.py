@@ -16,7 +16,7 @@ TOLD_FOR = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Situation:
     """What incidents are derived from.
 
     ``history`` holds all entries of the ledger but the decisions, ``newest`` is the decision about the latest window.
@@ -34,7 +34,7 @@ class Seen:
     tasks: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def find(config: ModelConfig, seen: Seen) -> tuple[Incident, ...]:
+def find(config: ModelConfig, seen: Situation) -> tuple[Incident, ...]:
     """Everything that holds now, and the events of the last ``TOLD_FOR``, in the order of ``Kind``. Pure."""
     return (
         *_alerts(config, seen),
@@ -46,7 +46,7 @@ def find(config: ModelConfig, seen: Seen) -> tuple[Incident, ...]:
     )
 
 
-def _alerts(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
+def _alerts(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
     """One incident a family of signals. It lasts until every signal that it named was measured, and found in order."""
     newest = max((signal.as_of for signal in seen.measured), default=None)
     now_breached = [one for one in seen.measured if one.status == "breached" and one.as_of == newest]
@@ -72,7 +72,7 @@ def _alerts(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
         )
 
 
-def _decided(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
+def _decided(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
     """The newest decision, where it is red."""
     if seen.newest is None:
         return
@@ -106,7 +106,7 @@ def _decided(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
     )
 
 
-def _bake_failed(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
+def _bake_failed(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
     """A champion that is known to disappoint, and nothing to go back to; with a fallback it is rolled back instead."""
     state, bake = seen.history.state, seen.history.last("bake")
     if state.bake != "failed" or state.fallback or bake is None:
@@ -125,7 +125,7 @@ def _bake_failed(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
     )
 
 
-def _reviews(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
+def _reviews(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
     """Signoffs that passed and wait for a person."""
     last_of = {str(entry.version): entry for entry in seen.history.of("signoff")}
     for entry in last_of.values():
@@ -149,7 +149,7 @@ def _reviews(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
         )
 
 
-def _events(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
+def _events(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
     """What was written lately, told once; a rollback lasts while its hold waits for somebody's word."""
     for entry in seen.history.entries:
         incident_of = _EVENTS.get(entry.kind)
@@ -159,7 +159,7 @@ def _events(config: ModelConfig, seen: Seen) -> Iterator[Incident]:
             yield incident
 
 
-def _outcome(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident | None:
+def _outcome(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident | None:
     severities: dict[str, Severity] = {"refused": "warning", "failed": "warning", "rejected": "info"}
     ended = str(entry.payload.get("ended"))
     if ended not in severities:
@@ -183,7 +183,7 @@ def _outcome(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident | 
     )
 
 
-def _promotion(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:  # noqa: ARG001 - as the others
+def _promotion(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident:  # noqa: ARG001 - as the others
     word = entry.payload.get("past_gates")
     past = f" {from_record(PastGates, word)}" if word else ""
     instead = f"instead of version {entry.payload['previous']}" if entry.payload.get("previous") else "as the first"
@@ -201,7 +201,7 @@ def _promotion(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
     )
 
 
-def _rollback(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
+def _rollback(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident:
     gone, by_policy = str(entry.payload["previous"]), entry.actor == "policy"
     holds = {item.entry_id for item in seen.history.of("hold") if item.version == gone}
     waits = [hold for hold in seen.history.state.holds if hold.entry_id in holds and not hold.acknowledged]
@@ -220,7 +220,7 @@ def _rollback(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
     )
 
 
-def _integrity(config: ModelConfig, entry: LedgerEntry, seen: Seen) -> Incident:
+def _integrity(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident:
     return Incident(
         model=config.model,
         kind="tampered",
@@ -243,11 +243,11 @@ _EVENTS = {
 }
 
 
-def faults(model: str, seen: Seen) -> Iterator[Incident]:
+def faults(model: str, seen: Situation) -> Iterator[Incident]:
     """Tasks of this run that failed, and those of other runs that did and have not gone well since. Pure.
 
     >>> from perennial.ledger import History
-    >>> seen = Seen(now=day(0).end, history=History("m", ()), tasks={"monitor: decide": "StoreUnavailable: gone"})
+    >>> seen = Situation(now=day(0).end, history=History("m", ()), tasks={"monitor: decide": "StoreUnavailable: gone"})
     >>> [found.what for found in faults("m", seen)]
     ['monitor: decide: StoreUnavailable: gone']
     """
@@ -268,13 +268,13 @@ def faults(model: str, seen: Seen) -> Iterator[Incident]:
             )
 
 
-def resolved(seen: Seen, found: Iterable[Incident]) -> dict[str, str]:
+def resolved(seen: Situation, found: Iterable[Incident]) -> dict[str, str]:
     """The incidents that lasted until now and are not found any more: fingerprint to what ended it. Pure."""
     still = {(one.kind, one.subject) for one in found if one.lasts}
     return {one.fingerprint: _ended(one, seen) for one in seen.lasting if (one.kind, one.subject) not in still}
 
 
-def _ended(incident: Incident, seen: Seen) -> str:
+def _ended(incident: Incident, seen: Situation) -> str:
     if incident.kind in ("halted", "blind") and seen.newest is not None:
         return f"decided anew: {seen.newest.reason}"
     if incident.kind == "review":
@@ -288,7 +288,7 @@ def _ended(incident: Incident, seen: Seen) -> str:
     return known.get(incident.kind, f"version {seen.history.state.champion} serves now")
 
 
-def _serving(seen: Seen) -> str:
+def _serving(seen: Situation) -> str:
     champion = seen.history.state.champion
     return f"version {champion} goes on serving" if champion else "no version serves"
 

@@ -11,7 +11,7 @@ from perennial.contracts import from_record, to_record
 from perennial.ledger import History
 from perennial.notifying import texts
 from perennial.notifying.channels import send
-from perennial.notifying.found import TOLD_FOR, Seen, faults, find, resolved
+from perennial.notifying.found import TOLD_FOR, Situation, faults, find, resolved
 from perennial.notifying.incidents import Incident
 from perennial.notifying.texts import Text
 from perennial.settings import Settings
@@ -80,7 +80,7 @@ def notify(
 
 def notify_of_stack(*, store: Store, channels: Channels, now: datetime, tasks: Mapping[str, str | None]) -> Told:
     """The same of tasks that are about all models. Raises StoreUnavailable."""
-    seen = Seen(now=now, history=History(STACK, ()), lasting=_lasting(store, STACK), tasks=tasks)
+    seen = Situation(now=now, history=History(STACK, ()), lasting=_lasting(store, STACK), tasks=tasks)
     return _tell(STACK, seen, tuple(faults(STACK, seen)), store=store, channels=channels)
 
 
@@ -100,13 +100,13 @@ def pending(config: ModelConfig, *, store: Store, channels: Channels, now: datet
     return tuple((one.channel, one.text) for one in due)
 
 
-def read(config: ModelConfig, *, store: Store, now: datetime, tasks: Mapping[str, str | None]) -> Seen:
+def read(config: ModelConfig, *, store: Store, now: datetime, tasks: Mapping[str, str | None]) -> Situation:
     """What incidents of a model are derived from, as it stands in the store. Raises StoreUnavailable."""
     lasting = _lasting(store, config.model)
     alerts = [one for one in lasting if one.kind == "alert"]
     names = {name for one in alerts for name in one.names}
     since = min((one.since for one in alerts), default=now)
-    return Seen(
+    return Situation(
         now=now,
         history=ledger.read(store, config.model),
         newest=ledger.newest_decision(store, config.model),
@@ -157,7 +157,7 @@ def _text(one: Kept, incident: Incident, phase: Phase, console: str | None) -> T
     return texts.resolved(incident, resolution=one.resolution, console=console)
 
 
-def _tell(model: str, seen: Seen, found: tuple[Incident, ...], *, store: Store, channels: Channels) -> Told:
+def _tell(model: str, seen: Situation, found: tuple[Incident, ...], *, store: Store, channels: Channels) -> Told:
     kept.keep(store, model, opened=_new(seen, found), resolved=resolved(seen, found), now=seen.now)
     known = kept.lately(store, model, since=seen.now - TOLD_FOR)
     notices = kept.notices_of(store, [one.fingerprint for one in known])
@@ -178,7 +178,7 @@ def _tell(model: str, seen: Seen, found: tuple[Incident, ...], *, store: Store, 
     return Told(sent=tuple(sent), failed=tuple(failed), n_quiet=n_quiet, unrouted=titles)
 
 
-def _new(seen: Seen, found: tuple[Incident, ...]) -> tuple[Kept, ...]:
+def _new(seen: Situation, found: tuple[Incident, ...]) -> tuple[Kept, ...]:
     """What was not known yet, as it is kept: an incident that lasts is known by its kind and its subject."""
     known = {(one.kind, one.subject) for one in seen.lasting}
     return tuple(

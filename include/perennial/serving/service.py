@@ -19,7 +19,7 @@ from perennial.contracts import Window
 from perennial.contracts.tags import CANARY, CHAMPION
 from perennial.errors import redacted
 from perennial.serving.arms.answering import INLINE_ROWS, answered
-from perennial.serving.arms.canary import Canary
+from perennial.serving.arms.canary import CanaryArm
 from perennial.serving.arms.shadow import Shadow
 from perennial.serving.following.follower import Follower
 from perennial.serving.following.messages import Failed, Loaded, Message, Order
@@ -81,9 +81,9 @@ class Service:
         if "shadow" in self.spool.landings:
             apart = replace(order, cache=spec.folder / "cache_challenger")
             self.shadow = Shadow(apart, spec.folder / "spool_shadow", self.spool.landings, self.metrics)
-        self.canary: Canary | None = None
+        self.canary: CanaryArm | None = None
         if spec.config.release.strategy == CANARY:
-            self.canary = Canary(replace(order, cache=spec.folder / "cache_canary", alias=CANARY), self.metrics)
+            self.canary = CanaryArm(replace(order, cache=spec.folder / "cache_canary", alias=CANARY), self.metrics)
         self._beside = [arm for arm in (self.shadow, self.canary) if arm is not None]
         self._decode = {
             "rows": msgspec.json.Decoder(self.types.predict),

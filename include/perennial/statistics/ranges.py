@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class Span:
     """The least and the greatest value of a metric, both of which it can have; infinite where there is none.
 
-    >>> Range(0, 1).width, Range(highest=1).width
+    >>> Span(0, 1).width, Span(highest=1).width
     (1, inf)
     """
 
@@ -23,7 +23,7 @@ class Range:
     def is_end(self, value: float) -> bool:
         """Whether a value is the least or the greatest of a range that has both.
 
-        >>> Range(0, 1).is_end(1.0), Range(0, 1).is_end(0.99), Range(0).is_end(0.0)
+        >>> Span(0, 1).is_end(1.0), Span(0, 1).is_end(0.99), Span(0).is_end(0.0)
         (True, False, False)
         """
         return math.isfinite(self.width) and any(
@@ -33,11 +33,11 @@ class Range:
     def flaw_of(self, bound: float, *, is_least: bool) -> str | None:
         """Why a bound (the least value allowed, or the most) says nothing: no value keeps it, or every one does.
 
-        >>> [Range(0, 1).flaw_of(bound, is_least=True) for bound in (0.6, 1.0)]
+        >>> [Span(0, 1).flaw_of(bound, is_least=True) for bound in (0.6, 1.0)]
         [None, None]
-        >>> Range(0, 1).flaw_of(1.2, is_least=True), Range(0, 1).flaw_of(0.0, is_least=True)
+        >>> Span(0, 1).flaw_of(1.2, is_least=True), Span(0, 1).flaw_of(0.0, is_least=True)
         ('no value keeps this bound, since none is above 1', 'every value keeps this bound, since none is below 0')
-        >>> Range(0).flaw_of(-1.0, is_least=False), Range(0).flaw_of(0.0, is_least=False)
+        >>> Span(0).flaw_of(-1.0, is_least=False), Span(0).flaw_of(0.0, is_least=False)
         ('no value keeps this bound, since none is below 0', None)
         """
         above, below = f"none is above {self.highest:g}", f"none is below {self.lowest:g}"
@@ -50,7 +50,7 @@ class Range:
         return f"every value keeps this bound, since {always[1]}" if always[0] else None
 
 
-SHARE = Range(0, 1)
-DISTANCE = Range(0)
-AT_MOST_ONE = Range(highest=1)
-NUMBER = Range()
+SHARE = Span(0, 1)
+DISTANCE = Span(0)
+AT_MOST_ONE = Span(highest=1)
+NUMBER = Span()

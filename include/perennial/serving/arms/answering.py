@@ -11,7 +11,7 @@ from perennial.config import ModelConfig
 from perennial.contracts.tags import CANARY, CHAMPION
 from perennial.errors import redacted
 from perennial.guards.figures import baseline_of
-from perennial.serving.arms.canary import Canary
+from perennial.serving.arms.canary import CanaryArm
 from perennial.serving.following.follower import Current
 from perennial.serving.lines import Asked
 from perennial.serving.predictors.predictor import Words
@@ -34,7 +34,7 @@ class ArmAnswer:
 
 
 async def answered(
-    config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: Canary | None
+    config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: CanaryArm | None
 ) -> ArmAnswer:
     """What the arm of ``key`` says to the rows of ``log``, which names the champion. Raises what the champion raises.
 
@@ -47,7 +47,7 @@ async def answered(
     return found
 
 
-async def _by_arm(config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: Canary) -> ArmAnswer:
+async def _by_arm(config: ModelConfig, champion: Current, log: Asked, key: str | None, canary: CanaryArm) -> ArmAnswer:
     arm, current = canary.route(key or log.ids[0], champion)
     if arm == "champion":
         return ArmAnswer(*await _asked(config, champion, log.values), log)

@@ -22,7 +22,7 @@ _THREADS = 2
 
 
 @dataclass(slots=True)
-class Canary:
+class CanaryArm:
     """``start`` and ``close`` are called once. ``order.alias`` is that of the canary, ``order.cache`` its own."""
 
     order: Order

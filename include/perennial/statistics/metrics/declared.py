@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from perennial.contracts import Interval
-from perennial.statistics.ranges import Range
+from perennial.statistics.ranges import Span
 from perennial.statistics.rows import Rows, Task, known_task, rows_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Metric:
     task: Task
     more_is_better: bool
     function: Function
-    values: Range
+    values: Span
     influence: Influence | None = None
     by_class: bool = False
 
@@ -64,7 +64,7 @@ def declare(
     name: str,
     *,
     more_is_better: bool,
-    values: Range,
+    values: Span,
     influence: Influence | None = None,
     by_class: bool = False,
 ) -> Callable[[Function], Function]:
