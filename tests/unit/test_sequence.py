@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from branches import reached, reaches
 from logs import day
 from perennial.contracts import Signal, Window
-from perennial.decision.sequence import in_places, last_windows
+from perennial.decision.sequence import holds, in_places, last_windows
 
 ORIGIN = day(0).start
 every = st.integers(1, 30).map(lambda hours: timedelta(hours=hours))
@@ -43,6 +43,7 @@ def test_places_share_no_moment_and_none_is_excluded_or_of_the_future(
     assert all(earlier.end <= later.start for earlier, later in pairwise(found))
     assert all(place.end <= newest.end for place in found)
     assert not any(place.overlaps(stretch) for place in found for stretch in excluded)
+    assert not any(holds(found[-1], window) for window in waiting if found)
     assert len(found) <= n
 
 
