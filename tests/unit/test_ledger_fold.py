@@ -169,7 +169,7 @@ def histories(draw: st.DrawFn) -> list[LedgerEntry]:
     return history
 
 
-@reaches(rolled_back=0.04, trusted=0.1)
+@reaches(rolled_back=0.01, trusted=0.05)
 @given(histories())
 def test_the_champion_and_the_trusted_were_never_rolled_back(history: list[LedgerEntry]) -> None:
     state = fold("m", history)
@@ -190,7 +190,7 @@ def test_only_a_passed_bake_makes_a_version_trusted(history: list[LedgerEntry]) 
     assert set(fold("m", history).stable) <= passed
 
 
-@reaches(outside=0.05)
+@reaches(outside=0.02)
 @given(histories())
 def test_outside_a_bake_the_champion_is_the_one_trusted_last(history: list[LedgerEntry]) -> None:
     state = fold("m", history)
@@ -215,7 +215,7 @@ def test_the_state_survives_its_record(history: list[LedgerEntry]) -> None:
     assert from_record(ReleaseState, to_record(state)) == state
 
 
-@reaches(agrees=0.03, apart=0.1)
+@reaches(agrees=0.01, apart=0.1)
 @given(histories(), st.none() | st.integers(1, 3).map(str))
 def test_an_alias_agrees_with_the_ledger_exactly_when_it_names_the_champion(
     history: list[LedgerEntry], alias: str | None

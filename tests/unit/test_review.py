@@ -31,7 +31,7 @@ def found(
     return Circumstances(entry=entry, tags=tags, champion=champion, digest=digest * 64, since=SIGNED_AT, now=now)
 
 
-@reaches(may_pass=0.08, by_word=0.02)
+@reaches(may_pass=0.04, by_word=0.01)
 @given(
     tag=st.sampled_from([None, "", "pending", *["approved", "Approved "] * 3, "aproved", "rejected", "yes"]),
     champion=st.sampled_from(["2", "2", "2", "5", None]),

@@ -30,7 +30,7 @@ def signal(window: Window) -> Signal:
     )  # fmt: skip
 
 
-@reaches(by_cron=0.03, excluded=0.1, waiting=0.1)
+@reaches(by_cron=0.01, excluded=0.02, waiting=0.04)
 @given(sizes, st.none() | every, several, late, several)
 def test_places_share_no_moment_and_none_is_excluded_or_of_the_future(
     n: int, length: timedelta | None, seen: list[Window], waiting: list[Window], excluded: list[Window]
@@ -47,7 +47,7 @@ def test_places_share_no_moment_and_none_is_excluded_or_of_the_future(
     assert len(found) <= n
 
 
-@reaches(excluded=0.04)
+@reaches(excluded=0.02)
 @given(sizes, every, several)
 def test_by_a_schedule_there_are_always_n_places_each_a_window_long(
     n: int, length: timedelta, excluded: list[Window]
@@ -94,7 +94,7 @@ def test_windows_seen_by_cron_that_overlap_are_one_place() -> None:
     assert last_windows(day(4), 4, every=None, seen=[day(1), half, day(2), late]) == (day(1), late, day(4))
 
 
-@reaches(in_a_place=0.2)
+@reaches(in_a_place=0.1)
 @given(sizes, every, late)
 def test_a_scheduled_window_is_counted_before_any_run_by_hand(n: int, length: timedelta, by_hand: list[Window]) -> None:
     places = last_windows(newest, n, every=length)

@@ -33,7 +33,7 @@ def test_windows_without_a_gain_never_ask_for_a_retrain(windows: list[tuple[floa
         assert not after(losses).fires(price=price, confidence=0.95)
 
 
-@reaches(fires=0.2, turns=0.03)
+@reaches(fires=0.1, turns=0.01)
 @given(WINDOWS, GAINS, ERRORS, st.integers(2, 60), st.floats(0, 0.1), PRICES)
 def test_a_larger_newest_gain_never_asks_for_less(
     windows: list[tuple[float, float, int]], gain: float, error: float, n_blocks: int, more: float, price: float
@@ -45,7 +45,7 @@ def test_a_larger_newest_gain_never_asks_for_less(
     assert more_of_it or not less
 
 
-@reaches(fires=0.2, turns=0.02)
+@reaches(fires=0.1, turns=0.01)
 @given(WINDOWS, st.integers(0, 11), st.floats(0, 0.1), PRICES)
 def test_a_larger_error_anywhere_never_asks_for_more(
     windows: list[tuple[float, float, int]], place: int, more: float, price: float
@@ -57,7 +57,7 @@ def test_a_larger_error_anywhere_never_asks_for_more(
     assert surer or not vague
 
 
-@reaches(fires=0.1, dearer=0.1, surer=0.05)
+@reaches(fires=0.04, dearer=0.02, surer=0.02)
 @given(WINDOWS, PRICES, st.floats(0, 0.5))
 def test_a_higher_price_or_confidence_never_asks_for_more(
     windows: list[tuple[float, float, int]], price: float, more: float

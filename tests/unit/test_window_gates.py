@@ -138,7 +138,7 @@ def test_a_window_that_could_have_been_lost_unseen_is_borderline() -> None:
     assert (clear.passed, clear.borderline) == (True, False)
 
 
-@reaches(passes=0.2)
+@reaches(passes=0.1)
 @given(
     values=st.lists(st.floats(-0.2, 0.2), min_size=4, max_size=4),
     place=st.integers(0, 3),
