@@ -125,7 +125,7 @@ def test_a_search_goes_on_where_it_was_cut_off_and_its_best_set_makes_the_candid
     assert fitted.cv["cv_roc_auc_mean"] == best.data.metrics["cv_roc_auc_mean"]
     assert case.fit(request_id, snapshot) == fitted
     assert not list(Path(runtime.store.storage.path("searches")).rglob("*.journal"))
-    version = register(config, fitted, snapshot, registry=registry).version
+    version = register(config, fitted, snapshot, store=runtime.store, registry=registry).version
     assert reproduce(case, version).is_same
 
 

@@ -28,7 +28,7 @@ def test_the_parts_of_a_reference_weigh_what_they_weigh_in_the_snapshot(
     assert config.signals.sample_rows == 1000
     fitted = fit(config, frozen, request_at(config, 7), store=store, registry=registry, models_dir=models_dir)
     evaluate(config, fitted, frozen, store=store, registry=registry, state=state)
-    candidate = register(config, fitted, frozen, registry=registry)
+    candidate = register(config, fitted, frozen, store=store, registry=registry)
     reference = load_reference(registry, config.model, candidate.version)
     assert reference is not None
     counts = {part: reference.filter(pc.equal(reference["part"], part)).num_rows for part in ("train", "holdout")}

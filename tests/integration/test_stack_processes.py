@@ -9,13 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
+from io import StringIO
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
 import stack
+from perennial.cli import app
 from perennial.config import load_model
 from perennial.contracts.tags import CHAMPION
 from perennial.errors import StackError
@@ -259,6 +263,22 @@ def test_what_supervised_processes_write_is_for_us_alone(running: StackLayout) -
     logs = [running.log_of("mlflow"), running.log_of("postgres")]
     written = [artifact, artifact.parent, *logs, running.postgres / "data" / "PG_VERSION"]
     assert {file.name: oct(file.lstat().st_mode & 0o077) for file in written if file.lstat().st_mode & 0o077} == {}
+
+
+def test_up_without_airflow_starts_no_scheduler_and_names_none(
+    running: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL and MLflow run already: nothing is left to be started."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(running.home))
+    monkeypatch.setattr("perennial.cli.acting.out", Console(width=200, file=(told := StringIO())))
+    done = CliRunner().invoke(app, ["up", "--without-airflow"])
+    assert done.exit_code == 0, done.output
+    said = told.getvalue()
+    assert "the stack is already running" in said.splitlines()
+    assert f"{running.site().mlflow_url} " in said
+    assert f"{REVIEWER} / {load(running.credentials_file).mlflow_reviewer_password}" in said
+    assert "Airflow" not in said
+    assert not [word for process in find_leftovers(running) for word in process.cmdline() if "airflow" in word.lower()]
 
 
 def test_up_is_idempotent_and_down_leaves_no_process(running: StackLayout) -> None:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 from sqlalchemy import text
 
 from conftest import free_port, unique_model
+from forked import TAKES_ROWS_IN
 from logs import day
 from perennial.config import ModelConfig
 from perennial.contracts import Candidate, Evaluation, FittedRun, Hold, Lineage, ReleaseState, Snapshot, Window
-from perennial.errors import IntegrityError, RegistryUnavailable, TrainingError
+from perennial.errors import IntegrityError, RegistryUnavailable, StoreUnavailable, TrainingError
 from perennial.registry import (
     Registry,
     alias_version,
@@ -31,10 +33,12 @@ from perennial.registry.reference import declared_in
 from perennial.registry.runs import RunKey, find_runs
 from perennial.registry.versions import version_tags
 from perennial.store import Store
+from perennial.store.locks import REGISTER, model_lock
 from perennial.store.tables import ensure_data_tables
 from perennial.training.evaluate import evaluate
 from perennial.training.fit import fit
 from perennial.training.register import register
+from perennial.training.search.best import fit_best
 from perennial.training.snapshot import take_snapshot
 from published import publish, publish_days, request_at, rows_of
 
@@ -303,27 +307,77 @@ fit(config, frozen, request, store=store, registry=Registry(mlflow), models_dir=
 """
 
 
-def test_a_fit_killed_half_way_and_run_again_leaves_one_finished_run_and_one_version(
-    store: Store, tumour: ModelConfig, registry: Registry, models_dir: Path, *, database_url: str, home: Path
+def test_a_fit_whose_turn_was_lost_to_a_failover_does_not_finish_beside_another(
+    store: Store, tumour: ModelConfig, registry: Registry, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    publish_days(store, tumour, range(8))
+    frozen = snapshot_of(tumour, store)
+
+    def fit_and_fail_over(*given: object, **options: object) -> object:
+        best = fit_best(*given, **options)
+        with store.begin() as connection:
+            connection.execute(text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ))  # fmt: skip
+        return best
+
+    monkeypatch.setattr("perennial.training.fit.fit_best", fit_and_fail_over)
+    with pytest.raises(StoreUnavailable):
+        fit_on(tumour, frozen, store, registry, models_dir)
+    key = RunKey(model=tumour.model, snapshot_id=frozen.snapshot_id, request="retrain__1")
+    assert [run.info.status for run in find_runs(registry, key)] == ["RUNNING"], "the next one marks it as cut off"
+
+
+def n_waiting(store: Store) -> int:
+    """How many connections wait for a lock in this database."""
+    waiting = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_database AS here ON here.oid = database "
+        "WHERE datname = current_database() AND NOT granted"
+    )
+    with store.begin() as connection:
+        return int(connection.scalar(waiting) or 0)
+
+
+def test_one_request_run_by_three_at_once_of_which_the_first_is_killed_makes_one_version(
+    store: Store,
+    tumour: ModelConfig,
+    registry: Registry,
+    models_dir: Path,
+    *,
+    database_url: str,
+    home: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who comes while it is fitted waits for its candidate, and makes it when whoever was at it is gone."""
     publish_days(store, tumour, range(8))
     good = (models_dir / tumour.model / "recipe.py").read_text(encoding="utf-8")
     recipe(models_dir, tumour, ENDLESS.format(mark=f"mark-{tumour.model}"))
     arguments = [database_url, (home / "storage").as_uri(), registry.uri, str(models_dir), tumour.model]
     paths = os.pathsep.join(path for path in sys.path if path)
-    half_way = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], env={**os.environ, "PYTHONPATH": paths})
-    try:
-        wait_until(lambda: processes_with(f"mark-{tumour.model}") or half_way.poll() is not None)
-    finally:
-        half_way.send_signal(signal.SIGKILL)
-        half_way.wait()
-    # no orphan goes on fitting for nobody
-    wait_until(lambda: not processes_with(f"mark-{tumour.model}"))
-    recipe(models_dir, tumour, good)
-    frozen = snapshot_of(tumour, store)
-    made = fit_on(tumour, frozen, store, registry, models_dir)
-    versions = {register(tumour, made, frozen, registry=registry).version for _ in range(2)}
-    assert len(versions) == 1
+    command = [sys.executable, "-c", TAKES_ROWS_IN + KILLED, *arguments]
+    half_way = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
+    with ThreadPoolExecutor(2) as others:
+        try:
+            wait_until(lambda: processes_with(f"mark-{tumour.model}") or half_way.poll() is not None)
+            recipe(models_dir, tumour, good)
+            frozen = snapshot_of(tumour, store)
+            fits = [others.submit(fit_on, tumour, frozen, store, registry, models_dir) for _ in range(2)]
+            wait_until(lambda: n_waiting(store) == 2 or any(fit.done() for fit in fits))
+            assert not any(fit.done() for fit in fits), "it is fitted already, by the one that came first"
+        finally:
+            half_way.send_signal(signal.SIGKILL)
+            half_way.wait()
+        # no orphan goes on fitting for nobody
+        wait_until(lambda: not processes_with(f"mark-{tumour.model}"))
+        made, taken_over = (fit.result() for fit in fits)
+        assert made == taken_over
+        with model_lock(store, tumour.model, REGISTER):
+            registered = [others.submit(register, tumour, made, frozen, store=store, registry=registry) for _ in fits]
+            wait_until(lambda: n_waiting(store) == 2 or any(one.done() for one in registered))
+            assert not any(one.done() for one in registered), "each would find no version of this fit, and make one"
+        assert len({one.result().version for one in registered}) == 1
+    assert "another process runs the request retrain__1: its candidate is waited for" in caplog.text
     key = RunKey(model=tumour.model, snapshot_id=frozen.snapshot_id, request="retrain__1")
     assert sorted(run.info.status for run in find_runs(registry, key)) == ["FAILED", "FINISHED"]
     assert len(registry.client.search_model_versions(f"name = '{tumour.model}'")) == 1
@@ -381,7 +435,7 @@ def retrained(
     frozen = take_snapshot(config, request_at(config, number), store=store, state=state)
     made = fit_on(config, frozen, store, registry, models_dir, number=number)
     judged = evaluate(config, made, frozen, store=store, registry=registry, state=state)
-    return frozen, judged, register(config, made, frozen, registry=registry)
+    return frozen, judged, register(config, made, frozen, store=store, registry=registry)
 
 
 @pytest.mark.usefixtures("drawn")
@@ -494,7 +548,7 @@ def test_a_version_holds_to_the_digest_it_was_registered_with(
     publish_days(store, tumour, range(8))
     frozen = snapshot_of(tumour, store)
     made = fit_on(tumour, frozen, store, registry, models_dir)
-    candidate = register(tumour, made, frozen, registry=registry)
+    candidate = register(tumour, made, frozen, store=store, registry=registry)
     assert candidate.artifact_digest == artifact_digest(registry, tumour.model, candidate.version)
     tags = version_tags(registry, tumour.model, candidate.version)
     assert tags["version.artifact_digest"] == candidate.artifact_digest
@@ -503,4 +557,4 @@ def test_a_version_holds_to_the_digest_it_was_registered_with(
     (extra / "payload.txt").write_text("not ours", encoding="utf-8")
     registry.client.log_model_artifacts(made.model_uri.removeprefix("models:/"), str(extra))
     with pytest.raises(IntegrityError, match="they were changed"):
-        register(tumour, made, frozen, registry=registry)
+        register(tumour, made, frozen, store=store, registry=registry)

@@ -2,20 +2,23 @@
 
 import re
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score
 
 from logs import ORIGIN, day
 from perennial.backtest.compare import Comparison, compare, without_probe
 from perennial.backtest.outcome import judged_places, judged_rollback
-from perennial.backtest.page import page
+from perennial.backtest.page import page, short
 from perennial.backtest.policies import NEVER, at_windows, never, overlaid, phases, refuse_unmeasured, ungated
 from perennial.backtest.proposal import KeyProposal, Noise, propose
+from perennial.cli.backtest import _show
 from perennial.contracts import Signoff, from_record
 from perennial.errors import ConfigError, TrainingError
 from perennial.training.fitting.recipe import freeze_recipes
@@ -278,6 +281,24 @@ def test_the_page_stands_alone(compared: Comparison) -> None:
     text = page(compared)
     assert "<svg" in text and "http-equiv" not in text and "<script" not in text
     assert "signals.gain.price" in text and "every window, no gate" in text
+
+
+@pytest.mark.parametrize(("width", "is_wide"), [(250, True), (72, False)])
+def test_the_table_is_read_on_a_narrow_terminal(
+    compared: Comparison, monkeypatch: pytest.MonkeyPatch, width: int, *, is_wide: bool
+) -> None:
+    """Columns of three letters are none: there it is an item a policy, without what did not happen."""
+    told = StringIO()
+    monkeypatch.setattr("perennial.cli.backtest.out", Console(width=width, file=told))
+    _show(compared, Path("reports"))
+    text = told.getvalue()
+    said = " ".join(text.replace("│", " ").split())
+    assert max(map(len, text.splitlines()[:-1])) <= width
+    outcome = compared.outcomes[0]
+    assert ("gain over never" in text.splitlines()[2]) is is_wide
+    assert (f"quality {short(outcome.quality)}, " in said) is not is_wide
+    assert f"{outcome.promotions:.3g}" in said and short(outcome.quality) in said
+    assert "rollbacks 0" not in said
 
 
 def test_proposals_carry_a_reason(compared: Comparison) -> None:

@@ -6,8 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
+import scipy.special
+from skops.io._trusted_types import NUMPY_UFUNC_TYPE_NAMES, SCIPY_UFUNC_TYPE_NAMES
+from skops.io._utils import whichmodule
 
+from perennial.registry.skops_imports import module_of
 from perennial.settings import ROOT
 
 NUMBERS = {"numpy", "pandas", "scipy", "sklearn", "pyarrow", "duckdb", "adbc_driver_postgresql", "matplotlib"}
@@ -70,11 +75,14 @@ def test_a_command_works_on_one_thread_unless_told_otherwise(tmp_path: Path) -> 
     assert seen(tmp_path, "--help", OMP_NUM_THREADS="4")["threads"] == "4"
 
 
-def test_what_great_expectations_hardly_uses_waits() -> None:
-    """Its divergence of a column needs both, and gets them then."""
+def test_what_vendors_import_and_hardly_use_waits() -> None:
+    """The divergence of a column needs scipy.stats and altair, and gets them then; what reads a model runs no plot."""
     asked = (
         "import sys, perennial.validation.gx_imports as g; "
         "print(type(sys.modules['scipy.stats']).__name__, type(sys.modules['altair']).__name__)\n"
+        "import perennial.registry.trust\n"
+        "print(type(sys.modules['altair']).__name__)\n"
+        "from mlflow import MlflowClient; print('mlflow.genai.judges' in sys.modules, 'fastapi' in sys.modules)\n"
         "from great_expectations.expectations.core import expect_column_kl_divergence_to_be_less_than as kl\n"
         "print(float(kl.stats.entropy([0.5, 0.5], [0.5, 0.5])), type(sys.modules['scipy.stats']).__name__)"
     )
@@ -82,4 +90,12 @@ def test_what_great_expectations_hardly_uses_waits() -> None:
         [sys.executable, "-W", "ignore", "-c", asked],
         env={"PYTHONPATH": str(ROOT / "include")}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == ["_LazyModule", "_LazyModule", "0.0", "module"]
+    assert done.stdout.split() == ["_LazyModule"] * 3 + ["False", "False", "0.0", "module"]
+
+
+def test_what_skops_takes_for_harmless_is_named_as_skops_names_it() -> None:
+    """Other names would refuse the files of before; each twelfth function is looked for in every module."""
+    for package, listed in ((numpy, NUMPY_UFUNC_TYPE_NAMES), (scipy.special, SCIPY_UFUNC_TYPE_NAMES)):
+        functions = [(name, getattr(package, name.rpartition(".")[2])) for name in listed[::12]]
+        found = [[search(one, one.__name__) for search in (module_of, whichmodule)] for _, one in functions]
+        assert found == [[name.rpartition(".")[0]] * 2 for name, _ in functions]

@@ -135,7 +135,7 @@ class RetrainSteps(Bound):
         """A new version in the registry, not yet signed off."""
         from perennial.training.register import register
 
-        return register(self.config, fitted, snapshot, registry=self.registry)
+        return register(self.config, fitted, snapshot, store=self.store, registry=self.registry)
 
     def sign_off(self, request_id: str, candidate: Candidate, evaluation: Evaluation, snapshot: Snapshot) -> Signoff:
         """The verdict over all gates, written on the version and in the ledger; a passed version becomes challenger."""

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import skops.io as sio
-
 from perennial.errors import IntegrityError, first_of
+from perennial.registry.skops_imports import sio
 
 MODEL_FILE = "model.skops"
 

@@ -11,6 +11,7 @@ from perennial.errors import LockTimeout
 from perennial.store.engine import Store
 
 RELEASE, DECIDE, SNAPSHOT, TABLES, PUBLISH = "release", "decide", "snapshot", "tables", "publish"
+REGISTER = "register"
 """The purposes for which a model is locked: one writer at a time for each."""
 
 _LOCK_NOT_AVAILABLE = "55P03"

@@ -54,6 +54,7 @@ from perennial.training.fitting.recipe import FrozenRecipe, digest_of_all, freez
 from perennial.training.search.best import Best, fit_best
 from perennial.training.search.keeping import Keeping
 from perennial.training.snapshot import verify_snapshot
+from perennial.training.turns import in_turn
 
 PINNED = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 CPU_METRIC, PEAK_METRIC = "fit_cpu_s", "fit_peak_mb"
@@ -77,12 +78,12 @@ def fit(
     """The best of the recipes fitted on the snapshot's training rows, logged and ready to be evaluated; not registered.
 
     The same request over the same snapshot and recipes gives the finished run again; one that was cut off is marked as
-    failed and done anew, and its searches go on. What is fitted and logged are copies of the recipes, taken once.
-    ``airflow_url`` is the page of the Airflow run that asks for it. Raises TrainingError when a
-    recipe raises, does not converge, takes too long or answers NaN, IntegrityError when the snapshot was changed,
-    RegistryUnavailable.
+    failed and done anew, and its searches go on; one that another process is at is waited for. What is fitted and
+    logged are copies of the recipes, taken once. ``airflow_url`` is the page of the Airflow run that asks for it.
+    Raises TrainingError when a recipe raises, does not converge, takes too long or answers NaN, IntegrityError when
+    the snapshot was changed, LockTimeout, RegistryUnavailable.
     """
-    with temporary_folder("fit-") as folder:
+    with in_turn(config, request, store=store) as turn, temporary_folder("fit-") as folder:
         recipes = freeze_recipes(models_dir / config.model, folder, config.training.recipes)
         together = digest_of_all(recipes)
         key = RunKey(model=config.model, snapshot_id=snapshot.snapshot_id, request=request.run_id, recipe=together)
@@ -108,6 +109,7 @@ def fit(
         except PermanentError as error:
             fail_run(registry, run_id, str(error))
             raise
+        turn.require()  # or another one has begun, and marked this run as cut off
         finish_run(registry, run_id)
         if config.training.search:
             for recipe in recipes:

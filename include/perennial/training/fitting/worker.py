@@ -57,8 +57,8 @@ def main(folder: Path) -> None:
 
 def _train(config: ModelConfig, recipe: Path, folder: Path, *, shown: Path) -> dict[str, Any]:
     """Folds, fit, and a learning curve in what is left of the time and of its share."""
-    import skops.io as sio  # which imports all of scikit-learn: a probe does without
-
+    # which imports all of scikit-learn: a probe does without
+    from perennial.registry.skops_imports import sio
     from perennial.registry.trust import MODEL_FILE, check_types
 
     began, began_cpu = time.monotonic(), time.process_time()
