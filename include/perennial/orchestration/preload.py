@@ -16,7 +16,6 @@ import pkgutil
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ LIBRARIES = (
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sklearn.pipeline",
-    "skops.io",
+    "perennial.registry.skops_imports",  # skops itself would ask each of Airflow's modules for SciPy's functions
     "mlflow.sklearn",
     "mlflow.tracking",
     "great_expectations",
@@ -108,10 +107,7 @@ def modules_of(rooms: Sequence[str] = ROOMS) -> list[str]:
 
 def _imported(name: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            # skops asks every module that is loaded for each of SciPy's functions; Airflow's answer a thousand times
-            warnings.filterwarnings("ignore", message="The `airflow")
-            importlib.import_module(name)
+        importlib.import_module(name)
     except ImportError:
         _log.warning("cannot preload %s", name, exc_info=True)
         return False
