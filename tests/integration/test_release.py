@@ -21,10 +21,11 @@ from perennial.errors import IntegrityError, RegistryUnavailable, ReleaseError, 
 from perennial.registry import Registry, alias_version, delete_alias, set_alias
 from perennial.registry.versions import version_tags
 from perennial.release.hold import acknowledge
+from perennial.release.intent import completed
 from perennial.release.promote import challenge, promote, withdraw
-from perennial.release.reconcile import follow_bake, reconcile
+from perennial.release.reconcile import follow_bake, reconcile, repair
 from perennial.release.rollback import roll_back
-from perennial.store import Store, schema
+from perennial.store import Store, locks, schema
 from releases import approval, as_order, forking, in_ledger, released, run_and_die, shared_version, signed
 from servers import logged_in
 from stack.environment import ADMIN
@@ -599,6 +600,25 @@ def test_who_lost_the_lock_moves_no_alias(
         promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=overtaken)
     assert aliases(registry, wine)[0] == first == state_of(store, wine).champion
     assert reconcile(wine, store=store, registry=registry) == ()
+
+
+def test_who_was_overtaken_and_has_the_lock_does_not_wait_for_himself(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who lost the lock goes on, and completes the release while the one who has it finishes it for him."""
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "two"), first, 16), store)
+    monkeypatch.setitem(locks.model_lock.__wrapped__.__kwdefaults__, "timeout_s", 2)  # type: ignore[attr-defined]
+
+    def overtaken(reached: str) -> None:
+        intent = state_of(store, wine).pending
+        if reached == "fenced":
+            assert intent is not None
+            assert ledger.append_after(store, completed(intent), intent.entry_id)
+
+    with pytest.raises(ReleaseError, match="another process took over"):
+        promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=overtaken)
+    assert aliases(registry, wine) == (signoff.version, None, first)
+    assert repair(wine, store=store, registry=registry) == ()
 
 
 def end_other_connections(store: Store) -> None:
