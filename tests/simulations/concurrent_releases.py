@@ -179,7 +179,8 @@ class Model:
         orders = [Order(name, signoff, run, at, chance.random() * 0.1) for signoff, run in given]
         going = [pool.submit(carried_out, self.place, order) for order in orders]
         self._lose_locks(going, chance)
-        told = [done.result(120) for done in going]
+        # a lock is waited for twice as long: nobody waits for one that he holds himself, or who waits for him
+        told = [done.result(60) for done in going]
         self._lawful(orders, told, n_before)
 
     def _lose_locks(self, going: list["Future[Told]"], chance: random.Random) -> None:
