@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ class Trap:
         self.order: dict[str, Any] = {}
         self.pid = 0
         self.n = 0
+        self.counting = threading.Lock()  # files of a model come in several threads
         self.backends: set[int] = set()
 
     def look_for_order(self) -> None:
@@ -48,10 +50,10 @@ class Trap:
         """One statement or request: the trap springs before it, or after its effect and before its answer is known."""
         mine = False
         if self.file is not None and self.pid == os.getpid():
-            self.n += 1
-            with self.file.with_suffix(".passed").open("a", encoding="utf-8") as passed:
+            with self.counting, self.file.with_suffix(".passed").open("a", encoding="utf-8") as passed:
+                self.n += 1
                 passed.write(f"{what}\n")
-            mine = self.n == self.order["at"]
+                mine = self.n == self.order["at"]
         if mine and not self.order["after"]:
             self.spring(what)
         yield
