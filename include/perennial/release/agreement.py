@@ -3,6 +3,8 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
@@ -91,13 +93,21 @@ def follow_ledger(model: str, *, lock: HeldLock, store: Store, registry: Registr
     who lost it, and would wait for himself. A release that is under way is finished by whoever comes next, from where
     it began. Raises LockTimeout, RegistryUnavailable, StoreUnavailable.
     """
-    with nullcontext() if lock.is_held() else model_lock(store, model, RELEASE):
+    with nullcontext() if _is_held(lock) else model_lock(store, model, RELEASE):
         state = ledger.release_state(store, model)
         point(registry, model, CHAMPION, state.champion)
         if state.pending is None:
             point(registry, model, STABLE, stable_of(state))
             mend_tags(state, registry)
     return state
+
+
+def _is_held(lock: HeldLock) -> bool:
+    try:
+        lock.require()
+    except (DBAPIError, InvalidRequestError):  # its connection is gone, or was found to be gone before
+        return False
+    return True
 
 
 def report(

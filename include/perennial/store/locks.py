@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from perennial.errors import LockTimeout
 from perennial.store.engine import Store
@@ -26,14 +26,6 @@ class HeldLock:
     def require(self) -> None:
         """Raise, as StoreUnavailable, when the connection is gone and with it the lock: another may hold it now."""
         self.connection.execute(text("SELECT 1"))
-
-    def is_held(self) -> bool:
-        """Whether the connection still lives, and with it the lock."""
-        try:
-            self.require()
-        except (DBAPIError, InvalidRequestError):  # gone, or found to be gone before
-            return False
-        return True
 
 
 @contextmanager
