@@ -667,14 +667,14 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
         state = ledger.after(state, item)
 
 
-def end_locks(store: Store) -> None:
-    """Whoever holds a release lock in this database loses his connection, and the lock with it."""
+def end_locks(store: Store) -> int:
+    """Whoever holds a release lock in this database loses his connection, and the lock with it; how many did."""
     statement = text(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted "
         "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
     )
     with store.engine.connect() as connection:
-        connection.execute(statement)
+        return len(connection.execute(statement).all())
 
 
 @cache

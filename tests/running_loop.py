@@ -100,6 +100,12 @@ class Loop:
         url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
         return self.airflow.http.get(url, params={"full_content": True}).raise_for_status().text
 
+    def told(self, dag_id: str, run_id: str, task_id: str, event: str) -> set[str]:
+        """What Airflow's page of a task says under Audit Log of one sort of event, however often it happened."""
+        asked = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "event": event}
+        answer = self.airflow.http.get("/eventLogs", params=asked)
+        return {item["extra"] for item in answer.raise_for_status().json()["event_logs"]}
+
     def mark_success(self, dag_id: str, run_id: str, task_id: str, returned: object) -> None:
         """What whoever may edit runs can do in Airflow: say that a task succeeded, and what it returned."""
         instance = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"

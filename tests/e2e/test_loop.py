@@ -284,6 +284,8 @@ def a_killed_task_was_found_and_tried_again(loop: Loop, killed: Killed) -> None:
     tries = loop.tries(killed.dag_id, killed.run_id, killed.task_id)
     assert [attempt["state"] for attempt in tries] == ["failed", "success"]
     assert datetime.fromisoformat(tries[1]["start_date"]) - killed.at < timedelta(minutes=2)
+    (told,) = loop.told(killed.dag_id, killed.run_id, killed.task_id, "heartbeat timeout")
+    assert "Task did not emit heartbeat within time limit (30 seconds) and will be terminated." in told
     assert loop.n_published() == 2 * N_ROWS
 
 
@@ -292,6 +294,9 @@ def a_task_killed_before_it_ran_was_given_out_again(loop: Loop, killed: Killed) 
     tries = loop.tries(killed.dag_id, killed.run_id, killed.task_id)
     assert [attempt["state"] for attempt in tries] == ["success"]
     assert datetime.fromisoformat(tries[0]["start_date"]) - killed.at > timedelta(minutes=1)
+    assert loop.told(killed.dag_id, killed.run_id, killed.task_id, "stuck in queued reschedule") == {
+        "Task was in queued state for longer than 120.0 seconds; task state will be set back to scheduled."
+    }
 
 
 def a_first_champion_is_trained_and_promoted(loop: Loop) -> None:

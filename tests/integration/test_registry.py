@@ -16,6 +16,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
 
 from conftest import free_port
+from lossy import losing_files
 from perennial.errors import IntegrityError, PermanentError, RegistryRefused, RegistryUnavailable
 from perennial.registry import (
     Registry,
@@ -214,6 +215,15 @@ def answering(status: int) -> Iterator[str]:
 def test_a_server_that_fails_is_unavailable(status: int) -> None:
     with answering(status) as uri, pytest.raises(RegistryUnavailable):
         alias_version(Registry(uri), "m", "champion")
+
+
+def test_files_that_are_gone_are_not_asked_for_again(
+    registry: Registry, mlflow_uri: str, name: str, tmp_path: Path
+) -> None:
+    run_id, uri = logged(registry, name, Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), tmp_path)
+    version = register_version(registry, name, model_uri=uri, run_id=run_id, tags={})
+    with losing_files(mlflow_uri, "404") as lossy, pytest.raises(PermanentError, match="404 Client Error"):
+        artifact_digest(Registry(lossy), name, version)
 
 
 @pytest.mark.parametrize("status", [401, 403])

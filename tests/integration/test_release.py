@@ -12,6 +12,7 @@ from sqlalchemy import insert, text
 
 from conftest import free_port
 from logs import day
+from lossy import Loss, losing_files
 from perennial import ledger
 from perennial.bake.settlement import settle
 from perennial.config import ModelConfig
@@ -20,10 +21,11 @@ from perennial.errors import IntegrityError, RegistryUnavailable, ReleaseError, 
 from perennial.registry import Registry, alias_version, delete_alias, set_alias
 from perennial.registry.versions import version_tags
 from perennial.release.hold import acknowledge
+from perennial.release.intent import completed
 from perennial.release.promote import challenge, promote, withdraw
-from perennial.release.reconcile import follow_bake, reconcile
+from perennial.release.reconcile import follow_bake, reconcile, repair
 from perennial.release.rollback import roll_back
-from perennial.store import Store, schema
+from perennial.store import Store, locks, schema
 from releases import approval, as_order, forking, in_ledger, released, run_and_die, shared_version, signed
 from servers import logged_in
 from stack.environment import ADMIN
@@ -270,6 +272,38 @@ def test_a_silent_registry_is_worth_another_try_and_leaves_nothing_behind(
         released(wine, signoff, store=store, registry=Registry(f"http://127.0.0.1:{free_port()}"))
     assert kinds(store, wine) == []
     assert released(wine, signoff, store=store, registry=registry).version == signoff.version
+
+
+@pytest.mark.parametrize("loss", ["no answer", "half of it", "503"])
+def test_files_that_did_not_come_refuse_no_approval_and_abandon_no_release(
+    wine: ModelConfig,
+    store: Store,
+    registry: Registry,
+    mlflow_uri: str,
+    first: str,
+    loss: Loss,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that is lost in the middle of a file is worth another try; that the files are gone is not."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "two"), first, 16), store)
+    challenge(wine, signoff, store=store, registry=registry)
+
+    def cut_off(reached: str) -> None:
+        raise KeyboardInterrupt
+
+    with losing_files(mlflow_uri, loss) as uri:
+        with pytest.raises(RegistryUnavailable, match="downloading"):
+            promote(wine, signoff.signoff_id, store=store, registry=Registry(uri))
+        assert aliases(registry, wine) == (first, signoff.version, first)
+        with pytest.raises(KeyboardInterrupt):
+            promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=cut_off)
+        with pytest.raises(RegistryUnavailable, match="downloading"):
+            reconcile(wine, store=store, registry=Registry(uri))
+    assert len(reconcile(wine, store=store, registry=registry)) == 1
+    assert aliases(registry, wine) == (signoff.version, None, first)
+    with losing_files(mlflow_uri, loss) as uri, pytest.raises(RegistryUnavailable, match="downloading"):
+        roll_back(wine, store=store, registry=Registry(uri), actor="ada", reason="it errs", at=day(18).end)
 
 
 def test_a_challenger_whose_review_ended_loses_its_alias_and_no_other(
@@ -566,6 +600,25 @@ def test_who_lost_the_lock_moves_no_alias(
         promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=overtaken)
     assert aliases(registry, wine)[0] == first == state_of(store, wine).champion
     assert reconcile(wine, store=store, registry=registry) == ()
+
+
+def test_who_was_overtaken_and_has_the_lock_does_not_wait_for_himself(
+    wine: ModelConfig, store: Store, registry: Registry, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who lost the lock goes on, and completes the release while the one who has it finishes it for him."""
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "two"), first, 16), store)
+    monkeypatch.setitem(locks.model_lock.__wrapped__.__kwdefaults__, "timeout_s", 2)  # type: ignore[attr-defined]
+
+    def overtaken(reached: str) -> None:
+        intent = state_of(store, wine).pending
+        if reached == "fenced":
+            assert intent is not None
+            assert ledger.append_after(store, completed(intent), intent.entry_id)
+
+    with pytest.raises(ReleaseError, match="another process took over"):
+        promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=overtaken)
+    assert aliases(registry, wine) == (signoff.version, None, first)
+    assert repair(wine, store=store, registry=registry) == ()
 
 
 def end_other_connections(store: Store) -> None:

@@ -44,6 +44,12 @@ _LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _REFUSED_FILE = re.compile(r"\b(401|403) Client Error")
 # how MLflow words a request that got no answer, or none in JSON (mlflow.utils.rest_utils); it keeps no status then
 _NO_ANSWER = re.compile(r"^API request to .* failed with (exception|timeout exception|error code (429|5\d\d))")
+# how it words files that did not come, or not whole, of which it keeps no error either (mlflow.store.artifact)
+_LOST_FILE = re.compile(
+    r"^##### File .* #####\n"
+    r"(API request to .* failed with |(429 Client|5\d\d Server) Error|.*(Connection broken|timed out))",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,7 @@ def _is_unavailable(error: MlflowException | requests.RequestException) -> bool:
         return error.response is None or _is_overloaded(error.response.status_code)
     if isinstance(error, RestException):
         return _is_overloaded(error.get_http_status_code())
-    return bool(_NO_ANSWER.match(str(error)))
+    return bool(_NO_ANSWER.match(str(error)) or _LOST_FILE.search(str(error)))
 
 
 def _is_overloaded(status: int) -> bool:

@@ -1,6 +1,9 @@
 """Where aliases and tags in MLflow belong by the ledger, how they get there, and what is written when they were not."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from perennial import ledger
 from perennial.config import ModelConfig
@@ -17,7 +20,7 @@ from perennial.registry.versions import (
     version_exists,
 )
 from perennial.store import Store
-from perennial.store.locks import RELEASE, model_lock
+from perennial.store.locks import RELEASE, HeldLock, model_lock
 
 _LOOKED_AT = 50
 
@@ -83,19 +86,28 @@ def mend_tags(state: ReleaseState, registry: Registry) -> list[str]:
     return mended
 
 
-def follow_ledger(model: str, *, store: Store, registry: Registry) -> ReleaseState:
-    """Who lost the lock may have written over another's release: aliases and tags go where the ledger says.
+def follow_ledger(model: str, *, lock: HeldLock, store: Store, registry: Registry) -> ReleaseState:
+    """Who was overtaken may have written over another's release: aliases and tags go where the ledger says.
 
-    Takes the lock anew, so that nobody moves them meanwhile. A release that is under way is finished by whoever comes
-    next, from where it began. Raises LockTimeout, RegistryUnavailable, StoreUnavailable.
+    Takes the lock anew where it was lost, so that nobody moves them meanwhile; who still has it was overtaken by one
+    who lost it, and would wait for himself. A release that is under way is finished by whoever comes next, from where
+    it began. Raises LockTimeout, RegistryUnavailable, StoreUnavailable.
     """
-    with model_lock(store, model, RELEASE):
+    with nullcontext() if _is_held(lock) else model_lock(store, model, RELEASE):
         state = ledger.release_state(store, model)
         point(registry, model, CHAMPION, state.champion)
         if state.pending is None:
             point(registry, model, STABLE, stable_of(state))
             mend_tags(state, registry)
     return state
+
+
+def _is_held(lock: HeldLock) -> bool:
+    try:
+        lock.require()
+    except (DBAPIError, InvalidRequestError):  # its connection is gone, or was found to be gone before
+        return False
+    return True
 
 
 def report(

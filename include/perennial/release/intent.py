@@ -103,7 +103,7 @@ def finish(
         if not ledger.append_after(store, completion, intent.entry_id):
             _refuse_overtaken(intent, store=store)
     except ReleaseError:
-        follow_ledger(name, store=store, registry=registry)
+        follow_ledger(name, lock=lock, store=store, registry=registry)
         raise
     checkpoint("after_completion")
     return released(completion)
