@@ -8,8 +8,10 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, ReleaseState, digest_of
-from perennial.contracts.tags import CHAMPION, RELEASE_TAG, STABLE
+from perennial.contracts.tags import CANARY, CHAMPION, RELEASE_TAG, SHARE_TAG, STABLE
 from perennial.errors import PermanentError
+from perennial.ledger import History
+from perennial.ledger.canaries import live_canary
 from perennial.registry import Registry
 from perennial.registry.versions import (
     alias_version,
@@ -74,6 +76,27 @@ def point(registry: Registry, name: str, alias: str, version: str | None) -> boo
     return True
 
 
+def point_canary(history: History, registry: Registry) -> bool:
+    """Alias and tag say which version answers which share; whether they said otherwise. Raises as the registry."""
+    wanted, name = live_canary(history), history.model
+    before = alias_version(registry, name, CANARY)
+    changed = False
+    if wanted is not None:
+        changed = _share(registry, name, wanted.version, wanted.share)
+    changed |= point(registry, name, CANARY, wanted.version if wanted else None)
+    if before is not None and (wanted is None or before != wanted.version):
+        _share(registry, name, before, 0.0)
+    return changed
+
+
+def _share(registry: Registry, name: str, version: str, share: float) -> bool:
+    tags = find_version_tags(registry, name, version)
+    if tags is None or tags.get(SHARE_TAG) == f"{share:g}":
+        return False
+    set_version_tags(registry, name, version, {SHARE_TAG: f"{share:g}"})
+    return True
+
+
 def mend_tags(state: ReleaseState, registry: Registry) -> list[str]:
     """Each released version says what became of it; the versions whose tag was another one. Raises as the registry."""
     mended = []
@@ -94,9 +117,11 @@ def follow_ledger(model: str, *, lock: HeldLock, store: Store, registry: Registr
     it began. Raises LockTimeout, RegistryUnavailable, StoreUnavailable.
     """
     with nullcontext() if _is_held(lock) else model_lock(store, model, RELEASE):
-        state = ledger.release_state(store, model)
+        history = ledger.read(store, model)
+        state = history.state
         point(registry, model, CHAMPION, state.champion)
         if state.pending is None:
+            point_canary(history, registry)
             point(registry, model, STABLE, stable_of(state))
             mend_tags(state, registry)
     return state

@@ -98,6 +98,8 @@ def finish(
             _tag_promoted(intent, registry)
         else:
             _tag_and_hold(intent, store, registry)
+        lock.require()
+        _refuse_overtaken(intent, store=store)
         point(registry, name, CANARY, None)  # one that was under way was compared with another champion
         checkpoint("after_tags")
         if not ledger.append_after(store, completion, intent.entry_id):

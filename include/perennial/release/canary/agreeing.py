@@ -7,9 +7,9 @@ from perennial.ledger import History
 from perennial.ledger.canaries import live_canary
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, version_exists
-from perennial.release.agreement import Finding, report
+from perennial.release.agreement import Finding, point_canary, report
 from perennial.release.canary.ramp import mend_cut_off
-from perennial.release.canary.telling import intent_of, put, tell
+from perennial.release.canary.telling import intent_of, tell
 from perennial.store import Store
 from perennial.store.locks import HeldLock
 
@@ -33,7 +33,7 @@ def agree_on_canary(
         end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome="stopped")
         tell(end, history, lock=lock, store=store, registry=registry)
         return [*mended, Finding(said=f"{config.model}: {reason}", mended=True)]
-    if not put(history, registry):
+    if not point_canary(history, registry):
         return mended
     named = f"version {found.version} with {100 * found.share:g} % of the requests" if found else "no version"
     sentence = f"{config.model}: MLflow's alias canary was on {alias or 'nothing'}, or its share another one, by hand"

@@ -6,13 +6,13 @@ version, its tag says the share. Whoever was cut off between two statements is g
 
 from perennial import ledger
 from perennial.contracts import LedgerEntry, Signoff, digest_of
-from perennial.contracts.tags import CANARY, CHALLENGER, RELEASE_TAG, SHARE_TAG
+from perennial.contracts.tags import CHALLENGER, RELEASE_TAG
 from perennial.errors import ReleaseError
 from perennial.ledger import History
 from perennial.ledger.canaries import Canary, Outcome, last_canary, live_canary
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, delete_alias, find_version_tags, set_version_tags
-from perennial.release.agreement import point
+from perennial.release.agreement import follow_ledger, point_canary
 from perennial.release.intent import Checkpoint, completion_of, go_on
 from perennial.store import Store
 from perennial.store.locks import HeldLock
@@ -91,45 +91,37 @@ def take_back(
 def carry_out(
     intent: LedgerEntry, *, lock: HeldLock, store: Store, registry: Registry, checkpoint: Checkpoint = go_on
 ) -> Canary:
-    """Have MLflow say what the newest intent says, and write that down. As often as it takes, with one end state."""
+    """Have MLflow say what the newest intent says, and write that down. As often as it takes, with one end state.
+
+    Raises StoreUnavailable when the lock was lost, ReleaseError when another process acted meanwhile; nothing stays
+    told then but as the ledger says.
+    """
     lock.require()
-    history = ledger.read(store, intent.model)
-    found = last_canary(history)
-    if found is None or found.intent.entry_id != intent.entry_id:
-        raise ReleaseError(f"{intent.model}: another process acted on the canary, version {intent.version}, meanwhile")
-    put(history, registry)
-    checkpoint("after_alias")
-    if found.outcome not in (None, "passed"):
-        _tag_ended(found, registry)
-    checkpoint("after_tags")
+    history, found = _newest(intent, store)
+    checkpoint("fenced")
     try:
-        ledger.append_after(store, canary_completed(intent), intent.entry_id)
+        point_canary(history, registry)
+        _newest(intent, store)
+        checkpoint("after_alias")
+        if found.outcome not in (None, "passed"):
+            _tag_ended(found, registry)
+        checkpoint("after_tags")
+        if not ledger.append_after(store, canary_completed(intent), intent.entry_id):
+            _newest(intent, store)
     except ReleaseError:
-        put(ledger.read(store, intent.model), registry)
+        follow_ledger(intent.model, lock=lock, store=store, registry=registry)
         raise
     checkpoint("after_completion")
     return last_canary(ledger.read(store, intent.model)) or found
 
 
-def put(history: History, registry: Registry) -> bool:
-    """Alias and tag say which version answers which share; whether they said otherwise. Raises as the registry."""
-    wanted, name = live_canary(history), history.model
-    before = alias_version(registry, name, CANARY)
-    changed = False
-    if wanted is not None:
-        changed = _share(registry, name, wanted.version, wanted.share)
-    changed |= point(registry, name, CANARY, wanted.version if wanted else None)
-    if before is not None and (wanted is None or before != wanted.version):
-        _share(registry, name, before, 0.0)
-    return changed
-
-
-def _share(registry: Registry, name: str, version: str, share: float) -> bool:
-    tags = find_version_tags(registry, name, version)
-    if tags is None or tags.get(SHARE_TAG) == f"{share:g}":
-        return False
-    set_version_tags(registry, name, version, {SHARE_TAG: f"{share:g}"})
-    return True
+def _newest(intent: LedgerEntry, store: Store) -> tuple[History, Canary]:
+    """Raises ReleaseError unless the intent is still the newest word: whoever lost the lock must not move an alias."""
+    history = ledger.read(store, intent.model)
+    found = last_canary(history)
+    if found is None or found.intent.entry_id != intent.entry_id:
+        raise ReleaseError(f"{intent.model}: another process acted on the canary, version {intent.version}, meanwhile")
+    return history, found
 
 
 def _tag_ended(ended: Canary, registry: Registry) -> None:
