@@ -23,9 +23,9 @@ def known(rows: Table, as_of: datetime) -> ColumnElement[bool]:
 
 
 def served(
-    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = ()
+    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = (), role: str = "champion"
 ) -> ColumnElement[bool]:
-    """The rows of a stretch that a champion scored, as they were known at ``as_of``, without ``excluded`` stretches.
+    """The rows of a stretch that a champion scored (or who has ``role``), as known at ``as_of``, but ``excluded`` ones.
 
     And without those that were answered with an error.
 
@@ -33,22 +33,22 @@ def served(
     >>> "role =" in str(served(predictions_table(flights), day(0), as_of=day(0).end))
     True
     """
-    asked = requested(predictions, stretch, as_of=as_of, excluded=excluded)
+    asked = requested(predictions, stretch, as_of=as_of, excluded=excluded, role=role)
     return and_(asked, *unmarked(predictions, ERROR))
 
 
 def requested(
-    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = ()
+    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = (), role: str = "champion"
 ) -> ColumnElement[bool]:
     """Those of :func:`served`, and what a champion answered with an error."""
     time = predictions.c.event_time
     left_out = [not_(and_(time >= window.start, time < window.end)) for window in excluded]
     inside = (time >= stretch.start, time < stretch.end)
-    return and_(*inside, predictions.c.role == "champion", known(predictions, as_of), *left_out)
+    return and_(*inside, predictions.c.role == role, known(predictions, as_of), *left_out)
 
 
 def counted(
-    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = ()
+    predictions: Table, stretch: Window, *, as_of: datetime, excluded: Iterable[Window] = (), role: str = "champion"
 ) -> ColumnElement[bool]:
     """Those of :func:`served` whose label may teach and judge: the model did not cause it itself.
 
@@ -58,7 +58,7 @@ def counted(
     >>> "_caused IS NOT true" in str(counted(predictions_table(config), day(0), as_of=day(0).end))
     True
     """
-    asked = served(predictions, stretch, as_of=as_of, excluded=excluded)
+    asked = served(predictions, stretch, as_of=as_of, excluded=excluded, role=role)
     return and_(asked, *unmarked(predictions, CAUSED))
 
 

@@ -143,10 +143,10 @@ def _measured(
         return without(NO_ROWS)
     if any(len(side.truth) != len(blocks) for side in known):
         raise ValueError(f"{len(blocks)} blocks for {len(known[0].truth)} rows; there must be one a row")
-    value = _value(metric, known)
+    value = value_of(metric, known)
     if value is None:
         return without(f"{metric.name} does not exist on these rows")
-    if lack := _lack(metric, known[0], blocks, n_blocks, demands):
+    if lack := lack_of(metric, known[0], blocks, n_blocks, demands):
         return without(lack, value)
     if metric.influence is None:
         error = _by_resampling(metric, known, blocks, demands, rng)
@@ -174,7 +174,8 @@ def around(value: float, standard_error: float, n_rows: int, n_blocks: int, conf
     )
 
 
-def _value(metric: Metric, sides: list[Rows]) -> float | None:
+def value_of(metric: Metric, sides: list[Rows]) -> float | None:
+    """The metric of one side, or how much better the second is; None where it does not exist."""
     values = [metric.function(side) for side in sides]
     if any(value is None or not np.isfinite(value) for value in values):
         return None
@@ -182,7 +183,7 @@ def _value(metric: Metric, sides: list[Rows]) -> float | None:
     return first if len(sides) == 1 else metric.loss(first, last)
 
 
-def _lack(metric: Metric, rows: Rows, blocks: Codes, n_blocks: int, demands: Demands) -> str:
+def lack_of(metric: Metric, rows: Rows, blocks: Codes, n_blocks: int, demands: Demands) -> str:
     """What the rows lack for an interval; empty when nothing."""
     if n_blocks < demands.min_blocks:
         return f"{n_blocks} blocks; an interval needs {demands.min_blocks}"
@@ -202,25 +203,28 @@ def _by_influence(influence: Influence, sides: list[Rows], blocks: Codes) -> flo
     """The standard error of the metric of one side, or of the difference of two."""
     each = [influence(side) for side in sides]
     error = clustered_error(each[-1] - each[0] if len(each) > 1 else each[0], blocks)
-    return _spread(error, sum(float(np.abs(psi).sum()) for psi in each))
+    return spread_of(error, sum(float(np.abs(psi).sum()) for psi in each))
 
 
 def _by_resampling(
     metric: Metric, sides: list[Rows], blocks: Codes, demands: Demands, rng: np.random.Generator
 ) -> float | str:
     """The same, from the spread of the figure over resampled blocks; G / (G - 1) as for influences."""
-    drawn = (
-        _value(metric, [side.take(places) for side in sides]) for places in resamples(blocks, demands.n_resamples, rng)
-    )
-    values = np.array([value for value in drawn if value is not None])
-    n_failed = demands.n_resamples - len(values)
+    drawings = resamples(blocks, demands.n_resamples, rng)
+    drawn = (value_of(metric, [side.take(places) for side in sides]) for places in drawings)
+    return spread_of_drawn(metric, [value for value in drawn if value is not None], count_blocks(blocks), demands)
+
+
+def spread_of_drawn(metric: Metric, drawn: list[float], n_blocks: int, demands: Demands) -> float | str:
+    """The standard error from figures of resampled blocks, or why they are too few."""
+    n_failed = demands.n_resamples - len(drawn)
     if n_failed > MOST_FAILED * demands.n_resamples:
         return f"{metric.name} does not exist on {n_failed} of {demands.n_resamples} resamples of the blocks"
-    n_blocks = count_blocks(blocks)
-    return _spread(float(np.sqrt(n_blocks / (n_blocks - 1)) * values.std(ddof=1)), float(np.abs(values).max()))
+    values = np.array(drawn)
+    return spread_of(float(np.sqrt(n_blocks / (n_blocks - 1)) * values.std(ddof=1)), float(np.abs(values).max()))
 
 
-def _spread(error: float, scale: float) -> float:
+def spread_of(error: float, scale: float) -> float:
     """The standard error itself, and zero where it is rounding: every block has the same figure."""
     return error if error > ROUNDING * scale else 0.0
 

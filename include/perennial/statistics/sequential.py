@@ -1,4 +1,4 @@
-"""A mean that was seen once, and one that is seen again and again: whether they differ, however often one looks.
+"""Means that are seen again and again: whether they differ, however often one looks.
 
 A t test that is repeated after every window alarms in the end, whatever the truth. This is the one that may be: the
 likelihood ratio of the two samples, averaged over shifts of delta standard deviations with delta ~ N(0, effect^2), and
@@ -9,7 +9,7 @@ and P. Grünwald, Annals of Statistics 52 (2024), why the right Haar prior makes
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -84,18 +84,45 @@ def shift_since(before: Seen, now: Seen, *, alpha: float, effect: float, n_rows:
         return Estimate(problem=f"{before.n} and {now.n} blocks: both sides need one")
     value, nu = now.mean - before.mean, before.n + now.n - 2
     n_d = before.n * now.n / (before.n + now.n)
-    ratio = 1 + n_d * effect**2
-    edge = (ratio**0.5 / alpha) ** (2 / (nu + 1))
-    if nu < 1 or edge >= ratio:
+    reach = _reach(n_d, nu, alpha=alpha, effect=effect) if nu >= 1 else None
+    if reach is None:
         return Estimate(value=value, problem=f"{before.n} and {now.n} blocks can not exclude any shift yet")
     error = ((before.squares + now.squares) / nu / n_d) ** 0.5
-    reach = (nu * (edge - 1) / (1 - edge / ratio)) ** 0.5 * error
     interval = Interval(
-        low=value - reach,
-        high=value + reach,
+        low=value - reach * error,
+        high=value + reach * error,
         standard_error=error,
         n_rows=n_rows,
         n_blocks=nu + 1,
         confidence=1 - alpha,
     )
     return Estimate(value=value, interval=interval)
+
+
+def at_every_look(found: Estimate, *, alpha: float, effect: float) -> Estimate:
+    """An estimate of :mod:`perennial.statistics.intervals` with an interval for whoever looks again after every block.
+
+    The same test for one sample: G blocks, each the value and G times the sum of its influences, whose t is the value
+    less a shift by its standard error. Where these are normal and alike, the intervals of all looks together miss the
+    truth with probability ``alpha`` at most; n_d = G and nu = G - 1 in :func:`shift_since`, and ``effect`` is in
+    standard deviations of a block.
+
+    >>> once = Estimate(value=0.05, interval=around(0.05, 0.01, 900, 14, 0.95))
+    >>> print(once, "|", at_every_look(once, alpha=0.05, effect=0.5))
+    0.05 (0.0284 to 0.0716) | 0.05 (0.01148 to 0.08852)
+    """
+    if found.interval is None or found.value is None:
+        return found
+    seen, n_blocks = found.interval, found.interval.n_blocks
+    reach = _reach(n_blocks, n_blocks - 1, alpha=alpha, effect=effect)
+    if reach is None:
+        return Estimate(value=found.value, problem=f"{n_blocks} blocks can not exclude any difference yet")
+    low, high = found.value - reach * seen.standard_error, found.value + reach * seen.standard_error
+    return replace(found, interval=replace(seen, low=low, high=high, confidence=1 - alpha))
+
+
+def _reach(n_d: float, nu: int, *, alpha: float, effect: float) -> float | None:
+    """How many standard errors the interval reaches to either side; None while no shift could be excluded."""
+    ratio = 1 + n_d * effect**2
+    edge = (ratio**0.5 / alpha) ** (2 / (nu + 1))
+    return None if edge >= ratio else float((nu * (edge - 1) / (1 - edge / ratio)) ** 0.5)

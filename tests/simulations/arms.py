@@ -1,0 +1,88 @@
+"""How often an A/B names a winner where there is none: the table of docs/statistics.md, *Two arms*.
+
+``python tests/simulations/arms.py --repetitions 2000`` draws arms of equal models on rows of their own. Each block (a
+day) shifts the truth, the scores and one arm's error; the arms are looked at after every window of seven blocks, up to
+ten windows. Printed is the share of the A/Bs in which an interval ever lay on one side of zero: looked at once at the
+end, again and again as if it were once, and by the test that may be; and how often the last finds a true difference.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+
+from perennial.contracts import Estimate
+from perennial.statistics.comparing.arms import difference_of_arms
+from perennial.statistics.intervals import Demands
+from perennial.statistics.metrics import METRICS
+from perennial.statistics.rows import Rows, rows_of
+from perennial.statistics.sequential import at_every_look
+
+ALPHA, EFFECT, EVERY, N_WINDOWS = 0.05, 0.5, 7, 10
+WAYS = ("once", "repeated", "at every look")
+
+
+def drawn(rng: np.random.Generator, blocks: np.ndarray, shared: np.ndarray, own_sd: float, better: float) -> Rows:
+    """One arm: a score, and a label that follows it; a block has a shift of its own beside the shared one."""
+    shift = shared + rng.normal(0, own_sd, size=len(shared))
+    truth = rng.normal(size=len(blocks))
+    noise = rng.normal(0, 1.0 - better, size=len(blocks))
+    labels = (truth + shift[blocks] + rng.normal(0, 0.7, size=len(blocks)) > 0).astype(int)
+    scores = 1 / (1 + np.exp(-(truth + noise)))
+    found = rows_of("binary", labels=labels, scores=scores)
+    if found is None:
+        raise ValueError("no rows")
+    return found
+
+
+def trial(metric: str, *, rng: np.random.Generator, by_user: bool, better: float, per_block: int) -> dict[str, bool]:
+    """Whether each way of looking names a winner in one A/B."""
+    n_blocks = EVERY * N_WINDOWS
+    named = dict.fromkeys(WAYS, False)
+    sides = []
+    shared = rng.normal(0, 0.3, size=n_blocks)
+    for arm in (0, 1):
+        sizes = rng.poisson(per_block * rng.uniform(0.5, 1.5, size=n_blocks)) + 2
+        days = np.repeat(np.arange(n_blocks), sizes)
+        users = rng.integers(0, 400, size=len(days)) + 400 * arm
+        of_user = rng.normal(0, 0.5, size=800)
+        sides.append((days, users, drawn(rng, users, of_user, 0.0, better * arm) if by_user else
+                      drawn(rng, days, shared, 0.15, better * arm)))  # fmt: skip
+    for window in range(2, N_WINDOWS + 1):
+        seen = [(days < EVERY * window, users if by_user else days, rows) for days, users, rows in sides]
+        old, new = (rows.take(np.flatnonzero(within)) for within, _, rows in seen)
+        codes = tuple(blocks[within] for within, blocks, _ in seen)
+        found = difference_of_arms(
+            METRICS["binary"][metric], old, new, (codes[0], codes[1]), rng=rng, demands=Demands(confidence=1 - ALPHA)
+        )
+        named["once"] = _names(found)
+        named["repeated"] |= named["once"]
+        named["at every look"] |= _names(at_every_look(found, alpha=ALPHA, effect=EFFECT))
+    return named
+
+
+def _names(found: Estimate) -> bool:
+    return found.interval is not None and not found.interval.low <= 0 <= found.interval.high
+
+
+def main() -> None:
+    """The table, line by line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    sys.stdout.write(f"| metric | blocks | better by | {' | '.join(WAYS)} |\n|{'---|' * (3 + len(WAYS))}\n")
+    for metric, by_user, better in (
+        ("roc_auc", False, 0.0), ("accuracy", False, 0.0), ("log_loss", False, 0.0), ("roc_auc", True, 0.0),
+        ("roc_auc", False, 0.15), ("roc_auc", False, 0.3),
+    ):  # fmt: skip
+        rng = np.random.default_rng(given.seed)
+        found = [trial(metric, rng=rng, by_user=by_user, better=better, per_block=40) for _ in range(given.repetitions)]
+        shares = [np.mean([one[way] for one in found]) for way in WAYS]
+        words = " | ".join(f"{share:.1%}" for share in shares)
+        sys.stdout.write(f"| `{metric}` | {'users' if by_user else 'days'} | {better:g} | {words} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
