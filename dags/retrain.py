@@ -31,7 +31,7 @@ for config in declared_models():
             max_active_tis_per_dag=retrain.RUNS_AT_ONCE,
         )
         # by shares of the requests, where model.yaml says so
-        shares = [CanarySensor(model=model, signoff=signoff)] if config.release.strategy == "canary" else []
+        shares = [CanarySensor(model=model, signoff=signoff)] if config.release.by_shares else []
         release = linked(retrain.promote(model, request, signoff))
         outcome = retrain.conclude(model, request)
 

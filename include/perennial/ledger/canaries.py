@@ -7,7 +7,9 @@ from typing import Literal
 from perennial.contracts import LedgerEntry
 from perennial.ledger.fold import History
 
-Outcome = Literal["passed", "breached", "blind", "expired", "stopped"]
+Outcome = Literal["passed", "breached", "lost", "blind", "expired", "stopped"]
+AS: dict[str, str] = {"canary": "canary", "ab": "challenger in an A/B"}
+"""What a version is called by ``release.strategy`` while it answers a share of the requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,7 @@ class Canary:
 
     ``share`` (0 to 1) is what the last intent asked for, at ``step`` of the shares, when the canary had answered
     ``n_rows``; ``since`` is when MLflow told it, None while ``intent`` is not completed. ``began_at`` is when the first
-    share was asked for.
+    share was asked for. ``strategy`` is the ``release.strategy`` by which it did.
     """
 
     intent: LedgerEntry
@@ -28,6 +30,12 @@ class Canary:
     outcome: Outcome | None
     began_at: datetime | None
     since: datetime | None
+    strategy: str = "canary"
+
+    @property
+    def named(self) -> str:
+        """What it is called, and how much it answers."""
+        return f"version {self.version}, {AS[self.strategy]} with {100 * self.share:g} % of the requests"
 
 
 def canary_of(history: History, signoff_id: str) -> Canary | None:
@@ -35,8 +43,8 @@ def canary_of(history: History, signoff_id: str) -> Canary | None:
 
     >>> begun = entry("canary_intent", "4", signoff="s", step=0, share=0.01, n_rows=0, outcome=None)
     >>> found = canary_of(History("m", (begun,)), "s")
-    >>> found.version, found.share, found.since
-    ('4', 0.01, None)
+    >>> found.version, found.share, found.since, found.strategy
+    ('4', 0.01, None, 'canary')
     >>> canary_of(History("m", (begun,)), "another")
     """
     intents = [item for item in history.of("canary_intent") if item.payload["signoff"] == signoff_id]
@@ -54,6 +62,7 @@ def canary_of(history: History, signoff_id: str) -> Canary | None:
         outcome=payload["outcome"],
         began_at=intents[0].recorded_at,
         since=done[-1].recorded_at if done else None,
+        strategy=payload.get("strategy", "canary"),  # entries of before there was another one
     )
 
 

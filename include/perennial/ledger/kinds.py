@@ -43,10 +43,11 @@ _PROMOTION = {
 }
 _CANARY = {
     "signoff": "entry id of the signoff that was approved",
-    "step": "which share of `release.canary.shares` it is, from 0",
+    "strategy": "the `release.strategy`, `canary` or `ab`; absent from entries of before there were two",
+    "step": "which share of `release.canary.shares` it is, from 0; 0 in an A/B",
     "share": "of the requests, from 0 to 1, from now on",
     "n_rows": "how many rows the canary had answered by then",
-    "outcome": "`passed`; `breached`, `blind`, `expired` or `stopped` when it is taken back; null while it goes on",
+    "outcome": "`passed`; `breached`, `lost` (an A/B), `blind`, `expired` or `stopped` at its end; else null",
 }
 _ROLLBACK = {
     "previous": "the version that is rolled back",

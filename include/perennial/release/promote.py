@@ -2,10 +2,10 @@
 
 from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, Release, ReleaseState, Review, Signoff, digest_of, is_nobody, to_record
-from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, ENTRY_TAG
+from perennial.contracts.tags import CHALLENGER, CHAMPION, ENTRY_TAG
 from perennial.errors import PermanentError, ReleaseError
 from perennial.ledger import History
-from perennial.ledger.canaries import canary_of
+from perennial.ledger.canaries import AS, canary_of
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, artifact_digest, delete_alias, set_alias, version_tags
 from perennial.release.canary.telling import take_back
@@ -84,15 +84,17 @@ def refuse_unapproved(config: ModelConfig, signoff: Signoff, history: History, r
 
 
 def _refuse_unseen(config: ModelConfig, signoff: Signoff, history: History) -> None:
-    """Raises ReleaseError for a version that was to pass as canary first; past its gates it goes without. Pure."""
+    """Raises ReleaseError for one that was to answer shares of the requests first; past its gates it goes without."""
     review = history.review_of(signoff)
-    if config.release.strategy != CANARY or signoff.champion_seen is None or review is None or review.past_gates:
+    rules = config.release
+    if not rules.by_shares or signoff.champion_seen is None or review is None or review.past_gates:
         return
     found = canary_of(history, signoff.signoff_id)
     if review.verdict == "approved" and (found is None or found.outcome != "passed"):
         why = found.intent.reason if found else "it has answered no requests yet"
         raise ReleaseError(
-            f"{signoff.model} version {signoff.version} has not passed as canary ({why}); nothing was promoted"
+            f"{signoff.model} version {signoff.version} has not passed as {AS[rules.strategy]} ({why}); nothing was "
+            "promoted"
         )
 
 

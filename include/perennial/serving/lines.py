@@ -50,7 +50,7 @@ class PredictionLines:
         """Those of a model's own log, or of its ``shadow``."""
         names = config.delivered(source)
         features = tuple(names[name] for name in config.features)
-        tells = config.release.strategy == CANARY and config.validation.extra_columns == "allow"
+        tells = config.release.by_shares and config.validation.extra_columns == "allow"
         return cls(source, names, features, tells and "arm" not in names.values())
 
     def entries(

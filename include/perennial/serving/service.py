@@ -82,7 +82,7 @@ class Service:
             apart = replace(order, cache=spec.folder / "cache_challenger")
             self.shadow = Shadow(apart, spec.folder / "spool_shadow", self.spool.landings, self.metrics)
         self.canary: CanaryArm | None = None
-        if spec.config.release.strategy == CANARY:
+        if spec.config.release.by_shares:
             self.canary = CanaryArm(replace(order, cache=spec.folder / "cache_canary", alias=CANARY), self.metrics)
         self._beside = [arm for arm in (self.shadow, self.canary) if arm is not None]
         self._decode = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
+from perennial.config.release.ab import flaws_of_ab
 from perennial.config.release.shadow import flaws_of_shadow
 from perennial.config.values import PositiveDuration, Strict
 
@@ -52,7 +53,7 @@ class Canary(Strict):
 
 
 def flaws_of_releases(config: ModelConfig) -> Iterator[str]:
-    """What can not hold of a shadow or a canary, each with what is allowed. Pure.
+    """What can not hold of a shadow, an A/B or a canary, each with what is allowed. Pure.
 
     >>> list(flaws_of_releases(flights))
     []
@@ -62,11 +63,12 @@ def flaws_of_releases(config: ModelConfig) -> Iterator[str]:
     ['release.strategy: canary: name a column for it, columns.rol']
     """
     yield from flaws_of_shadow(config)
+    yield from flaws_of_ab(config)
     asked = config.release.canary
-    if config.release.strategy == "canary" and config.columns.role is None:
+    if config.release.by_shares and config.columns.role is None:
         yield (
-            "release.strategy: canary: name a column for it, columns.role, in the prediction log: without one its rows "
-            "would be taken for the champion's"
+            f"release.strategy: {config.release.strategy}: name a column for it, columns.role, in the prediction log: "
+            "without one its rows would be taken for the champion's"
         )
     if asked.shares[0] > _ALL / 2:
         yield (

@@ -45,6 +45,8 @@ def flaws_of_shadow(config: ModelConfig) -> Iterator[str]:
     ['sources.shadow: lies where sources.predictions']
     """
     shadow = config.sources.shadow
+    if config.release.metric is not None and config.release.metric not in METRICS[config.task]:
+        yield f"release.metric = {config.release.metric}: no metric of a {config.task} task"
     if shadow is None:
         if config.serving.shadow.share:
             yield "serving.shadow.share: say under sources.shadow where the answers of the challenger go"
@@ -56,8 +58,6 @@ def flaws_of_shadow(config: ModelConfig) -> Iterator[str]:
             f"release.strategy: shadow: a label is due label.delay, {config.label.delay}, after its answer, and "
             f"signoff.review.deadline is {config.signoff.review.deadline}: nothing could be compared by then"
         )
-    if config.release.metric is not None and config.release.metric not in METRICS[config.task]:
-        yield f"release.metric = {config.release.metric}: no metric of a {config.task} task"
     if isinstance(shadow, FileSource) and (shadow.done_marker or shadow.manifest):
         yield "sources.shadow: no done_marker and no manifest: without a challenger nobody writes them"
     for name in ("predictions", "labels"):

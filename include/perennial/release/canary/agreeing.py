@@ -9,7 +9,7 @@ from perennial.registry import Registry
 from perennial.registry.versions import alias_version, version_exists
 from perennial.release.agreement import Finding, point_canary, report
 from perennial.release.canary.ramp import mend_cut_off
-from perennial.release.canary.telling import intent_of, tell
+from perennial.release.canary.telling import end_of, tell
 from perennial.store import Store
 from perennial.store.locks import HeldLock
 
@@ -29,9 +29,8 @@ def agree_on_canary(
     if found is not None and alias != found.version and (signoff := history.signoff(found.signoff)):
         gone = not version_exists(registry, config.model, found.version)
         why = "it was deleted in MLflow" if gone else "a hand took the alias canary away in MLflow"
-        reason = f"version {found.version}, canary with {100 * found.share:g} % of the requests, was taken back: {why}"
-        end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome="stopped")
-        tell(end, history, lock=lock, store=store, registry=registry)
+        reason = f"{found.named}, was taken back: {why}"
+        tell(end_of(signoff, found, "stopped", reason), history, lock=lock, store=store, registry=registry)
         return [*mended, Finding(said=f"{config.model}: {reason}", mended=True)]
     if not point_canary(history, registry):
         return mended

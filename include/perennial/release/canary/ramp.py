@@ -12,16 +12,18 @@ from perennial.contracts.tags import CANARY
 from perennial.errors import ReleaseError
 from perennial.guards.figures import ArmFigures
 from perennial.ledger import History
-from perennial.ledger.canaries import Canary, Outcome, canary_of, last_canary, live_canary
+from perennial.ledger.canaries import AS, Canary, Outcome, canary_of, last_canary, live_canary
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version
-from perennial.release.canary.judging import Analysis, judged
-from perennial.release.canary.telling import carry_out, intent_of, tell
+from perennial.release.canary.judging import Analysis, deadline_of, is_late, judged
+from perennial.release.canary.labelled import heard
+from perennial.release.canary.telling import carry_out, end_of, intent_of, tell
 from perennial.release.intent import Checkpoint, finish_pending, go_on
 from perennial.release.promote import refuse_unapproved
 from perennial.store import Store
 from perennial.store.locks import RELEASE, HeldLock, model_lock
 
+AB = "ab"
 State = Literal["none", "waiting", "passed", "taken_back"]
 
 
@@ -39,7 +41,7 @@ def asks_for_canary(config: ModelConfig, signoff: Signoff) -> bool:
     >>> asks_for_canary(flights, signed)
     False
     """
-    return config.release.strategy == CANARY and signoff.champion_seen is not None
+    return config.release.by_shares and signoff.champion_seen is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ class _Looking:
     checkpoint: Checkpoint
 
     def tell(self, step: int, share: float, *, n_rows: int, reason: str, outcome: Outcome | None = None) -> None:
-        intent = intent_of(self.signoff, step, share, n_rows=n_rows, reason=reason, outcome=outcome)
+        strategy = self.config.release.strategy
+        intent = intent_of(self.signoff, step, share, n_rows=n_rows, reason=reason, outcome=outcome, strategy=strategy)
         tell(
             intent,
             self.history,
@@ -120,23 +123,17 @@ def expire(config: ModelConfig, *, now: datetime, store: Store, registry: Regist
     Raises as :func:`look`.
     """
     found = live_canary(ledger.read(store, config.model))
-    late = found is not None and found.began_at is not None and now - found.began_at >= config.release.canary.deadline
-    if found is None or not late:
+    if found is None or not is_late(config, found, now):
         return None
     with model_lock(store, config.model, RELEASE) as lock:
         history, _ = finish_pending(config, lock=lock, store=store, registry=registry)
         still, signoff = live_canary(history), history.signoff(found.signoff)
         if still != found or signoff is None:
             return None
-        why = f"blind: it has not come to its end within release.canary.deadline, {config.release.canary.deadline}"
-        reason = _taken_back(found, why)
-        end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome="blind")
-        tell(end, history, lock=lock, store=store, registry=registry)
+        within = f"release.{found.strategy}.deadline, {deadline_of(config, found)}"
+        reason = f"{found.named}, was taken back: blind: it has not come to its end within {within}"
+        tell(end_of(signoff, found, "blind", reason), history, lock=lock, store=store, registry=registry)
     return reason
-
-
-def _taken_back(found: Canary, why: str) -> str:
-    return f"version {found.version}, canary with {100 * found.share:g} % of the requests, was taken back: {why}"
 
 
 def mend_cut_off(history: History, *, lock: HeldLock, store: Store, registry: Registry) -> Canary | None:
@@ -150,14 +147,14 @@ def mend_cut_off(history: History, *, lock: HeldLock, store: Store, registry: Re
 def _begun(looking: _Looking) -> Look:
     other = live_canary(looking.history)
     if other is not None:
-        return Look(state="waiting", reason=f"version {other.version} is canary: one after the other")
+        return Look(state="waiting", reason=f"version {other.version} is {AS[other.strategy]}: one after the other")
     if why := looking.refusal():
         return Look(state="taken_back", reason=why)
     return _next(looking, 0, 0, "approved")
 
 
 def _next(looking: _Looking, step: int, n_rows: int, why: str) -> Look:
-    share = looking.config.release.canary.shares[step]
+    share = looking.config.release.shares[step]
     reason = f"version {looking.signoff.version} answers {share:g} % of the requests: {why}"
     looking.tell(step, share / 100, n_rows=n_rows, reason=reason)
     return Look(state="waiting", reason=reason)
@@ -168,26 +165,29 @@ def _gone_on(looking: _Looking, found: Canary, figures: Sequence[ArmFigures]) ->
         return Look(state="passed" if found.outcome == "passed" else "taken_back", reason=found.intent.reason)
     if alias_version(looking.registry, looking.config.model, CANARY) != found.version:
         return _ended(looking, found, "stopped", "a hand took the alias canary away in MLflow")
-    seen = judged(looking.config, found, figures, now=looking.now)
-    if seen.verdict in ("breached", "blind"):
+    said = None
+    if looking.config.release.strategy == AB:
+        said = heard(looking.config, looking.signoff, looking.history.state, store=looking.store)
+    seen = judged(looking.config, found, figures, now=looking.now, labels=said)
+    if seen.verdict in ("breached", "lost", "blind"):
         return _ended(looking, found, cast("Outcome", seen.verdict), seen.reason)
     why = looking.history.state.refusal_of(looking.signoff) if seen.verdict == "waiting" else looking.refusal()
     if why is not None:
         return _ended(looking, found, "expired", why)
     if seen.verdict == "waiting":
         return Look(state="waiting", reason=seen.reason)
-    is_last = found.step + 1 == len(looking.config.release.canary.shares)
+    is_last = found.step + 1 == len(looking.config.release.shares)
     return _passed(looking, found, seen) if is_last else _next(looking, found.step + 1, seen.n_rows, seen.reason)
 
 
 def _passed(looking: _Looking, found: Canary, seen: Analysis) -> Look:
     """Its share stays until it is champion, at once afterwards."""
-    reason = f"version {found.version} has passed as canary: {seen.reason}"
+    reason = f"version {found.version} has passed as {AS[found.strategy]}: {seen.reason}"
     looking.tell(found.step, found.share, n_rows=seen.n_rows, reason=reason, outcome="passed")
     return Look(state="passed", reason=reason)
 
 
 def _ended(looking: _Looking, found: Canary, outcome: Outcome, why: str) -> Look:
-    reason = _taken_back(found, why)
+    reason = f"{found.named}, was taken back: {why}"
     looking.tell(found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome=outcome)
     return Look(state="taken_back", reason=reason)

@@ -6,10 +6,10 @@ version, its tag says the share. Whoever was cut off between two statements is g
 
 from perennial import ledger
 from perennial.contracts import LedgerEntry, Signoff, digest_of
-from perennial.contracts.tags import CHALLENGER, RELEASE_TAG
+from perennial.contracts.tags import CANARY, CHALLENGER, RELEASE_TAG
 from perennial.errors import ReleaseError
 from perennial.ledger import History
-from perennial.ledger.canaries import Canary, Outcome, last_canary, live_canary
+from perennial.ledger.canaries import AS, Canary, Outcome, last_canary, live_canary
 from perennial.registry import Registry
 from perennial.registry.versions import alias_version, delete_alias, find_version_tags, set_version_tags
 from perennial.release.agreement import follow_ledger, point_canary
@@ -19,7 +19,14 @@ from perennial.store.locks import HeldLock
 
 
 def intent_of(
-    signoff: Signoff, step: int, share: float, *, n_rows: int, reason: str, outcome: Outcome | None = None
+    signoff: Signoff,
+    step: int,
+    share: float,
+    *,
+    n_rows: int,
+    reason: str,
+    outcome: Outcome | None = None,
+    strategy: str = CANARY,
 ) -> LedgerEntry:
     """The intent that a version answers ``share`` of the requests; a signoff has one a step and an outcome. Pure.
 
@@ -37,12 +44,19 @@ def intent_of(
         version=signoff.version,
         payload={
             "signoff": signoff.signoff_id,
+            "strategy": strategy,
             "step": step,
             "share": share,
             "n_rows": n_rows,
             "outcome": outcome,
         },
     )
+
+
+def end_of(signoff: Signoff, found: Canary, outcome: Outcome, reason: str) -> LedgerEntry:
+    """The intent that it answers nothing any more. Pure."""
+    said = {"reason": reason, "strategy": found.strategy}
+    return intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, outcome=outcome, **said)
 
 
 def canary_completed(intent: LedgerEntry) -> LedgerEntry:
@@ -83,9 +97,8 @@ def take_back(
     """The canary of a signoff whose approval holds no longer answers nothing any more, if it still does."""
     found = live_canary(history)
     if found is not None and found.signoff == signoff.signoff_id:
-        reason = f"version {found.version}, which had passed as canary, was taken back: {why}"
-        end = intent_of(signoff, found.step, 0.0, n_rows=found.n_rows, reason=reason, outcome="expired")
-        tell(end, history, lock=lock, store=store, registry=registry)
+        reason = f"version {found.version}, which had passed as {AS[found.strategy]}, was taken back: {why}"
+        tell(end_of(signoff, found, "expired", reason), history, lock=lock, store=store, registry=registry)
 
 
 def carry_out(
