@@ -69,7 +69,7 @@ def dags(parse: Any, models_dir: Path) -> dict[str, Any]:
     files = "{kind: files, format: jsonl, uri: '{home}/landing/%s/{start:%%Y-%%m-%%d}/*.jsonl'}"
     sources = ", ".join(f"{source}: {files % source}" for source in ("predictions", "labels", "shadow"))
     with declare(models_dir, MODEL, sources=f"{{{sources}}}").open("a", encoding="utf-8") as declared:
-        declared.write("release: {strategy: canary}\n")
+        declared.write("release: {strategy: ab}\n")
     return {dag_id.removeprefix(f"{MODEL}__"): dag for dag_id, dag in parse().dags.items() if dag_id.startswith(MODEL)}
 
 

@@ -4,14 +4,22 @@
 day) shifts the truth, the scores and one arm's error; the arms are looked at after every window of seven blocks, up to
 ten windows. Printed is the share of the A/Bs in which an interval ever lay on one side of zero: looked at once at the
 end, again and again as if it were once, and by the test that may be; and how often the last finds a true difference.
+
+``--canaries`` draws canaries that are as good as their baseline instead, looked at after every minute at so
+many requests a minute: how often one of the guards of a model without a ``model.yaml`` of its own is ever breached.
 """
 
 import argparse
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
+from perennial.config.release.guards import Guards
 from perennial.contracts import Estimate
+from perennial.guards.figures import LATENCY_S, ArmFigures, score_edges
+from perennial.guards.judging import breaches, judge
 from perennial.statistics.comparing.arms import difference_of_arms
 from perennial.statistics.intervals import Demands
 from perennial.statistics.metrics import METRICS
@@ -65,12 +73,53 @@ def _names(found: Estimate) -> bool:
     return found.interval is not None and not found.interval.low <= 0 <= found.interval.high
 
 
+def breached(rng: np.random.Generator, per_minute: int, n_minutes: int) -> bool:
+    """Whether a canary that is as good as its baseline is ever taken back: errors, times, scores, 10 features."""
+    at, later = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)
+    edges, cells = len(LATENCY_S) + 1, len(score_edges("binary")) + 1
+    latency, scores = (np.exp(-0.5 * ((np.arange(n) - middle) / 4) ** 2) for n, middle in ((edges, 20), (cells, 28)))
+    arms = {
+        name: ArmFigures(version=version, arm=name, since=at, until=later, latency=(0,) * edges, scores=(0,) * cells)
+        for name, version in (("canary", "8"), ("baseline/8", "7"))
+    }
+    for _ in range(n_minutes):
+        for name, before in arms.items():
+            drawn = replace(
+                before,
+                requests=per_minute,
+                errors=int(rng.binomial(per_minute, 0.002)),
+                rows=per_minute,
+                rows_squared=per_minute,
+                latency=tuple(rng.multinomial(per_minute, latency / latency.sum()).tolist()),
+                scores=tuple(rng.multinomial(per_minute, scores / scores.sum()).tolist()),
+                missing={f"x{place}": int(rng.binomial(per_minute, 0.05)) for place in range(10)},
+            )
+            arms[name] = before.merge(drawn)
+        if breaches(judge(arms["canary"], [arms["baseline/8"]], Guards(), model="m")):
+            return True
+    return False
+
+
+def canaries(repetitions: int, seed: int) -> None:
+    """One line for each speed."""
+    sys.stdout.write("| requests a minute, each arm | minutes | canaries taken back by chance |\n|---|---|---|\n")
+    for per_minute, n_minutes in ((1, 600), (10, 240), (100, 120)):
+        rng = np.random.default_rng(seed)
+        share = np.mean([breached(rng, per_minute, n_minutes) for _ in range(repetitions)])
+        sys.stdout.write(f"| {per_minute} | {n_minutes} | {share:.1%} |\n")
+        sys.stdout.flush()
+
+
 def main() -> None:
     """The table, line by line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--canaries", action="store_true", help="the guards of a canary in place of an A/B")
     given = parser.parse_args()
+    if given.canaries:
+        canaries(given.repetitions, given.seed)
+        return
     sys.stdout.write(f"| metric | blocks | better by | {' | '.join(WAYS)} |\n|{'---|' * (3 + len(WAYS))}\n")
     for metric, by_user, better in (
         ("roc_auc", False, 0.0), ("accuracy", False, 0.0), ("log_loss", False, 0.0), ("roc_auc", True, 0.0),

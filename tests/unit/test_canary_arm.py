@@ -205,6 +205,20 @@ def test_without_the_strategy_there_is_no_canary_and_no_process_for_one(tmp_path
         running.close()
 
 
+def test_an_ab_has_the_same_arms_each_with_half_of_the_requests(tmp_path: Path) -> None:
+    running = Running(tmp_path, TUMOUR.model_copy(update={"release": Releases(strategy="ab")}))
+    try:
+        running.canary(0.5, loaded(NEXT, 0.75))
+        said = Counter(running.ask(f"customer-{number}")["arm"] for number in range(40))
+        assert set(said) == {"canary", "baseline"}
+        assert min(said.values()) > 10
+    finally:
+        running.close()
+    lines = logged(tmp_path / "landing")
+    assert Counter(line["role"] for line in lines) == {"canary": said["canary"], "champion": said["baseline"]}
+    assert {line["arm"] for line in lines} == {"canary", "baseline"}
+
+
 # -------------------------------------------------------------------------------------------------- alias and share
 
 

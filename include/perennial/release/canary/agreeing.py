@@ -24,7 +24,8 @@ def agree_on_canary(
     if done := mend_cut_off(history, lock=lock, store=store, registry=registry):
         sentence = f"{config.model}: told the service what was cut off: {done.intent.reason}"
         mended.append(Finding(said=sentence, mended=True))
-        history = ledger.read(store, config.model)
+    lock.require()
+    history = ledger.read(store, config.model)
     found, alias = live_canary(history), alias_version(registry, config.model, CANARY)
     if found is not None and alias != found.version and (signoff := history.signoff(found.signoff)):
         gone = not version_exists(registry, config.model, found.version)
