@@ -195,16 +195,15 @@ def test_past_its_deadline_it_is_blind_and_taken_back_by_the_maintenance(
 def test_only_what_both_answered_at_the_same_time_is_compared(
     config: ModelConfig, candidate: Signoff, store: Store
 ) -> None:
-    served(store, config, 3, n_wrong=0, since=N_ROWS)
-    served(store, config, 4, n_wrong=0, since=N_ROWS // 2 + 1)
-    given: Any = {"as_of": day(4).end, "champion": "1", "challenger": "2", "store": store}
+    for number, since in ((3, N_ROWS), (4, N_ROWS // 2 + 1), (5, N_ROWS)):
+        served(store, config, number, n_wrong=0, since=since)
+    given: Any = {"as_of": day(5).end, "champion": "1", "challenger": "2", "store": store}
     assert answered_windows(config, candidate.as_of, **given) == (day(4),)
-    rows = read_arms(config, (day(3), day(4)), **given)
-    is_new = rows[CHALLENGED].to_numpy(zero_copy_only=False)
+    rows = read_arms(config, (day(3), day(4), day(5)), **given)
+    is_new, times = rows[CHALLENGED].to_numpy(zero_copy_only=False), rows["event_time"].to_numpy()
     assert is_new.sum() == N_ROWS // 4
-    first = rows["event_time"].to_numpy()[is_new].min()
-    assert (rows["event_time"].to_numpy() >= first).all()
-    assert abs((~is_new).sum() - N_ROWS // 4) <= 1
+    assert times[~is_new].min() >= times[is_new].min(), "not what was served before it answered"
+    assert abs((~is_new).sum() - N_ROWS // 4) <= 1, "nor after it did"
     assert read_arms(config, (day(4),), excluded=(day(4),), **given).num_rows == 0
     later = Window(start=day(4).start + timedelta(hours=18), end=day(4).end)
     half = read_arms(config, (day(4),), excluded=(later,), **given)

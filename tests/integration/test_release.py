@@ -169,7 +169,7 @@ def test_a_first_promotion_takes_office_and_is_one_however_often_it_runs(
 def test_a_promotion_reads_the_history_once_and_the_state_as_its_fences(
     wine: ModelConfig, store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before its alias moves, and after: whoever was held up in between must not release on what it read long ago."""
+    """Before its alias moves, after, and before a canary's goes: who was held up must not act on what it read."""
     signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "one"), None), store)
     asked: list[str] = []
 
@@ -180,7 +180,7 @@ def test_a_promotion_reads_the_history_once_and_the_state_as_its_fences(
     for name in set(ledger.__all__) - {"RELEASE_KINDS", "History", "after", "append", "append_after", "fold"}:
         monkeypatch.setattr(ledger, name, partial(counted, name, getattr(ledger, name)))
     promote(wine, signoff.signoff_id, store=store, registry=registry)
-    assert asked == ["read", "release_state", "release_state"]
+    assert asked == ["read", "release_state", "release_state", "release_state"]
 
 
 @pytest.mark.parametrize(
