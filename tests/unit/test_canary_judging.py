@@ -15,7 +15,7 @@ from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry
 from perennial.guards.figures import LATENCY_S, ArmFigures, baseline_of
 from perennial.ledger.canaries import Canary
-from perennial.release.canary.judging import Labels, Analysis, judged
+from perennial.release.canary.judging import Analysis, Labels, judged
 from perennial.settings import ROOT
 
 RULES = Rules(shares=[5.0, 100.0], every=timedelta(minutes=10), min_rows=500, deadline=timedelta(hours=4))
