@@ -621,6 +621,29 @@ def test_who_was_overtaken_and_has_the_lock_does_not_wait_for_himself(
     assert repair(wine, store=store, registry=registry) == ()
 
 
+def test_a_release_that_its_own_process_ended_meanwhile_is_in_nobodys_way(
+    wine: ModelConfig, store: Store, registry: Registry, first: str
+) -> None:
+    """A rollback by hand finds a promotion under way, begins to finish it, and is not red because it is finished."""
+    signoff = in_ledger(signed(wine, registry, shared_version(wine, registry, "two"), first, 16), store)
+
+    def cut_off(reached: str) -> None:
+        raise KeyboardInterrupt
+
+    def overtaken(reached: str) -> None:
+        pending = state_of(store, wine).pending
+        if reached == "fenced" and pending is not None and pending.kind == "promotion_intent":
+            assert ledger.append_after(store, completed(pending), pending.entry_id)
+
+    with pytest.raises(KeyboardInterrupt):
+        promote(wine, signoff.signoff_id, store=store, registry=registry, checkpoint=cut_off)
+    by_hand = {"actor": "ada", "reason": "it errs", "at": day(18).end}
+    done = roll_back(wine, store=store, registry=registry, checkpoint=overtaken, **by_hand)
+    assert (done.version, done.previous) == (first, signoff.version)
+    assert state_of(store, wine).champion == first
+    assert repair(wine, store=store, registry=registry) == ()
+
+
 def end_other_connections(store: Store) -> None:
     """What a failover does to everyone who holds a lock."""
     end = text(

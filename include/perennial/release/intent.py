@@ -203,32 +203,42 @@ def finish_pending(
 
     A promotion whose files are gone or are not those that were approved is abandoned, unless its alias has moved
     already: the ledger says so, and the champion before it goes on serving. An alias that was moved by hand in the
-    middle is put back first where ``release.moved_alias`` says ``revert``. The caller holds the model's release lock.
+    middle is put back first where ``release.moved_alias`` says ``revert``. One that its own process ended meanwhile,
+    which had only been held up, is pending no more. The caller holds the model's release lock.
     """
     history = ledger.read(store, config.model)
     intent = history.state.pending
     if intent is None:
         return history, None
-    kind = intent.kind.removesuffix("_intent")
+    named = f"the {intent.kind.removesuffix('_intent')} to version {intent.version}, which was cut off"
     problem = _problem(intent, history.state, registry)
     if problem is None:
         put_back = _put_back(config, intent, history.state, store, registry)
-        finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
-        done = f"{config.model}: finished the {kind} to version {intent.version}, which was cut off{put_back}"
+        how = f"finished {named}{put_back}"
+        try:
+            finish(intent, lock=lock, store=store, registry=registry, checkpoint=checkpoint)
+        except ReleaseError:
+            lock.require()
+            if ledger.release_state(store, config.model).pending is not None:
+                raise
+            how = f"{named}{put_back}, was ended by its own process meanwhile"
     else:
-        done = f"{config.model}: abandoned the {kind} to version {intent.version}, which was cut off: {problem}"
-        abandonment = LedgerEntry(
-            entry_id=digest_of("abandoned", intent.entry_id),
-            model=config.model,
-            kind="integrity",
-            at=intent.at,
-            actor="reconcile",
-            reason=done,
-            version=intent.version,
-            payload={"abandons": intent.entry_id},
-        )
-        ledger.append_after(store, abandonment, intent.entry_id)
-    return ledger.read(store, config.model), done
+        how = f"abandoned {named}: {problem}"
+        ledger.append_after(store, _abandoned(intent, f"{config.model}: {how}"), intent.entry_id)
+    return ledger.read(store, config.model), f"{config.model}: {how}"
+
+
+def _abandoned(intent: LedgerEntry, reason: str) -> LedgerEntry:
+    return LedgerEntry(
+        entry_id=digest_of("abandoned", intent.entry_id),
+        model=intent.model,
+        kind="integrity",
+        at=intent.at,
+        actor="reconcile",
+        reason=reason,
+        version=intent.version,
+        payload={"abandons": intent.entry_id},
+    )
 
 
 def _put_back(config: ModelConfig, intent: LedgerEntry, state: ReleaseState, store: Store, registry: Registry) -> str:
