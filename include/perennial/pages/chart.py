@@ -2,13 +2,15 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from html import escape
 from typing import Literal
 
 WIDTH, HEIGHT, LEFT, LANE, GAP = 960, 96, 70, 26, 30
 _TICKS = 6
+APART = 16
+"""Markers that lie nearer to one another than this, in units of the drawing, share a place."""
 
 CHART_STYLE = (
     ".chart{overflow-x:auto}"
@@ -76,7 +78,8 @@ def chart(title: str, panels: Sequence[Panel], markers: Sequence[Marker]) -> str
         return "<p>Nothing to draw yet.</p>"
     across = _Across(moments[0], max(moments[-1], moments[0] + timedelta(hours=1)))
     height = LANE + len(shown) * (HEIGHT + GAP) + 18
-    parts = [_marker(one, across, height - 30) for one in markers if across.start <= one.at <= across.end]
+    inside = [one for one in markers if across.start <= one.at <= across.end]
+    parts = [_marker(one, across, height - 30) for one in _together(inside, across)]
     parts += [_panel(panel, across, LANE + GAP + number * (HEIGHT + GAP)) for number, panel in enumerate(shown)]
     parts += [_tick(moment, across, height - 6) for moment in across.ticks()]
     description = "; ".join(_described(panel) for panel in shown)
@@ -217,6 +220,26 @@ def _stretches(points: Sequence[Datum]) -> list[list[Datum]]:
         else:
             found[-1].append(point)
     return [stretch for stretch in found if stretch]
+
+
+def _together(markers: Sequence[Marker], across: _Across) -> list[Marker]:
+    """Those too close for a letter each are one, with the letters of all beside one another. Pure.
+
+    >>> from datetime import UTC
+    >>> at = [datetime(2013, 1, number, tzinfo=UTC) for number in (1, 2, 31)]
+    >>> marks = [Marker(at[2], "R", "back"), Marker(at[1], "T", "asked"), Marker(at[1], "P", "promoted")]
+    >>> [(one.letter, one.words) for one in _together(marks, _Across(at[0], at[2]))]
+    [('TP', 'asked; 2013-01-02: promoted'), ('R', 'back')]
+    """
+    found: list[Marker] = []
+    for one in sorted(markers, key=lambda marker: marker.at):
+        if not found or across.place(one.at) - across.place(found[-1].at) >= APART:
+            found.append(one)
+            continue
+        first = found[-1]
+        letters = first.letter if one.letter in first.letter else first.letter + one.letter
+        found[-1] = replace(first, letter=letters, words=f"{first.words}; {one.at:%Y-%m-%d}: {one.words}")
+    return found
 
 
 def _marker(one: Marker, across: _Across, bottom: int) -> str:
