@@ -12,14 +12,14 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check check-types check-style check-imports check-models docs site browser observability screenshots bench lock clean
+.PHONY: help setup demo up down test check check-types check-style check-imports check-models docs site browser observability screenshots wrk bench bench-serve lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make the virtual environment from the hashed lock
 
-demo: setup ## start the stack and replay a year of flights through it
+demo: setup ## start the stack and replay 30 weeks of flights through it
 	$(BIN)/perennial up
 	$(BIN)/python -m demo
 
@@ -79,14 +79,19 @@ observability: ## install promtool and amtool where they are missing: tests run 
 screenshots: setup ## take the pictures of a review anew, docs/images/review-*.png and past-gates.png
 	PERENNIAL_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser -q
 
-bench: setup ## measure against the raw tools; installs wrk where it is missing (Debian)
+wrk: ## install the load generator where it is missing (Debian)
 	@if ! command -v wrk >/dev/null; then \
 		set -e; \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$as_root apt-get update; \
 		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends wrk; \
 	fi
+
+bench: setup wrk ## measure against the raw tools
 	$(BIN)/python tests/bench
+
+bench-serve: setup wrk ## the same of the scoring service alone: requests, and swaps under load
+	$(BIN)/python tests/bench serve swaps
 
 lock: $(BIN)/uv ## compile requirements.in to requirements.txt, with hashes
 	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes requirements.in -o requirements.txt
