@@ -48,7 +48,7 @@ def test_places_share_no_moment_and_none_is_excluded_or_of_the_future(
 
 
 @reaches(excluded=0.02)
-@given(sizes, every, several)
+@given(sizes, every, late)
 def test_by_a_schedule_there_are_always_n_places_each_a_window_long(
     n: int, length: timedelta, excluded: list[Window]
 ) -> None:
