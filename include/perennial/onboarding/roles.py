@@ -179,7 +179,7 @@ def _id(columns: Sequence[Column], said: Hints, taken: Sequence[Column | None]) 
         c for c in columns if c not in taken and _ID.match(plain(c.logged)) and c.kind in ("int", "text", "category")
     ]
     keys = [column for column in likely if column.is_key]
-    return (keys or [c for c in columns if c not in taken and _counts(c)] or [None])[0]
+    return next(iter(keys), None) or next((c for c in columns if c not in taken and _counts(c)), None)
 
 
 def _counts(column: Column) -> bool:
