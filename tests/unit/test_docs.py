@@ -78,6 +78,14 @@ def test_the_runbook_knows_every_error() -> None:
     assert [found.__name__ for found in known if f"| `{found.__name__}` |" not in told] == []
 
 
+def test_the_runbook_knows_every_problem_of_the_service() -> None:
+    told = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "include/perennial/serving").rglob("*.py"))
+    named = set(re.findall(r'(?:found|problems)\["([a-z_]+)"\]', code))
+    assert {"no_champion_loaded", "log_not_written", "canary_hung", "shadow_not_scored"} <= named
+    assert {name for name in named if f"| `{name}` |" not in told} == set()
+
+
 def test_the_index_of_decisions_is_complete() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")

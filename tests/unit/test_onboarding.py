@@ -15,21 +15,24 @@ import unfamiliar
 from perennial.cli import app
 from perennial.config import load_model
 from perennial.errors import ConfigError
-from perennial.onboarding.columns import columns_of, plain_names, read_table
+from perennial.onboarding.columns import columns_of, plain_names
 from perennial.onboarding.history import history_of, joined
 from perennial.onboarding.proposal import drift_of, times_of
+from perennial.onboarding.reading.files import read_table
 from perennial.onboarding.roles import Hints, Unclear, roles_of
 from perennial.onboarding.start import ModelFolder, start, table_of
 from perennial.trial.source import log_of_file
 
 N = 400
 TIMES = pd.date_range("2024-01-01", periods=N, freq="4h", tz="UTC")
+MIXED = [i * 7 % 401 for i in range(N)]
+"""Another whole number in each row, in no order: what rises from row to row is taken for the id."""
 
 NOTHING = Hints()
 
 
 def table(**columns: Any) -> pa.Table:
-    told = {"at": TIMES, "size": range(N), "kind": ["a", "b"] * (N // 2), "label": [0, 1, 1, 0] * (N // 4)}
+    told = {"at": TIMES, "size": MIXED, "kind": ["a", "b"] * (N // 2), "label": [0, 1, 1, 0] * (N // 4)}
     return pa.table({name: pa.array(list(values)) for name, values in (told | columns).items() if values is not None})
 
 
@@ -81,7 +84,8 @@ def test_names_are_plain_once_each_and_never_reserved() -> None:
     [
         ({"at": None}, "time", ()),
         ({"closed": TIMES}, "time", ("at", "closed")),
-        ({"label": None, "x": range(N)}, "label", ("size", "kind", "x")),
+        ({"label": None, "x": range(N)}, "label", ("kind", "size", "x")),
+        ({"label": None, "class": [i / 7 for i in range(N)]}, "label", ("kind", "size", "class")),
         ({"label": ["on", "off"] * (N // 2)}, "positive", ("off", "on")),
     ],
 )
@@ -118,6 +122,44 @@ def test_roles_of_a_plain_file() -> None:
     assert (roles.id.logged, roles.score.logged, roles.labelled_at.logged) == ("customer_id", "score", "known_at")
     assert (roles.task, roles.positive, [feature.logged for feature in roles.features]) == ("binary", "1", ["size"])
     assert set(roles.left_out) == {"kind", "same", "note"}
+
+
+def test_what_numbers_the_rows_is_their_id_and_never_a_feature() -> None:
+    rows = table(ticket=range(7, N + 7), **{"Kunden Nr.": [f"K-{i}" for i in MIXED]})
+    roles = roles_of(columns_of(rows), NOTHING)
+    assert roles.id is not None
+    assert roles.id.logged == "Kunden Nr."
+    assert "rises with every row" in roles.left_out["ticket"]
+    roles = roles_of(columns_of(rows.drop_columns(["Kunden Nr."])), NOTHING)
+    assert roles.id is not None
+    assert roles.id.logged == "ticket"
+    assert [one.logged for one in roles.features] == ["size", "kind"]
+
+
+def test_moments_finer_than_a_microsecond_are_read() -> None:
+    fine = [moment.value + 1 for moment in TIMES]
+    for zone in ("UTC", None):
+        (column,) = columns_of(pa.table({"at": pa.array(fine, pa.timestamp("ns", zone))}))
+        assert (column.kind, column.clean[0].as_py()) == ("time", TIMES[0].to_pydatetime())
+
+
+def test_a_number_and_its_text_are_one_value_in_records_that_differ(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"n": "1", "k": "x\\"y"}\n{"n": 1, "k": 7}\n{"n": 2.5, "k": null}\n')
+    number, kind = columns_of(read_table(path))
+    assert (number.kind, number.clean.to_pylist()) == ("float", [1.0, 1.0, 2.5])
+    assert kind.clean.to_pylist() == ['x"y', "7", None]
+
+
+def test_names_that_differ_by_their_capitals_are_kept_and_one_name_twice_is_refused(tmp_path: Path) -> None:
+    apart, twice = tmp_path / "apart.csv", tmp_path / "twice.tsv"
+    apart.write_text('\ufeff"Qty, all";qty;QTY;qty_1\n1;2;3;4\n1;2;3;4\n', encoding="utf-8")
+    assert read_table(apart).to_pylist() == [{"Qty, all": 1, "qty": 2, "QTY": 3, "qty_1": 4}] * 2
+    pq.write_table(pa.table({"qty": [2], "Qty": [3]}), tmp_path / "apart.parquet")
+    assert read_table(tmp_path / "apart.parquet").to_pylist() == [{"qty": 2, "Qty": 3}]
+    twice.write_text("a\ta\n1\t2\n")
+    with pytest.raises(ConfigError, match=r"1 names stand over several columns \(a\)"):
+        read_table(twice)
 
 
 def test_rows_without_a_time_are_counted_and_labels_without_one_never_arrive() -> None:
@@ -187,7 +229,7 @@ def test_a_name_that_is_taken_or_none_is_refused_and_nothing_is_written(tmp_path
 
 def test_hostile_names_and_values_are_data_and_not_yaml(tmp_path: Path) -> None:
     name, value = 'a: "b" #\n- {{x}} {start}', 'it\'s: [\n"x"]'
-    rows = table(**{name: range(N)}, kind=[value, "b"] * (N // 2))
+    rows = table(**{name: MIXED}, kind=[value, "b"] * (N // 2))
     made = begun(rows, tmp_path)
     told = yaml.safe_load((made.folder / "model.yaml").read_text(encoding="utf-8"))
     assert name in {feature.get("from") for feature in told["features"].values()}

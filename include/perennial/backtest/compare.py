@@ -91,7 +91,8 @@ def compare(
     places = judged_places(every)
     if not len(places):
         raise ConfigError(
-            f"{config.model}: no labelled row was served by a champion under every policy{_why_none(every)}"
+            f"{config.model}: no labelled row was served by a champion under every policy, so there is nothing to "
+            f"compare{_why_none(every)}"
         )
     outcomes = _outcomes(runs, base, calendars, places, metric=config.gain_metric_name, change=change)
     return Comparison(
@@ -113,15 +114,20 @@ def compare(
 
 
 def _why_none(runs: Sequence[Replayed]) -> str:
-    """Of the policies under which nobody ever served, how the last candidate ended; empty when each had a champion."""
-    idle = [run for run in runs if not run.served.any()]
-    reasons = (
-        f"{run.policy}: {len(run.retrains)} candidates, the last {run.retrains[-1].ended}: {run.retrains[-1].reason}"
-        if run.retrains
-        else f"{run.policy}: no candidate in {len(run.decided)} windows: {'; '.join(run.decided[-1].reasons)}"
-        for run in idle
-    )
-    return "".join(f"; {one}" for one in reasons)
+    """How the last candidate ended under the policies under which nobody ever served, and what to do; empty when each
+    had a champion."""
+    idle: dict[str, list[str]] = {}
+    for run in runs:
+        if run.served.any():
+            continue
+        ended = (
+            f"{len(run.retrains)} candidates, the last {run.retrains[-1].ended}: {run.retrains[-1].reason}"
+            if run.retrains
+            else f"no candidate in {len(run.decided)} windows: {'; '.join(run.decided[-1].reasons)}"
+        )
+        idle.setdefault(ended, []).append(run.policy)
+    told = "".join(f"; {' and '.join(policies)}: {ended}" for ended, policies in idle.items())
+    return told and f"{told}. What to do: features that tell more of the label, more rows, or another `signoff`"
 
 
 def without_probe(config: ModelConfig) -> ModelConfig:

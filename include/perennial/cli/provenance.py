@@ -205,6 +205,7 @@ def _print_version(found: Any) -> None:
 
 def _deliveries(found: Any) -> Table:
     table = Table("delivery", "source", "window", "status", "rows", "id", "files")
+    table.columns[-1].overflow = "fold"  # a file that is cut short is not found
     for item in found:
         more = f" and {len(item.files) - _FILES_SHOWN} more" if len(item.files) > _FILES_SHOWN else ""
         table.add_row(

@@ -69,7 +69,11 @@ def status(
                 [
                     f"champion {item.champion or '-'}{bake}, stable {item.stable or '-'}",
                     *([f"[bold red]promoted {escape(item.past_gates)}[/bold red]"] if item.past_gates else []),
-                    escape(f"last decision{last}: {item.last_action or '-'}: {'; '.join(item.last_reasons)}"),
+                    escape(
+                        f"last decision{last}: {item.last_action or 'none yet'}: {'; '.join(item.last_reasons)}".removesuffix(
+                            ": "
+                        )
+                    ),
                     *(escape(f"open hold {hold}") for hold in item.open_holds),
                 ]
             ),

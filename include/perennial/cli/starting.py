@@ -61,9 +61,13 @@ def init(
             home=settings.home,
         )  # fmt: skip
 
-    _say(_asked(begun, said))
-    if history:
-        backtest(model, history=settings.home / "onboarding" / model / "history.parquet")
+    made = _asked(begun, said)
+    _say_what(made)
+    try:
+        if history:
+            backtest(model, history=made.history)
+    finally:
+        _say_next(made, replayed=history)
 
 
 def _asked(begun: Any, said: Any) -> Any:
@@ -83,7 +87,7 @@ def _asked(begun: Any, said: Any) -> Any:
             said = replace(said, **{open_.option: typer.prompt(open_.option, err=True)})
 
 
-def _say(made: Any) -> None:
+def _say_what(made: Any) -> None:
     roles, times = made.roles, made.times
     out.print(f"[green]ok[/green] {made.folder}: {roles.task}, {len(roles.features)} features, check passed")
     for what, column in (("time", roles.time), ("label", roles.label), ("id", roles.id), ("score", roles.score)):
@@ -94,11 +98,17 @@ def _say(made: Any) -> None:
     for name, why in list(roles.left_out.items())[:20]:
         out.print(f"  left out: {name}: {why}", markup=False, highlight=False)
     out.print(f"  a first training is possible as of {times.first_training:%Y-%m-%d}", highlight=False)
+
+
+def _say_next(made: Any, *, replayed: bool) -> None:
     window = made.window
     form = "%Y-%m-%dT%H:%M:%SZ"
-    out.print("next, without any server: a report on this history")
-    out.print(f"  perennial backtest {made.config.model} --history {made.history}", markup=False, soft_wrap=True)
-    out.print("or, with the store and MLflow up: take it in, and train the first candidate")
+    if not replayed:
+        out.print("next, without any server: a report on this history")
+        out.print(f"  perennial backtest {made.config.model} --history {made.history}", markup=False, soft_wrap=True)
+    out.print(
+        f"{'next' if replayed else 'or'}, with the store and MLflow up: take it in, and train the first candidate"
+    )
     out.print("  perennial up --without-airflow", markup=False)
     out.print(
         f"  perennial run monitor {made.config.model} --start {window.start:{form}} --end {window.end:{form}}",

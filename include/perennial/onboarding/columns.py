@@ -4,8 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +14,6 @@ from perennial.config.consistency import RESERVED
 from perennial.errors import ConfigError, first_of
 from perennial.store.duck import select, session
 
-MOST_ROWS = 1_000_000
 MOST_CATEGORIES = 200
 ODD_SHARE = 0.02
 """A column is a number (a moment) when no larger share of its values is something else."""
@@ -52,28 +50,6 @@ class Column:
     def is_key(self) -> bool:
         """Whether every row has a value, and each another one."""
         return not self.clean.null_count and self.n_distinct == len(self.clean)
-
-
-def read_table(path: Path) -> pa.Table:
-    """The first ``MOST_ROWS`` rows of a .csv, .parquet, .jsonl or .ndjson file. Raises ConfigError."""
-    readers = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_json",
-               ".ndjson": "read_json"}  # fmt: skip
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix not in readers:
-        raise ConfigError(f"{path}: one of {', '.join(readers)} is expected, by the end of its name")
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    connection = session()
-    try:
-        # every row is looked at before types are chosen: the first thousand seldom hold what spoils a column
-        options: dict[str, Any] = {"sample_size": -1} if readers[suffix] != "read_parquet" else {}
-        relation = getattr(connection, readers[suffix])(str(path), **options)
-        table: pa.Table = relation.limit(MOST_ROWS).to_arrow_table()
-    except Exception as error:
-        raise ConfigError(f"{path}: not readable as a table: {str(error).splitlines()[0]}") from None
-    if not table.num_rows:
-        raise ConfigError(f"{path}: holds no row")
-    return table
 
 
 def columns_of(table: pa.Table) -> tuple[Column, ...]:
@@ -170,10 +146,10 @@ def _typed(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Kind | None]:
 
 
 def _in_utc(moments: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Moments as timestamp[us, UTC]; those without a zone are taken for UTC."""
+    """Moments as timestamp[us, UTC], finer ones cut off; those without a zone are taken for UTC."""
     if pa.types.is_timestamp(moments.type) and moments.type.tz:
-        return moments.cast(_MOMENT)
-    return pc.assume_timezone(moments.cast(pa.timestamp("us")), "UTC")
+        return moments.cast(_MOMENT, safe=False)
+    return pc.assume_timezone(moments.cast(pa.timestamp("us"), safe=False), "UTC")
 
 
 def _booleans(text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -11,7 +11,8 @@ from perennial.onboarding.columns import Column, named, plain
 from perennial.statistics.rows import Task
 
 _LABEL = re.compile(r"^(label|target|y|outcome|truth|ground_truth|class|(is_)?(churn(ed)?|default(ed)?|fraud))$")
-_ID = re.compile(r"^(id|uuid|guid|key|row_id|[a-z_]*_(id|uuid|key|number|no))$")
+_OF_CLASSES = re.compile(r"class|churn|default|fraud")
+_ID = re.compile(r"^(id|uuid|guid|key|number|no|nr|row_id|[a-z_]*_(id|uuid|key|number|no|nr))$")
 _SCORE = re.compile(r"^(score|prediction|pred|proba(bility)?|predicted_(score|probability|value)|y_(pred|prob|hat))$")
 _ARRIVED = re.compile(r"^(labell?ed_at|label_(time|date|timestamp)|known_at|resolved_at|closed_at)$")
 _POSITIVE = ("1", "true", "yes", "y", "t", "positive", "bad", "fraud", "churn", "churned", "default")
@@ -138,12 +139,18 @@ def _label(columns: Sequence[Column], said: Hints, time: Column) -> Column:
     if said.label is not None:
         return named(columns, said.label)
     others = [column for column in columns if column is not time and column.kind not in ("time", "empty")]
-    likely = [column for column in others if _LABEL.match(plain(column.logged))]
+    likely = [column for column in others if _LABEL.match(plain(column.logged)) and not _only_called_so(column)]
     if len(likely) != 1:
-        raise Unclear(
-            "label", "which column is the truth that is to be predicted?", [c.logged for c in likely or others]
-        )
+        # what has fewer values is sooner a label, and the first of many are all that a message shows
+        some = sorted(likely or others, key=lambda one: one.n_distinct)
+        raise Unclear("label", "which column is the truth that is to be predicted?", [c.logged for c in some])
     return likely[0]
+
+
+def _only_called_so(column: Column) -> bool:
+    """A number of many values is no class, whatever it is called."""
+    many = column.kind in ("int", "float") and column.n_distinct > MOST_CLASSES
+    return many and _OF_CLASSES.search(plain(column.logged)) is not None
 
 
 def _optional(
@@ -172,7 +179,15 @@ def _id(columns: Sequence[Column], said: Hints, taken: Sequence[Column | None]) 
         c for c in columns if c not in taken and _ID.match(plain(c.logged)) and c.kind in ("int", "text", "category")
     ]
     keys = [column for column in likely if column.is_key]
-    return keys[0] if keys else None
+    return next(iter(keys), None) or next((c for c in columns if c not in taken and _counts(c)), None)
+
+
+def _counts(column: Column) -> bool:
+    """Whether every row has a higher whole number than the row before, as orders and tickets are numbered."""
+    if column.kind != "int" or not column.is_key:
+        return False
+    numbers = column.clean.combine_chunks()
+    return bool(pc.all(pc.greater(numbers[1:], numbers[:-1])).as_py())
 
 
 def _why_not(column: Column, said: Hints) -> str | None:
@@ -186,6 +201,7 @@ def _why_not(column: Column, said: Hints) -> str | None:
         "it has one value only": column.n_distinct < 2,  # noqa: PLR2004 - one value
         f"{column.n_distinct} different texts are no categories": column.kind == "text",
         "it numbers rows or people": numbers_rows,
+        "it rises with every row: it tells the time, and nothing else": _counts(column),
     }
     return next((why for why, holds in reasons.items() if holds), None)
 

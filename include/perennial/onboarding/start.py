@@ -16,11 +16,12 @@ from perennial.config import ModelConfig, load_model
 from perennial.config.values import IDENTIFIER
 from perennial.contracts import Window
 from perennial.errors import ConfigError, first_of
-from perennial.onboarding.columns import columns_of, read_table
-from perennial.onboarding.database import is_database, read_database
+from perennial.onboarding.columns import columns_of
 from perennial.onboarding.history import history_of, joined, lay_down
 from perennial.onboarding.noise import MetricNoise, noise_of
 from perennial.onboarding.proposal import Times, drift_of, times_of
+from perennial.onboarding.reading.database import is_database, read_database
+from perennial.onboarding.reading.files import read_table
 from perennial.onboarding.roles import Hints, Roles, roles_of
 from perennial.onboarding.writing import Proposed, model_yaml, recipe
 from perennial.pipeline.checking import problems_of

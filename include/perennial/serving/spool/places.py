@@ -50,7 +50,10 @@ def landings(config: ModelConfig, home: Path) -> dict[SourceKind, Landing]:
 def _landing(config: ModelConfig, kind: SourceKind, source: Source, home: Path) -> Landing:
     where = f"{config.model}: sources.{kind}"
     if not isinstance(source, FileSource) or source.format != "jsonl":
-        raise ConfigError(f"{where}: the service writes files of format jsonl; other logs are written by your own")
+        raise ConfigError(
+            f"{where}: the service writes files of format jsonl; write `format: jsonl` and a uri "
+            "that ends in /*.jsonl in sources.predictions and sources.labels, or let your own service write the logs"
+        )
     uri = source.uri.removeprefix("file://")
     if "://" in uri:
         raise ConfigError(f"{where}.uri: the service writes to a folder of this machine, or one that is mounted")

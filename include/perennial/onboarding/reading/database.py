@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from perennial.errors import ConfigError, StoreUnavailable, first_of, redacted
-from perennial.onboarding.columns import MOST_ROWS
+from perennial.onboarding.reading.files import MOST_ROWS
 from perennial.store import bulk, open_store
 
 _DIRECT = (sa.Integer, sa.Float, sa.Boolean, sa.String, sa.Date, sa.DateTime)
