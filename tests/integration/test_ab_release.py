@@ -1,9 +1,11 @@
 """``release.strategy: ab``: labels of both arms decide, once or at every look; guards end it at once, as a canary."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,7 +19,8 @@ from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry, Signoff, Window
 from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, SHARE_TAG
 from perennial.errors import ReleaseError
-from perennial.evidence.deliveries.arms import CHALLENGED, answered_windows, read_arms
+from perennial.evidence.answers import blocks_in
+from perennial.evidence.deliveries.arms import CHALLENGED, answered_windows, read_arms, size_arms
 from perennial.ledger.canaries import canary_of
 from perennial.registry import Registry, set_alias
 from perennial.registry.versions import alias_version, version_tags
@@ -68,9 +71,12 @@ def looked(candidate: Signoff, store: Store, registry: Registry) -> Callable[...
     return once
 
 
-def served(store: Store, config: ModelConfig, number: int, *, n_wrong: int, since: int = 0) -> None:
+def served(
+    store: Store, config: ModelConfig, number: int, *, n_wrong: int, since: int = 0, n_lost: int = 0, n_unknown: int = 0
+) -> None:
     """A day, decided about, whose rows are labelled: from row ``since`` on version 2 answers every second one, and is
-    wrong for ``n_wrong`` of each twenty; the champion answers the others, and is wrong for one in ten."""
+    wrong for ``n_wrong`` of each twenty; the champion answers the others, and is wrong for one in ten. Of each twenty
+    of version 2 the log lost the first ``n_lost``, and the labels of the last ``n_unknown`` stay away."""
     frame = log_of(config, number, n_rows=N_ROWS, seed=number).assign(model_version="1")
     order = pd.Series(range(N_ROWS), index=frame.index)
     wrong = frame["label"].map({"barolo": "barbera", "barbera": "grignolino", "grignolino": "barolo"})
@@ -81,8 +87,9 @@ def served(store: Store, config: ModelConfig, number: int, *, n_wrong: int, sinc
         model_version=frame["model_version"].where(~mine, "2"),
         predicted=frame["predicted"].where(~mine, told),
     )
-    publish_predictions(store, config, day(number), frame)
-    publish_labels(store, config, day(number), frame, at=day(number).end - timedelta(hours=1))
+    is_there, is_known = ~mine | (order // 2 % 20 >= n_lost), ~mine | (order // 2 % 20 < 20 - n_unknown)
+    publish_predictions(store, config, day(number), frame[is_there])
+    publish_labels(store, config, day(number), frame[is_there & is_known], at=day(number).end - timedelta(hours=1))
     decided = LedgerEntry(
         entry_id=f"decision-{config.model}-{number}",
         model=config.model,
@@ -208,3 +215,47 @@ def test_only_what_both_answered_at_the_same_time_is_compared(
     later = Window(start=day(4).start + timedelta(hours=18), end=day(4).end)
     half = read_arms(config, (day(4),), excluded=(later,), **given)
     assert 0 < half.num_rows < rows.num_rows
+
+
+@pytest.mark.parametrize(
+    ("test", "missing", "told_of", "why"),
+    [
+        ("fixed", {"n_lost": 10}, r"2\d\d rows that were answered", "The log loses rows of one of them"),
+        ("sequential", {"n_unknown": 10}, r"2\d\d rows with labels", "Labels of one of them stay away"),
+    ],
+)
+def test_arms_that_are_not_as_large_as_declared_end_it_after_the_first_window_before_a_label_is_compared(
+    wine: ModelConfig, looked: Any, store: Store, registry: Registry, test: str, missing: Any, told_of: str, why: str
+) -> None:
+    config = with_rules(wine, test=test, windows=3)
+    looked(config, 0)
+    served(store, config, 3, n_wrong=0, **missing)
+    unasked = with_rules(wine, test="fixed", windows=3, sample_ratio_alpha=None)
+    assert looked(unasked).reason == "1 of 3 windows have their labels"
+    found = looked(config)
+    assert found.state == "taken_back"
+    figures = rf"was taken back: sample ratio: version 2 has 35\.\d+ % \(2\d\.\d+ to 4\d\.\d+\) of the {told_of}, and "
+    assert re.search(figures + r"50 % was declared \(release.ab.share\), after 1 of 3 windows\. " + why, found.reason)
+    assert "accuracy" not in found.reason
+    assert told(registry, config) == (None, None)
+    assert ledger.release_state(store, config.model).rolled_back == frozenset(), "it did no harm"
+
+
+def test_rows_of_both_arms_are_counted_by_the_blocks_in_which_they_are_compared(
+    wine: ModelConfig, candidate: Signoff, store: Store
+) -> None:
+    served(store, wine, 3, n_wrong=0, since=101)
+    served(store, wine, 4, n_wrong=0, n_unknown=20)
+    later = Window(start=day(3).start + timedelta(hours=18), end=day(3).end)
+    given: Any = {"as_of": day(5).end, "champion": "1", "challenger": "2", "excluded": (later,), "store": store}
+    for block_by in (None, "magnesium"):
+        uncertainty = wine.signals.uncertainty.model_copy(update={"block_by": block_by})
+        config = wine.model_copy(update={"signals": wine.signals.model_copy(update={"uncertainty": uncertainty})})
+        answered, labelled = size_arms(config, (day(3), day(4)), **given)
+        compared = read_arms(config, (day(3), day(4)), **given)
+        blocks, is_new = blocks_in(config, compared), compared[CHALLENGED].to_numpy(zero_copy_only=False)
+        assert blocks is not None
+        assert labelled.n_both.tolist() == np.bincount(blocks).tolist()
+        assert labelled.n_new.tolist() == np.bincount(blocks, weights=is_new).tolist()
+        assert answered.n_new.sum() == is_new.sum() + N_ROWS // 2, "with those of day 4, whose labels stay away"
+        assert (answered.n_both - answered.n_new).sum() == (~is_new).sum() + N_ROWS // 2

@@ -7,6 +7,9 @@ end, again and again as if it were once, and by the test that may be; and how of
 
 ``--canaries`` draws canaries that are as good as their baseline instead, looked at after every minute at so
 many requests a minute: how often one of the guards of a model without a ``model.yaml`` of its own is ever breached.
+
+``--shares`` draws arms as large as declared, by hash, and counts how often they are refused as a sample ratio mismatch
+at any of four looks over 28 days; and how often arms of whose challenger rows are lost are.
 """
 
 import argparse
@@ -20,13 +23,14 @@ from perennial.config.release.guards import Guards
 from perennial.contracts import Estimate
 from perennial.guards.figures import LATENCY_S, ArmFigures, score_edges
 from perennial.guards.judging import breaches, judge
-from perennial.statistics.comparing.arms import difference_of_arms
+from perennial.statistics.comparing.arms import difference_of_arms, share_of_arm
 from perennial.statistics.intervals import Demands
 from perennial.statistics.metrics import METRICS
 from perennial.statistics.rows import Rows, rows_of
 from perennial.statistics.sequential import at_every_look
 
 ALPHA, EFFECT, EVERY, N_WINDOWS = 0.05, 0.5, 7, 10
+ALPHA_OF_SHARES = 0.001
 WAYS = ("once", "repeated", "at every look")
 
 
@@ -110,13 +114,62 @@ def canaries(repetitions: int, seed: int) -> None:
         sys.stdout.flush()
 
 
+def refused(
+    rng: np.random.Generator, way: str, *, declared: float, lost: float, alpha: float = ALPHA_OF_SHARES
+) -> bool:
+    """Whether the share of the challenger ever lies surely apart from ``declared``, after each of four weeks.
+
+    Some 400 requests a day: of one row, of up to 80 rows; or of one of 2,000 users, one in a hundred of whom asks fifty
+    times as often, with an arm for good: blocks are then days, or users.
+    """
+    n_days, n_windows, n_users = 28, 4, 2000
+    n_requests = rng.poisson(400 * rng.uniform(0.5, 1.5, size=n_days))
+    days = np.repeat(np.arange(n_days), n_requests)
+    sizes = rng.integers(1, 81, size=len(days)) if way == "requests of many rows" else np.ones(len(days), int)
+    weights = np.where(rng.random(n_users) < 0.01, 50.0, 1.0)
+    users = rng.choice(n_users, size=len(days), p=weights / weights.sum())
+    is_own = rng.random(len(days)) < declared if "users" not in way else (rng.random(n_users) < declared)[users]
+    sizes = sizes * ~(is_own & (rng.random(len(days)) < lost))
+    blocks = users if way == "users, by users" else days
+    demands = Demands(confidence=1 - alpha / (2 * n_windows))
+    for window in range(1, n_windows + 1):
+        within = days < window * n_days // n_windows
+        both = np.bincount(blocks[within], weights=sizes[within])
+        own = np.bincount(blocks[within], weights=(sizes * is_own)[within])
+        seen = share_of_arm(own.astype(np.int64), both.astype(np.int64), declared, demands=demands).interval
+        if seen is not None and not seen.low <= declared <= seen.high:
+            return True
+    return False
+
+
+def sizes(repetitions: int, seed: int) -> None:
+    """One line for each way of asking, at a larger alpha than the default, so that its share can be counted."""
+    sys.stdout.write("| who asks | share | refused at 0.001 | at 0.05 | with 5 % lost, at 0.001 | 20 % lost |\n")
+    sys.stdout.write(f"|{'---|' * 6}\n")
+    for way, declared in (
+        ("requests of one row", 0.5), ("requests of one row", 0.1), ("requests of many rows", 0.5),
+        ("users, by users", 0.5), ("users, by days", 0.5),
+    ):  # fmt: skip
+        rng, found = np.random.default_rng(seed), []
+        for lost, alpha in ((0.0, ALPHA_OF_SHARES), (0.0, ALPHA), (0.05, ALPHA_OF_SHARES), (0.2, ALPHA_OF_SHARES)):
+            n_times = repetitions if lost == 0 else repetitions // 10
+            drawn = (refused(rng, way, declared=declared, lost=lost, alpha=alpha) for _ in range(n_times))
+            found.append(f"{np.mean(list(drawn)):.2%}")
+        sys.stdout.write(f"| {way} | {declared:.0%} | {' | '.join(found)} |\n")
+        sys.stdout.flush()
+
+
 def main() -> None:
     """The table, line by line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--canaries", action="store_true", help="the guards of a canary in place of an A/B")
+    parser.add_argument("--shares", action="store_true", help="how large the arms are in place of how good")
     given = parser.parse_args()
+    if given.shares:
+        sizes(given.repetitions, given.seed)
+        return
     if given.canaries:
         canaries(given.repetitions, given.seed)
         return

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.contracts import Estimate
-from perennial.statistics.comparing.arms import difference_of_arms
+from perennial.statistics.comparing.arms import difference_of_arms, share_of_arm
 from perennial.statistics.intervals import Demands, around, mean, paired_difference
 from perennial.statistics.metrics import METRICS
 from perennial.statistics.rows import Rows, rows_of
@@ -105,3 +105,44 @@ def test_each_arm_has_to_allow_an_interval_by_itself() -> None:
     found = difference_of_arms(metric, rows, few, (blocks, blocks[blocks < 5]), rng=np.random.default_rng(1))
     assert (found.interval, found.problem) == (None, "5 blocks; an interval needs 10")
     assert difference_of_arms(metric, rows, None, (blocks, blocks), rng=np.random.default_rng(1)).value is None
+
+
+def refused(n_own: np.ndarray, n_both: np.ndarray, declared: float = 0.5, alpha: float = 0.01) -> bool:
+    seen = share_of_arm(n_own, n_both, declared, demands=Demands(confidence=1 - alpha)).interval
+    assert seen is not None
+    return not seen.low <= declared <= seen.high
+
+
+def routed(seed: int, share: float, *, lost: float = 0.0, rows: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """28 days of requests of up to ``rows`` rows each, all of one arm; of the challenger's some do not arrive."""
+    rng = np.random.default_rng(seed)
+    own, both = np.zeros(28, np.int64), np.zeros(28, np.int64)
+    for day in range(28):
+        n_requests = rng.poisson(rng.uniform(100, 300))
+        sizes, is_own = rng.integers(1, rows + 1, size=n_requests), rng.random(n_requests) < share
+        arrived = sizes * ~(is_own & (rng.random(n_requests) < lost))
+        own[day], both[day] = arrived[is_own].sum(), arrived.sum()
+    return own, both
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.5, 1), (0.1, 1), (0.5, 80)])
+def test_arms_as_large_as_declared_are_seldom_refused_however_many_rows_a_request_has(share: float, rows: int) -> None:
+    """Were rows of a request independent, a third of those with up to 80 rows would be."""
+    drawn = [routed(seed, share, rows=rows) for seed in range(300)]
+    assert sum(refused(*counts, share) for counts in drawn) <= 0.03 * 300
+    as_rows = [abs(own.sum() / n.sum() - share) > 2.58 * (share * (1 - share) / n.sum()) ** 0.5 for own, n in drawn]
+    assert (np.mean(as_rows) > 0.3) == (rows > 1)
+
+
+def test_a_log_that_loses_rows_of_one_arm_is_found_and_what_one_day_lost_is_not() -> None:
+    assert sum(refused(*routed(seed, 0.5, lost=0.2), alpha=0.001) for seed in range(20)) >= 17
+    assert refused(np.full(28, 1_030), np.full(28, 2_000)), "too many are as bad"
+    own, both = np.full(28, 1_000), np.full(28, 2_000)
+    own[3], both[3] = 100, 1_100
+    assert not refused(own, both), "an outage of a day tells nothing of the other days"
+
+
+def test_arms_that_alternate_are_not_known_better_than_chance_would_divide_them() -> None:
+    assert not refused(np.full(12, 52), np.full(12, 103), alpha=0.05), "though no block differs from another"
+    empty = share_of_arm(np.zeros(0, np.int64), np.zeros(0, np.int64), 0.5)
+    assert (empty.value, empty.problem) == (None, "no rows")

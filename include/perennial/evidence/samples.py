@@ -21,7 +21,7 @@ from perennial.store.bulk import read
 from perennial.store.schema import Moment, predictions_table
 
 _SEEN, _UNSEEN = "seen__", "unseen__"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Where blocks begin, as :func:`perennial.statistics.blocks.blocks_of_times` has them."""
 
 
@@ -106,7 +106,7 @@ def count_values(config: ModelConfig, window: Window, known: Mapping[str, Sequen
     ]
     query = select(func.count().label("n_rows"), *columns).where(served(table, window, as_of=window.end))
     if not uncertainty.block_by:
-        block = func.date_bin(literal(uncertainty.block), table.c.event_time, literal(_EPOCH, Moment))
+        block = func.date_bin(literal(uncertainty.block), table.c.event_time, literal(EPOCH, Moment))
         query = query.group_by(block).order_by(block)
     with store.begin() as connection:
         blocks = [row._mapping for row in connection.execute(query)]

@@ -27,6 +27,11 @@ class AB(Strict):
     1 - ``confidence`` at most is told apart by all looks together. ``effect``, in standard deviations of what blocks
     differ by, is the gain at which the sequential interval is tightest.
 
+    Before any label is compared, the rows that each of them answered, and those of them that have labels, are held
+    against ``share``, after every window: where rows of one are missing, or too many, the A/B is blind at once, and
+    taken back. ``sample_ratio_alpha``: how often all these looks together may say so of arms that are as large as
+    declared; null leaves it out.
+
     One that is surely worse, or not surely better at the horizon, is taken back. So is one that breaches a guard, at
     once, and it is barred; and, as blind, one whose horizon has not come by ``deadline``, or came without an interval.
     """
@@ -38,6 +43,11 @@ class AB(Strict):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     effect: Annotated[float, Field(gt=0)] = 0.5
     deadline: PositiveDuration = timedelta(days=90)
+    # left out where nobody gave it, so that approvals of before keep their digest
+    sample_ratio_alpha: Annotated[float, Field(gt=0, le=0.05)] | None = Field(
+        default=0.001,
+        exclude_if=lambda value: value == 0.001,  # noqa: PLR2004
+    )
 
 
 def flaws_of_ab(config: ModelConfig) -> Iterator[str]:

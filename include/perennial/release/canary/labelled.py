@@ -12,15 +12,17 @@ from perennial.contracts import Estimate, ReleaseState, Signoff, Window
 from perennial.evidence.answers import answers_in, demands_of
 from perennial.evidence.deliveries.arms import CHALLENGED, answered_windows, read_arms
 from perennial.release.canary.judging import Labels
+from perennial.release.canary.sizes import sized
 from perennial.statistics.comparing.arms import difference_of_arms
 from perennial.statistics.sequential import at_every_look
 from perennial.store import Store
 
 
-def heard(config: ModelConfig, signoff: Signoff, state: ReleaseState, *, store: Store) -> Labels:
+def heard(config: ModelConfig, signoff: Signoff, state: ReleaseState, *, share: float, store: Store) -> Labels:
     """The windows whose labels were in at the newest decision, in which the challenger answered, and what they say.
 
-    With ``test: fixed`` no label is looked at before the horizon. Raises StoreUnavailable.
+    With ``test: fixed`` no label is looked at before the horizon; that the challenger has the ``share`` (0 to 1) of the
+    rows that it was told is, after every window. Raises StoreUnavailable.
     """
     asked, champion = config.release.ab, str(signoff.champion_seen)
     as_of = ledger.newest_decided(store, config.model) or signoff.as_of
@@ -28,8 +30,16 @@ def heard(config: ModelConfig, signoff: Signoff, state: ReleaseState, *, store: 
         config, signoff.as_of, as_of=as_of, champion=champion, challenger=signoff.version, store=store
     )
     windows = found[: asked.windows]
-    if not windows or (asked.test == "fixed" and len(windows) < asked.windows):
-        return Labels(verdict="waiting", reason=f"{len(windows)} of {asked.windows} windows have their labels")
+    few = Labels(verdict="waiting", reason=f"{len(windows)} of {asked.windows} windows have their labels")
+    if not windows:
+        return few
+    unlike = sized(config, signoff, windows, share=share, state=state, as_of=as_of, store=store)
+    if unlike is not None and unlike.verdict == "blind":
+        return unlike
+    if asked.test == "fixed" and len(windows) < asked.windows:
+        return few
+    if unlike is not None:
+        return unlike
     gain, n_rows = compare(config, signoff, windows, state=state, store=store, as_of=as_of)
     return said_of(config, gain, n_rows, n_windows=len(windows))
 

@@ -167,7 +167,8 @@ def _gone_on(looking: _Looking, found: Canary, figures: Sequence[ArmFigures]) ->
         return _ended(looking, found, "stopped", "a hand took the alias canary away in MLflow")
     said = None
     if looking.config.release.strategy == AB:
-        said = heard(looking.config, looking.signoff, looking.history.state, store=looking.store)
+        state, store = looking.history.state, looking.store
+        said = heard(looking.config, looking.signoff, state, share=found.share, store=store)
     seen = judged(looking.config, found, figures, now=looking.now, labels=said)
     if seen.verdict in ("breached", "lost", "blind"):
         return _ended(looking, found, cast("Outcome", seen.verdict), seen.reason)

@@ -1,9 +1,11 @@
-"""The difference of two models in a metric, each on rows of its own, with blocks that both may have rows in."""
+"""Two models on rows of their own, with blocks that both may have rows in: as large as declared, and how far apart."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.contracts import Estimate
 from perennial.statistics.blocks import Codes, clustered_error, count_blocks, resamples
+from perennial.statistics.comparing.shares import share
 from perennial.statistics.intervals import (
     DEFAULT,
     NO_ROWS,
@@ -66,3 +68,36 @@ def difference_of_arms(
     if isinstance(error, str):
         return Estimate(value=value, problem=error)
     return Estimate(value=value, interval=around(value, error, len(together), n_blocks, demands.confidence))
+
+
+def share_of_arm(
+    n_own: NDArray[np.int64], n_both: NDArray[np.int64], declared: float, *, demands: Demands = DEFAULT
+) -> Estimate:
+    """The share (0 to 1) of the rows that one arm has, to be held against the share that was ``declared`` for it.
+
+    ``n_own`` and ``n_both``, shapes (G,), count the rows of that arm and of both in each of G blocks. An interval that
+    does not hold ``declared`` is a sample ratio mismatch (A. Fabijan and others, KDD 2019): rows of one arm are lost,
+    or added, and what chose them may have to do with their labels. Rows of a request, or of a key, have one arm; their
+    number is not theirs to tell, so that the error is that of a ratio of sums over blocks (W. Cochran, Sampling
+    Techniques, 1977, chapter 6). It is no smaller than sqrt(declared (1 - declared) / n), that of rows which are drawn
+    one by one: no hash divides them more evenly than that but by chance, or few blocks may look as if it did. t has
+    G - 1 degrees of freedom. Keys that come in many blocks belong together more than blocks of time can tell.
+
+    >>> n_both = np.full(14, 1000)
+    >>> print(share_of_arm(np.full(14, 500), n_both, 0.5, demands=Demands(confidence=0.999)))
+    0.5 (0.4822 to 0.5178)
+    >>> print(share_of_arm(np.full(14, 450), n_both, 0.5, demands=Demands(confidence=0.999)))
+    0.45 (0.4322 to 0.4678)
+    >>> print(share_of_arm(np.array([500] * 13 + [0]), n_both, 0.5, demands=Demands(confidence=0.999)))
+    0.4643 (0.3135 to 0.615)
+    >>> share_of_arm(np.full(3, 500), np.full(3, 1000), 0.5).problem
+    '3 blocks; an interval needs 10'
+    """
+    found = share(n_own, n_both, demands=demands)
+    if found.value is None or found.interval is None:
+        return found
+    seen = found.interval
+    error = max(seen.standard_error, (declared * (1 - declared) / seen.n_rows) ** 0.5)
+    return Estimate(
+        value=found.value, interval=around(found.value, error, seen.n_rows, seen.n_blocks, demands.confidence)
+    )
