@@ -158,10 +158,10 @@ def test_events_name_what_tasks_read_and_wrote_and_no_secret(case: Case, tmp_pat
 
     place, returned = make_url(case.settings.require_database_url()), ran["returned"]
     storage = {uri: ("file", case.store.storage.path(uri)) for uri in (
-        returned["stage"]["uri"], returned["audit"]["accepted_uri"],
+        returned["stage"]["uri"], returned["audit"]["accepted_uri"], returned["audit"]["quarantine_uri"],
         returned["snapshot"]["train_uri"], returned["snapshot"]["holdout_uri"],
     )}  # fmt: skip
-    staged, accepted, train_rows, holdout_rows = storage.values()
+    staged, accepted, faulty, train_rows, holdout_rows = storage.values()
     postgres = f"postgres://{place.host}:{place.port}"
     predictions, labels = (
         (postgres, f"{place.database}.perennial_data.{case.model}__{one}") for one in ("predictions", "labels")
@@ -177,7 +177,7 @@ def test_events_name_what_tasks_read_and_wrote_and_no_secret(case: Case, tmp_pat
     }
     assert flow == {
         "stage": ({("file", path) for path in returned["stage"]["files"]}, {staged}),
-        "audit": ({staged}, {accepted}),
+        "audit": ({staged}, {accepted, faulty}),
         "publish": ({accepted}, {predictions}),
         "snapshot": ({predictions, labels}, {train_rows, holdout_rows}),
         "register": ({run}, {(mlflow, f"models/{case.model}/versions/1")}),

@@ -64,7 +64,8 @@ def _published(case: Case, given: tuple[Any, ...], account: Publication) -> Touc
     if account.status == "halted":
         return Touched()
     batch, audited = _one(given, Batch), _one(given, Audit)
-    read = _stored(case, audited.accepted_uri, audited.quarantine_uri) if audited else ()  # none: a shadow, all in one
+    faulty = audited.quarantine_uri if audited and audited.n_quarantined else None
+    read = _stored(case, audited.accepted_uri, faulty) if audited else ()  # none: a shadow, in one step
     table = _table(case, batch.source if batch else "shadow")
     quarantine = (_in_store(case, QUARANTINE),) if account.n_quarantined else ()
     return Touched(read=read, written=(table, *quarantine))
