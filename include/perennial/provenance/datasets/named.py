@@ -61,7 +61,7 @@ def table_in(url: str, table: str, schema: str | None = None) -> Dataset:
 def run_of(mlflow_uri: str, run_id: str) -> Dataset:
     """An MLflow run, which holds a fitted model.
 
-    >>> run_of("https://ada:pw@host/mlflow/", "a1")
+    >>> run_of("https://ada:p/w@host/mlflow/", "a1")
     Dataset(namespace='mlflow://host/mlflow', name='runs/a1')
     """
     return Dataset(namespace=_mlflow(mlflow_uri), name=f"runs/{run_id}")
