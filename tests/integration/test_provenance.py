@@ -1,20 +1,24 @@
 """Where a version came from, where a bad file went, and whether the version can be made again."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pyarrow.compute as pc
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import make_url, select, update
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner, Result
 
+from airflow_tasks import SECRET, run_tasks
 from logs import day
 from perennial import ledger
 from perennial.cli import app
-from perennial.contracts import Decision, Flag, LedgerEntry, LedgerKind, Signal, from_record, to_record
+from perennial.contracts import Decision, FittedRun, Flag, LedgerEntry, LedgerKind, Signal, from_record, to_record
 from perennial.contracts.candidates import Snapshot
 from perennial.contracts.tags import SNAPSHOT_TAG
 from perennial.decision.facts import Facts
@@ -106,6 +110,91 @@ def test_the_page_of_the_signoff_and_the_model_card_lie_with_the_run_of_a_versio
     with temporary_folder("card-") as folder:
         card = Path(client.download_artifacts(run_id, CARD, str(folder))).read_text(encoding="utf-8")
     assert card.startswith(f"# Model card: {case.model} version 1\n")
+
+
+def steps_of(case: Case) -> list[list[Any]]:
+    """A delivery in; the rows that taught the champion frozen again, and its run registered again: the same version."""
+    version = case.registry.client.get_model_version(case.model, "1")
+    (frozen,) = read_snapshots(case.config, store=case.store)
+    fitted = FittedRun(
+        model=case.model,
+        mlflow_run_id=version.run_id,
+        model_uri=version.source,
+        snapshot_id=frozen.snapshot_id,
+        n_train=frozen.n_train,
+        cv={},
+    )
+    return [
+        ["monitor", "stage", [case.model, to_record(day(3)), "predictions"]],
+        ["monitor", "audit", [case.model, {"of": "stage"}]],
+        ["monitor", "publish", [case.model, {"of": "stage"}, {"of": "audit"}]],
+        ["retrain", "snapshot", [case.model, asked(case.config, "first", 2).request_id]],
+        ["retrain", "register", [case.model, to_record(fitted), {"of": "snapshot"}]],
+    ]
+
+
+def events_in(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """By task and sort of event, each of which there is one of."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.iterdir())]
+    by_task = {(event["job"]["name"].rpartition(".")[2], event["eventType"]): event for event in found}
+    assert len(by_task) == len(found)
+    return by_task
+
+
+def named(event: dict[str, Any], ends: str) -> set[tuple[str, str]]:
+    return {(dataset["namespace"], dataset["name"]) for dataset in event[ends]}
+
+
+def test_events_name_what_tasks_read_and_wrote_and_no_secret(case: Case, tmp_path: Path) -> None:
+    transport = {"type": "file", "log_file_path": str(tmp_path / "events" / "event")}
+    (tmp_path / "events").mkdir()
+    ran = run_tasks(case, tmp_path / "airflow", steps_of(case), AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(transport))
+    assert ran["states"] == dict.fromkeys(("stage", "audit", "publish", "snapshot", "register"), "success")
+    events = events_in(tmp_path / "events")
+    assert set(events) == {(task, sort) for task in ran["states"] for sort in ("START", "COMPLETE")}
+    assert not any(
+        event[ends] for (_, sort), event in events.items() if sort == "START" for ends in ("inputs", "outputs")
+    )
+
+    place, returned = make_url(case.settings.require_database_url()), ran["returned"]
+    storage = {uri: ("file", case.store.storage.path(uri)) for uri in (
+        returned["stage"]["uri"], returned["audit"]["accepted_uri"], returned["audit"]["quarantine_uri"],
+        returned["snapshot"]["train_uri"], returned["snapshot"]["holdout_uri"],
+    )}  # fmt: skip
+    staged, accepted, faulty, train_rows, holdout_rows = storage.values()
+    postgres = f"postgres://{place.host}:{place.port}"
+    predictions, labels = (
+        (postgres, f"{place.database}.perennial_data.{case.model}__{one}") for one in ("predictions", "labels")
+    )
+    mlflow = f"mlflow://{case.settings.require_mlflow_uri().partition('://')[2]}"
+    run = (mlflow, f"runs/{returned['register']['mlflow_run_id']}")
+
+    assert returned["stage"]["files"]
+    flow = {
+        task: (named(event, "inputs"), named(event, "outputs"))
+        for (task, sort), event in events.items()
+        if sort == "COMPLETE"
+    }
+    assert flow == {
+        "stage": ({("file", path) for path in returned["stage"]["files"]}, {staged}),
+        "audit": ({staged}, {accepted, faulty}),
+        "publish": ({accepted}, {predictions}),
+        "snapshot": ({predictions, labels}, {train_rows, holdout_rows}),
+        "register": ({run}, {(mlflow, f"models/{case.model}/versions/1")}),
+    }
+    text = json.dumps(list(events.values()))
+    for secret in (place.password, SECRET, quote(SECRET, safe=""), os.environ["MLFLOW_TRACKING_PASSWORD"]):
+        assert secret
+        assert secret not in text
+
+
+def test_without_a_transport_a_task_imports_nothing_for_it(case: Case, tmp_path: Path) -> None:
+    ran = run_tasks(case, tmp_path / "airflow", steps_of(case)[:1])
+    assert ran["states"] == {"stage": "success"}
+    found = {name for name in ran["modules"] if "openlineage" in name or name.startswith("perennial.provenance")}
+    assert "airflow.providers.openlineage.plugins.openlineage" in found  # it was asked, and said that it has none
+    assert [name for name in found if name.startswith(("openlineage", "perennial.provenance"))] == []
+    assert "airflow.providers.openlineage.plugins.listener" not in found
 
 
 def test_a_file_names_the_versions_of_its_rows_and_whether_one_of_them_serves(case: Case) -> None:

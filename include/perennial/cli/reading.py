@@ -63,17 +63,14 @@ def status(
     for item in found:
         last = f" on {item.last_window.start:{SHOWN}} to {item.last_window.end:{SHOWN}}" if item.last_window else ""
         bake = ", in its bake" if item.in_bake else ""
+        reasons = ["; ".join(item.last_reasons)] if item.last_reasons else []
         table.add_row(
             f"[bold]{item.model}[/bold]",
             "\n".join(
                 [
                     f"champion {item.champion or '-'}{bake}, stable {item.stable or '-'}",
                     *([f"[bold red]promoted {escape(item.past_gates)}[/bold red]"] if item.past_gates else []),
-                    escape(
-                        f"last decision{last}: {item.last_action or 'none yet'}: {'; '.join(item.last_reasons)}".removesuffix(
-                            ": "
-                        )
-                    ),
+                    escape(f"last decision{last}: {': '.join((item.last_action or 'none yet', *reasons))}"),
                     *(escape(f"open hold {hold}") for hold in item.open_holds),
                 ]
             ),

@@ -12,6 +12,7 @@ from airflow.sdk import task
 from airflow.sdk.bases.decorator import Task
 
 from perennial.contracts import from_record, to_record
+from perennial.orchestration.lineage import name_datasets
 from perennial.orchestration.session import opened
 from perennial.orchestration.tasks.journalled import journalled
 
@@ -58,6 +59,7 @@ def body_of(step_of_case: Body[P, R]) -> Callable[..., Any]:
         with journalled(model) as handed, opened(model) as case:
             handed.given = list(records.values())
             handed.result = cast("Any", step_of_case)(case, **records)
+            name_datasets(case, handed.given, handed.result)
             return encoded(handed.result)
 
     _, *parameters = inspect.signature(step_of_case).parameters.values()
