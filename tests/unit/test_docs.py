@@ -81,7 +81,7 @@ def test_the_runbook_knows_every_error() -> None:
 def test_the_runbook_knows_every_problem_of_the_service() -> None:
     told = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "include/perennial/serving").rglob("*.py"))
-    named = set(re.findall(r'(?:found|problems)\["([a-z_]+)"\]', code))
+    named = set(re.findall(r'(?:found|problems)\["([a-z_]+)"\] = ', code))
     assert {"no_champion_loaded", "log_not_written", "canary_hung", "shadow_not_scored"} <= named
     assert {name for name in named if f"| `{name}` |" not in told} == set()
 
