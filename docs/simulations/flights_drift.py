@@ -1,10 +1,12 @@
 """Drift on the flights of 2013: false alarms where nothing changes, and which changes are seen; docs/statistics.md.
 
-``OPENBLAS_NUM_THREADS=1 python docs/simulations/flights_drift.py FOLDER [--only alarms|previous|power]``. The days of
-the year are put in another order, each whole: the first 56 are the reference of a champion, of the others 13 windows of
-14 days make half a year, each judged as the product judges it. The score is not among the columns: no model is fitted.
+``OPENBLAS_NUM_THREADS=1 python docs/simulations/flights_drift.py FOLDER [--only alarms|previous|power|columns]``. The
+days of the year are put in another order, each whole: the first 56 are the reference of a champion, of the others 13
+windows of 14 days make half a year, each judged as the product judges it. The score is not among the columns: no model
+is fitted.
 
-Power: the same with one window, in whose rows something changes.
+Power: the same with one window, in whose rows something changes; ``columns`` is the power at 14 days over every feature
+and every pair of numbers in turn, as columns differ more than changes do.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,7 @@ from perennial.config import ModelConfig, load_model
 from perennial.contracts import Window
 from perennial.evidence.profiles.keeping import layout_of
 from perennial.monitoring.drift.judging import Judgement, judge
-from perennial.monitoring.drift.signals import asked_of
+from perennial.monitoring.drift.signals import asked_of, nullable
 from perennial.profiles.counting import count_rows, grid_of
 from perennial.profiles.profile import Profile
 
@@ -171,6 +174,42 @@ def power(
         sys.stdout.flush()
 
 
+def everywhere(config: ModelConfig) -> dict[str, list[tuple[str, Change]]]:
+    """Each change in every column that it can befall."""
+    numbers = sorted(config.numbers)
+    return {
+        "nulls +5 points": [(name, nulls(name, 0.05)) for name in sorted(nullable(config))],
+        "columns swapped": [(one, swap(one, other)) for one, other in combinations(numbers, 2)],
+        "scale 1.3": [(name, scale(name, 1.3)) for name in numbers],
+        "shift 0.3 sd": [(name, shift(name, 0.3)) for name in numbers],
+    }
+
+
+def power_everywhere(
+    config: ModelConfig, frame: pd.DataFrame, grid: dict[str, np.ndarray], alpha: float, asked: argparse.Namespace
+) -> None:
+    """How often each change is seen in the column that changed, in windows of 14 days; the columns count alike."""
+    days = profile_of(config, frame, grid)
+    sys.stdout.write(
+        "\n| change | columns or pairs | seen | always | never | never seen in |\n|---|---|---|---|---|---|\n"
+    )
+    for name, variants in everywhere(config).items():
+        rng, found = np.random.default_rng(7), []
+        for column, change in variants:
+            other, seen = profile_of(config, change(frame), grid), []
+            for _ in range(asked.column_draws):
+                order = rng.permutation(len(days.blocks))
+                now = taken(other, order[N_REFERENCE : N_REFERENCE + 14])
+                told = judged(config, taken(days, order[:N_REFERENCE]), now, alpha)
+                seen.append(any(one.status == "breached" and one.asked.name == column for one in told))
+            found.append((float(np.mean(seen)), column))
+        shares = np.array([share for share, _ in found])
+        missed = ", ".join(dict.fromkeys(f"`{column}`" for share, column in found if share == 0))
+        counts = f"{np.mean(shares == 1):.2f} | {np.mean(shares == 0):.2f}"
+        sys.stdout.write(f"| {name} | {len(found)} | {shares.mean():.2f} | {counts} | {missed} |\n")
+        sys.stdout.flush()
+
+
 def joined(one: Profile, other: Profile) -> Profile:
     """The blocks of both."""
     from perennial.profiles.profile import merge
@@ -186,7 +225,8 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--daily-draws", type=int, default=12)
-    parser.add_argument("--only", choices=["alarms", "previous", "power"])
+    parser.add_argument("--column-draws", type=int, default=5)
+    parser.add_argument("--only", choices=["alarms", "previous", "power", "columns"])
     asked = parser.parse_args()
     config, frame = load_model(MODEL), load_flights(asked.folder)
     began = time.process_time()
@@ -200,6 +240,8 @@ def main() -> None:
             false_alarms(config, days, alpha, asked, previous=previous)
     if asked.only in (None, "power"):
         power(config, frame, grid, alpha, asked)
+    if asked.only in (None, "columns"):
+        power_everywhere(config, frame, grid, alpha, asked)
     sys.stdout.write(f"\n{time.process_time() - began:.0f} CPU seconds.\n")
 
 

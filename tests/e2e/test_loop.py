@@ -284,8 +284,13 @@ def a_killed_task_was_found_and_tried_again(loop: Loop, killed: Killed) -> None:
     tries = loop.tries(killed.dag_id, killed.run_id, killed.task_id)
     assert [attempt["state"] for attempt in tries] == ["failed", "success"]
     assert datetime.fromisoformat(tries[1]["start_date"]) - killed.at < timedelta(minutes=2)
-    (told,) = loop.told(killed.dag_id, killed.run_id, killed.task_id, "heartbeat timeout")
-    assert "Task did not emit heartbeat within time limit (30 seconds) and will be terminated." in told
+    # Airflow has its executor fail the task in the transaction that notes the time-out: one that is rolled back leaves
+    # no note of it, and the task fails by what the executor reported
+    told = loop.told(killed.dag_id, killed.run_id, killed.task_id, "heartbeat timeout")
+    told |= loop.told(killed.dag_id, killed.run_id, killed.task_id, "state mismatch")
+    said = ("Task did not emit heartbeat within time limit (30 seconds) and will be terminated.",
+            "finished with state failed, but the task instance's state attribute is running.")  # fmt: skip
+    assert told and all(any(words in one for words in said) for one in told), told
     assert loop.n_published() == 2 * N_ROWS
 
 

@@ -92,9 +92,30 @@ class ColumnPair:
             asked.append(BlockCounts(column=self.name, counts=counts, methods=ordered, at=weighted))
         return asked
 
-    def permuted_nulls(self) -> BlockCounts:
-        """The same, of the null rate."""
-        return BlockCounts.of_nulls(self.name, self.n_nulls, self.n_nulls + self.counts.sum(axis=1))
+    def permuted_nulls(self) -> list[BlockCounts]:
+        """The same, of the null rate, and of the null rates of the blocks.
+
+        Where whole days have no value, those outweigh in the null rate what happens on all the others; among the rates
+        of the days each is one.
+        """
+        n_rows = self.n_nulls + self.counts.sum(axis=1)
+        days = BlockCounts(column=self.name, counts=by_rate(self.n_nulls, n_rows, N_FINE), methods=("null_days",))
+        return [BlockCounts.of_nulls(self.name, self.n_nulls, n_rows), days]
+
+
+def by_rate(n_nulls: Floats, n_rows: Floats, n_bins: int) -> Floats:
+    """In which of at most ``n_bins`` ranges, of about as many blocks each, the null rate of a block lies: 1 there.
+
+    Shape (n_blocks, n_ranges), the ranges ascending; a block without rows lies in none.
+
+    >>> by_rate(np.array([1.0, 0.0, 9.0, 1.0]), np.array([10.0, 0.0, 9.0, 10.0]), 30).tolist()
+    [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
+    """
+    there = n_rows > 0
+    rates, place = np.unique(n_nulls[there] / n_rows[there], return_inverse=True)
+    each = np.zeros((len(n_rows), len(rates)))
+    each[np.flatnonzero(there), place] = 1.0
+    return np.asarray(np.add.reduceat(each, starts_of(each.sum(axis=0), n_bins), axis=1)) if len(rates) else each
 
 
 def places(edges: Floats, sums: Floats, counts: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from perennial.contracts import Chance
 from perennial.monitoring.drift.columns import OF_CATEGORIES, OF_NUMBERS, ColumnPair, beside
 from perennial.profiles.profile import Profile
-from perennial.statistics.drift.distances import Method
+from perennial.statistics.drift.distances import OF_NULLS, Method
 from perennial.statistics.drift.permutation import BlockCounts, DriftTest, permute_blocks
 
 FIRST, MOST = 999, 20_000
@@ -74,7 +74,7 @@ def judge(
 
 def _permuted(one: Effect, column: ColumnPair) -> list[BlockCounts]:
     if one.nulls:
-        return [column.permuted_nulls()]
+        return column.permuted_nulls()
     family = OF_CATEGORIES if column.axis is None else OF_NUMBERS
     return column.permuted((*family, *({one.method} - set(family))))
 
@@ -112,11 +112,11 @@ def _test(
 
 
 def _p(test: DriftTest, one: Effect) -> float:
-    """The smallest p among the distances of a column, or that of its nulls."""
+    """The smallest p among the distances of a column, or among those of its nulls."""
     found = [
         drifted.p
         for drifted in test.found
-        if drifted.column == one.name and (drifted.method == "null_rate") == one.nulls and drifted.p is not None
+        if drifted.column == one.name and (drifted.method in OF_NULLS) == one.nulls and drifted.p is not None
     ]
     return min(found, default=1.0)
 

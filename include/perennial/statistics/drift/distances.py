@@ -14,8 +14,19 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 Method = Literal[
-    "jensen_shannon", "psi", "hellinger", "kl", "wasserstein", "ks", "chi_squared", "l_infinity", "null_rate"
+    "jensen_shannon",
+    "psi",
+    "hellinger",
+    "kl",
+    "wasserstein",
+    "ks",
+    "chi_squared",
+    "l_infinity",
+    "null_rate",
+    "null_days",
 ]
+OF_NULLS: frozenset[Method] = frozenset({"null_rate", "null_days"})
+"""Of the nulls of a column: how its null rate differs, and how the null rates of its blocks do."""
 EMPTY = 1e-4
 """As what PSI and Kullback-Leibler take a share that is smaller, or zero."""
 
@@ -124,8 +135,13 @@ METHODS: dict[Method, tuple[Callable[[Sides], Floats], float]] = {
     "chi_squared": (chi_squared, 0.05),
     "l_infinity": (l_infinity, 0.05),
     "null_rate": (l_infinity, 0.02),
+    "null_days": (ks, 0.5),
 }
-"""Each distance, and what is added to it before its logarithm is taken: differences far below that are nothing."""
+"""Each distance, and what is added to it before its logarithm is taken: differences far below that are nothing.
+
+With as much as ``null_days`` adds, the logarithm hardly bends: blocks that all lie on one side of the others, a distance
+of 1, would else be as near to what chance gives as 0.8 is (power by columns in ``docs/statistics.md``).
+"""
 
 
 def distance(method: Method, window: NDArray[Any], reference: NDArray[Any], at: Floats | None = None) -> Floats:
