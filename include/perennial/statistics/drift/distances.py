@@ -139,8 +139,8 @@ METHODS: dict[Method, tuple[Callable[[Sides], Floats], float]] = {
 }
 """Each distance, and what is added to it before its logarithm is taken: differences far below that are nothing.
 
-With as much as ``null_days`` adds, the logarithm hardly bends: blocks that all lie on one side of the others, a distance
-of 1, would else be as near to what chance gives as 0.8 is (power by columns in ``docs/statistics.md``).
+With as much as ``null_days`` adds, the logarithm hardly bends: blocks that all lie on one side of the others, at a
+distance of 1, would else be as near to what chance gives as 0.8 is (power by columns in ``docs/statistics.md``).
 """
 
 
