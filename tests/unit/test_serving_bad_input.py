@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 
 from perennial.config.service.limits import RateLimit
@@ -135,8 +134,8 @@ def test_bad_input_has_a_named_answer(client: TestClient, kind: str) -> None:
     assert client.post("/predict", json={"rows": rows(TUMOUR, 1)}).status_code == 200
 
 
-def as_bytes(headers: dict[str, str]) -> Any:
-    return httpx.Headers([(name.encode(), text.encode("latin-1")) for name, text in headers.items()])
+def as_bytes(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
 
 
 TIMES = {
