@@ -83,10 +83,19 @@ def known(store: Store, wine: ModelConfig) -> ModelConfig:
     for number in range(N_WINDOWS):
         decided(store, wine, number, "halt" if number == 1 else "stay")
         save(store, measured(wine, number))
+    by_shares(store, wine)
     waiting = asked_of(wine)
     judged = {"signoff": to_record(waiting), "evaluation": to_record(replace(EVALUATION, fit_cpu_s=12.5))}
     write(store, wine, "signoff", 4, waiting.signoff_id, version="3", **judged)
     return wine
+
+
+def by_shares(store: Store, config: ModelConfig) -> None:
+    """Version 5 answers a twentieth of the requests."""
+    asked = {"signoff": "s", "step": 0, "share": 0.05, "n_rows": 0, "outcome": None, "strategy": "canary"}
+    write(store, config, "canary_intent", 4, "ci", version="5", **asked)
+    reason = "version 5 answers 5 % of the requests: approved"
+    write(store, config, "canary", 4, "c", version="5", intent="ci", reason=reason)
 
 
 def in_quarantine(store: Store, config: ModelConfig, window: Window, raw: str) -> None:
@@ -162,7 +171,8 @@ def ask(
 def test_the_overview_says_what_waits_and_for_whom(ask: Ask) -> None:
     shown = ask("/")
     assert shown.status_code == 200
-    for said in ("a candidate waits for its review", "drift/hue breached", "1 hold", "<svg", "0.85 (0.8 to 0.9)"):
+    for said in ("a candidate waits for its review", "drift/hue breached", "1 hold", "<svg", "0.85 (0.8 to 0.9)",
+                 "version 5, canary with 5 % of the requests, since 20"):  # fmt: skip
         assert said in shown.text
     assert HOSTILE not in shown.text
     assert "You may see no model here." in ask("/", role="stranger").text
@@ -174,7 +184,8 @@ def test_a_model_has_its_figures_behind_its_curves_and_every_cell_leads_to_its_w
     shown = ask("/models/MODEL").text
     assert HOSTILE not in shown
     assert "The table below has every figure." in shown
-    for said in ("2024-01-02 to 2024-01-03", "halted", "version 2 promoted", "bake of version 2 passed"):
+    for said in ("2024-01-02 to 2024-01-03", "halted", "version 2 promoted", "bake of version 2 passed",
+                 "released by shares", "version 5 answers 5 % of the requests: approved"):  # fmt: skip
         assert said in shown
     places = re.findall(r'href="/perennial(/models/[^"#]+/windows/[^"#]+)#drift/hue"', shown)
     assert len(places) == N_WINDOWS

@@ -13,9 +13,9 @@ from perennial.store import Store
 from perennial.store.batches import Completeness, completeness
 from perennial.store.recent.signals import newest_since
 
-Kind = Literal["promoted", "bake passed", "bake failed", "rolled back", "halted", "blind", "retrain"]
+Kind = Literal["promoted", "by shares", "bake passed", "bake failed", "rolled back", "halted", "blind", "retrain"]
 _OF_ACTIONS: dict[str, Kind] = {"halt": "halted", "blind": "blind", "retrain": "retrain"}
-_OF_LEDGER: tuple[LedgerKind, ...] = ("promotion", "bake", "rollback")
+_OF_LEDGER: tuple[LedgerKind, ...] = ("promotion", "canary", "bake", "rollback")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +147,16 @@ def _figures(
 
 
 def happenings(made: Sequence[Decided], history: Sequence[LedgerEntry]) -> tuple[Happening, ...]:
-    """What a page marks, in the order of time: releases, bakes, and decisions that somebody should see. Pure.
+    """What a page marks, in the order of time: releases, shares before them, bakes, decisions that one should see. Pure.
 
     >>> stay = Decided(decision_id="d", window=day(0), action="stay", reasons=(), champion=None, retrain_run_id=None,
     ...     recorded_at=day(0).end)
-    >>> [one.words for one in happenings([stay], [entry("promotion", "4", number=1)])]
-    ['version 4 promoted']
+    >>> history = [entry("canary", "4", number=1, reason="version 4 answers 5 % of the requests: approved"),
+    ...     entry("promotion", "4", number=2)]
+    >>> [(one.kind, one.words) for one in happenings([stay], history)][1]
+    ('promoted', 'version 4 promoted')
+    >>> happenings([stay], history)[0].words
+    'version 4 answers 5 % of the requests: approved'
     """
     found = [
         Happening(one.window.end, _OF_ACTIONS[one.action], "; ".join(one.reasons))
@@ -169,6 +173,8 @@ def _of_release(entry: LedgerEntry) -> Happening:
     if entry.kind == "rollback":
         words = f"back to version {entry.version}, by {entry.actor}: {entry.reason}"
         return Happening(entry.at, "rolled back", words)
+    if entry.kind == "canary":
+        return Happening(entry.at, "by shares", entry.reason)
     passed = entry.payload.get("outcome") == "passed"
     words = f"bake of version {entry.version} {'passed' if passed else 'failed'}"
     return Happening(entry.at, "bake passed" if passed else "bake failed", words)

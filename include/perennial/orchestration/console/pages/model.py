@@ -25,7 +25,7 @@ from perennial.pipeline.health.whole import ModelHealth
 
 WINDOWS_SHOWN = 60
 LETTERS: dict[Kind, str] = {
-    "promoted": "P", "bake passed": "✓", "bake failed": "✗", "rolled back": "R", "halted": "H", "blind": "?",
+    "promoted": "P", "by shares": "%", "bake passed": "✓", "bake failed": "✗", "rolled back": "R", "halted": "H", "blind": "?",
     "retrain": "T",
 }  # fmt: skip
 _SIGNS: dict[SignalStatus | None, tuple[str, str]] = {
@@ -70,6 +70,7 @@ def _facts(config: ModelConfig, health: Health, state: ReleaseState, place: str)
     rows: list[tuple[Cell, Cell]] = [
         ("where it stands", said.words),
         ("champion", serves + (", in its bake" if status.in_bake else "")),
+        *((("released by shares", health.shared),) if health.shared else ()),
         ("last stable version", status.stable or "none"),
         ("versions rolled back", ", ".join(status.rolled_back) or "none"),
         *((("past its gates", status.past_gates),) if status.past_gates else ()),

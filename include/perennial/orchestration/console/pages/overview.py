@@ -88,7 +88,7 @@ def _gain(health: Health) -> Cell:
 
 
 def _open(health: Health, root: str) -> Cell:
-    """What waits for somebody: reviews, holds, and the windows that were blind."""
+    """What waits for somebody, or for its end: reviews, holds, a release by shares, and the windows that were blind."""
     model = health.status.model
     found = [
         f'<a href="{root}/models/{model}/reviews/{one.signoff_id}">review of version {escape(one.version)}</a>'
@@ -96,6 +96,8 @@ def _open(health: Health, root: str) -> Cell:
     ]
     if holds := len(health.status.open_holds):
         found.append(f'<a href="{root}/models/{model}#holds">{holds} hold{"s" * (holds > 1)}</a>')
+    if health.shared:
+        found.append(escape(health.shared))
     if health.n_blind:
         found.append(f"{health.n_blind} blind window{'s' * (health.n_blind > 1)}")
     return Markup("<br>".join(found) or "-")
