@@ -24,8 +24,9 @@ from perennial.contracts import (
 )
 from perennial.contracts.signoffs import Gate
 from perennial.ledger import History
-from perennial.notifying.found import Situation, find, resolved
+from perennial.notifying.found import find, resolved
 from perennial.notifying.incidents import Incident
+from perennial.notifying.situation import Situation
 from perennial.settings import ROOT
 
 FLIGHTS = load_model(ROOT / "include" / "models" / "flight_delay")
@@ -134,6 +135,23 @@ REFUSED = entry(
     "retrain_outcome", 4, reason="refused: gate versus_champion/roc_auc: 0.002 better, at least 0.005 asked for",
     ended="refused", **REQUEST,
 )  # fmt: skip
+NEVER_JUDGED = (
+    "version 4, canary with 5 % of the requests, was taken back: blind: 212 rows with 5 % of the requests, 2000 are "
+    "asked for"
+)
+
+
+def taken_back(outcome: str = "blind", reason: str = NEVER_JUDGED) -> tuple[LedgerEntry, ...]:
+    """A retrain whose candidate answered a share of the requests, and how that ended."""
+    share = {"signoff": "s", "step": 0, "n_rows": 212, "strategy": "canary"}
+    return (
+        ASKED,
+        entry("canary_intent", 5, version="4", share=0.05, outcome=None, **share),
+        entry("canary_intent", 6, version="4", share=0.0, outcome=outcome, name=outcome, **share),
+        entry("retrain_outcome", 7, reason=f"refused: {reason}", ended="refused", **REQUEST),
+    )
+
+
 MOVED = entry("integrity", 4, reason="MLflow's alias champion was moved from version 3 to version 7 by hand",
               alias="champion", found="7", ledger="3")  # fmt: skip
 DRIFT = (measured("drift/score", 5), measured("drift/weighted_share", 5, value=0.62))
@@ -148,6 +166,7 @@ EXAMPLES: dict[str, Situation] = {
     ),
     "review": seen(signoff_entry(signed())),
     "retrain_refused": seen(ASKED, REFUSED),
+    "taken_back": seen(*taken_back()),
     "promoted": seen(promoted("4", "3", number=4)),
     "rolled_back": seen(WAS_PROMOTED, ROLLED_BACK, HELD),
     "tampered": seen(MOVED),

@@ -95,7 +95,7 @@ def by_shares(store: Store, config: ModelConfig) -> None:
     asked = {"signoff": "s", "step": 0, "share": 0.05, "n_rows": 0, "outcome": None, "strategy": "canary"}
     write(store, config, "canary_intent", 4, "ci", version="5", **asked)
     reason = "version 5 answers 5 % of the requests: approved"
-    write(store, config, "canary", 4, "c", version="5", intent="ci", reason=reason)
+    write(store, config, "canary", 4, "c", version="5", reason=reason, **asked, intent="ci")
 
 
 def in_quarantine(store: Store, config: ModelConfig, window: Window, raw: str) -> None:

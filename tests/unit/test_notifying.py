@@ -9,12 +9,29 @@ import pytest
 
 import notices
 from conftest import TEST_MODELS
-from notices import ACKNOWLEDGED, CONSOLE, DRIFT, EXAMPLES, FLIGHTS, NOW, OVER, decided, ended, measured, of_kind, seen
+from notices import (
+    ACKNOWLEDGED,
+    CONSOLE,
+    DRIFT,
+    EXAMPLES,
+    FLIGHTS,
+    NOW,
+    OVER,
+    REQUEST,
+    decided,
+    ended,
+    entry,
+    measured,
+    of_kind,
+    seen,
+    taken_back,
+)
 from perennial.config import load_model
 from perennial.config.notify import Notify, Route
 from perennial.errors import ConfigError
 from perennial.notifying import texts
-from perennial.notifying.found import TOLD_FOR, find, resolved
+from perennial.notifying.events import TOLD_FOR
+from perennial.notifying.found import find, resolved
 from perennial.notifying.incidents import KINDS, RUNBOOK, TITLES
 from perennial.settings import ROOT
 
@@ -47,6 +64,31 @@ def test_every_kind_has_its_words_and_a_place_in_the_documentation() -> None:
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         headings = [re.sub(r"[^\w\- ]", "", line.lower()).strip() for line in text.splitlines() if line[:1] == "#"]
         assert not heading or heading.replace("-", " ") in headings, place
+
+
+@pytest.mark.parametrize(
+    ("outcome", "severity", "asked"),
+    [
+        ("breached", "warning", "look at the figure"),
+        ("lost", "info", "nothing"),
+        ("blind", "warning", "find out why"),
+        ("expired", "info", "ask for the retrain again"),
+        ("stopped", "info", "ask for the retrain again"),
+    ],
+)
+def test_how_a_share_ended_says_what_is_asked(outcome: str, severity: str, asked: str) -> None:
+    told = [one for one in find(FLIGHTS, seen(*taken_back(outcome))) if one.kind != "promoted"]
+    assert [(one.kind, one.severity) for one in told] == [("taken_back", severity)]
+    assert told[0].asked.startswith(asked)
+
+
+def test_a_share_of_an_earlier_retrain_says_nothing_about_a_later_one() -> None:
+    again = {**REQUEST, "run_id": "retrain__d8"}
+    later = (entry("retrain_request", 8, **again), entry("retrain_outcome", 9, ended="refused", **again))
+    told = find(FLIGHTS, seen(*taken_back("passed"), *taken_back()[3:], *later))
+    assert {one.kind for one in told} == {"retrain_refused"}
+    told = find(FLIGHTS, seen(*taken_back(), *later))
+    assert [one.kind for one in told if one.subject == "retrain__d8"] == ["retrain_refused"]
 
 
 def test_nothing_is_told_of_a_model_in_order() -> None:

@@ -49,7 +49,7 @@ def check(as_json: AsJson = False) -> None:
 def status(
     model: Annotated[str | None, typer.Argument(help="One model; all unless given.")] = None, as_json: AsJson = False
 ) -> None:
-    """Where every model, or one, stands: champion, bake, stable version, holds, last decision."""
+    """Where every model, or one, stands: champion, bake, stable version, shares, holds, last decision."""
     from perennial.config import load_models
     from perennial.pipeline.timeline import status as status_of
 
@@ -70,6 +70,7 @@ def status(
                 [
                     f"champion {item.champion or '-'}{bake}, stable {item.stable or '-'}",
                     *([f"[bold red]promoted {escape(item.past_gates)}[/bold red]"] if item.past_gates else []),
+                    *([escape(item.shared)] if item.shared else []),
                     escape(f"last decision{last}: {': '.join((item.last_action or 'none yet', *reasons))}"),
                     *(escape(f"open hold {hold}") for hold in item.open_holds),
                 ]

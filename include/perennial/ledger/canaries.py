@@ -78,6 +78,27 @@ def last_canary(history: History) -> Canary | None:
     return None if last is None or history.released_after(last) else canary_of(history, last.payload["signoff"])
 
 
+def canary_before(history: History, outcome: LedgerEntry) -> Canary | None:
+    """The canary that ended a retrain without a release, given the outcome of the retrain; None where none did. Pure.
+
+    >>> asked, taken = entry("retrain_request", run_id="r"), {"signoff": "s", "step": 0, "n_rows": 9}
+    >>> begun = entry("canary_intent", "4", 1, share=0.01, outcome=None, **taken)
+    >>> ended = entry("canary_intent", "4", 2, share=0.0, outcome="blind", **taken)
+    >>> refused = entry("retrain_outcome", number=3, run_id="r")
+    >>> canary_before(History("m", (asked, begun, ended, refused)), refused).outcome
+    'blind'
+    >>> asked, refused = (entry(f"retrain_{kind}", number=4, run_id="r2") for kind in ("request", "outcome"))
+    >>> canary_before(History("m", (begun, ended, asked, refused)), refused)
+    """
+    begun = (
+        item.seq or 0 for item in history.of("retrain_request") if item.payload["run_id"] == outcome.payload["run_id"]
+    )
+    since = max(begun, default=outcome.seq or 0)
+    between = [item for item in history.of("canary_intent") if since < (item.seq or 0) < (outcome.seq or 0)]
+    found = canary_of(history, between[-1].payload["signoff"]) if between else None
+    return found if found is not None and found.outcome not in (None, "passed") else None
+
+
 def live_canary(history: History) -> Canary | None:
     """The canary that answers requests now: whom the alias names, with the share that its tag has.
 
@@ -86,3 +107,23 @@ def live_canary(history: History) -> Canary | None:
     """
     found = last_canary(history)
     return found if found is not None and found.share > 0 else None
+
+
+def shared_in(history: History) -> str | None:
+    """Which version answers a share of the requests, how much, and since when; None where none does. Pure.
+
+    >>> from dataclasses import replace
+    >>> asked = entry("canary_intent", "4", 1, signoff="s", step=0, share=0.05, n_rows=0, outcome=None)
+    >>> told = replace(entry("canary", "4", 1, intent=asked.entry_id, outcome=None), recorded_at=day(2).end)
+    >>> shared_in(History("m", (asked,)))
+    'version 4, canary with 5 % of the requests, which MLflow was not told yet'
+    >>> shared_in(History("m", (asked, told)))
+    'version 4, canary with 5 % of the requests, since 2013-01-04 00:00 UTC'
+    >>> shared_in(History("m", (asked, told, entry("rollback", "1", 2, previous="3"))))
+    """
+    found = last_canary(history)
+    if found is None or found.outcome is not None:
+        return None
+    told = f"since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else "which MLflow was not told yet"
+    rows = f", after {found.n_rows:,} rows with less" if found.step else ""
+    return f"{found.named}, {told}{rows}"

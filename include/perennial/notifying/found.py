@@ -1,37 +1,13 @@
 """Which incidents there are: a pure function of the ledger, the newest signals, and what a run saw of its own tasks."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
 
 from perennial.config import ModelConfig
-from perennial.config.notify import Severity
-from perennial.contracts import Decision, LedgerEntry, PastGates, Signal, SignalName, from_record
+from perennial.contracts import Decision, Signal, SignalName, from_record
 from perennial.errors import first_of
-from perennial.ledger import History
+from perennial.notifying.events import events
 from perennial.notifying.incidents import Incident, Kind
-
-TOLD_FOR = timedelta(days=3)
-"""An event that was written longer ago is history, and nobody is told of it any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What incidents are derived from.
-
-    ``history`` holds all entries of the ledger but the decisions, ``newest`` is the decision about the latest window.
-    ``measured`` are the signals of the newest measured window and of its run, ``known`` those that an open alert
-    named, as they were measured last. ``lasting`` are the incidents that are not over. ``tasks`` are those of the run
-    that asks, with what failed in them, or None for one that went well.
-    """
-
-    now: datetime
-    history: History
-    newest: LedgerEntry | None = None
-    measured: tuple[Signal, ...] = ()
-    known: tuple[Signal, ...] = ()
-    lasting: tuple[Incident, ...] = ()
-    tasks: Mapping[str, str | None] = field(default_factory=dict)
+from perennial.notifying.situation import Situation, serving
 
 
 def find(config: ModelConfig, seen: Situation) -> tuple[Incident, ...]:
@@ -41,7 +17,7 @@ def find(config: ModelConfig, seen: Situation) -> tuple[Incident, ...]:
         *_decided(config, seen),
         *_bake_failed(config, seen),
         *_reviews(config, seen),
-        *_events(config, seen),
+        *events(config, seen),
         *faults(config.model, seen),
     )
 
@@ -65,7 +41,7 @@ def _alerts(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
             began=seen.now.isoformat(),
             since=min(signal.window.start for signal in signals),
             what=first_of(map(_figures, signals)),
-            done=_serving(seen),
+            done=serving(seen),
             asked="look at what changed, and at whether it is the world or the data; nothing is retrained for it",
             lasts=True,
             names=tuple(signal.name for signal in signals),
@@ -100,7 +76,7 @@ def _decided(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
         began=seen.newest.entry_id,
         since=decision.window.start,
         what="; ".join(decision.reasons),
-        done=f"{done}; {_serving(seen)}",
+        done=f"{done}; {serving(seen)}",
         asked=asked,
         lasts=True,
     )
@@ -143,104 +119,10 @@ def _reviews(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
             since=entry.recorded_at or entry.at,
             what=f"version {signed.version} passed its gates ({len(signed.gates)}) against champion "
             f"{signed.champion_seen or 'none'}{flags}",
-            done=f"{_serving(seen)} until somebody answers",
+            done=f"{serving(seen)} until somebody answers",
             asked=f"approve or reject version {signed.version} by {by:%Y-%m-%d %H:%M} UTC; it is rejected then",
             lasts=True,
         )
-
-
-def _events(config: ModelConfig, seen: Situation) -> Iterator[Incident]:
-    """What was written lately, told once; a rollback lasts while its hold waits for somebody's word."""
-    for entry in seen.history.entries:
-        incident_of = _EVENTS.get(entry.kind)
-        incident = incident_of(config, entry, seen) if incident_of else None
-        late = (entry.recorded_at or seen.now) < seen.now - TOLD_FOR
-        if incident is not None and (incident.lasts or not late):
-            yield incident
-
-
-def _outcome(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident | None:
-    severities: dict[str, Severity] = {"refused": "warning", "failed": "warning", "rejected": "info"}
-    ended = str(entry.payload.get("ended"))
-    if ended not in severities:
-        return None
-    asked = {
-        "refused": "read its gates; nothing, if they are right",
-        "failed": "mend what it names, and ask for the retrain again",
-        "rejected": "nothing",
-    }
-    return Incident(
-        model=config.model,
-        kind="retrain_refused",
-        severity=severities[ended],
-        subject=str(entry.payload.get("run_id")),
-        began=entry.entry_id,
-        since=entry.at,
-        what=entry.reason,
-        done=_serving(seen),
-        asked=asked[ended],
-        lasts=False,
-    )
-
-
-def _promotion(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident:  # noqa: ARG001 - as the others
-    word = entry.payload.get("past_gates")
-    past = f" {from_record(PastGates, word)}" if word else ""
-    instead = f"instead of version {entry.payload['previous']}" if entry.payload.get("previous") else "as the first"
-    return Incident(
-        model=config.model,
-        kind="promoted",
-        severity="warning" if word else "info",
-        subject=str(entry.version),
-        began=entry.entry_id,
-        since=entry.at,
-        what=f"version {entry.version} serves {instead}{past}",
-        done=f"its bake has begun: {config.bake.windows} windows of {config.bake.metric}",
-        asked="nothing",
-        lasts=False,
-    )
-
-
-def _rollback(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident:
-    gone, by_policy = str(entry.payload["previous"]), entry.actor == "policy"
-    holds = {item.entry_id for item in seen.history.of("hold") if item.version == gone}
-    waits = [hold for hold in seen.history.state.holds if hold.entry_id in holds and not hold.acknowledged]
-    return Incident(
-        model=config.model,
-        kind="rolled_back",
-        severity="critical" if by_policy else "warning",
-        subject=gone,
-        began=entry.entry_id,
-        since=entry.at,
-        what=f"version {gone} was rolled back by {entry.actor}: {entry.reason}",
-        done=f"version {entry.version} serves again; "
-        + ("retraining on the data of the other one is held" if waits else "nothing is held"),
-        asked="find the cause, and acknowledge the hold, with its rows or without them" if waits else "nothing",
-        lasts=bool(waits),
-    )
-
-
-def _integrity(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incident:
-    return Incident(
-        model=config.model,
-        kind="tampered",
-        severity="critical",
-        subject=entry.entry_id,
-        began=entry.entry_id,
-        since=entry.at,
-        what=entry.reason,
-        done=_serving(seen),
-        asked="find out who did it, and do what it says",
-        lasts=False,
-    )
-
-
-_EVENTS = {
-    "retrain_outcome": _outcome,
-    "promotion": _promotion,
-    "rollback": _rollback,
-    "integrity": _integrity,
-}
 
 
 def faults(model: str, seen: Situation) -> Iterator[Incident]:
@@ -286,11 +168,6 @@ def _ended(incident: Incident, seen: Situation) -> str:
         return f"the hold was acknowledged by {word.actor}: {word.reason}" if word else "nothing is held any more"
     known = {"alert": "every signal that it named is in order again", "fault": "the task went well"}
     return known.get(incident.kind, f"version {seen.history.state.champion} serves now")
-
-
-def _serving(seen: Situation) -> str:
-    champion = seen.history.state.champion
-    return f"version {champion} goes on serving" if champion else "no version serves"
 
 
 def _figures(signal: Signal) -> str:

@@ -11,8 +11,10 @@ from perennial.contracts import from_record, to_record
 from perennial.ledger import History
 from perennial.notifying import texts
 from perennial.notifying.channels import send
-from perennial.notifying.found import TOLD_FOR, Situation, faults, find, resolved
+from perennial.notifying.events import TOLD_FOR
+from perennial.notifying.found import faults, find, resolved
 from perennial.notifying.incidents import Incident
+from perennial.notifying.situation import Situation
 from perennial.notifying.texts import Text
 from perennial.settings import Settings
 from perennial.store import Store, signals

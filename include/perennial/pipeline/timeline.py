@@ -10,6 +10,7 @@ from typing import Any
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Decision, LedgerEntry, PastGates, ReleaseState, SignalName, Window, from_record
+from perennial.ledger.canaries import shared_in
 from perennial.ledger.decided import Decided, decided
 from perennial.store import Store
 from perennial.store.batches import BatchAccount, Completeness, accounts, completeness
@@ -56,6 +57,8 @@ class Status:
     last_action: str | None
     last_reasons: tuple[str, ...]
     past_gates: str | None = None
+    shared: str | None = None
+    """Which version answers a share of the requests; None where none does."""
 
 
 def timeline(config: ModelConfig, *, store: Store) -> tuple[TimelineRow, ...]:
@@ -142,13 +145,14 @@ def _watched(entry: LedgerEntry) -> frozenset[str]:
 
 
 def status(config: ModelConfig, *, store: Store) -> Status:
-    """The model's champion, its bake, open holds and the last decision."""
+    """The model's champion, its bake, a release by shares, open holds and the last decision."""
     newest = decided(store, config.model, last=1)
-    return status_in(ledger.release_state(store, config.model), newest[-1] if newest else None)
+    return status_in(ledger.read(store, config.model), newest[-1] if newest else None)
 
 
-def status_in(state: ReleaseState, last: Decided | None) -> Status:
-    """Where a model stands whose ledger says ``state``, and whose last decision is ``last``. Pure."""
+def status_in(history: ledger.History, last: Decided | None) -> Status:
+    """Where a model stands whose ledger has ``history``, and whose last decision is ``last``. Pure."""
+    state = history.state
     return Status(
         model=state.model,
         champion=state.champion,
@@ -161,6 +165,7 @@ def status_in(state: ReleaseState, last: Decided | None) -> Status:
         last_action=last.action if last else None,
         last_reasons=last.reasons if last else (),
         past_gates=str(state.past_gates) if state.past_gates else None,
+        shared=shared_in(history),
     )
 
 

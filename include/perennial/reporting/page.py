@@ -63,6 +63,7 @@ def _standing(found: Gathered) -> str:
     facts = [
         ("where it stands", said.words),
         ("champion", f"version {status.champion}{since}" if status.champion else "none yet"),
+        *((("released by shares", status.shared),) if status.shared else ()),
         ("last stable version", status.stable or "none"),
         ("versions rolled back", ", ".join(status.rolled_back) or "none"),
         *(("hold", hold) for hold in status.open_holds),

@@ -39,6 +39,7 @@ def standing(status: Status, *, n_reviews: int = 0, n_breached: int = 0) -> Mark
         (status.last_action == "rollback", Mark(2, "rolled back", "odd")),
         (n_breached > 0, Mark(3, "out of bounds in its newest window", "odd")),
         (status.last_action == "retrain", Mark(3, "a retrain was asked for", "odd")),
+        (status.shared is not None, Mark(3, "a new version answers a share of the requests", "odd")),
         (status.in_bake, Mark(4, "on probation: its champion is in its bake", "odd")),
         (status.champion is None, Mark(5, "no champion yet", "odd")),
     ]

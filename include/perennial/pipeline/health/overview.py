@@ -7,7 +7,6 @@ from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import Signal, SignalName, SignalStatus, Signoff, Window
 from perennial.ledger import History
-from perennial.ledger.canaries import last_canary
 from perennial.ledger.decided import Decided, actions_of_models, decided_at
 from perennial.pipeline.health.grid import worst
 from perennial.pipeline.health.series import Figure, figure_of, quality_metric
@@ -29,7 +28,7 @@ class Health:
 
     ``quality`` are its newest windows, oldest first, with their figures; ``worst`` the signal of the newest window that
     most wants to be looked at; ``open_reviews`` the signoffs that wait for a person; ``n_blind`` how many of its newest
-    windows were blind; ``shared`` which version answers a share of the requests, in words, None where none does.
+    windows were blind.
     """
 
     status: Status
@@ -40,7 +39,6 @@ class Health:
     gain: Figure | None
     open_reviews: tuple[Signoff, ...]
     n_blind: int
-    shared: str | None = None
 
     @property
     def quality_status(self) -> SignalStatus | None:
@@ -84,25 +82,6 @@ def read_healths(configs: Sequence[ModelConfig], *, store: Store) -> dict[str, H
     }
 
 
-def shared_in(history: History) -> str | None:
-    """Which version answers a share of the requests, how much, and since when; None where none does. Pure.
-
-    >>> asked = entry("canary_intent", "4", 1, signoff="s", step=0, share=0.05, n_rows=0, outcome=None)
-    >>> told = entry("canary", "4", 1, intent=asked.entry_id)
-    >>> shared_in(History("m", (asked,)))
-    'version 4, canary with 5 % of the requests, which MLflow was not told yet'
-    >>> shared_in(History("m", (asked, told)))[:56]
-    'version 4, canary with 5 % of the requests, since 2013-0'
-    >>> shared_in(History("m", (asked, told, entry("rollback", "1", 2, previous="3"))))
-    """
-    found = last_canary(history)
-    if found is None or found.outcome is not None:
-        return None
-    told = f"since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else "which MLflow was not told yet"
-    rows = f", after {found.n_rows:,} rows with less" if found.step else ""
-    return f"{found.named}, {told}{rows}"
-
-
 def _drawn(config: ModelConfig) -> tuple[str, str]:
     """The signals of quality and of the gain."""
     return str(SignalName.performance(quality_metric(config))), str(SignalName.gain(config.gain_metric_name))
@@ -120,7 +99,7 @@ def _health(
     quality, gain = _drawn(config)
     gains = [figure_of(signal) for signal in earlier if signal.name == gain and signal.value is not None]
     return Health(
-        status=status_in(history.state, last),
+        status=status_in(history, last),
         metric=quality_metric(config),
         quality=tuple((signal.window, figure_of(signal)) for signal in earlier if signal.name == quality),
         worst=worst(newest),
@@ -128,5 +107,4 @@ def _health(
         gain=gains[-1] if gains else None,
         open_reviews=tuple(one for one in history.open_reviews() if one.review == "manual"),
         n_blind=actions.count("blind"),
-        shared=shared_in(history),
     )

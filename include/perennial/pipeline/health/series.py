@@ -147,16 +147,13 @@ def _figures(
 
 
 def happenings(made: Sequence[Decided], history: Sequence[LedgerEntry]) -> tuple[Happening, ...]:
-    """What a page marks, in the order of time: releases, shares before them, bakes, decisions that one should see. Pure.
+    """What a page marks, in the order of time: releases, shares before them, bakes, decisions that matter. Pure.
 
     >>> stay = Decided(decision_id="d", window=day(0), action="stay", reasons=(), champion=None, retrain_run_id=None,
     ...     recorded_at=day(0).end)
-    >>> history = [entry("canary", "4", number=1, reason="version 4 answers 5 % of the requests: approved"),
-    ...     entry("promotion", "4", number=2)]
-    >>> [(one.kind, one.words) for one in happenings([stay], history)][1]
-    ('promoted', 'version 4 promoted')
-    >>> happenings([stay], history)[0].words
-    'version 4 answers 5 % of the requests: approved'
+    >>> happened = happenings([stay], [entry("canary", "4", number=1), entry("promotion", "4", number=2)])
+    >>> [(one.kind, one.words) for one in happened]
+    [('by shares', 'a reason'), ('promoted', 'version 4 promoted')]
     """
     found = [
         Happening(one.window.end, _OF_ACTIONS[one.action], "; ".join(one.reasons))

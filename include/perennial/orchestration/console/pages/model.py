@@ -25,8 +25,8 @@ from perennial.pipeline.health.whole import ModelHealth
 
 WINDOWS_SHOWN = 60
 LETTERS: dict[Kind, str] = {
-    "promoted": "P", "by shares": "%", "bake passed": "✓", "bake failed": "✗", "rolled back": "R", "halted": "H", "blind": "?",
-    "retrain": "T",
+    "promoted": "P", "by shares": "%", "bake passed": "✓", "bake failed": "✗", "rolled back": "R", "halted": "H",
+    "blind": "?", "retrain": "T",
 }  # fmt: skip
 _SIGNS: dict[SignalStatus | None, tuple[str, str]] = {
     "breached": ("bad", "✗"), "undecided": ("odd", "~"), "unknown": ("odd", "?"), "ok": ("good", "·"), None: ("", ""),
@@ -70,7 +70,7 @@ def _facts(config: ModelConfig, health: Health, state: ReleaseState, place: str)
     rows: list[tuple[Cell, Cell]] = [
         ("where it stands", said.words),
         ("champion", serves + (", in its bake" if status.in_bake else "")),
-        *((("released by shares", health.shared),) if health.shared else ()),
+        *((("released by shares", health.status.shared),) if health.status.shared else ()),
         ("last stable version", status.stable or "none"),
         ("versions rolled back", ", ".join(status.rolled_back) or "none"),
         *((("past its gates", status.past_gates),) if status.past_gates else ()),

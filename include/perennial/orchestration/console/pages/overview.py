@@ -96,8 +96,8 @@ def _open(health: Health, root: str) -> Cell:
     ]
     if holds := len(health.status.open_holds):
         found.append(f'<a href="{root}/models/{model}#holds">{holds} hold{"s" * (holds > 1)}</a>')
-    if health.shared:
-        found.append(escape(health.shared))
+    if health.status.shared:
+        found.append(escape(health.status.shared))
     if health.n_blind:
         found.append(f"{health.n_blind} blind window{'s' * (health.n_blind > 1)}")
     return Markup("<br>".join(found) or "-")
