@@ -17,9 +17,11 @@ from sqlalchemy import text
 from conftest import free_port, unique_model
 from forked import TAKES_ROWS_IN
 from logs import day
+from perennial.apart import forking
 from perennial.config import ModelConfig
 from perennial.contracts import Candidate, Evaluation, FittedRun, Hold, Lineage, ReleaseState, Snapshot, Window
 from perennial.errors import IntegrityError, RegistryUnavailable, StoreUnavailable, TrainingError
+from perennial.orchestration.preload import RECIPES
 from perennial.registry import (
     Registry,
     alias_version,
@@ -203,6 +205,23 @@ def test_a_fit_says_everything_and_is_made_once(
     }
     logged = {item.path for item in registry.client.list_artifacts(made.mlflow_run_id, "source")}
     assert {"source/model.yaml", "source/recipe.py"} <= logged
+
+
+def test_a_fit_that_is_forked_among_imports_is_the_same(
+    store: Store, tumour: ModelConfig, registry: Registry, models_dir: Path
+) -> None:
+    publish_days(store, tumour, range(8))
+    frozen = snapshot_of(tumour, store)
+    started = fit_on(tumour, frozen, store, registry, models_dir)
+    again = request_at(tumour, 7, run_id="retrain__2")
+    forking.start(RECIPES)
+    try:
+        forked = fit(tumour, frozen, again, store=store, registry=registry, models_dir=models_dir)
+    finally:
+        forking.stop()
+    assert forking.used().cpu_s >= forked.cpu_s > 0
+    assert forked.mlflow_run_id != started.mlflow_run_id
+    assert (forked.cv, forked.chosen) == (started.cv, started.chosen)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ READERS_OF_THE_ENVIRONMENT = {
     "perennial/validation/gx_imports.py",
     "stack/migrate_airflow.py",
     "stack/mlflow_accounts.py",
-    "perennial/training/fitting/process.py",  # hands a few names on to the recipe
+    "perennial/apart/environment.py",  # hands a few names on to the recipe
+    "perennial/apart/forking.py",  # a home of its own for what it forks
     "perennial/serving/process.py",  # hands all of it on to the service that it becomes
     "perennial/serving/metrics.py",  # where prometheus-client keeps the figures of several processes
     "perennial/serving/following/watching.py",  # MLflow's patience, before it is imported

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from perennial.apart.process import end_with_the_parent, how_it_ended, run_apart
 from perennial.config import ModelConfig, load_model
 from perennial.contracts.tags import CONFIG_TAG, MODEL_TAG
 from perennial.errors import ConfigError, PerennialError, TrainingError
@@ -21,7 +22,6 @@ from perennial.registry import Registry
 from perennial.registry.runs import RunKey, ensure_experiment, finish_run, finished_run, log_folder, start_run
 from perennial.storage.work import temporary_folder
 from perennial.store import Store
-from perennial.training.fitting.process import how_it_ended, run_apart
 
 HISTORY, JOB, RESULT, OVERLAYS = "history.parquet", "job.json", "result.json", "policies"
 REPORT = ("backtest.html", "backtest.json")
@@ -99,7 +99,6 @@ def _replay(config: ModelConfig, folder: Path, timeout_s: float) -> None:
 
 def main(folder: Path) -> None:
     """What the process does. A problem of the policies or the history is its result, and no exit code."""
-    from perennial.training.fitting.worker import end_with_the_parent
 
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     end_with_the_parent(float(job["timeout_s"]))

@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
 
-from perennial.orchestration.preload import modules_of, preload
+from perennial.apart import forking
+from perennial.orchestration.preload import RECIPES, modules_of, preload
 
 
 class RevokingLocalExecutor(LocalExecutor):
@@ -16,9 +17,18 @@ class RevokingLocalExecutor(LocalExecutor):
     """
 
     def start(self) -> None:
-        """Import the project's own rooms, which lean on Airflow's settings, before the first worker is forked."""
+        """Import the project's own rooms, which lean on Airflow's settings, before the first worker is forked.
+
+        Also before it starts the process that recipes are forked from: the workers hold the line that leads to it.
+        """
+        forking.start(RECIPES)
         preload(modules_of())
         super().start()
+
+    def end(self) -> None:
+        """End the workers, then the process that recipes are forked from."""
+        super().end()
+        forking.stop()
 
     def revoke_task(self, *, ti: Any) -> None:
         """Forget a task instance: it may be given to the executor again."""

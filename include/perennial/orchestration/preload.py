@@ -60,6 +60,17 @@ ROOMS = tuple(
     )
 )
 """The project's own rooms that tasks enter: a scheduler knows another version of them when it is started again."""
+RECIPES = (
+    "perennial.training.fitting.worker",
+    "perennial.registry.skops_imports",
+    "perennial.registry.trust",
+    "perennial.recipes.columns",
+    "perennial.recipes.models",
+    "sklearn.dummy",
+    "sklearn.ensemble",
+    "sklearn.model_selection",
+)
+"""What fits and probes use, for the process that they are forked from (:mod:`perennial.apart.forking`)."""
 
 
 def is_scheduler(arguments: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+from joblib import parallel_config
 from sklearn.inspection import permutation_importance
 
 from perennial.config import ModelConfig
@@ -25,14 +26,15 @@ def feature_importance(config: ModelConfig, model: object, rows: pa.Table) -> di
     labels = labels_of(config, rows)
     if len(np.unique(labels)) < 2:  # noqa: PLR2004 - no spread, no score
         return None
-    found = permutation_importance(
-        model,
-        features_frame(config, rows),
-        labels,
-        scoring=_SCORING[config.task],
-        n_repeats=REPEATS,
-        random_state=config.training.seed,
-    )
+    with parallel_config("threading", n_jobs=-1):  # the same answers: each feature is shuffled by a seed of its own
+        found = permutation_importance(
+            model,
+            features_frame(config, rows),
+            labels,
+            scoring=_SCORING[config.task],
+            n_repeats=REPEATS,
+            random_state=config.training.seed,
+        )
     losses = np.clip(np.nan_to_num(found.importances_mean, nan=0.0), 0.0, None)
     total = losses.sum()
     shares = losses / total if total > 0 else np.full(len(losses), 1 / len(losses))

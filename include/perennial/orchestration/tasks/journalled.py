@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from perennial.apart import forking
 from perennial.settings import load_settings
 
 if TYPE_CHECKING:
@@ -82,14 +83,14 @@ def _keep(model: str, handed: Handed, took: Took, outcome: Outcome, problem: str
 
 
 def _now() -> tuple[float, float]:
-    return time.monotonic(), sum(usage.ru_utime + usage.ru_stime for usage in _used())
+    return time.monotonic(), sum(usage.ru_utime + usage.ru_stime for usage in _used()) + forking.used().cpu_s
 
 
 def _since(began: tuple[float, float]) -> Took:
     from perennial.journal import Took
 
     seconds, cpu_s = _now()
-    peak_kb = max(usage.ru_maxrss for usage in _used())
+    peak_kb = max(forking.used().peak_kb, *(usage.ru_maxrss for usage in _used()))
     return Took(seconds=seconds - began[0], cpu_s=cpu_s - began[1], peak_mb=peak_kb / 1024)
 
 

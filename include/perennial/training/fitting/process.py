@@ -1,37 +1,20 @@
-"""Code of a model in a process of its own, without secrets, no longer than allowed, and nothing left of it behind."""
+"""A fit, a search or a probe in a process apart, and what it found."""
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import perennial
+from perennial.apart.process import how_it_ended, run_apart
 from perennial.config import ModelConfig
 from perennial.contracts.measured.chosen import Value
 from perennial.errors import TrainingError
 from perennial.training.drawn.learning import Point, from_record
 from perennial.training.fitting.recipe import FrozenRecipe
 
-_START = """
-import sys
-from importlib import import_module
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import_module(sys.argv[2]).main(Path(sys.argv[3]))
-"""
 WORKER = "perennial.training.fitting.worker"
-PRINTED = "fit.txt"
-_LOG_TAIL = 800
-_LOOK_EVERY_S = 1.0
-_KEPT = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,69 +122,6 @@ def _work(
     if "problem" in found:
         raise TrainingError(found["problem"])
     return found
-
-
-def run_apart(module: str, folder: Path, timeout_s: float, *, watch: Callable[[], None] | None = None) -> int | None:
-    """Have ``module.main(folder)`` run; the exit code, or None when the time ran out and it was ended.
-
-    ``watch`` is called every second meanwhile; what it raises ends the process.
-
-    Its home is ``folder``, what it prints is ``folder/fit.txt``, and of the environment it knows nothing that could
-    hold a secret. A main that calls :func:`~perennial.training.fitting.worker.end_with_the_parent` outlives nobody.
-    """
-    include = Path(perennial.__file__).parents[1]
-    command = [sys.executable, "-P", "-c", _START, str(include), module, str(folder)]
-    with (folder / PRINTED).open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            command,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env=_environment(folder),
-            process_group=0,
-        )
-        try:
-            return _wait(process, timeout_s, watch)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            # the whole group: a recipe may have started processes of its own
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdin:
-                process.stdin.close()
-
-
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, watch: Callable[[], None] | None) -> int:
-    """The exit code. Raises subprocess.TimeoutExpired."""
-    if watch is None:
-        return process.wait(timeout_s)
-    until = time.monotonic() + timeout_s
-    while True:
-        try:
-            return process.wait(min(_LOOK_EVERY_S, max(until - time.monotonic(), 0.0)))
-        except subprocess.TimeoutExpired:
-            if time.monotonic() >= until:
-                raise
-            watch()
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """What a recipe may know of the environment: nothing that could hold a secret."""
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("OMP_")}
-    return {**kept, "HOME": str(folder), "TMPDIR": str(folder)}
-
-
-def how_it_ended(code: int, folder: Path) -> str:
-    """That a process ended before its work was done, how, and the end of what it printed."""
-    printed = (folder / PRINTED).read_text(encoding="utf-8", errors="replace")
-    return f"the process ended with {_ending(code)}; it printed: {printed[-_LOG_TAIL:]}"
-
-
-def _ending(code: int) -> str:
-    return f"signal {signal.Signals(-code).name} (out of memory?)" if code < 0 else f"exit code {code}"
 
 
 def _plain(config: ModelConfig) -> Any:

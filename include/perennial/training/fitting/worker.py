@@ -6,12 +6,8 @@ inside an Airflow task as well as under the CLI. It reads ``job.json`` and ``tra
 probe is only asked for its answers: it reads ``judged.parquet`` besides, and leaves ``answers.parquet``.
 """
 
-import contextlib
 import json
-import os
 import resource
-import signal
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perennial.apart.process import end_with_the_parent
 from perennial.config import ModelConfig
 from perennial.errors import PerennialError
 from perennial.registry.scoring import own_threshold, score
@@ -30,7 +27,6 @@ from perennial.training.fitting.threshold import deciding_by, tuned_threshold
 
 TRAIN_FILE, JUDGED_FILE, ANSWERS_FILE = "train.parquet", "judged.parquet", "answers.parquet"
 FIRST_LOOK_ROWS = 10_000
-_GRACE_S = 60
 _MOST_OF_WHAT_IS_LEFT = 0.25
 """Of the time that a fit may take: nothing that is only drawn may cost the candidate."""
 
@@ -115,20 +111,3 @@ def fit_recipe(config: ModelConfig, recipe: Path, table: pa.Table) -> Any:
 
 
 _WORK = {"fit": _train, "search": _search, "probe": _probe}
-
-
-def end_with_the_parent(timeout_s: float) -> None:
-    """Leave no orphan: end when the parent's end of stdin closes, and at the latest a while after the timeout.
-
-    The alarm keeps its default action, which also ends a fit that never comes back from C.
-    """
-    signal.setitimer(signal.ITIMER_REAL, timeout_s + _GRACE_S)
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            # not through sys.stdin: its lock, held by a daemon thread, aborts the interpreter when it ends
-            while os.read(0, 1):
-                pass
-        os.killpg(os.getpgid(0), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
