@@ -1,9 +1,9 @@
 """Releases under every trouble at once, as a state machine for Hypothesis over the real ledger and MLflow's own store.
 
-One step is an action (a signoff, an answer, a look at a canary, a promotion, a rollback, the end of a bake, a hand in
-MLflow, a repair) with at most one trouble in it: at the n-th call of the store or of MLflow, before or after its
-effect, the process dies, the call fails, or somebody else acts meanwhile, with the lock lost or not. After every repair
-the laws hold.
+One step is an action (a signoff, an answer, a look at a canary or at an A/B, for which labels of both arms are
+published, a promotion, a rollback, the end of a bake, a hand in MLflow, a repair) with at most one trouble in it: at
+the n-th call of the store or of MLflow, before or after its effect, the process dies, the call fails, or somebody else
+acts meanwhile, with the lock lost or not. After every repair the laws hold.
 """
 
 import shutil
@@ -24,17 +24,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mlflow.exceptions import MlflowException
 from sqlalchemy import text
 
+from arms_served import served
 from canaries import DEADLINE, ENOUGH, EVERY, SHARES, counted
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig, load_model
+from perennial.config.release.ab import AB
 from perennial.config.release.canary import Canary
 from perennial.config.release.declared import Releases
 from perennial.contracts import LedgerEntry, Signoff, digest_of, to_record
 from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, RELEASE_TAG, SHARE_TAG, STABLE
 from perennial.errors import IntegrityError, LockTimeout, PerennialError, ReleaseError, StoreUnavailable
 from perennial.ledger import History, chain
-from perennial.ledger.canaries import canary_of, live_canary
+from perennial.ledger.canaries import Outcome, canary_of, live_canary
 from perennial.ledger.fold import MOVES
 from perennial.registry import Registry, alias_version
 from perennial.registry.versions import ensure_model, find_version_tags
@@ -46,8 +48,15 @@ from perennial.release.reconcile import follow_bake, repair, why_left_behind
 from perennial.release.rollback import roll_back
 from perennial.signoff.review import record_review
 from perennial.store import Store, locks
+from perennial.store.tables import ensure_data_tables
 from releases import approval, signed
 
+AB_TEST = "ab"
+ENDS: dict[str, set[Outcome]] = {
+    "canary": {"passed", "breached", "blind", "expired", "stopped"},
+    "ab": {"passed", "breached", "blind", "expired", "stopped", "lost"},
+}
+"""What a version may come to before it serves, by the strategy."""
 WINE = load_model(Path(__file__).parent / "models" / "wine_cultivar")
 DAYS_BETWEEN = 10
 """So far apart that what one version was made from is not held with another's."""
@@ -192,11 +201,9 @@ TAKEN_AWAY = {"unset": CHAMPION, "uncanary": CANARY}
 HANDS = (*ALIASES, *TAKEN_AWAY, "share", "delete")
 NUMBERS = st.integers(0, 7)
 CALLS = st.integers(1, 36)
-BY_PROCESS = st.builds(
-    Act,
-    st.sampled_from(["promote", "promote", "rollback", "decided", "bake", "repair", "look", "look", "expire"]),
-    NUMBERS,
-)
+LOOKS = st.builds(Act, st.just("look"), st.integers(0, 15))
+BY_PROCESS = st.sampled_from(["promote", "promote", "rollback", "decided", "bake", "repair", "look", "look", "expire"])
+BY_PROCESS = BY_PROCESS.flatmap(lambda what: LOOKS if what == "look" else st.builds(Act, st.just(what), NUMBERS))
 BY_HAND = st.builds(
     Act,
     st.sampled_from(["hand", "hand", "delete", "stable", "challenger", "unset", "canary", "uncanary", "share"]),
@@ -204,6 +211,26 @@ BY_HAND = st.builds(
 )
 SEEN = ("good", "good", "good", "good", "few", "bad", "bad", "late")
 """What the service counted of a canary: it may go on, it has to wait, it does harm, or nobody could see in time."""
+LABELS: dict[str, dict[str, int]] = {
+    "better": {"n_wrong": 0, "n_worse": 8},
+    "worse": {"n_wrong": 12},
+    "no better": {"n_wrong": 3, "n_worse": 1},
+    "of another size": {"n_wrong": 0, "n_worse": 8, "n_lost": 14},
+}
+"""What the labels of a window say of the challenger in an A/B, as :func:`served` publishes it."""
+HEARD = ("better", "better", "better", "worse", "no better", "of another size", "bad", "late")
+"""Of an A/B: what its next window says, with guards that hold; or that it does harm, or is late, without a window."""
+COMES_TO: dict[str, Outcome] = {
+    "better": "passed",
+    "worse": "lost",
+    "no better": "lost",
+    "of another size": "blind",
+    "bad": "breached",
+    "late": "blind",
+}
+"""How an A/B ends in whose every look this is seen."""
+N_ROWS = 200
+"""Of a window, for both arms together: as few as an interval of the worst case needs."""
 TROUBLES = st.one_of(
     st.just(Trouble("none")),
     st.tuples(st.sampled_from(["dies", "fails"]), CALLS, st.booleans()).map(lambda given: Trouble(*given)),
@@ -260,6 +287,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         self.versions: list[str] = []
         self.spoiled: set[str] = set()
         self.deleted: set[str] = set()
+        self.labels: dict[str, list[str]] = {}
         ensure_model(Registry(self.site.uri), self.config.model)
 
     @property
@@ -272,14 +300,31 @@ class ReleaseMachine(RuleBasedStateMachine):
         return ledger.read(self.store, self.config.model)
 
     @initialize(
-        policy=st.integers(0, 3), strategy=st.sampled_from(["canary", "canary", "direct"]), n_before=st.integers(0, 2)
+        policy=st.integers(0, 3),
+        strategy=st.sampled_from(["canary", "canary", "ab", "ab", "direct"]),
+        n_before=st.integers(0, 2),
+        windows=st.integers(1, 2),
+        test=st.sampled_from(["fixed", "sequential"]),
     )
-    def begin(self, policy: int, strategy: Literal["canary", "direct"], n_before: int) -> None:
+    def begin(
+        self,
+        policy: int,
+        strategy: Literal["canary", "ab", "direct"],
+        n_before: int,
+        windows: int = 1,
+        test: Literal["fixed", "sequential"] = "fixed",
+    ) -> None:
         """A policy about hands, and what was released before without trouble: a stable version, one in its bake."""
         known = self.site.policies
-        asked = Canary(shares=list(SHARES), every=EVERY, deadline=DEADLINE)
-        rules = Releases(moved_alias=known[policy % len(known)], strategy=strategy, canary=asked)  # type: ignore[arg-type]
+        rules = Releases(
+            moved_alias=known[policy % len(known)],  # type: ignore[arg-type]
+            strategy=strategy,
+            canary=Canary(shares=list(SHARES), every=EVERY, deadline=DEADLINE),
+            ab=AB(windows=windows, test=test, deadline=DEADLINE),
+        )
         self.config = self.config.model_copy(update={"release": rules})
+        if strategy == AB_TEST:
+            ensure_data_tables(self.store, self.config)
         for number in range(n_before):
             self._signed("approved")()
             self._promote_at_last(self.signoffs[-1])
@@ -344,6 +389,25 @@ class ReleaseMachine(RuleBasedStateMachine):
             self.site.written["promoted as it must be"] += 1
             self._mended_and_lawful()
 
+    @precondition(lambda self: self.config.release.strategy == AB_TEST)
+    @rule(seen=st.sampled_from(list(COMES_TO)))
+    def an_ab_comes_to_what_was_seen(self, seen: str) -> None:
+        """After a repair, a version that is approved now answers its share until it has passed, or is taken back."""
+        self.site.steps["an A/B to its end"] += 1
+        if not self._mended_and_lawful():
+            return
+        self._signed("approved")()
+        signoff = self.signoffs[-1]
+        if signoff.champion_seen is None or not self._is_promotable(signoff):
+            return
+        looks = [self._look(signoff, seen) for _ in range(1 + self.config.release.ab.windows)]
+        found = canary_of(self.history, signoff.signoff_id)
+        assert found is not None
+        assert found.outcome == COMES_TO[seen], looks
+        self.site.written[f"came to {found.outcome} as it must"] += 1
+        if found.outcome != "passed":
+            self._is_taken_back(signoff, looks[-1])
+
     @rule()
     def a_rollback_is_not_lost(self) -> None:
         """After a repair, a trusted version with its files is gone back to when somebody asks for it."""
@@ -362,6 +426,8 @@ class ReleaseMachine(RuleBasedStateMachine):
         chain.verify(self.store, self.config.model)
         for item in self.history.entries:
             self.site.written["abandoned" if "abandons" in item.payload else item.kind] += 1
+            if item.kind == "canary_intent" and item.payload["outcome"]:
+                self.site.written[f"ended, {item.payload['strategy']}: {item.payload['outcome']}"] += 1
         shutil.rmtree(self.site.folder / self.config.model, ignore_errors=True)
 
     # --- how it happens -------------------------------------------------------------------------------------------
@@ -403,7 +469,8 @@ class ReleaseMachine(RuleBasedStateMachine):
         elif act.what == "repair":
             repair(self.config, **self.there)
         elif act.what == "look" and self.signoffs:
-            self._look(self.signoffs[-1 - act.number // 4 % len(self.signoffs)], SEEN[act.number])
+            seen = HEARD if self.config.release.strategy == AB_TEST else SEEN
+            self._look(self.signoffs[-1 - act.number // len(seen) % len(self.signoffs)], seen[act.number % len(seen)])
         elif act.what == "expire":
             expire(self.config, now=datetime.now(UTC) + DEADLINE * (act.number % 2), **self.there)
 
@@ -428,20 +495,39 @@ class ReleaseMachine(RuleBasedStateMachine):
         return left[-1 - number % len(left)] if left else None
 
     def _look(self, signoff: Signoff, seen: str) -> Look:
-        """One look at a canary, by what a service would have counted of it since it began."""
+        """One look at a canary, by what a service would have counted of it since it began, and at its labels."""
+        if seen in LABELS:
+            self._serve(signoff, seen)
         found = canary_of(self.history, signoff.signoff_id)
         n_rows = (found.n_rows if found else 0) + (10 if seen == "few" else ENOUGH)
         champion = self.history.state.champion
         figures = counted(signoff.version, champion or "", n_rows, errors=n_rows // 4 if seen == "bad" else 0)
         now = datetime.now(UTC) + (DEADLINE if seen == "late" else 2 * EVERY)
         made = look(self.config, signoff.signoff_id, figures, now=now, **self.there)
-        self.site.written[f"look: {made.state}"] += 1
+        self.site.written[f"look, {self.config.release.strategy}: {made.state}"] += 1
         return made
 
+    def _serve(self, signoff: Signoff, said: str) -> None:
+        """The next window of an A/B that goes on, up to its horizon; nothing of it goes wrong."""
+        with TRAPS.set(Trap()):
+            found, rules = canary_of(self.history, signoff.signoff_id), self.config.release
+            labels = self.labels.setdefault(signoff.version, [])
+            if found is None or found.outcome is not None or len(labels) >= rules.ab.windows:
+                return
+            labels.append(said)
+            number, versions = (
+                (signoff.as_of - day(0).start).days - 1 + len(labels),
+                (signoff.champion_seen, found.version),
+            )
+            served(self.store, self.config, number, versions=versions, n_rows=N_ROWS, **LABELS[said])
+            self.site.written[f"window, {said}"] += 1
+
     def _promote_at_last(self, signoff: Signoff) -> Any:
-        """By growing shares, where it is asked for."""
-        looks = [self._look(signoff, "good").state for _ in range(1 + len(SHARES))]
-        assert looks[-1] == ("passed" if asks_for_canary(self.config, signoff) else "none"), looks
+        """By growing shares, or an A/B, where it is asked for."""
+        rules = self.config.release
+        n_looks, seen = (rules.ab.windows, "better") if rules.strategy == AB_TEST else (len(SHARES), "good")
+        looks = [self._look(signoff, seen) for _ in range(1 + n_looks)]
+        assert looks[-1].state == ("passed" if asks_for_canary(self.config, signoff) else "none"), looks
         return promote(self.config, signoff.signoff_id, **self.there)
 
     def _rollback(self, run_id: str) -> Any:
@@ -530,10 +616,20 @@ class ReleaseMachine(RuleBasedStateMachine):
             and self._may_be_canary(history, signoff)
         )
 
+    def _is_taken_back(self, signoff: Signoff, last: Look) -> None:
+        """At once and for good, without a repair."""
+        model = self.config.model
+        assert alias_version(self.registry, model, CANARY) is None
+        assert alias_version(self.registry, model, CHALLENGER) != signoff.version
+        assert self._look(signoff, "better") == last
+        with suppress(ReleaseError):
+            raise AssertionError(f"promoted: {promote(self.config, signoff.signoff_id, **self.there)}")
+
     def _may_be_canary(self, history: History, signoff: Signoff) -> bool:
-        """Whether it was not taken back, and no other version is canary."""
+        """Whether it was not taken back, no label spoke against it, and no other version is canary."""
         found, live = canary_of(history, signoff.signoff_id), live_canary(history)
-        is_well = found is None or found.outcome in (None, "passed")
+        is_liked = set(self.labels.get(signoff.version, ())) <= {"better"}
+        is_well = found is None or found.outcome == "passed" or (found.outcome is None and is_liked)
         return is_well and (live is None or live.signoff == signoff.signoff_id)
 
     def _mended_and_lawful(self) -> bool:
@@ -550,6 +646,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         history = self.history
         lawful(history, self.spoiled)
         lawfully_shared(history, self.config)
+        lawfully_heard(history, self.labels)
         if again:
             assert all(word in self._excuses(history) for word in {self._kind_of(found.said) for found in again}), again
             return False
@@ -630,8 +727,12 @@ def lawful(history: History, spoiled: set[str]) -> None:
 
 
 def lawfully_shared(history: History, config: ModelConfig) -> None:
-    """One canary at a time, approved beside this champion; its shares grow until its end, and it comes never again."""
+    """One canary at a time, approved beside this champion; its shares grow until its end, and it comes never again.
+
+    An A/B is one with a single share. Harm bars a version, and nothing else that ends one does.
+    """
     state, live, last, shares, ended = ledger.fold(history.model, ()), None, None, Counter[str](), dict[str, str]()
+    rules = config.release
     for item in history.entries:
         if item.kind == "canary_intent":
             asked = item.payload
@@ -640,6 +741,7 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
             assert state.pending is None
             assert live in (None, name), "one after the other"
             assert ended.get(name, "passed") == "passed", "what was taken back stays so"
+            assert asked["strategy"] == rules.strategy
             if asked["outcome"] is None:
                 answer = history.review_of(signoff)
                 assert answer is not None
@@ -647,11 +749,13 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
                 assert item.version == signoff.version
                 assert item.version not in state.rolled_back
                 assert name not in ended
-                assert shares[name] < asked["share"] == SHARES[asked["step"]] / 100
+                assert shares[name] < asked["share"] == rules.shares[asked["step"]] / 100
                 shares[name] = asked["share"]
             else:
-                assert asked["share"] == (1.0 if asked["outcome"] == "passed" else 0.0)
-                assert shares[name] == 1.0 or asked["outcome"] != "passed"
+                assert asked["outcome"] in ENDS[rules.strategy]
+                last_share = rules.shares[-1] / 100
+                assert asked["share"] == (last_share if asked["outcome"] == "passed" else 0.0)
+                assert shares[name] == last_share or asked["outcome"] != "passed"
                 ended[name] = asked["outcome"]
             live, last = (name if asked["share"] else None), item
         elif item.kind == "canary":
@@ -661,10 +765,27 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
             last = None
         elif item.kind in MOVES or "abandons" in item.payload:
             last = None
-            if item.kind == "promotion_intent" and config.release.strategy == CANARY and item.payload["previous"]:
+            if item.kind == "promotion_intent" and rules.by_shares and item.payload["previous"]:
                 assert (live, ended[live or ""]) == (item.payload["signoff"], "passed")
             live = None if item.kind in ("promotion", "rollback") else live
-        state = ledger.after(state, item)
+        barred, state = state.rolled_back, ledger.after(state, item)
+        if item.kind in ("canary_intent", "canary"):
+            harmed = {item.version} if item.payload["outcome"] == "breached" else set()
+            assert state.rolled_back == barred | harmed, "harm bars it, and nothing else"
+
+
+def lawfully_heard(history: History, labels: dict[str, list[str]]) -> None:
+    """What an A/B came to is what the labels of its windows said; ``labels`` has that by the version."""
+    for item in history.of("canary_intent"):
+        said = labels.get(str(item.version), [])
+        if item.payload["strategy"] != AB_TEST:
+            continue
+        if item.payload["outcome"] == "passed":
+            assert "better" in said, f"{said}: {item.reason}"
+        elif item.payload["outcome"] == "lost":
+            assert {"worse", "no better"} & set(said), f"{said}: {item.reason}"
+        elif "sample ratio" in item.reason:
+            assert "of another size" in said, f"{said}: {item.reason}"
 
 
 def end_locks(store: Store) -> int:

@@ -6,17 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from arms_served import served
 from canaries import ENOUGH, counted
 from logs import day
-from monitored import log_of, publish_labels, publish_predictions
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.config.release.ab import AB
 from perennial.config.release.declared import Releases
-from perennial.contracts import LedgerEntry, Signoff, Window
+from perennial.contracts import Signoff, Window
 from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, SHARE_TAG
 from perennial.errors import ReleaseError
 from perennial.evidence.answers import blocks_in
@@ -69,36 +68,6 @@ def looked(candidate: Signoff, store: Store, registry: Registry) -> Callable[...
         return look(config, candidate.signoff_id, figures, now=now, store=store, registry=registry, **more)
 
     return once
-
-
-def served(
-    store: Store, config: ModelConfig, number: int, *, n_wrong: int, since: int = 0, n_lost: int = 0, n_unknown: int = 0
-) -> None:
-    """A day, decided about, whose rows are labelled: from row ``since`` on version 2 answers every second one, and is
-    wrong for ``n_wrong`` of each twenty; the champion answers the others, and is wrong for one in ten. Of each twenty
-    of version 2 the log lost the first ``n_lost``, and the labels of the last ``n_unknown`` stay away."""
-    frame = log_of(config, number, n_rows=N_ROWS, seed=number).assign(model_version="1")
-    order = pd.Series(range(N_ROWS), index=frame.index)
-    wrong = frame["label"].map({"barolo": "barbera", "barbera": "grignolino", "grignolino": "barolo"})
-    mine = (order % 2 == 1) & (order >= since)
-    told = frame["label"].where(order // 2 % 20 >= n_wrong, wrong)
-    frame = frame.assign(
-        role=frame["role"].where(~mine, CANARY),
-        model_version=frame["model_version"].where(~mine, "2"),
-        predicted=frame["predicted"].where(~mine, told),
-    )
-    is_there, is_known = ~mine | (order // 2 % 20 >= n_lost), ~mine | (order // 2 % 20 < 20 - n_unknown)
-    publish_predictions(store, config, day(number), frame[is_there])
-    publish_labels(store, config, day(number), frame[is_there & is_known], at=day(number).end - timedelta(hours=1))
-    decided = LedgerEntry(
-        entry_id=f"decision-{config.model}-{number}",
-        model=config.model,
-        kind="decision",
-        at=day(number).end,
-        actor="policy",
-        reason="stay",
-    )
-    ledger.append(store, decided)
 
 
 def told(registry: Registry, config: ModelConfig) -> tuple[str | None, str | None]:
