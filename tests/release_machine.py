@@ -229,8 +229,8 @@ COMES_TO: dict[str, Outcome] = {
     "late": "blind",
 }
 """How an A/B ends in whose every look this is seen."""
-N_ROWS = 200
-"""Of a window, for both arms together: as few as an interval of the worst case needs."""
+N_ROWS = 600
+"""Of a window, for both arms together: with 400, arms of another size are not seen on one day in six."""
 TROUBLES = st.one_of(
     st.just(Trouble("none")),
     st.tuples(st.sampled_from(["dies", "fails"]), CALLS, st.booleans()).map(lambda given: Trouble(*given)),
