@@ -52,6 +52,8 @@ from perennial.store.tables import ensure_data_tables
 from releases import approval, signed
 
 AB_TEST = "ab"
+SHARES_OF = {"canary": SHARES, "ab": (50.0,)}
+"""Those that a version answers before it serves, in percent, by the strategy."""
 ENDS: dict[str, set[Outcome]] = {
     "canary": {"passed", "breached", "blind", "expired", "stopped"},
     "ab": {"passed", "breached", "blind", "expired", "stopped", "lost"},
@@ -201,9 +203,11 @@ TAKEN_AWAY = {"unset": CHAMPION, "uncanary": CANARY}
 HANDS = (*ALIASES, *TAKEN_AWAY, "share", "delete")
 NUMBERS = st.integers(0, 7)
 CALLS = st.integers(1, 36)
-LOOKS = st.builds(Act, st.just("look"), st.integers(0, 15))
-BY_PROCESS = st.sampled_from(["promote", "promote", "rollback", "decided", "bake", "repair", "look", "look", "expire"])
-BY_PROCESS = BY_PROCESS.flatmap(lambda what: LOOKS if what == "look" else st.builds(Act, st.just(what), NUMBERS))
+LOOKS = st.integers(0, 15)
+"""What is seen, and of which of the newest two."""
+BY_PROCESS = st.sampled_from(
+    ["promote", "promote", "rollback", "decided", "bake", "repair", "look", "look", "expire"]
+).flatmap(lambda what: st.builds(Act, st.just(what), LOOKS if what == "look" else NUMBERS))
 BY_HAND = st.builds(
     Act,
     st.sampled_from(["hand", "hand", "delete", "stable", "challenger", "unset", "canary", "uncanary", "share"]),
@@ -320,7 +324,7 @@ class ReleaseMachine(RuleBasedStateMachine):
             moved_alias=known[policy % len(known)],  # type: ignore[arg-type]
             strategy=strategy,
             canary=Canary(shares=list(SHARES), every=EVERY, deadline=DEADLINE),
-            ab=AB(windows=windows, test=test, deadline=DEADLINE),
+            ab=AB(share=SHARES_OF["ab"][0], windows=windows, test=test, deadline=DEADLINE),
         )
         self.config = self.config.model_copy(update={"release": rules})
         if strategy == AB_TEST:
@@ -515,10 +519,7 @@ class ReleaseMachine(RuleBasedStateMachine):
             if found is None or found.outcome is not None or len(labels) >= rules.ab.windows:
                 return
             labels.append(said)
-            number, versions = (
-                (signoff.as_of - day(0).start).days - 1 + len(labels),
-                (signoff.champion_seen, found.version),
-            )
+            number, versions = (signoff.as_of - day(1).start).days + len(labels), (signoff.champion_seen, found.version)
             served(self.store, self.config, number, versions=versions, n_rows=N_ROWS, **LABELS[said])
             self.site.written[f"window, {said}"] += 1
 
@@ -727,12 +728,10 @@ def lawful(history: History, spoiled: set[str]) -> None:
 
 
 def lawfully_shared(history: History, config: ModelConfig) -> None:
-    """One canary at a time, approved beside this champion; its shares grow until its end, and it comes never again.
-
-    An A/B is one with a single share. Harm bars a version, and nothing else that ends one does.
-    """
+    """One canary at a time, approved beside this champion; its shares grow until its end, and it comes never again. An
+    A/B is one with a single share. Harm bars a version, and nothing else that ends it does."""
     state, live, last, shares, ended = ledger.fold(history.model, ()), None, None, Counter[str](), dict[str, str]()
-    rules = config.release
+    strategy = config.release.strategy
     for item in history.entries:
         if item.kind == "canary_intent":
             asked = item.payload
@@ -741,7 +740,7 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
             assert state.pending is None
             assert live in (None, name), "one after the other"
             assert ended.get(name, "passed") == "passed", "what was taken back stays so"
-            assert asked["strategy"] == rules.strategy
+            assert asked["strategy"] == strategy
             if asked["outcome"] is None:
                 answer = history.review_of(signoff)
                 assert answer is not None
@@ -749,11 +748,11 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
                 assert item.version == signoff.version
                 assert item.version not in state.rolled_back
                 assert name not in ended
-                assert shares[name] < asked["share"] == rules.shares[asked["step"]] / 100
+                assert shares[name] < asked["share"] == SHARES_OF[strategy][asked["step"]] / 100
                 shares[name] = asked["share"]
             else:
-                assert asked["outcome"] in ENDS[rules.strategy]
-                last_share = rules.shares[-1] / 100
+                assert asked["outcome"] in ENDS[strategy]
+                last_share = SHARES_OF[strategy][-1] / 100
                 assert asked["share"] == (last_share if asked["outcome"] == "passed" else 0.0)
                 assert shares[name] == last_share or asked["outcome"] != "passed"
                 ended[name] = asked["outcome"]
@@ -765,8 +764,8 @@ def lawfully_shared(history: History, config: ModelConfig) -> None:
             last = None
         elif item.kind in MOVES or "abandons" in item.payload:
             last = None
-            if item.kind == "promotion_intent" and rules.by_shares and item.payload["previous"]:
-                assert (live, ended[live or ""]) == (item.payload["signoff"], "passed")
+            if item.kind == "promotion_intent" and strategy in SHARES_OF and item.payload["previous"]:
+                assert (live, ended.get(live or "")) == (item.payload["signoff"], "passed")
             live = None if item.kind in ("promotion", "rollback") else live
         barred, state = state.rolled_back, ledger.after(state, item)
         if item.kind in ("canary_intent", "canary"):
