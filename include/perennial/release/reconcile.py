@@ -87,6 +87,7 @@ def _champion(
 def _adopted(config: ModelConfig, history: History, version: str, store: Store, registry: Registry) -> Finding:
     """A hand moved the alias to where a rollback may go: that is recorded as one."""
     last = history.entries[-1]
+    moved = f"MLflow's alias champion was moved by hand to version {version}"
     try:
         made = roll_back(
             config,
@@ -99,9 +100,9 @@ def _adopted(config: ModelConfig, history: History, version: str, store: Store, 
             version=version,
         )
     except ReleaseError as error:  # its files are others than were promoted, say
-        return Finding(said=str(error), mended=False)
-    sentence = f"MLflow's alias champion was moved by hand to version {version}, and is taken for a rollback"
-    return Finding(said=f"{config.model}: {sentence} from version {made.previous}", mended=True)
+        return Finding(said=f"{config.model}: {moved}, and is not taken for a rollback: {error}", mended=False)
+    said = f"{config.model}: {moved}, and is taken for a rollback from version {made.previous}"
+    return Finding(said=said, mended=True)
 
 
 def _named(version: str | None) -> str:
