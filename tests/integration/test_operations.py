@@ -11,7 +11,8 @@ from ingesting import DAY, landing, published, quarantined, rows_of, take, valid
 from logs import day
 from monitored import log_of, publish_labels, publish_predictions, serving
 from perennial.config import ModelConfig
-from perennial.contracts import Subject, Window
+from perennial.config.signals.hints import ControlSignals
+from perennial.contracts import Signal, Subject, Window
 from perennial.evidence.deliveries.again import read_again
 from perennial.evidence.deliveries.logged import read_logged
 from perennial.evidence.deliveries.operations import count_caused, read_requests
@@ -20,9 +21,14 @@ from perennial.evidence.maturity import read_coverage
 from perennial.evidence.profiles.reading import read_profile
 from perennial.evidence.samples import read_sample
 from perennial.evidence.stretches import count_labelled
+from perennial.monitoring.judged import signals as judged
 from perennial.monitoring.performance import caused_signal
+from perennial.monitoring.series import control
+from perennial.monitoring.served import measuring
+from perennial.monitoring.system import requests
 from perennial.monitoring.system.requests import measure_system
 from perennial.profiles.counting import grid_of
+from perennial.registry import Registry
 from perennial.store import Store
 from perennial.store.schema import profiles
 from perennial.store.tables import ensure_data_tables
@@ -148,6 +154,37 @@ def test_failed_requests_are_nobodys_evidence_but_that_of_the_system(store: Stor
     assert signals["system/error_rate"].status == "breached"
     assert signals["system/latency_p50_ms"].value == pytest.approx(69.0)
     assert "silent/system" not in signals
+
+
+def says_nothing(*_: object, **__: object) -> tuple[Signal, ...]:
+    """A family that is broken."""
+    return ()
+
+
+def test_a_family_that_says_nothing_is_a_breach_in_every_step(
+    store: Store, marked: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals = marked.signals.model_copy(update={"control": ControlSignals(names=["system/error_rate"])})
+    config, state = marked.model_copy(update={"signals": signals}), serving(marked, "1")
+    monkeypatch.setattr(measuring, "fetch_reference", lambda *_: (None, "gone"))
+    monkeypatch.setattr(measuring, "_champion", lambda *_: "gone")
+    for module, name in (
+        (requests, "system_signals"),
+        (control, "control_signals"),
+        (measuring, "served_signals"),
+        (judged, "_signals"),
+    ):
+        monkeypatch.setattr(module, name, says_nothing)
+    subject = Subject.of_run(config.model, day(11), "1")
+    found = [
+        *requests.measure_system(config, day(11), store=store, state=state),
+        *control.measure_control(config, day(11), store=store, state=state),
+        *measuring.measure_served(config, day(11), store=store, registry=Registry("http://127.0.0.1:1"), state=state),
+        *judged.judged_signals(config, subject, None, reference=None, gone="gone"),
+    ]
+    silent = {"system", "control", *measuring.families(config), *judged.families(config)}
+    assert {one.name for one in found} == {f"silent/{family}" for family in silent}
+    assert {one.status for one in found} == {"breached"}
 
 
 def test_a_profile_counts_the_rows_that_are_served(store: Store, told: ModelConfig, home: Path) -> None:

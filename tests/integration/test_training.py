@@ -204,7 +204,7 @@ def test_a_fit_says_everything_and_is_made_once(
         f"{tumour.model}/holdout": frozen.digest,
     }
     logged = {item.path for item in registry.client.list_artifacts(made.mlflow_run_id, "source")}
-    assert {"source/model.yaml", "source/recipe.py"} <= logged
+    assert {"source/model.yaml", "source/recipe.py", "source/packages.txt"} <= logged
 
 
 def test_a_fit_that_is_forked_among_imports_is_the_same(

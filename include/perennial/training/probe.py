@@ -96,6 +96,10 @@ def most_probe_rows(config: ModelConfig) -> int | None:
 
     >>> most_probe_rows(flights)
     10000
+    >>> gain = flights.signals.gain.model_copy(update={"probe": "full"})
+    >>> full = flights.model_copy(update={"signals": flights.signals.model_copy(update={"gain": gain})})
+    >>> most_probe_rows(full) is None
+    True
     """
     return config.signals.gain.rows if config.signals.gain.probe == "small" else None
 

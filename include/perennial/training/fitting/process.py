@@ -89,6 +89,10 @@ def as_probe(config: ModelConfig) -> ModelConfig:
 
     >>> as_probe(flights).training.params["max_iter"]
     30
+    >>> gain = flights.signals.gain.model_copy(update={"probe": "full"})
+    >>> full = flights.model_copy(update={"signals": flights.signals.model_copy(update={"gain": gain})})
+    >>> as_probe(full).training == flights.training
+    True
     """
     gain = config.signals.gain
     params = {**config.training.params, **(gain.params if gain.probe == "small" else {})}
