@@ -19,7 +19,7 @@ help: ## print this
 
 setup: $(INSTALLED) ## make the virtual environment from the hashed lock
 
-demo: setup ## start the stack and replay 30 weeks of flights through it
+demo: setup ## start the stack and replay 28 weeks of flights through it
 	$(BIN)/perennial up
 	$(BIN)/python -m demo
 

@@ -48,7 +48,6 @@ for config in declared_models():
         for measured in of_labels:
             list(published.values()) >> measured
         [*of_predictions, *of_labels] >> bake >> decided
-        [*of_predictions, of_labels[0]] >> page  # on the core that they leave while the gain is measured
         [*of_predictions, published["labels"]] >> decided  # a halted delivery skips what lies between
 
         ends = [

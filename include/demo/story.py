@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-N_WINDOWS = 15
+N_WINDOWS = 14
 """The last one's candidate waits for the reader's review."""
 FAULT = (6, 10)
 """Windows from the first to before the second whose labels come upside down: the feed sends on-time under ``late``."""
-ACKNOWLEDGED_BEFORE = 14
+ACKNOWLEDGED_BEFORE = 13
 BROKEN, DOUBLE = 4, 5
 
 Delivery = Literal["whole", "broken, then mended", "twice"]

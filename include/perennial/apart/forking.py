@@ -11,12 +11,14 @@ import gc
 import json
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from perennial.apart.forking import serve; serve(*sys.argv[2:])"
 _MESSAGE = 1 << 16
 _LOOK_EVERY_S = 1.0
+_IDLE_S = 60.0
+"""Before it imports unasked."""
 _READY_S = 120.0
 """How long one waits until the process has imported everything, on a slow disk."""
 
@@ -142,7 +146,14 @@ def used() -> Used:
 
 
 def serve(parent: str, descriptor: str, *modules: str) -> None:
-    """Import ``modules``, then fork for each that asks, as long as the process that started this one lives."""
+    """Import ``modules``, then fork for each that asks, as long as the process that started this one lives.
+
+    Imported is when somebody asks, or after a while: who starts this process has much to do then.
+    """
+    until = time.monotonic() + _IDLE_S
+    while os.getppid() == int(parent) and time.monotonic() < until:
+        if select.select([int(descriptor)], [], [], _LOOK_EVERY_S)[0]:
+            break
     for name in modules:
         import_module(name)
     sys.stdout.flush()
