@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+from sqlalchemy import event
+
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig
@@ -113,3 +116,24 @@ def test_the_metrics_of_every_window_stand_in_the_order_of_the_configuration(sto
         save(store, [subject.above(SignalName.performance(metric), "watch", 0.5, 0.6)])
     (row,) = timeline(config, store=store)
     assert list(row.performance) == list(performance)
+
+
+def test_a_history_is_read_and_folded_once_however_many_windows_it_has(
+    store: Store, wine: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        decided(store, wine, number, breached={})
+    folded, statements = [], []
+    after = ledger.after
+    monkeypatch.setattr(ledger, "after", lambda state, entry: folded.append(entry) or after(state, entry))
+
+    def count(*given: Any) -> None:
+        statements.append(str(given[2]))
+
+    event.listen(store.engine, "before_cursor_execute", count)
+    try:
+        assert len(timeline(wine, store=store)) == 12
+    finally:
+        event.remove(store.engine, "before_cursor_execute", count)
+    assert len(folded) == 12
+    assert len([statement for statement in statements if "perennial.ledger" in statement]) == 1

@@ -54,13 +54,13 @@ class Forked:
         if self._code is None:
             self._line.settimeout(None if timeout is None else max(timeout, 0.001))
             try:
-                told = self._line.recv(_MESSAGE)
+                answer = self._line.recv(_MESSAGE)
             except TimeoutError:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0) from None
             self._line.close()
             self._code = -signal.SIGKILL
-            if told:
-                self._code, cpu_s, peak_kb = json.loads(told)
+            if answer:
+                self._code, cpu_s, peak_kb = json.loads(answer)
                 _used.cpu_s += cpu_s
                 _used.peak_kb = max(_used.peak_kb, peak_kb)
         return self._code
@@ -195,9 +195,9 @@ def _tell_the_end(selector: selectors.BaseSelector, key: selectors.SelectorKey) 
     selector.unregister(key.fileobj)
     os.close(key.fd)
     _, status, usage = os.wait4(pid, 0)
-    told = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    ended = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss
     with line, contextlib.suppress(OSError):  # who asked is gone
-        line.send(json.dumps(told).encode())
+        line.send(json.dumps(ended).encode())
 
 
 def _become(module: str, folder: Path, stdin: int, log: int) -> NoReturn:

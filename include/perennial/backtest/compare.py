@@ -126,8 +126,8 @@ def _why_none(runs: Sequence[Replayed]) -> str:
             else f"no candidate in {len(run.decided)} windows: {'; '.join(run.decided[-1].reasons)}"
         )
         idle.setdefault(ended, []).append(run.policy)
-    told = "".join(f"; {' and '.join(policies)}: {ended}" for ended, policies in idle.items())
-    return told and f"{told}. What to do: features that tell more of the label, more rows, or another `signoff`"
+    ends = "".join(f"; {' and '.join(policies)}: {ended}" for ended, policies in idle.items())
+    return ends and f"{ends}. What to do: features that tell more of the label, more rows, or another `signoff`"
 
 
 def without_probe(config: ModelConfig) -> ModelConfig:
@@ -210,7 +210,7 @@ def noise_of(
     deficit = str(SignalName.bake_vs_stable(config.bake.metric))
     signals = [signal for run in runs for signal in run.signals if signal.interval is not None]
     gains = [signal for signal in signals if signal.name == name]
-    fresh = {gain.window: gain.value or 0.0 for run in runs for gain in _first_of_each(run, name)}
+    by_window = {gain.window: gain.value or 0.0 for run in runs for gain in _first_of_each(run, name)}
     errors = {
         (run.trial.versions[item.version].fit.first, item.at): item.standard_error
         for run in runs
@@ -221,7 +221,7 @@ def noise_of(
     length = windows[0].end - windows[0].start
     return Noise(
         gain_errors=tuple(interval.standard_error for interval in intervals),
-        fresh_gains=tuple(fresh.values()),
+        fresh_gains=tuple(by_window.values()),
         gate_errors=tuple(errors.values()),
         bake_errors=tuple(
             signal.interval.standard_error for signal in signals if signal.name == deficit and signal.interval

@@ -30,8 +30,8 @@ class _Exposed(Collector):
         self.standings = standings
 
     def collect(self) -> Iterator[Metric]:
-        for kind, name, about, labels, reading in METRICS:
-            family = kind(f"perennial_{name}", about, labels=("model", *labels))
+        for kind, name, meaning, labels, reading in METRICS:
+            family = kind(f"perennial_{name}", meaning, labels=("model", *labels))
             for standing in self.standings:
                 for values, value in reading(standing):
                     if value is not None:

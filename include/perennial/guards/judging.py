@@ -30,14 +30,14 @@ def judge(own: ArmFigures, beside: Sequence[ArmFigures], bounds: Guards, *, mode
     ['unknown', 'unknown', 'unknown', 'unknown']
     """
     window = Window(start=own.since, end=own.until)
-    about = Subject.of_run(model, window, own.version)
+    subject = Subject.of_run(model, window, own.version)
     asked = next((one for one in beside if one.requests), None)
     with_rows = [one for one in beside if one.rows]
     return (
-        *_errors(about, own, asked, bounds),
-        *_latency(about, own, asked, bounds),
-        *_scores(about, own, with_rows, bounds),
-        *_missing(about, own, with_rows, bounds),
+        *_errors(subject, own, asked, bounds),
+        *_latency(subject, own, asked, bounds),
+        *_scores(subject, own, with_rows, bounds),
+        *_missing(subject, own, with_rows, bounds),
     )
 
 
@@ -51,7 +51,7 @@ def breaches(signals: Sequence[Signal]) -> tuple[Signal, ...]:
     return tuple(signal for signal in signals if signal.status == "breached")
 
 
-def _errors(about: Subject, own: ArmFigures, asked: ArmFigures | None, bounds: Guards) -> Iterator[Signal]:
+def _errors(subject: Subject, own: ArmFigures, asked: ArmFigures | None, bounds: Guards) -> Iterator[Signal]:
     most = bounds.max_error_rise
     if most is None:
         return
@@ -59,30 +59,34 @@ def _errors(about: Subject, own: ArmFigures, asked: ArmFigures | None, bounds: G
     found = rise((own.errors, own.requests), others, bounds.confidence)
     detail = f"{own.errors} of {own.requests} requests not answered"
     detail += f"; {asked.errors} of {asked.requests} by {asked}" if asked else "; nothing to compare it with"
-    yield about.estimated(SignalName.guard("error_rate"), "alert", found, threshold=most, is_least=False, detail=detail)
+    yield subject.estimated(
+        SignalName.guard("error_rate"), "alert", found, threshold=most, is_least=False, detail=detail
+    )
 
 
-def _latency(about: Subject, own: ArmFigures, asked: ArmFigures | None, bounds: Guards) -> Iterator[Signal]:
+def _latency(subject: Subject, own: ArmFigures, asked: ArmFigures | None, bounds: Guards) -> Iterator[Signal]:
     most = bounds.max_latency_ratio
     if most is None:
         return
     for word, share in QUANTILES.items():
         name = SignalName.guard(f"latency_{word}")
         if asked is None:
-            yield about.unknown(name, "alert", "nothing to compare it with: no other version answered", threshold=most)
+            yield subject.unknown(
+                name, "alert", "nothing to compare it with: no other version answered", threshold=most
+            )
             continue
         found = latency_ratio(own.latency, asked.latency, share, bounds.confidence)
         if found.value is None:
-            yield about.unknown(name, "alert", found.problem, threshold=most)
+            yield subject.unknown(name, "alert", found.problem, threshold=most)
             continue
         before_s, own_s = typical_s(asked.latency, share), typical_s(own.latency, share)
         detail = f"{1000 * own_s:.3g} ms in {own.requests} requests; {1000 * before_s:.3g} ms in {asked.requests} by "
         detail += f"{asked}{'' if found.interval else f': {found.problem}'}"
         threshold = max(most, bounds.min_latency_ms / 1000 / before_s)
-        yield about.estimated(name, "alert", found, threshold=threshold, is_least=False, detail=detail)
+        yield subject.estimated(name, "alert", found, threshold=threshold, is_least=False, detail=detail)
 
 
-def _scores(about: Subject, own: ArmFigures, beside: Sequence[ArmFigures], bounds: Guards) -> Iterator[Signal]:
+def _scores(subject: Subject, own: ArmFigures, beside: Sequence[ArmFigures], bounds: Guards) -> Iterator[Signal]:
     most = bounds.max_score_distance
     if most is None:
         return
@@ -91,10 +95,10 @@ def _scores(about: Subject, own: ArmFigures, beside: Sequence[ArmFigures], bound
         n_independent = (own.n_independent, other.n_independent)
         return distance(own.scores, other.scores, n_independent, bounds.confidence)
 
-    yield _nearest(about, SignalName.guard("score"), most, own, _each(beside, apart))
+    yield _nearest(subject, SignalName.guard("score"), most, own, _each(beside, apart))
 
 
-def _missing(about: Subject, own: ArmFigures, beside: Sequence[ArmFigures], bounds: Guards) -> Iterator[Signal]:
+def _missing(subject: Subject, own: ArmFigures, beside: Sequence[ArmFigures], bounds: Guards) -> Iterator[Signal]:
     """One for each feature; the error of all their intervals together is that of one (C. Bonferroni)."""
     most = bounds.max_missing_rise
     names = sorted({name for one in (own, *beside) for name in one.missing})
@@ -106,7 +110,7 @@ def _missing(about: Subject, own: ArmFigures, beside: Sequence[ArmFigures], boun
         def more(other: ArmFigures, name: str = name) -> Estimate:
             return rise(_worth(own, name), _worth(other, name), each)
 
-        yield _nearest(about, SignalName.guard(f"missing/{name}"), most, own, _each(beside, more))
+        yield _nearest(subject, SignalName.guard(f"missing/{name}"), most, own, _each(beside, more))
 
 
 def _worth(figures: ArmFigures, name: str) -> tuple[float, float]:
@@ -120,16 +124,16 @@ def _each(beside: Sequence[ArmFigures], apart: Callable[[ArmFigures], Estimate])
 
 
 def _nearest(
-    about: Subject, name: SignalName, most: float, own: ArmFigures, found: Sequence[tuple[ArmFigures, Estimate]]
+    subject: Subject, name: SignalName, most: float, own: ArmFigures, found: Sequence[tuple[ArmFigures, Estimate]]
 ) -> Signal:
     """The figure beside whichever it may be nearest to."""
     if not own.rows or not found:
         why = "nothing to compare it with" if own.rows else "it answered no rows"
-        return about.unknown(name, "alert", why, threshold=most)
+        return subject.unknown(name, "alert", why, threshold=most)
     known = [(one, figure, figure.interval.low) for one, figure in found if figure.interval is not None]
     if not known:
-        return about.unknown(name, "alert", found[0][1].problem, threshold=most)
+        return subject.unknown(name, "alert", found[0][1].problem, threshold=most)
     nearest, figure, _ = min(known, key=lambda item: item[2])
     detail = f"{own.rows} rows, worth {own.n_independent:.0f}; {nearest.rows} of {nearest}"
     detail += f", and farther from {', '.join(str(one) for one, _ in found if one is not nearest)}" * (len(found) > 1)
-    return about.estimated(name, "alert", figure, threshold=most, is_least=False, detail=detail)
+    return subject.estimated(name, "alert", figure, threshold=most, is_least=False, detail=detail)

@@ -124,6 +124,6 @@ def shared_in(history: History) -> str | None:
     found = last_canary(history)
     if found is None or found.outcome is not None:
         return None
-    told = f"since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else "which MLflow was not told yet"
+    since = f"since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else "which MLflow was not told yet"
     rows = f", after {found.n_rows:,} rows with less" if found.step else ""
-    return f"{found.named}, {told}{rows}"
+    return f"{found.named}, {since}{rows}"

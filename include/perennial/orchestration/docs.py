@@ -47,7 +47,7 @@ def describe(config: ModelConfig, kind: str) -> str:
         task=config.task,
         n_features=len(config.features),
         windows=f"every {config.schedule.every}" if config.schedule.every else f"by cron, {config.schedule.cron}",
-        policy="\n".join(f"| {about} | {_cell(words)} |" for about, words in policy_in_words(config)),
+        policy="\n".join(f"| {subject} | {_cell(words)} |" for subject, words in policy_in_words(config)),
         model=config.model,
     )
 

@@ -117,6 +117,6 @@ def _made(on: CollectorRegistry) -> dict[str, Counter | Gauge | Histogram]:
 
 
 def _gauge(
-    name: str, about: str, labels: list[str], mode: Literal["max", "livemax", "livesum"], on: CollectorRegistry
+    name: str, meaning: str, labels: list[str], mode: Literal["max", "livemax", "livesum"], on: CollectorRegistry
 ) -> Gauge:
-    return Gauge(name, about, labels, registry=on, multiprocess_mode=mode)
+    return Gauge(name, meaning, labels, registry=on, multiprocess_mode=mode)

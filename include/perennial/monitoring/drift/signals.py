@@ -20,7 +20,7 @@ SCORE = "score"
 
 
 @dataclass(frozen=True, slots=True)
-class _About:
+class _Judgements:
     """What the signals are about, and what was judged: by column, and whether it is its nulls."""
 
     config: ModelConfig
@@ -67,11 +67,11 @@ def drift_signals(
     columns = screened(config, subject, rows, reference)
     pairs = [column for column in columns if isinstance(column, Pair)]
     fit = [pair.name for pair in pairs]
-    about = _About(config, subject, {one.since: _judged(config, subject, one, fit) for one in compared})
+    judgements = _Judgements(config, subject, {one.since: _judged(config, subject, one, fit) for one in compared})
     sinces: list[Since] = ["reference", *(one.since for one in compared if one.since != "reference")]
-    found = [signal for since in sinces for column in columns for signal in _signals(about, column, since)]
+    found = [signal for since in sinces for column in columns for signal in _signals(judgements, column, since)]
     by_name = {signal.name: signal for signal in found}
-    verdicts = {name: by_name[str(SignalName.drift(name, about.verdict(name)))] for name in config.features}
+    verdicts = {name: by_name[str(SignalName.drift(name, judgements.verdict(name)))] for name in config.features}
     share = weighted_share(config, subject, verdicts, importance)
     return (*found, share)
 
@@ -94,9 +94,9 @@ def unmeasured(config: ModelConfig, subject: Subject, why: str) -> tuple[Signal,
     >>> len(found) - len(flights.features) - len(nullable(flights)), {signal.status for signal in found}
     (2, {'unknown'})
     """
-    about = _About(config, subject, {})
+    judgements = _Judgements(config, subject, {})
     refused = [Unmeasured(name, why) for name in (*config.features, SCORE)]
-    found = [signal for column in refused for signal in _signals(about, column, "reference")]
+    found = [signal for column in refused for signal in _signals(judgements, column, "reference")]
     return (*found, unknown_share(config, subject, why))
 
 
@@ -183,38 +183,38 @@ def _scored(one: Compared) -> tuple[Profile, Profile] | None:
     return one.reference.among(there[0]), one.window.among(there[1])
 
 
-def _signals(about: _About, column: Column, since: Since) -> Iterator[Signal]:
+def _signals(judgements: _Judgements, column: Column, since: Since) -> Iterator[Signal]:
     """The signal of a column against one of what it is compared with, and that of its nulls where it may have any.
 
     Against anything but the reference only where there is a distance: a stretch without rows is no fault.
     """
-    found = [_distance(about, column, since)]
-    if column.name in nullable(about.config):
+    found = [_distance(judgements, column, since)]
+    if column.name in nullable(judgements.config):
         why = (
             column.why
-            if isinstance(column, Unmeasured) and not about.by_column
+            if isinstance(column, Unmeasured) and not judgements.by_column
             else "a side has too few rows with this column"
         )
-        found.append(_compared(about, column.name, since, why, nulls=True))
+        found.append(_compared(judgements, column.name, since, why, nulls=True))
     yield from (signal for signal in found if since == "reference" or signal.status != "unknown")
 
 
-def _distance(about: _About, column: Column, since: Since) -> Signal:
+def _distance(judgements: _Judgements, column: Column, since: Since) -> Signal:
     if isinstance(column, Constant) and since == "reference":
         detail = f"the reference is constant ({column.value:g}); the share of values that differ"
-        role = about.role(since, column.name)
-        return about.subject.above(SignalName.drift(column.name), role, column.share_other, 0.0, detail=detail)
+        role = judgements.role(since, column.name)
+        return judgements.subject.above(SignalName.drift(column.name), role, column.share_other, 0.0, detail=detail)
     why = column.why if isinstance(column, Unmeasured) else "a side has no value in its profiles"
-    return _compared(about, column.name, since, why, nulls=False)
+    return _compared(judgements, column.name, since, why, nulls=False)
 
 
-def _compared(about: _About, column: str, since: Since, why: str, *, nulls: bool) -> Signal:
-    name, role = SignalName.drift(column, since, nulls=nulls), about.role(since, column, nulls=nulls)
-    judged = about.judged(since, column, nulls=nulls)
+def _compared(judgements: _Judgements, column: str, since: Since, why: str, *, nulls: bool) -> Signal:
+    name, role = SignalName.drift(column, since, nulls=nulls), judgements.role(since, column, nulls=nulls)
+    judged = judgements.judged(since, column, nulls=nulls)
     if judged is None:
-        threshold = _asked(about.config, column, nulls=nulls).threshold
-        return about.subject.unknown(name, role, why, threshold=threshold)
-    return about.subject.compared(
+        threshold = _asked(judgements.config, column, nulls=nulls).threshold
+        return judgements.subject.unknown(name, role, why, threshold=threshold)
+    return judgements.subject.compared(
         name,
         role,
         judged.value,

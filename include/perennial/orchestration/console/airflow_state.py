@@ -32,10 +32,10 @@ def runs_about(model: str, window: Window) -> Sequence[str]:
     )
     with create_session(scoped=False) as session:
         rows = session.execute(query).all()
-    return [run_id for run_id, start, end, conf in rows if _about(window, start, end, conf)]
+    return [run_id for run_id, start, end, conf in rows if _is_of(window, start, end, conf)]
 
 
-def _about(window: Window, start: object, end: object, conf: object) -> bool:
+def _is_of(window: Window, start: object, end: object, conf: object) -> bool:
     asked = conf if isinstance(conf, dict) else {}
     if not asked.get("window_start"):
         return (start, end) == (window.start, window.end)

@@ -85,10 +85,10 @@ def _section(title: str, sentences: list[str]) -> Iterator[str]:
 
 
 def _purpose(config: ModelConfig) -> list[str]:
-    about = config.about
+    given = config.about
     return [
-        about.purpose or "`about.purpose` of model.yaml says nothing",
-        *(f"not for {use}" for use in about.not_for),
+        given.purpose or "`about.purpose` of model.yaml says nothing",
+        *(f"not for {use}" for use in given.not_for),
         f"task: {config.task}; owner: {config.owner}",
     ]
 
