@@ -95,9 +95,9 @@ class Loop:
         answer = self.airflow.http.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/tries")
         return sorted(answer.raise_for_status().json()["task_instances"], key=lambda item: item["try_number"])
 
-    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
-        """What the first try of a task logged."""
-        url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+        """What a try of a task logged, the first unless given."""
+        url = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         return self.airflow.http.get(url, params={"full_content": True}).raise_for_status().text
 
     def told(self, dag_id: str, run_id: str, task_id: str, event: str) -> set[str]:
