@@ -20,13 +20,16 @@ from perennial.contracts import (
     Signal,
     Signoff,
     Window,
+    from_record,
     to_record,
 )
 from perennial.contracts.signoffs import Gate
 from perennial.ledger import History
+from perennial.ledger.canaries import canary_of
 from perennial.notifying.found import find, resolved
 from perennial.notifying.incidents import Incident
 from perennial.notifying.situation import Situation
+from perennial.pipeline.retrain_steps import outcome_of
 from perennial.settings import ROOT
 
 FLIGHTS = load_model(ROOT / "include" / "models" / "flight_delay")
@@ -132,24 +135,23 @@ REQUEST = {"model": "flight_delay", "run_id": "retrain__d7", "as_of": "2013-03-1
            "requested_by": "policy"}  # fmt: skip
 ASKED = entry("retrain_request", 4, **REQUEST)
 REFUSED = entry(
-    "retrain_outcome", 4, reason="refused: gate versus_champion/roc_auc: 0.002 better, at least 0.005 asked for",
+    "retrain_outcome", 4, reason="version 4 refused: versus_champion/roc_auc: 0.002 better, at least 0.005 asked for",
     ended="refused", **REQUEST,
 )  # fmt: skip
-NEVER_JUDGED = (
-    "version 4, canary with 5 % of the requests, was taken back: blind: 212 rows with 5 % of the requests, 2000 are "
-    "asked for"
-)
+NEVER_JUDGED = "blind: 212 rows with 5 % of the requests, 2000 are asked for"
 
 
-def taken_back(outcome: str = "blind", reason: str = NEVER_JUDGED) -> tuple[LedgerEntry, ...]:
-    """A retrain whose candidate answered a share of the requests, and how that ended."""
+def taken_back(outcome: str = "blind", why: str = NEVER_JUDGED) -> tuple[LedgerEntry, ...]:
+    """A retrain whose candidate answered a share of the requests, how that ended, and what the product writes then."""
     share = {"signoff": "s", "step": 0, "n_rows": 212, "strategy": "canary"}
-    return (
-        ASKED,
-        entry("canary_intent", 5, version="4", share=0.05, outcome=None, **share),
-        entry("canary_intent", 6, version="4", share=0.0, outcome=outcome, name=outcome, **share),
-        entry("retrain_outcome", 7, reason=f"refused: {reason}", ended="refused", **REQUEST),
-    )
+    begun = entry("canary_intent", 5, version="4", share=0.05, outcome=None, **share)
+    named = canary_of(History("flight_delay", (begun,)), "s")
+    assert named is not None
+    reason = f"{named.named}, was taken back: {why}"
+    last = entry("canary_intent", 6, version="4", share=0.0, outcome=outcome, name=outcome, reason=reason, **share)
+    answer = from_record(Review, answer_entry(signed()).payload["review"])
+    ending, words = outcome_of(signed(), answer, canary_of(History("flight_delay", (begun, last)), "s"))
+    return (ASKED, begun, last, entry("retrain_outcome", 7, reason=words, ended=ending, **REQUEST))
 
 
 MOVED = entry("integrity", 4, reason="MLflow's alias champion was moved from version 3 to version 7 by hand",

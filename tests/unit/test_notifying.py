@@ -82,13 +82,19 @@ def test_how_a_share_ended_says_what_is_asked(outcome: str, severity: str, asked
     assert told[0].asked.startswith(asked)
 
 
-def test_a_share_of_an_earlier_retrain_says_nothing_about_a_later_one() -> None:
-    again = {**REQUEST, "run_id": "retrain__d8"}
-    later = (entry("retrain_request", 8, **again), entry("retrain_outcome", 9, ended="refused", **again))
-    told = find(FLIGHTS, seen(*taken_back("passed"), *taken_back()[3:], *later))
-    assert {one.kind for one in told} == {"retrain_refused"}
-    told = find(FLIGHTS, seen(*taken_back(), *later))
-    assert [one.kind for one in told if one.subject == "retrain__d8"] == ["retrain_refused"]
+def test_a_retrain_that_ran_beside_one_whose_share_was_taken_back_ended_by_itself() -> None:
+    beside = {**REQUEST, "run_id": "retrain__d8"}
+    refused = entry("retrain_outcome", 8, reason="version 5 refused: latency", ended="refused", **beside)
+    told = find(FLIGHTS, seen(entry("retrain_request", 4, name="beside", **beside), *taken_back(), refused))
+    assert [(one.kind, one.subject) for one in told if one.kind != "promoted"] == [
+        ("taken_back", REQUEST["run_id"]),
+        ("retrain_refused", "retrain__d8"),
+    ]
+
+
+def test_one_that_passed_and_serves_was_not_taken_back() -> None:
+    told = find(FLIGHTS, seen(*taken_back("passed")))
+    assert [one.kind for one in told] == []
 
 
 def test_nothing_is_told_of_a_model_in_order() -> None:

@@ -15,6 +15,7 @@ from perennial.evidence.stretches import MOST_STRIDES, holdout_ends
 from perennial.registry.scoring import features_frame, score
 from perennial.registry.trust import check_types
 from perennial.registry.versions import folder_digest
+from perennial.training import importance
 from perennial.training.drawn.plots import figures
 from perennial.training.fit import signature
 from perennial.training.fitting.folds import fold_answers, summed_up
@@ -237,3 +238,13 @@ def test_a_recipe_without_build_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.py").write_text("x = 1\n", encoding="utf-8")
     with pytest.raises(TrainingError, match="defines no function build"):
         build_estimator(tmp_path / "recipe.py", seed=1, params={})
+
+
+def test_importance_is_the_same_by_any_number_of_threads(tumour: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = arrow_rows(300)
+    model = fitted(tumour, table)
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr(importance, "THREADS", threads)
+        found.append(importance.feature_importance(tumour, model, table))
+    assert found[0] == found[1]

@@ -81,22 +81,21 @@ def last_canary(history: History) -> Canary | None:
 def canary_before(history: History, outcome: LedgerEntry) -> Canary | None:
     """The canary that ended a retrain without a release, given the outcome of the retrain; None where none did. Pure.
 
-    >>> asked, taken = entry("retrain_request", run_id="r"), {"signoff": "s", "step": 0, "n_rows": 9}
-    >>> begun = entry("canary_intent", "4", 1, share=0.01, outcome=None, **taken)
-    >>> ended = entry("canary_intent", "4", 2, share=0.0, outcome="blind", **taken)
-    >>> refused = entry("retrain_outcome", number=3, run_id="r")
-    >>> canary_before(History("m", (asked, begun, ended, refused)), refused).outcome
+    The outcome of such a retrain is told in the words of the intent that ended its canary, and no other is.
+
+    >>> share = {"signoff": "s", "step": 0, "n_rows": 9}
+    >>> begun = entry("canary_intent", "4", 1, share=0.01, outcome=None, **share)
+    >>> ended = entry("canary_intent", "4", 2, share=0.0, outcome="blind", **share)
+    >>> rejected = entry("retrain_outcome", number=3)
+    >>> canary_before(History("m", (begun, ended, rejected)), rejected).outcome
     'blind'
-    >>> asked, refused = (entry(f"retrain_{kind}", number=4, run_id="r2") for kind in ("request", "outcome"))
-    >>> canary_before(History("m", (begun, ended, asked, refused)), refused)
+    >>> from dataclasses import replace
+    >>> canary_before(History("m", (begun, ended, rejected)), replace(rejected, reason="version 5 refused: a gate"))
+    >>> canary_before(History("m", (begun, rejected)), rejected)
     """
-    begun = (
-        item.seq or 0 for item in history.of("retrain_request") if item.payload["run_id"] == outcome.payload["run_id"]
-    )
-    since = max(begun, default=outcome.seq or 0)
-    between = [item for item in history.of("canary_intent") if since < (item.seq or 0) < (outcome.seq or 0)]
-    found = canary_of(history, between[-1].payload["signoff"]) if between else None
-    return found if found is not None and found.outcome not in (None, "passed") else None
+    told_so = (item for item in reversed(history.of("canary_intent")) if item.reason == outcome.reason)
+    found = next((item for item in told_so if item.payload["outcome"] not in (None, "passed")), None)
+    return canary_of(history, found.payload["signoff"]) if found else None
 
 
 def live_canary(history: History) -> Canary | None:
@@ -113,17 +112,21 @@ def shared_in(history: History) -> str | None:
     """Which version answers a share of the requests, how much, and since when; None where none does. Pure.
 
     >>> from dataclasses import replace
-    >>> asked = entry("canary_intent", "4", 1, signoff="s", step=0, share=0.05, n_rows=0, outcome=None)
+    >>> share = {"signoff": "s", "step": 0, "n_rows": 0}
+    >>> asked = entry("canary_intent", "4", 1, share=0.05, outcome=None, **share)
     >>> told = replace(entry("canary", "4", 1, intent=asked.entry_id, outcome=None), recorded_at=day(2).end)
     >>> shared_in(History("m", (asked,)))
     'version 4, canary with 5 % of the requests, which MLflow was not told yet'
     >>> shared_in(History("m", (asked, told)))
     'version 4, canary with 5 % of the requests, since 2013-01-04 00:00 UTC'
+    >>> shared_in(History("m", (asked, told, entry("canary_intent", "4", 2, share=1.0, outcome="passed", **share))))
+    'version 4, canary with 100 % of the requests, which MLflow was not told yet; it has passed'
+    >>> shared_in(History("m", (asked, told, entry("canary_intent", "4", 2, share=0.0, outcome="lost", **share))))
     >>> shared_in(History("m", (asked, told, entry("rollback", "1", 2, previous="3"))))
     """
-    found = last_canary(history)
-    if found is None or found.outcome is not None:
+    found = live_canary(history)
+    if found is None:
         return None
     since = f"since {found.since:%Y-%m-%d %H:%M} UTC" if found.since else "which MLflow was not told yet"
     rows = f", after {found.n_rows:,} rows with less" if found.step else ""
-    return f"{found.named}, {since}{rows}"
+    return f"{found.named}, {since}{rows}{'; it has passed' if found.outcome == 'passed' else ''}"

@@ -41,7 +41,7 @@ def _outcome(config: ModelConfig, entry: LedgerEntry, seen: Situation) -> Incide
     ended = str(entry.payload.get("ended"))
     if ended not in by_ending:
         return None
-    canary = canary_before(seen.history, entry) if ended == "refused" else None
+    canary = canary_before(seen.history, entry)
     severity, asked = _TAKEN_BACK[canary.outcome] if canary and canary.outcome else by_ending[ended]
     return Incident(
         model=config.model,

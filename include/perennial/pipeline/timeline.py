@@ -147,7 +147,8 @@ def _watched(entry: LedgerEntry) -> frozenset[str]:
 def status(config: ModelConfig, *, store: Store) -> Status:
     """The model's champion, its bake, a release by shares, open holds and the last decision."""
     newest = decided(store, config.model, last=1)
-    return status_in(ledger.read(store, config.model), newest[-1] if newest else None)
+    history = ledger.histories(store, [config.model], brief=True)[config.model]
+    return status_in(history, newest[-1] if newest else None)
 
 
 def status_in(history: ledger.History, last: Decided | None) -> Status:

@@ -11,6 +11,7 @@ from perennial.training.rows import labels_of
 
 MOST_ROWS = 5_000
 REPEATS = 3
+THREADS = 2
 _SCORING = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}
 
 
@@ -26,7 +27,8 @@ def feature_importance(config: ModelConfig, model: object, rows: pa.Table) -> di
     labels = labels_of(config, rows)
     if len(np.unique(labels)) < 2:  # noqa: PLR2004 - no spread, no score
         return None
-    with parallel_config("threading", n_jobs=-1):  # the same answers: each feature is shuffled by a seed of its own
+    # the same answers by any number of threads: each feature is shuffled by a seed of its own
+    with parallel_config("threading", n_jobs=THREADS):
         found = permutation_importance(
             model,
             features_frame(config, rows),
