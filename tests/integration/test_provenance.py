@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pyarrow.compute as pc
 import pytest
+from mlflow.artifacts import download_artifacts
 from sqlalchemy import make_url, select, update
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner, Result
@@ -33,7 +34,7 @@ from perennial.provenance.taken_back import Breach, keep, taken_back
 from perennial.registry.reference import load_reference
 from perennial.registry.versions import source_run
 from perennial.signoff.report.card import CARD
-from perennial.signoff.report.describing import REPORT
+from perennial.signoff.report.describing import DELIVERIES, REPORT
 from perennial.statistics.intervals import around
 from perennial.storage.work import temporary_folder
 from perennial.store.schema import batches, predictions_table, snapshots
@@ -101,15 +102,37 @@ def test_a_version_names_every_delivery_that_its_rows_and_labels_came_with_and_n
     assert {item.seq for item in found.deliveries} == brought
     assert all(item.files and item.digest for item in found.deliveries)
     assert found.made_of["cause"] == "test"
+    assert found.made_of["code"] == case.settings.code_version
+    assert found.made_of["lock digest"] == case.settings.lock_digest
     assert any("promotion by" in sentence for sentence in found.history)
 
 
 def test_the_page_of_the_signoff_and_the_model_card_lie_with_the_run_of_a_version(case: Case) -> None:
     run_id, client = source_run(case.registry, case.model, "1"), case.registry.client
-    assert {item.path for item in client.list_artifacts(run_id, "signoff")} == {CARD, REPORT}
+    assert {item.path for item in client.list_artifacts(run_id, "signoff")} == {CARD, DELIVERIES, REPORT}
     with temporary_folder("card-") as folder:
-        card = Path(client.download_artifacts(run_id, CARD, str(folder))).read_text(encoding="utf-8")
+        card, brought = (
+            Path(client.download_artifacts(run_id, name, str(folder))).read_text(encoding="utf-8")
+            for name in (CARD, DELIVERIES)
+        )
     assert card.startswith(f"# Model card: {case.model} version 1\n")
+    found = of_version(case, "1").deliveries
+    assert f"<p>{len(found)} deliveries " in brought
+    for item in found:
+        assert f"<td>{item.seq}</td><td>{item.source}</td>" in brought
+        assert all(file in brought for file in (item.digest[:16], *item.files))
+    described = client.get_model_version(case.model, "1").description
+    assert DELIVERIES in described
+    assert "- the gates so far: " in described
+
+
+def test_a_version_says_what_a_request_looks_like(case: Case) -> None:
+    client = case.registry.client
+    held = client.get_logged_model(client.get_model_version(case.model, "1").source.removeprefix("models:/"))
+    example = download_artifacts(
+        artifact_uri=f"{held.artifact_location}/input_example.json", tracking_uri=case.registry.uri
+    )
+    assert json.loads(Path(example).read_text(encoding="utf-8"))["columns"] == list(case.config.features)
 
 
 def steps_of(case: Case) -> list[list[Any]]:

@@ -22,6 +22,7 @@ from perennial.contracts import (
 )
 from perennial.contracts.tags import ENTRY_TAG, GATES_TAG, REASON_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG
 from perennial.errors import SignoffError, first_of
+from perennial.evidence.deliveries.traced import batches_of, deliveries
 from perennial.registry import Registry
 from perennial.registry.runs import log_page
 from perennial.registry.versions import describe_version, set_version_tags, version_tags
@@ -29,7 +30,8 @@ from perennial.signoff.answering.polling import PENDING
 from perennial.signoff.conditions.data import leak_flags
 from perennial.signoff.flagged import read_flags
 from perennial.signoff.report.card import CARD, card
-from perennial.signoff.report.describing import REPORT, describe
+from perennial.signoff.report.describing import DELIVERIES, REPORT, describe
+from perennial.signoff.report.made_of import deliveries_page
 from perennial.signoff.report.page import page
 from perennial.store import Store
 
@@ -120,6 +122,8 @@ def sign_off(
             )
         ledger.append(store, signoff_entry(config, made, evaluation))
         signoff = _recorded(made, store=store) or made
+    brought = deliveries(config, batches_of(config, snapshot, store=store), store=store)
+    log_page(registry, evaluation.mlflow_run_id, DELIVERIES, deliveries_page(config.model, made.version, brought))
     _show(config, signoff, evaluation, record, registry=registry)
     return signoff
 

@@ -15,6 +15,9 @@ from perennial.signoff.conditions.figures import shown
 REPORT = "signoff/report.html"
 """Where the artifacts of a run hold the page of its version's newest signoff."""
 
+DELIVERIES = "signoff/deliveries.html"
+"""Where they hold that of the deliveries and files that the version was made of."""
+
 _LENGTHS = (10_000, 400, 200, 120, 80, 40)
 
 
@@ -61,7 +64,8 @@ def _described(
 - judged on {dates(signoff.holdout)}, {evaluation.n_rows} labelled rows
 - compared with {rival} on {evaluation.n_paired_rows} of these rows
 - as of {signoff.as_of:%Y-%m-%d %H:%M} UTC, artifact digest `{signoff.artifact_digest[:16]}`
-- more in its run's artifact `{REPORT}`, and in `perennial lineage version {signoff.model} {signoff.version}`
+- more in its run's artifact `{REPORT}`; the deliveries and files that it was made of in `{DELIVERIES}`, and with what \
+became of it in `perennial lineage version {signoff.model} {signoff.version}`
 {"" if record is None else f"- the gates so far: {record}"}
 """
 

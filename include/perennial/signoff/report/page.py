@@ -9,7 +9,7 @@ from perennial.contracts import Estimate, Evaluation, Gate, PastGates, Record, S
 from perennial.pages.html import document, svg, table
 from perennial.signoff.conditions.figures import shown
 from perennial.signoff.report.card import limits
-from perennial.signoff.report.describing import dates, fitted_on
+from perennial.signoff.report.describing import DELIVERIES, dates, fitted_on
 
 _MOST = 15
 """So many features are shown, those that stand out most."""
@@ -171,6 +171,7 @@ def _data(signoff: Signoff, evaluation: Evaluation) -> Iterator[str]:
             ("asked for by", signoff.requested_by or "not kept"),
             ("CPU seconds of the fit", f"{evaluation.fit_cpu_s:.1f}"),
             ("MLflow run", evaluation.mlflow_run_id),
+            ("deliveries and their files", f"{DELIVERIES} in the artifacts of the run"),
             ("digest of the files", signoff.artifact_digest),
             ("digest of model.yaml", signoff.config_digest or "not kept"),
         ],
