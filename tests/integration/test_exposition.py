@@ -122,6 +122,7 @@ def test_what_the_stack_runs_on_stands_there_without_a_model(store: Store, tmp_p
     assert (found.disk_bytes, found.memory_bytes) == (shutil.disk_usage(tmp_path).total, psutil.virtual_memory().total)
     assert 0 < (found.disk_free_bytes or 0) <= (found.disk_bytes or 0)
     assert 0 < found.memory_available_bytes <= found.memory_bytes
+    assert abs(found.memory_available_bytes - psutil.virtual_memory().available) < found.memory_bytes / 20
     times = psutil.cpu_times()
     assert 0 < found.cpu_busy_s <= sum(times) - times.idle
     with store.begin() as connection:
