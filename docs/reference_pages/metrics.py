@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 
-from perennial.exposition.families import METRICS
+from perennial.exposition.families import MACHINE_METRICS, METRICS
 from perennial.serving.metrics import Metrics
 from reference_pages.markdown import code, joined, table
 
@@ -20,6 +20,12 @@ OF_MODELS = """
 `GET /perennial/metrics` of Airflow's API server, for whoever says `PERENNIAL_METRICS_TOKEN` as a bearer token. Each has
 the label `model`. *Event time* is that of the windows: it stands still where no window is decided about.
 """
+OF_MACHINE = """
+## Of the machine
+
+On the same page, without the label `model`: the machine whose web server answers, the store, and Airflow's pools
+([alerts](../runbook.md#alerts)). In a container memory and processors are the machine's.
+"""
 OF_SERVICES = """
 ## Of a scoring service
 
@@ -33,6 +39,8 @@ def page() -> str:
         INTRODUCTION,
         OF_MODELS,
         table(["metric", "kind", "labels", "is"], [_row(*one[:4]) for one in METRICS]),
+        OF_MACHINE,
+        table(["metric", "kind", "labels", "is"], [_row(*one[:4]) for one in MACHINE_METRICS]),
         OF_SERVICES,
         table(["metric", "kind", "labels", "is"], list(_of_services())),
     )

@@ -29,6 +29,16 @@ def over_budget(figure: dict[str, Any]) -> bool:
     return figure.get("limit") is not None and measured > figure["limit"]
 
 
+def measured(script: Path, options: list[str]) -> tuple[list[dict[str, Any]], bool]:
+    """The figures of one benchmark, and whether it went well: one that wrote none has measured nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "figures.json"
+        command = [sys.executable, str(script), "--out", str(out), *options]
+        done = subprocess.run(command, check=False, preexec_fn=die_with_parent)
+        figures = json.loads(out.read_text(encoding="utf-8")) if out.exists() else []
+    return figures, not done.returncode and bool(figures)
+
+
 def main() -> int:
     """Run the benchmarks named on the command line, or all; 1 when one is over its budget or could not be measured."""
     die_with_parent()
@@ -39,14 +49,10 @@ def main() -> int:
         name = script.stem.removeprefix("bench_")
         if wanted and name not in wanted:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "figures.json"
-            command = [sys.executable, str(script), "--out", str(out), *options]
-            done = subprocess.run(command, check=False, preexec_fn=die_with_parent)
-            if done.returncode:
-                failed.append(name)
-            if out.exists():
-                figures += [{"benchmark": name, **figure} for figure in json.loads(out.read_text(encoding="utf-8"))]
+        found, went_well = measured(script, options)
+        figures += [{"benchmark": name, **figure} for figure in found]
+        if not went_well:
+            failed.append(name)
     failed += sorted({figure["benchmark"] for figure in figures if over_budget(figure)} - set(failed))
     table = Table("benchmark", "figure", "ours", "raw tool", "ratio", "budget")
     for figure in figures:

@@ -14,6 +14,7 @@ from selenium.common.exceptions import NoSuchElementException, StaleElementRefer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from accessible import flaws, on_a_phone
 from airflow_site import AirflowSite, airflow_site
 from browsing import chromium
 from logs import day
@@ -24,7 +25,9 @@ from perennial.contracts.tags import ENTRY_TAG, SIGNOFF_TAG
 from perennial.registry import Registry
 from perennial.registry.versions import set_version_tags, version_tags
 from perennial.store import Store
+from perennial.store.signals import save
 from releases import made_stable, make_version, signed
+from shown import N_WINDOWS, in_quarantine, measured
 
 USERS = {"ada": "user", "carol": "user", "vera": "viewer"}
 PATIENCE_S = 60
@@ -53,17 +56,20 @@ def asked(config: ModelConfig, store: Store, registry: Registry, content: str) -
 
 @pytest.fixture
 def waiting(wine: ModelConfig, store: Store, mlflow_uri: str) -> tuple[Signoff, Signoff]:
-    """Versions 1 and 2 passed their bakes, one window was decided, and two candidates wait for a person."""
+    """Versions 1 and 2 passed their bakes, windows were measured and decided, two candidates wait for a person."""
     registry = Registry(mlflow_uri)
     for number, previous in ((0, None), (2, "1")):
         made_stable(
             wine, make_version(wine, registry, f"of {number}"), previous, number, store=store, registry=registry
         )
-    decision = Decision(
-        decision_id="d", model=wine.model, window=day(7), action="stay", reasons=("nothing is the matter",),
-        champion="2", bake="passed",
-    )  # fmt: skip
-    write(store, wine, "decision", 7, "d", decision=to_record(decision), batch_ids=[], signals=[])
+    for number in range(8):
+        decision = Decision(
+            decision_id=f"d{number}", model=wine.model, window=day(number), action="stay", champion="2", bake="passed",
+            reasons=("nothing is the matter",),
+        )  # fmt: skip
+        write(store, wine, "decision", number, f"d{number}", decision=to_record(decision), batch_ids=[], signals=[])
+        save(store, measured(wine, number) if number < N_WINDOWS else [])
+    in_quarantine(store, wine, day(2), "a word that has no place in it to be broken " + "x" * 80)
     write(store, wine, "hold", 3, HELD, stretch=to_record(day(1)), version="9")
     return asked(wine, store, registry, "better"), asked(wine, store, registry, "worse")
 
@@ -148,10 +154,12 @@ def test_people_see_and_act_in_the_console(
         a_viewer_sees_and_can_not_act(person, wine, better)
         whoever_asked_for_it_can_not_approve(person, wine, better, store)
         a_person_clicks_through(person, wine, better)
+        every_page_is_read_on_a_phone_and_reached_by_keyboard(person, wine, better)
         nothing_is_sent_without_a_reason(person, wine, better, store)
         one_is_approved_and_another_rejected(person, wine, better, worse, store, Registry(mlflow_uri))
         a_hold_is_acknowledged(person, wine, store)
         a_rollback_is_a_run_under_the_login(person, wine)
+        the_page_that_a_form_answers_with_is_no_exception(person)
         links_lead_out_of_the_frame(person, wine)
 
 
@@ -196,10 +204,23 @@ def a_person_clicks_through(person: Visitor, config: ModelConfig, better: Signof
     assert "Decision: stay" in shown
     assert "nothing is the matter" in shown
     person.follow(config.model)
-    assert "Nothing is in quarantine." in person.follow("quarantine")
+    assert "2024-01-03 to 2024-01-04" in person.follow("quarantine")
     person.follow(config.model)
     assert "You answer as ada." in person.follow(f"version {better.version} waits for its review")
     assert better.signoff_id in person.driver.current_url
+
+
+def every_page_is_read_on_a_phone_and_reached_by_keyboard(
+    person: Visitor, config: ModelConfig, better: Signoff
+) -> None:
+    """None is wider than the phone, the tab key meets all that can be pressed, and screen readers are told of it."""
+    here, model = person.driver.current_url, f"/models/{config.model}"
+    pages = ("", "/quarantine", f"/quarantine/{day(2).key}", "/rollback", f"/holds/{HELD}", f"/windows/{day(5).key}")
+    with on_a_phone(person.driver):
+        for path in ("/", *(model + page for page in pages), f"{model}/reviews/{better.signoff_id}"):
+            person.open(path)
+            assert (path, flaws(person.driver)) == (path, [])
+    person.driver.get(here)
 
 
 def nothing_is_sent_without_a_reason(person: Visitor, config: ModelConfig, better: Signoff, store: Store) -> None:
@@ -238,6 +259,11 @@ def a_rollback_is_a_run_under_the_login(person: Visitor, config: ModelConfig) ->
     ((dag_id, user, conf),) = runs(person.site)
     assert (dag_id, user) == (f"{config.model}__rollback", "ada")
     assert "complaints from the north" in conf
+
+
+def the_page_that_a_form_answers_with_is_no_exception(person: Visitor) -> None:
+    with on_a_phone(person.driver):
+        assert flaws(person.driver) == []
 
 
 def runs(site: AirflowSite) -> list[tuple[Any, ...]]:

@@ -12,27 +12,21 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import insert
 
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig
 from perennial.contracts import (
     Decision,
-    Interval,
     LedgerEntry,
-    Signal,
-    SignalName,
     Signoff,
-    Window,
     to_record,
 )
-from perennial.store import Store, schema
+from perennial.store import Store
 from perennial.store.signals import save
+from shown import HOSTILE, N_WINDOWS, in_quarantine, measured
 from signed import EVALUATION, signoff
 
-HOSTILE = "<script>alert('x')</script>"
-N_WINDOWS = 6
 Ask = Callable[..., Any]
 
 
@@ -51,25 +45,6 @@ def decided(store: Store, config: ModelConfig, number: int, action: str) -> None
     )  # fmt: skip
     given: dict[str, Any] = {"decision": to_record(decision), "batch_ids": [], "signals": []}
     write(store, config, "decision", number, f"d{number}", **given)
-
-
-def measured(config: ModelConfig, number: int) -> list[Signal]:
-    interval = Interval(low=0.8, high=0.9, standard_error=0.02, n_rows=300, n_blocks=12, confidence=0.95)
-    of_window = Signal(
-        model=config.model, window=day(number), as_of=day(number).end, name="performance/accuracy", role="retrain",
-        status="ok", value=0.85, threshold=0.7, version="2", interval=interval,
-    )  # fmt: skip
-    drift = replace(of_window, name=str(SignalName.drift("hue")), role="alert", interval=None, value=0.3, threshold=0.2)
-    drift = replace(drift, status="breached" if number >= N_WINDOWS - 2 else "ok", detail=HOSTILE)
-    north = replace(of_window, name="slice/accuracy/cellar=<north>", role="watch", value=0.75, detail=HOSTILE)
-    apart = replace(north, name="fairness/statistical_parity/organic", value=0.12, threshold=0.1, status="undecided")
-    looks = ((0.4, 0), (0.95, 2)) if number < N_WINDOWS - 1 else ((0.4, 0),)
-    labels = [
-        replace(of_window, name="label_coverage", role="watch", interval=None, value=share, threshold=0.9,
-                as_of=day(number + later).end)
-        for share, later in looks
-    ]  # fmt: skip
-    return [of_window, drift, north, apart, *labels]
 
 
 @pytest.fixture
@@ -96,19 +71,6 @@ def by_shares(store: Store, config: ModelConfig) -> None:
     write(store, config, "canary_intent", 4, "ci", version="5", **asked)
     reason = "version 5 answers 5 % of the requests: approved"
     write(store, config, "canary", 4, "c", version="5", reason=reason, **asked, intent="ci")
-
-
-def in_quarantine(store: Store, config: ModelConfig, window: Window, raw: str) -> None:
-    """A published delivery of one row, and one beside it in quarantine."""
-    batch = {
-        "batch_id": f"{config.model}-{window.key}", "model": config.model, "source": "predictions",
-        "window_start": window.start, "window_end": window.end, "status": "published", "n_staged": 2,
-        "n_published": 1, "n_quarantined": 1, "staged": {},
-    }  # fmt: skip
-    with store.begin() as connection:
-        seq = connection.execute(insert(schema.batches).values(batch).returning(schema.batches.c.seq)).scalar_one()
-        row = {"batch_seq": seq, "row_number": 1, "reason": f"hue: '{raw}' is no number", "raw": raw}
-        connection.execute(insert(schema.quarantine).values(row))
 
 
 def asked_of(config: ModelConfig) -> Signoff:
@@ -262,7 +224,7 @@ def test_quarantine_is_counted_shown_as_text_and_says_how_to_try_again(
 
 KEY = day(0).key
 OF_A_TOKEN = {("GET", "/metrics"), ("POST", "/alerts")}
-"""No page of a person: tests/integration/test_exposition.py and test_alerts.py have their rules."""
+"""No page of a person: test_metrics.py and test_alerts.py have their rules."""
 ROLES = ("viewer", "user", "op", "admin")
 ANSWERS = {"/models/MODEL/reviews/SIGNOFF": "approved", "/models/MODEL/holds/HOLD": "exclude"}
 RULES: dict[tuple[str, str], tuple[str, str]] = {

@@ -3,10 +3,11 @@
 One test, since every chapter stands on the one before: windows come in by schedule, by backfill and by hand; tasks
 are killed, and while nobody has noticed yet, labels of a second model stop and the champion of a third is deleted; a
 first champion is trained and promoted; a broken delivery halts and is mended; the champion passes its bake; a refused
-candidate gets a forged approval; a second one waits for a human; maintenance starts a request that nobody ran, which
-was overtaken; and a human takes the second champion back.
+candidate gets a forged approval; a second one waits for a human, who answers in the console; maintenance starts a
+request that nobody ran, which was overtaken; and a human takes the second champion back.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -265,6 +266,14 @@ def a_persons_promotion_is_the_way_out(loop: Loop, run_id: str) -> None:
 
 def answered_in_review(loop: Loop, dag_id: str, run_id: str, reviewer: str) -> str:
     """Wait until a version is under review, approve it as a person does in MLflow, and return it."""
+    version = under_review(loop, dag_id, run_id)
+    loop.set_tag(version, "reviewer", reviewer)
+    loop.set_tag(version, "signoff", "approved")
+    return version
+
+
+def under_review(loop: Loop, dag_id: str, run_id: str) -> str:
+    """Wait until a version is, and return it."""
     wait_for(
         lambda: loop.airflow.task_states(dag_id, run_id).get("review") == "deferred",
         f"the review of {dag_id} {run_id}",
@@ -273,8 +282,6 @@ def answered_in_review(loop: Loop, dag_id: str, run_id: str, reviewer: str) -> s
     version = str(loop.entries("signoff")[-1].version)
     assert loop.alias("challenger") == version
     assert loop.alias("champion") != version
-    loop.set_tag(version, "reviewer", reviewer)
-    loop.set_tag(version, "signoff", "approved")
     return version
 
 
@@ -398,12 +405,38 @@ def a_request_that_nobody_runs(loop: Loop) -> RetrainRequest:
 
 
 def a_second_champion_waits_for_a_human(loop: Loop) -> None:
-    run_id = "asked_for_by_the_cellar"
-    loop.airflow.trigger(RETRAIN, run_id, {"reason": "a new vintage", "review": "manual"})
-    version = answered_in_review(loop, RETRAIN, run_id, "the cellar master")
-    assert version == "3"
+    run_id, cause = "asked_for_by_the_cellar", "a new vintage"
+    as_of = loop.case.last_monitored()
+    assert as_of is not None
+    asked = RetrainRequest(
+        model=MODEL, run_id=run_id, as_of=as_of, cause=cause, requested_by="the cellar", review="manual", anyway=True
+    )
+    loop.airflow.trigger(RETRAIN, run_id, {"reason": cause, "request": loop.case.ask(asked)})
+    assert under_review(loop, RETRAIN, run_id) == "3"
+    approved_in_the_console(loop, "it tastes of cherries")
     loop.await_run(RETRAIN, run_id)
-    assert loop.entries("review")[-1].actor == loop.entries("promotion")[-1].actor == "the cellar master"
+    review, promotion = loop.entries("review")[-1], loop.entries("promotion")[-1]
+    assert (review.version, review.actor) == ("3", "admin")
+    assert review.reason == "approved in Airflow: it tastes of cherries"
+    assert review.payload["review"]["verified"]
+    assert (promotion.version, promotion.actor) == ("3", "admin")
+    assert loop.alias("champion") == loop.case.verify().champion == "3"
+
+
+def approved_in_the_console(loop: Loop, reason: str) -> None:
+    """What a person who is logged in to Airflow does with the newest signoff: open its page, and send its form."""
+    root, token = str(loop.airflow.http.base_url).removesuffix("/api/v2/"), loop.airflow.http.headers["authorization"]
+    page = f"{root}/perennial/models/{MODEL}/reviews/{loop.entries('signoff')[-1].entry_id}"
+    with httpx.Client(
+        cookies={"_token": token.removeprefix("Bearer ")}, headers={"origin": root}, timeout=60
+    ) as person:
+        shown = person.get(page).raise_for_status().text
+        assert "You answer as <strong>admin</strong>" in shown
+        (form,) = re.findall('name="token" value="([^"]+)"', shown)
+        sent = {"answer": "approved", "reason": reason}
+        assert person.post(page, data={**sent, "token": "forged"}).status_code == 403
+        answered = person.post(page, data={**sent, "token": form}, follow_redirects=True).raise_for_status().text
+        assert "approved</span> by admin, under their own login" in answered
 
 
 def maintenance_starts_what_nobody_ran_and_it_ends_as_overtaken(loop: Loop, nobody_ran: RetrainRequest) -> None:

@@ -1,30 +1,34 @@
-"""What Prometheus reads: every family, by its conventions, for whoever says the token and nobody else."""
+"""What Prometheus reads: every family, by its conventions."""
 
 import re
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
-from fastapi import FastAPI
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event
-from starlette.testclient import TestClient
+from sqlalchemy import event, text
 
 import notices
 from notices import HELD, NOW, ROLLED_BACK, SERVES, WAS_PROMOTED, decided, fortnight, measured, signed, signoff_entry
 from observers import said
 from perennial import ledger
-from perennial.exposition import page, read_standing
-from perennial.exposition.families import METRICS
+from perennial.exposition import MachineFigures, PoolFigures, page, read_machine, read_standing
+from perennial.exposition.families import MACHINE_METRICS, METRICS
 from perennial.orchestration.console import metrics
 from perennial.settings import ROOT
 from perennial.store import Store
 from perennial.store.signals import save
 
 FLIGHTS = notices.FLIGHTS
-TOKEN = "t0ken-of-prometheus"  # noqa: S105 - of this test
+ALONE = MachineFigures(
+    disk_free_bytes=1, disk_bytes=2, memory_available_bytes=1, memory_bytes=2, cpu_busy_s=3.0, n_cpus=2, store_bytes=4,
+    pools=(PoolFigures(pool="default_pool", n_waiting=0, n_running=0, waited_s=0.0),),
+)  # fmt: skip
+OF_MACHINE = {f"{name}{'_total' if kind is CounterMetricFamily else ''}" for kind, name, *_ in MACHINE_METRICS}
 
 
 @pytest.fixture
@@ -45,8 +49,9 @@ def now() -> datetime:
 
 
 def read(store: Store) -> dict[tuple[str, tuple[str, ...]], float]:
-    text = page([read_standing(FLIGHTS, store=store, now=now())]).decode()
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    exposed = page([read_standing(FLIGHTS, store=store, now=now())], ALONE).decode()
+    samples = [one for family in text_string_to_metric_families(exposed) for one in family.samples]
+    samples = [one for one in samples if one.name.removeprefix("perennial_") not in OF_MACHINE]
     assert {one.labels.pop("model") for one in samples} == {"flight_delay"}
     return {
         (one.name.removeprefix("perennial_"), tuple(one.labels[key] for key in sorted(one.labels))): one.value
@@ -102,46 +107,46 @@ def test_a_model_costs_a_fixed_number_of_statements_and_no_scan_of_rows(standing
 
 
 def test_promtool_finds_nothing_against_the_conventions(standing: Store) -> None:
-    text = page([read_standing(FLIGHTS, store=standing, now=now())])
-    assert said("promtool", "check", "metrics", stdin=text) == ""
+    exposed = page([read_standing(FLIGHTS, store=standing, now=now())], ALONE)
+    assert said("promtool", "check", "metrics", stdin=exposed) == ""
 
 
 def test_the_page_of_metrics_lists_all_of_them() -> None:
     told = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
-    assert [name for _, name, *_ in METRICS if f"`perennial_{name}" not in told] == []
+    assert [name for _, name, *_ in (*METRICS, *MACHINE_METRICS) if f"`perennial_{name}" not in told] == []
 
 
-@pytest.fixture
-def client(store: Store, database_url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setenv("PERENNIAL_DATABASE_URL", database_url)
-    monkeypatch.setenv("PERENNIAL_HOME", str(home))
-    pages = metrics.Pages()
-    monkeypatch.setattr(metrics, "_pages", lambda: pages)
-    app = FastAPI()
-    app.include_router(metrics.router)
-    with TestClient(app) as one:
-        yield one
+def test_what_the_stack_runs_on_stands_there_without_a_model(store: Store, tmp_path: Path) -> None:
+    pools = (PoolFigures(pool="fit", n_waiting=2, n_running=1, waited_s=90.0),)
+    found = read_machine(tmp_path, store=store, pools=pools)
+    assert (found.disk_bytes, found.memory_bytes) == (shutil.disk_usage(tmp_path).total, psutil.virtual_memory().total)
+    assert 0 < (found.disk_free_bytes or 0) <= (found.disk_bytes or 0)
+    assert 0 < found.memory_available_bytes <= found.memory_bytes
+    assert abs(found.memory_available_bytes - psutil.virtual_memory().available) < found.memory_bytes / 20
+    times = psutil.cpu_times()
+    assert 0 < found.cpu_busy_s <= sum(times) - times.idle
+    with store.begin() as connection:
+        n_bytes = connection.execute(text("SELECT sum(pg_relation_size(oid)) FROM pg_class")).scalar_one()
+    assert found.store_bytes >= n_bytes > 0
+    samples = [one for family in text_string_to_metric_families(page([], found).decode()) for one in family.samples]
+    told = {one.name.removeprefix("perennial_"): one.value for one in samples if not one.labels}
+    assert told == {
+        "disk_free_bytes": found.disk_free_bytes, "disk_size_bytes": found.disk_bytes,
+        "memory_available_bytes": found.memory_available_bytes, "memory_size_bytes": found.memory_bytes,
+        "cpu_busy_seconds_total": found.cpu_busy_s, "cpus": found.n_cpus, "store_size_bytes": found.store_bytes,
+    }  # fmt: skip
+    of_pools = {(one.name, one.labels.get("state")): one.value for one in samples if one.labels.get("pool") == "fit"}
+    assert of_pools == {
+        ("perennial_tasks", "waiting"): 2.0,
+        ("perennial_tasks", "running"): 1.0,
+        ("perennial_tasks_waited_seconds", None): 90.0,
+    }
 
 
-def test_nobody_reads_metrics_without_the_token(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert client.get("/metrics").status_code == 404
-    assert client.get("/metrics", headers={"Authorization": "Bearer None"}).status_code == 404
-    monkeypatch.setenv("PERENNIAL_METRICS_TOKEN", TOKEN)
-    for wrong in ({}, {"Authorization": TOKEN}, {"Authorization": "Bearer t0ken"}, {"Authorization": "Bearer é"}):
-        answer = client.get("/metrics", headers={name: value.encode() for name, value in wrong.items()})
-        assert answer.status_code == 403
-        assert TOKEN not in answer.text
-    answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-    assert answer.status_code == 200
-    assert 'perennial_champion_info{model="flight_delay",stable="none",version="none"} 1.0' in answer.text
-
-
-def test_a_store_that_is_away_is_said_without_its_password(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PERENNIAL_METRICS_TOKEN", TOKEN)
-    monkeypatch.setenv("PERENNIAL_DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/none")
-    answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-    assert answer.status_code == 503
-    assert "s3cret" not in answer.text
+def test_a_folder_that_is_not_there_has_no_disk(store: Store, tmp_path: Path) -> None:
+    found = page([], read_machine(tmp_path / "none", store=store, pools=())).decode()
+    assert "perennial_memory_size_bytes " in found
+    assert not re.search("^perennial_disk", found, re.MULTILINE)
 
 
 def test_pages_are_made_no_more_often_than_asked(

@@ -15,7 +15,7 @@ from logs import day
 from notices import FLIGHTS
 from perennial import ledger
 from perennial.contracts import LedgerEntry, Lineage, RetrainRequest, SignalName
-from perennial.exposition import page, read_standing
+from perennial.exposition import page, read_machine, read_standing
 from perennial.ledger import chain
 from perennial.notifying.found import find
 from perennial.notifying.telling import read
@@ -84,7 +84,9 @@ def test_people_can_be_told_of_what_the_landed_release_left(landed: Store) -> No
     flights = FLIGHTS.model_copy(update={"model": "flights"})
     found = find(flights, read(flights, store=landed, now=day(5).end, tasks={}))
     assert {(one.kind, one.lasts) for one in found} == {("promoted", False), ("rolled_back", True)}
-    assert b'perennial_champion_info{model="flights"' in page([read_standing(flights, store=landed, now=day(5).end)])
+    machine = read_machine(Path.cwd(), store=landed, pools=())
+    exposed = page([read_standing(flights, store=landed, now=day(5).end)], machine)
+    assert b'perennial_champion_info{model="flights"' in exposed
 
 
 def test_entries_of_the_landed_release_get_their_chain_and_new_ones_follow_it(landed: Store) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +12,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 
 from observers import said
-from perennial.exposition.families import METRICS
+from perennial.exposition.families import MACHINE_METRICS, METRICS
 from perennial.serving.metrics import Metrics
 from perennial.settings import ROOT
+from perennial.statistics.comparing.limits import LEAST_EARLIER, control_limits
 
 FOLDER = ROOT / "include" / "observability"
 RULES = sorted((FOLDER / "rules").glob("*.yml"))
-TESTS = ROOT / "tests" / "rules" / "alerts.yml"
+TESTS = sorted((ROOT / "tests" / "rules").glob("*.yml"))
 DASHBOARDS = sorted((FOLDER / "grafana" / "dashboards").glob("*.json"))
 NAME = re.compile(r"\bperennial[_:][a-z0-9_:]+")
 
@@ -28,7 +31,9 @@ def rules(kind: str) -> list[dict[str, Any]]:
 
 def exposed() -> set[str]:
     """Every sample that the pipeline or a service exposes, and every one that is recorded."""
-    ours = {f"perennial_{name}{'_total' if kind is CounterMetricFamily else ''}" for kind, name, *_ in METRICS}
+    told = [(kind, name) for kind, name, *_ in (*METRICS, *MACHINE_METRICS)]
+    ours = {f"perennial_{name}{'_total' if kind is CounterMetricFamily else ''}" for kind, name in told}
+    assert len(ours) == len(told)
     on = CollectorRegistry()
     Metrics(registry=on)
     ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
@@ -39,15 +44,33 @@ def exposed() -> set[str]:
 
 def test_each_alert_fires_and_is_silent_as_promtool_sees_it() -> None:
     assert "SUCCESS" in said("promtool", "check", "rules", *RULES)
-    assert "SUCCESS" in said("promtool", "test", "rules", TESTS)
-    tests = [
-        one for group in yaml.safe_load(TESTS.read_text(encoding="utf-8"))["tests"] for one in group["alert_rule_test"]
-    ]
+    assert "SUCCESS" in said("promtool", "test", "rules", *TESTS)
+    groups = [group for path in TESTS for group in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]]
+    tests = [one for group in groups for one in group.get("alert_rule_test", [])]
     for rule in rules("alert"):
         seen = [one["exp_alerts"] for one in tests if one["alertname"] == rule["alert"]]
         assert any(seen), f"{rule['alert']} is never seen to fire"
         assert not all(seen), f"{rule['alert']} is never seen to be silent"
         assert len(seen) >= (3 if "for" in rule else 2), f"{rule['alert']} is not seen to wait"
+
+
+def test_the_limits_of_the_machine_are_those_of_signals(tmp_path: Path) -> None:
+    """What Prometheus makes of as many days as signals have windows; it has no quantile of t, hence the 1 %."""
+    series, expected = [], []
+    for kind, n_days in product(("various", "alike"), (4, 5, 8, 20)):
+        earlier = [round(0.3 + (0.1 * (number * 7 % 5) if kind == "various" else 0.0), 3) for number in range(n_days)]
+        labels = f'{{figure="{kind}", instance="{n_days}"}}'
+        values = " ".join(["_"] * (20 - n_days) + [str(value) for value in (*earlier, 0.5)])
+        series.append({"series": f"perennial:machine:ratio1d{labels}", "values": values})
+        low, high = control_limits(earlier, 3.0, least_spread=0.01) or (0.0, 1.0)
+        for end, limit in (("low", low), ("high", high)):
+            expr = f"abs(perennial:machine:ratio1d_{end}{labels} - {limit}) < bool {0.01 * (high - low) / 2}"
+            found = [{"labels": labels, "value": 1}] if n_days >= LEAST_EARLIER else []
+            expected.append({"expr": expr, "eval_time": "20d", "exp_samples": found})
+    test = {"interval": "1d", "input_series": series, "promql_expr_test": expected}
+    asked = {"rule_files": [str(FOLDER / "rules" / "machine.yml")], "evaluation_interval": "1d", "tests": [test]}
+    (tmp_path / "limits.yml").write_text(yaml.safe_dump(asked), encoding="utf-8")
+    assert "SUCCESS" in said("promtool", "test", "rules", tmp_path / "limits.yml")
 
 
 def test_every_alert_has_a_severity_an_owner_and_an_entry_in_the_runbook() -> None:

@@ -1,4 +1,4 @@
-"""The page that Prometheus reads: base units, ``_total`` for counters, one label for the model. Pure."""
+"""The page that Prometheus reads: base units, ``_total`` for counters, a label ``model`` on what is a model's. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -8,35 +8,43 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from perennial.contracts import Signal
+from perennial.exposition.machine import MachineFigures, PoolFigures
 from perennial.exposition.standing import StoreFigures
 
 Labels = tuple[str, ...]
 Values = Iterable[tuple[Labels, float | None]]
 Reading = Callable[[StoreFigures], Values]
 """The values of one metric of a model, each with its labels after ``model``; a value of None is left out."""
+OfMachine = Callable[[MachineFigures], Values]
 
 ACTIONS = ("stay", "retrain", "rollback", "halt", "blind")
 
 
-def page(standings: Iterable[StoreFigures]) -> bytes:
+def page(standings: Iterable[StoreFigures], machine: MachineFigures) -> bytes:
     """What Prometheus reads, in its text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Exposed(tuple(standings)))
+    registry.register(_Exposed(tuple(standings), machine))
     return generate_latest(registry)
 
 
 class _Exposed(Collector):
-    def __init__(self, standings: tuple[StoreFigures, ...]) -> None:
-        self.standings = standings
+    def __init__(self, standings: tuple[StoreFigures, ...], machine: MachineFigures) -> None:
+        self.standings, self.machine = standings, machine
 
     def collect(self) -> Iterator[Metric]:
         for kind, name, meaning, labels, reading in METRICS:
-            family = kind(f"perennial_{name}", meaning, labels=("model", *labels))
-            for standing in self.standings:
-                for values, value in reading(standing):
-                    if value is not None:
-                        family.add_metric((standing.config.model, *values), float(value))
-            yield family
+            each = (((one.config.model, *found), value) for one in self.standings for found, value in reading(one))
+            yield _family(kind, name, meaning, ("model", *labels), each)
+        for kind, name, meaning, labels, of_machine in MACHINE_METRICS:
+            yield _family(kind, name, meaning, labels, of_machine(self.machine))
+
+
+def _family(kind: "Kind", name: str, meaning: str, labels: Labels, values: Values) -> Metric:
+    family = kind(f"perennial_{name}", meaning, labels=labels)
+    for found, value in values:
+        if value is not None:
+            family.add_metric(found, float(value))
+    return family
 
 
 def _one(value: Callable[[StoreFigures], float | None]) -> Reading:
@@ -172,3 +180,28 @@ METRICS: tuple[tuple[Kind, str, str, Labels, Reading], ...] = (
     (_G, "notices_undelivered", "Messages that a channel did not take", (), _one(lambda it: it.n_undelivered)),
 )  # fmt: skip
 """Kind, name after ``perennial_``, what it is, its labels after ``model``, and its values."""
+
+
+def _machine(value: Callable[[MachineFigures], float | None]) -> OfMachine:
+    return lambda machine: [((), value(machine))]
+
+
+def _pools(*values: tuple[Labels, Callable[[PoolFigures], float]]) -> OfMachine:
+    return lambda machine: [((pool.pool, *more), value(pool)) for pool in machine.pools for more, value in values]
+
+
+MACHINE_METRICS: tuple[tuple[Kind, str, str, Labels, OfMachine], ...] = (
+    (_G, "disk_free_bytes", "Free on the disk of the state folder", (), _machine(lambda it: it.disk_free_bytes)),
+    (_G, "disk_size_bytes", "All of that disk", (), _machine(lambda it: it.disk_bytes)),
+    (_G, "memory_available_bytes", "Memory that can be had without swapping", (),
+     _machine(lambda it: it.memory_available_bytes)),
+    (_G, "memory_size_bytes", "All of it", (), _machine(lambda it: it.memory_bytes)),
+    (_C, "cpu_busy_seconds", "Time that the processors were busy, added up", (), _machine(lambda it: it.cpu_busy_s)),
+    (_G, "cpus", "Processors", (), _machine(lambda it: it.n_cpus)),
+    (_G, "store_size_bytes", "The store's database", (), _machine(lambda it: it.store_bytes)),
+    (_G, "tasks", "Tasks of Airflow that wait and run", ("pool", "state"),
+     _pools((("waiting",), lambda it: it.n_waiting), (("running",), lambda it: it.n_running))),
+    (_G, "tasks_waited_seconds", "How long the one that waits longest has; 0: none waits", ("pool",),
+     _pools(((), lambda it: it.waited_s))),
+)  # fmt: skip
+"""The same of the machine and its pools, without a label ``model``."""

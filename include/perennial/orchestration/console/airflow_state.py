@@ -1,16 +1,25 @@
-"""What the console asks Airflow's own database: when runs come, and which run was about a window."""
+"""What the console asks Airflow's own database: when runs come, which run was about a window, how long tasks wait."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
+from airflow.models.pool import Pool
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
-from sqlalchemy import select
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from perennial.contracts import Window, parse_moment
+from perennial.errors import StoreUnavailable
+from perennial.exposition import PoolFigures
 from perennial.orchestration.console.pages.overview import NextRun
 
 _LOOKED_AT = 200
+_WAITING = (TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED)
 
 
 def next_runs(models: Iterable[str]) -> dict[str, NextRun]:
@@ -44,3 +53,32 @@ def _is_of(window: Window, start: object, end: object, conf: object) -> bool:
     except ValueError:
         return False
     return given == (window.start, window.end)
+
+
+def pools(now: datetime) -> tuple[PoolFigures, ...]:
+    """Every pool, by name. Raises StoreUnavailable where Airflow's database does not answer.
+
+    A task waits from the time at which nothing but a free slot was missing: for one of the pool, or for a worker.
+    """
+    since = func.min(func.coalesce(TaskInstance.scheduled_dttm, TaskInstance.queued_dttm))
+    query = (
+        select(TaskInstance.pool, TaskInstance.state, func.count(), since)
+        .where(TaskInstance.state.in_((*_WAITING, TaskInstanceState.RUNNING)))
+        .group_by(TaskInstance.pool, TaskInstance.state)
+    )
+    try:
+        with create_session(scoped=False) as session:
+            names = {str(name) for name in session.scalars(select(Pool.pool))}
+            rows = session.execute(query).all()
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(f"Airflow's database does not answer: {type(error).__name__}") from error
+    waiting, running = Counter[str](), Counter[str]()
+    waited_s = dict.fromkeys(names, 0.0)
+    for pool, state, n_tasks, begun in rows:
+        (running if state == TaskInstanceState.RUNNING else waiting)[pool] += n_tasks
+        if state in _WAITING and begun is not None:
+            waited_s[pool] = max(waited_s.get(pool, 0.0), (now - begun).total_seconds())
+    return tuple(
+        PoolFigures(pool=pool, n_waiting=waiting[pool], n_running=running[pool], waited_s=waited_s.get(pool, 0.0))
+        for pool in sorted({*names, *waiting, *running})
+    )

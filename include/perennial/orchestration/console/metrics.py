@@ -1,4 +1,4 @@
-"""``/perennial/metrics``: what Prometheus reads of all models. It asks for a token of its own, and not for a login."""
+"""``/perennial/metrics``: what Prometheus reads of models and machine, for a token of its own, and not for a login."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,7 +21,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @router.get("/metrics")
 def metrics(authorization: Annotated[str, Header(max_length=4096)] = "") -> Response:
-    """Every model's figures. 404 where no token is set, 403 without it, 503 while the store does not answer."""
+    """The figures of models and machine. 404 where no token is set, 403 without it, 503 while a database is silent."""
     settings = load_settings()
     require_token(settings.metrics_token, authorization, "set PERENNIAL_METRICS_TOKEN to have metrics")
     try:
@@ -48,11 +48,13 @@ class Pages:
 
 
 def _made(settings: Settings, now: datetime) -> bytes:
-    from perennial.exposition import page, read_standing
+    from perennial.exposition import page, read_machine, read_standing
+    from perennial.orchestration.console.airflow_state import pools
 
     configs, _ = read_models(settings.models_dir)
     store = _store(settings.require_database_url(), settings.storage)
-    return page(read_standing(config, store=store, now=now) for config in configs)
+    machine = read_machine(settings.home, store=store, pools=pools(now))
+    return page((read_standing(config, store=store, now=now) for config in configs), machine)
 
 
 @cache

@@ -97,7 +97,7 @@ def _holds(state: ReleaseState, place: str) -> str:
         (days(hold.stretch), hold.reason, Link("acknowledge", f"{place}/holds/{hold.entry_id}", within=True))
         for hold in waiting
     ]
-    return f'<h2 id="holds">Held</h2>{table(("stretch", "why", ""), rows)}'
+    return f'<h2 id="holds">Held</h2>{table(("stretch", "why", "your word"), rows)}'
 
 
 def _panels(series: Series) -> list[Panel]:

@@ -67,9 +67,10 @@ def _signals(readings: Sequence[Reading], often: Mapping[str, Often]) -> str:
     if not readings:
         return "<p>Nothing was measured of it.</p>"
     shown = sorted(readings, key=lambda one: (_ORDER.get(one.status, 9), -one.window.start.timestamp(), one.family))
+    first = {name_of(one): number for number, one in reversed([*enumerate(shown)])}
     rows = [
         (
-            Markup(f'<span id="{escape(name_of(one))}">{escape(name_of(one))}</span>'),
+            _named(name_of(one), is_first=first[name_of(one)] == number),
             one.status,
             one.role,
             spanned(one.value, one.low, one.high),
@@ -79,10 +80,15 @@ def _signals(readings: Sequence[Reading], often: Mapping[str, Often]) -> str:
             days(one.window),
             one.detail,
         )
-        for one in shown
+        for number, one in enumerate(shown)
     ]
     headings = ("signal", "status", "role", "value", "bound", "breached", "rows", "window", "what was seen")
     return table(headings, rows, marks=[MARKS.get(one.status, "") for one in shown])
+
+
+def _named(name: str, *, is_first: bool) -> Cell:
+    """A signal's name, to which its first row on the page is where links lead."""
+    return Markup(f'<span id="{escape(name)}">{escape(name)}</span>') if is_first else name
 
 
 def _counted(often: Often | None) -> str:
