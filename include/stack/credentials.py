@@ -39,6 +39,7 @@ class Credentials:
     alerts_token: str = _secret(secrets.token_urlsafe, 32)
     grafana_admin_password: str = _secret(secrets.token_urlsafe, 12)
     airflow_admin_password: str = _secret(secrets.token_urlsafe, 12)
+    airflow_reviewer_password: str = _secret(secrets.token_urlsafe, 12)
     airflow_viewer_password: str = _secret(secrets.token_urlsafe, 12)
     airflow_jwt_secret: str = _secret(secrets.token_hex, 32)
     airflow_secret_key: str = _secret(secrets.token_hex, 32)
@@ -47,7 +48,8 @@ class Credentials:
 
 # Secrets that a file of an earlier release does not hold. The others open data that is there: they are never made anew.
 _SINCE_LOGIN = {name for name in Credentials.__slots__ if name.startswith("mlflow_")} - {"mlflow_db_password"}
-LATER = frozenset({*_SINCE_LOGIN, "serving_key", "metrics_token", "alerts_token", "grafana_admin_password"})
+_SINCE = "serving_key metrics_token alerts_token grafana_admin_password airflow_reviewer_password"
+LATER = frozenset({*_SINCE_LOGIN, *_SINCE.split()})
 
 # The variables of docker-compose.yaml, and the secrets they carry.
 VARIABLES = {item.name.upper(): item.name for item in fields(Credentials) if item.name != "state_id"}

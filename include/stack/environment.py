@@ -6,10 +6,7 @@ from stack.credentials import Credentials
 from stack.serving.services import clients_environment
 
 # Users of Airflow, and accounts of MLflow.
-ADMIN = "admin"
-VIEWER = "viewer"
-REVIEWER = "reviewer"
-PIPELINE = "pipeline"
+ADMIN, REVIEWER, VIEWER, PIPELINE = "admin", "reviewer", "viewer", "pipeline"
 FIT_POOL = "fit"
 
 # Nothing here reports home, and Great Expectations must hear it before it is imported.
@@ -88,7 +85,7 @@ def airflow_environment(site: Site, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__FERNET_KEY": credentials.airflow_fernet_key,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{site.airflow_url}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{REVIEWER}:user,{VIEWER}:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": f"{site.airflow_home}/passwords.json",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(site, "airflow", credentials.airflow_db_password),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{site.airflow_home}/logs",
@@ -119,5 +116,6 @@ def migrate_environment(site: Site, credentials: Credentials) -> dict[str, str]:
     return {
         **airflow_environment(site, credentials),
         "PERENNIAL_AIRFLOW_ADMIN_PASSWORD": credentials.airflow_admin_password,
+        "PERENNIAL_AIRFLOW_REVIEWER_PASSWORD": credentials.airflow_reviewer_password,
         "PERENNIAL_AIRFLOW_VIEWER_PASSWORD": credentials.airflow_viewer_password,
     }

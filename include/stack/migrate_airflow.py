@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from stack.credentials import write_private
-from stack.environment import ADMIN, FIT_POOL, VIEWER
+from stack.environment import ADMIN, FIT_POOL, REVIEWER, VIEWER
 
 FIT_SLOTS = 1
 
@@ -15,7 +15,7 @@ def prepare_airflow() -> None:
     """Safe to repeat: a pool that is there keeps the slots that somebody gave it."""
     file = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    passwords = {user: os.environ[f"PERENNIAL_AIRFLOW_{user.upper()}_PASSWORD"] for user in (ADMIN, VIEWER)}
+    passwords = {who: os.environ[f"PERENNIAL_AIRFLOW_{who.upper()}_PASSWORD"] for who in (ADMIN, REVIEWER, VIEWER)}
     write_private(file, json.dumps(passwords))
     _airflow("db", "migrate")
     try:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from dag_files import declare
-from demo.airflow import wait_for
+from demo.airflow import Airflow, wait_for
 from logs import day, deliver, delivery
 from perennial.contracts import RetrainRequest
 from perennial.pipeline import loops
@@ -29,7 +29,7 @@ from releases import made_stable, make_version
 from running_loop import MAINTENANCE, MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
 from servers import listeners, logged_in, temporary_stack
 from stack.credentials import load
-from stack.environment import ADMIN
+from stack.environment import ADMIN, REVIEWER
 
 N_ROWS = 120
 SILENT, ORPHANED = "diabetes_progress", "orphaned_wine"  # models whose labels stop, and whose champion is deleted
@@ -405,38 +405,33 @@ def a_request_that_nobody_runs(loop: Loop) -> RetrainRequest:
 
 
 def a_second_champion_waits_for_a_human(loop: Loop) -> None:
-    run_id, cause = "asked_for_by_the_cellar", "a new vintage"
-    as_of = loop.case.last_monitored()
-    assert as_of is not None
-    asked = RetrainRequest(
-        model=MODEL, run_id=run_id, as_of=as_of, cause=cause, requested_by="the cellar", review="manual", anyway=True
-    )
-    loop.airflow.trigger(RETRAIN, run_id, {"reason": cause, "request": loop.case.ask(asked)})
+    run_id = "asked_for_by_the_cellar"
+    loop.airflow.trigger(RETRAIN, run_id, {"reason": "a new vintage", "review": "manual"})
     assert under_review(loop, RETRAIN, run_id) == "3"
     approved_in_the_console(loop, "it tastes of cherries")
     loop.await_run(RETRAIN, run_id)
     review, promotion = loop.entries("review")[-1], loop.entries("promotion")[-1]
-    assert (review.version, review.actor) == ("3", "admin")
+    assert (review.version, review.actor) == ("3", REVIEWER), "admin asked for it, and can not approve it"
     assert review.reason == "approved in Airflow: it tastes of cherries"
     assert review.payload["review"]["verified"]
-    assert (promotion.version, promotion.actor) == ("3", "admin")
+    assert (promotion.version, promotion.actor) == ("3", REVIEWER)
     assert loop.alias("champion") == loop.case.verify().champion == "3"
 
 
 def approved_in_the_console(loop: Loop, reason: str) -> None:
     """What a person who is logged in to Airflow does with the newest signoff: open its page, and send its form."""
-    root, token = str(loop.airflow.http.base_url).removesuffix("/api/v2/"), loop.airflow.http.headers["authorization"]
+    root = str(loop.airflow.http.base_url).removesuffix("/api/v2/")
     page = f"{root}/perennial/models/{MODEL}/reviews/{loop.entries('signoff')[-1].entry_id}"
-    with httpx.Client(
-        cookies={"_token": token.removeprefix("Bearer ")}, headers={"origin": root}, timeout=60
-    ) as person:
+    password = load(loop.layout.credentials_file).airflow_reviewer_password
+    session = Airflow.login(root, REVIEWER, password).http.headers["authorization"].removeprefix("Bearer ")
+    with httpx.Client(cookies={"_token": session}, headers={"origin": root}, timeout=60) as person:
         shown = person.get(page).raise_for_status().text
-        assert "You answer as <strong>admin</strong>" in shown
+        assert f"You answer as <strong>{REVIEWER}</strong>" in shown
         (form,) = re.findall('name="token" value="([^"]+)"', shown)
         sent = {"answer": "approved", "reason": reason}
         assert person.post(page, data={**sent, "token": "forged"}).status_code == 403
         answered = person.post(page, data={**sent, "token": form}, follow_redirects=True).raise_for_status().text
-        assert "approved</span> by admin, under their own login" in answered
+        assert f"approved</span> by {REVIEWER}, under their own login" in answered
 
 
 def maintenance_starts_what_nobody_ran_and_it_ends_as_overtaken(loop: Loop, nobody_ran: RetrainRequest) -> None:
