@@ -60,7 +60,7 @@ def _of_services() -> list[tuple[str, str, str, str]]:
         (
             code(f"{found.name}{'_total' if found.type == 'counter' else ''}"),
             found.type,
-            ", ".join(map(code, labels.get(found.name, ()))),
+            ", ".join(map(code, labels.get(found.name, getattr(found, "_labelnames", ())))),
             found.documentation,
         )
         for found in on.collect()

@@ -112,18 +112,18 @@ def _json(value: Any, code: int = 200) -> Response:
 async def _predict(call: Call) -> Response:
     arrived = time.perf_counter()
     who, body = await _taken(call)
-    to_shadow: list[Asked] = []
+    asked: list[Asked] = []
 
     async def answered() -> bytes:
         key = call.request.headers.get(ROUTING_KEY)
-        answer, asked = await call.service.predict(body, call.request_id, arrived, key)
+        answer, log = await call.service.predict(body, call.request_id, arrived, key)
         call.service.guard.spend_rows(who, len(answer.predictions))
-        to_shadow.append(asked)
+        asked.append(log)
         return _ENCODER.encode(answer)
 
     response = await _once(call, who, body, answered)
-    if to_shadow:  # once the answer has left, and not again for one that is sent again
-        response.background = BackgroundTask(call.service.shadowed, to_shadow[0])
+    if asked:  # once the answer has left, and not again for one that is sent again
+        response.background = BackgroundTask(call.service.left, asked[0])
     return response
 
 
@@ -191,7 +191,7 @@ async def _readyz(call: Call) -> Response:
 
 async def _metrics(call: Call) -> Response:
     call.service.guard.admit(call.request)
-    return Response(call.service.metrics.page(), media_type=_TEXT)
+    return Response(await asyncio.to_thread(call.service.metrics.page), media_type=_TEXT)
 
 
 async def _figures(call: Call) -> Response:

@@ -1,6 +1,7 @@
 """What the service measures of itself, named by the conventions of Prometheus: base units, ``_total`` for counters."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +9,9 @@ from typing import Any, Literal
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from perennial.config import Feature
+from perennial.serving.measured.features import Features
 
 Mode = Literal["max", "livemax", "livesum"]
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -17,13 +21,16 @@ SCORES = tuple(step / 10 for step in range(1, 11))
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Those of one process that answers; with several, each writes to files that whichever is asked adds up."""
+    """Those of one process that answers; with several, each writes to files that whichever is asked adds up. ``of``
+    are the features whose values are counted."""
 
+    of: Mapping[str, Feature] = field(default_factory=dict)
     shared: bool = False
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     shown: list[tuple[str, str, str]] = field(default_factory=list)
     challenging: list[tuple[str, str, str]] = field(default_factory=list)
     sharing: list[tuple[str, ...]] = field(default_factory=list)
+    features: Features = field(init=False)
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
     rows: Counter = field(init=False)
@@ -48,6 +55,8 @@ class Metrics:
     def __post_init__(self) -> None:
         for name, metric in _made(self.registry).items():
             object.__setattr__(self, name, metric)
+        object.__setattr__(self, "features", Features(self.of, Path(os.environ[_SHARED]) if self.shared else None))
+        self.registry.register(self.features)
         if self.shared:
             for path in Path(os.environ[_SHARED]).glob("gauge_live*_*.db"):
                 number = int(path.stem.rpartition("_")[2])
@@ -72,6 +81,7 @@ class Metrics:
             return generate_latest(self.registry)
         all_of_them = CollectorRegistry()
         MultiProcessCollector(all_of_them)  # type: ignore[no-untyped-call]
+        all_of_them.register(self.features)
         return generate_latest(all_of_them)
 
 

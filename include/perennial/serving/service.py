@@ -69,7 +69,7 @@ class Service:
     def __init__(self, spec: Spec) -> None:
         self.spec, self.config = spec, spec.config
         self.types: Types = types_of(spec.config)
-        self.metrics = Metrics(shared=spec.workers > 1)
+        self.metrics = Metrics(spec.config.features, shared=spec.workers > 1)
         rules, keys = spec.config.serving, Keys.below(spec.home, spec.key)
         limits = Limits(rules.rate_limit, spec.workers)
         self.guard = Guard(keys, spec.needs_key, rules.max_body_kb << 10, limits)
@@ -85,10 +85,8 @@ class Service:
         if spec.config.release.by_shares:
             self.canary = CanaryArm(replace(order, cache=spec.folder / "cache_canary", alias=CANARY), self.metrics)
         self._beside = [arm for arm in (self.shadow, self.canary) if arm is not None]
-        self._decode = {
-            "rows": msgspec.json.Decoder(self.types.predict),
-            "labels": msgspec.json.Decoder(self.types.labels),
-        }
+        bodies = {"rows": self.types.predict, "labels": self.types.labels}
+        self._decode = {key: msgspec.json.Decoder(body) for key, body in bodies.items()}
         self._n_features = len(spec.config.features)
         self._given = rules.event_time == "given"
         self._names = {str(name): name for name in spec.config.label.classes or ()}
@@ -156,7 +154,7 @@ class Service:
     async def predict(
         self, body: bytes, request_id: str, arrived: float, key: str | None = None
     ) -> tuple[Answer, Asked]:
-        """Score and log the rows of a body, whose request is ``key``'s; the answer, and what :meth:`shadowed` takes."""
+        """Score and log the rows of a body, whose request is ``key``'s; the answer, and what :meth:`left` takes."""
         rows = self.decoded(body, "rows")
         current = self.follower.following.current
         if current is None:
@@ -181,13 +179,12 @@ class Service:
             self.counting.failed(found.left, CANARY, took_s)
         return self._answer(request_id, found.log, found.scores, found.words, logged=logged), found.log
 
-    async def shadowed(self, asked: Asked) -> None:
-        """Once an answer has left: the challenger may answer the same."""
-        if self.shadow is None:
-            return
-        if len(asked.ids) <= INLINE_ROWS:
+    async def left(self, asked: Asked) -> None:
+        """Once an answer has left: its values are counted, and the challenger may answer the same."""
+        self.metrics.features.add(asked.values)
+        if self.shadow is not None and len(asked.ids) <= INLINE_ROWS:
             self.shadow.offer(asked)
-        else:
+        elif self.shadow is not None:
             await asyncio.to_thread(self.shadow.offer, asked)
 
     def _answer(self, request_id: str, log: Asked, scores: Sequence[float], words: Words, *, logged: bool) -> Answer:
@@ -286,6 +283,7 @@ class Service:
                 self.metrics.problem.labels(name).set(int(name in problems))
             if (counted := self.counting.changed()) is not None:
                 await asyncio.to_thread(self.counting.keep, counted)
+            await asyncio.to_thread(self.metrics.features.count)
             self.metrics.waiting.set(self.spool.standing.n_waiting)
             self.metrics.spool_bytes.set(self.spool.standing.n_bytes)
             for arm in self._beside:
