@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ from perennial.config.release.guards import Guards
 from perennial.contracts import Signoff, SourceKind
 from perennial.contracts.tags import CANARY, CHALLENGER, CHAMPION, DIGEST_TAG, SHARE_TAG
 from perennial.ingest.stage import stage
+from perennial.pipeline import Case
+from perennial.pipeline.guarded import notice
+from perennial.pipeline.mending import repair as repair_all
 from perennial.publishing.publish import publish
 from perennial.recipes import boosting
 from perennial.registry import Registry, set_alias
@@ -42,6 +45,7 @@ from perennial.release.guarded.asking import ask
 from perennial.release.promote import promote
 from perennial.release.reconcile import repair
 from perennial.serving.arms.routing import ROUTING_KEY, arm_of, in_shadow
+from perennial.settings import Settings
 from perennial.store import Store
 from perennial.store.tables import ensure_data_tables
 from perennial.validation.audit import audit
@@ -167,6 +171,39 @@ def test_files_that_nobody_registered_are_not_served(site: Site, served: Served)
     assert 'perennial_swaps_total{outcome="failed"}' in served.client.get("/metrics").text
     assert served.client.post("/predict", json={"rows": rows(site.config, 1)}).json()["version"] == "2"
     set_alias(site.registry, site.config.model, CHAMPION, "2")
+    served.wait_for(lambda: served.ready()["status"] == "ready", within_s=15)
+
+
+def test_a_moved_alias_is_noticed_by_way_of_the_service_which_a_repair_holds_against_the_ledger(
+    site: Site, served: Served, store: Store
+) -> None:
+    name, there = site.config.model, {"store": store, "registry": site.registry}
+    delete_alias(site.registry, name, CHAMPION)
+    made_stable(site.config.model_copy(update={"release": Releases()}), "2", None, 0, **there)
+    settings = Settings(home=site.home, serving_urls=f"{name}={served.client.base_url}")
+    case = Case(config=site.config, settings=settings, **there)
+    served.wait_for(lambda: served.model()["champion"] == "2", within_s=15)
+    assert (notice(case), repair_all(case)) == ((), ())
+
+    set_alias(site.registry, name, CHAMPION, "1")
+    served.wait_for(lambda: served.model()["version"] == "1", within_s=15)
+    (moved,) = notice(case)
+    assert "alias champion is on version 1, the ledger's champion is version 2" in moved
+    (entry,) = ledger.entries(store, name, kinds=["integrity"])
+    assert (entry.payload["alias"], entry.payload["found"]) == ("champion", "1")
+    at_once = site.config.model_copy(
+        update={"serving": site.config.serving.model_copy(update={"follow_within_s": 0.1})}
+    )
+    told = repair_all(replace(case, config=at_once))
+    assert [one.mended for one in told] == [False, False]
+    assert "version 2 is champion in the ledger" in told[1].said
+    assert "answers with version 1" in told[1].said
+    (reverted,) = repair_all(case, moved_alias="revert")
+    assert (reverted.mended, served.model()["version"]) == (True, "2"), "and the service was waited for"
+    delete_alias(site.registry, name, CHAMPION)
+    served.wait_for(lambda: "no_champion_named" in served.ready()["problems"], within_s=15)
+    assert "alias champion is gone" in notice(case)[0]
+    set_alias(site.registry, name, CHAMPION, "2")
     served.wait_for(lambda: served.ready()["status"] == "ready", within_s=15)
 
 

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from typer.testing import CliRunner
 
 from conftest import free_port
@@ -24,8 +26,10 @@ from perennial.cli import app
 from perennial.config import ModelConfig, load_model
 from perennial.contracts import Decision, LedgerEntry, to_record
 from perennial.errors import ServiceBehind
+from perennial.orchestration import errors
+from perennial.orchestration.tasks import guard, maintenance
 from perennial.pipeline import Case
-from perennial.registry import Registry
+from perennial.registry import Registry, set_alias
 from perennial.release.traffic import ask
 from perennial.settings import Settings
 from perennial.store import Store
@@ -43,6 +47,7 @@ class Service:
     key: str | None = None
     url: str = ""
     since: float = field(default_factory=time.time)
+    says: dict[str, Any] = field(default_factory=dict)
 
     def follow(self, version: str) -> None:
         self.version, self.since = version, time.time()
@@ -56,7 +61,8 @@ def answering(service: Service) -> Iterator[Service]:
             told: dict[str, Any] = {"model": service.model, "version": service.version}
             self.send_response(200 if let_in else 401)
             self.end_headers()
-            self.wfile.write(json.dumps(told | {"for_s": time.time() - service.since}).encode())
+            told |= {"for_s": time.time() - service.since, **service.says}
+            self.wfile.write(json.dumps(told).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -187,6 +193,51 @@ def test_one_of_several_processes_that_is_behind_is_found(case: Case) -> None:
         roll_back(here)
         with pytest.raises(ServiceBehind):
             here.verify_traffic()
+
+
+def test_a_repair_ends_by_what_answers_and_by_nobody_who_does_not(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def repaired() -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["repair", case.model])
+        return done.exit_code, done.output + done.stderr
+
+    assert repaired() == (0, f"{case.model}: ledger and registry agree\n")
+    with answering(Service(case.model, "2")) as service:
+        monkeypatch.setenv("PERENNIAL_SERVING_URLS", f"{case.model}={service.url}")
+        assert repaired() == (0, f"{case.model}: ledger, registry and service agree\n")
+        for version, told in (("1", "answers with version 1"), (None, "answers with no version")):
+            service.version = version
+            code, said = repaired()
+            assert (code, told in said, said.startswith("to be mended: ")) == (1, True, True), said
+        pushed = SimpleNamespace(xcom_push=lambda *_: None)
+        monkeypatch.setattr(errors, "get_current_context", lambda: {"ti": pushed})
+        with pytest.raises(AirflowFailException, match="answers with no version"):
+            maintenance.check_releases.function()
+    code, said = repaired()
+    assert (code, said.startswith("not known: "), "can not be asked (ConnectError)" in said) == (0, True, True), said
+    maintenance.check_releases.function()
+    assert ledger.entries(case.store, case.model, kinds=["integrity"]) == ()
+
+
+def test_the_guard_notices_another_alias_once_the_service_has_heard_of_it(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> int:
+        return len(ledger.entries(case.store, case.model, kinds=["integrity"]))
+
+    case.roll_back(actor="ada", reason="test", at=day(17).end, run_id="by hand")
+    set_alias(case.registry, case.model, "champion", "2")
+    with answering(Service(case.model, "1")) as service:
+        monkeypatch.setenv("PERENNIAL_SERVING_URLS", f"{case.model}={service.url}")
+        silent: dict[str, Any] = {"registry_answered_at": 1.0, "problems": {"registry_silent": "MLflow is down"}}
+        for service.says in (
+            {"champion": "2"},
+            {"champion": None, **silent},
+            {"champion": "1", **silent, "problems": {}},
+        ):
+            assert (guard.look.function(case.model), found()) == ("idle", 0)
+        service.says = {"champion": "2", "registry_answered_at": 1.0, "problems": {}}
+        assert (guard.look.function(case.model), found()) == ("idle", 1)
+    assert (guard.look.function(case.model), found()) == ("idle", 1), "who is not there noticed nothing"
 
 
 def test_the_seconds_of_a_decision_count_from_the_decision_on(case: Case) -> None:

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from perennial.config import CategoryFeature, NumberFeature
-from perennial.serving.measured.features import Features, FeatureGrid, edges_of
+from perennial.serving.measured.features import FeatureGrid, Features, edges_of
 from perennial.serving.metrics import Metrics
 from serving import TUMOUR, TestClient, opened, rows
 

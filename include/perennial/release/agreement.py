@@ -29,10 +29,11 @@ _LOOKED_AT = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One disagreement, in a sentence, and whether it is mended; else someone has to act."""
+    """One disagreement, in a sentence, and whether it is mended; else someone has to act. ``mended`` is None where
+    nobody could be asked whether there is one."""
 
     said: str
-    mended: bool
+    mended: bool | None
 
 
 def stable_of(state: ReleaseState) -> str | None:

@@ -1,7 +1,7 @@
 """Whether what answers requests followed a release: asked of the scoring service, and kept in the ledger."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import httpx
@@ -12,6 +12,7 @@ from perennial.config import ModelConfig
 from perennial.contracts import LedgerEntry, digest_of
 from perennial.errors import ReleaseError, ServiceBehind, StoreUnavailable, redacted
 from perennial.ledger import History
+from perennial.release.agreement import Finding
 from perennial.store import Store
 
 _SURE = 5
@@ -21,11 +22,18 @@ _ASKED_S, _PAUSE_S = 5.0, 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """What a service says of itself: the version that answers, for how many seconds it has; or why nobody knows."""
+    """What a service says of itself: the version that answers, for how many seconds it has; or why nobody knows.
+
+    ``named`` is the version that the registry names as champion, where it was ``heard`` at the last poll. One that was
+    not ``reached`` said nothing at all.
+    """
 
     version: str | None
     for_s: float
     problem: str | None = None
+    named: str | None = None
+    heard: bool = False
+    reached: bool = True
 
     def __str__(self) -> str:
         """In words.
@@ -46,10 +54,11 @@ def ask(url: str, model: str, *, key: str | None = None) -> Answering:
         body = answer.json()
         if body["model"] != model:
             return _unknown(f"answers for {body['model']}")
-        version = body["version"]
-        return Answering(version=None if version is None else str(version), for_s=float(body["for_s"] or 0.0))
+        version, named = (None if found is None else str(found) for found in (body["version"], body.get("champion")))
+        heard = body.get("registry_answered_at") is not None and "registry_silent" not in body.get("problems", {})
+        return Answering(version=version, for_s=float(body["for_s"] or 0.0), named=named, heard=heard)
     except httpx.HTTPError as error:
-        return _unknown(f"can not be asked ({type(error).__name__})")
+        return replace(_unknown(f"can not be asked ({type(error).__name__})"), reached=False)
     except (ValueError, TypeError, LookupError):
         return _unknown("answers /model with something else than a scoring service does")
 
@@ -104,13 +113,37 @@ def followed(release: LedgerEntry, seconds: float) -> LedgerEntry:
     )
 
 
-def _followed(config: ModelConfig, url: str, version: str, key: str | None) -> Answering:
+def disagreement(config: ModelConfig, url: str, *, store: Store, key: str | None = None) -> Finding | None:
+    """That the service at ``url`` answers with another version than the champion of the ledger, though it had
+    ``serving.follow_within_s`` to follow; None where it answers with that one.
+
+    One that can not be reached is told as what nobody knows, and at once. Raises StoreUnavailable.
+    """
+    version = ledger.read(store, config.model).state.champion
+    said = ask(url, config.model, key=key)
+    if not said.reached:
+        found = f"{config.model}: the service at {redacted(url)} {said}, so nobody knows what answers requests"
+        return Finding(said=found, mended=None)
+    said = _followed(config, url, version, key)
+    if said.problem is None and said.version == version:
+        return None
+    if ledger.read(store, config.model).state.champion != version:
+        return None  # a release meanwhile, which looks for itself
+    champion = f"version {version}" if version else "no version"
+    found = (
+        f"{config.model}: {champion} is champion in the ledger, and the service at {redacted(url)} {said}, "
+        f"{config.serving.follow_within_s:g} s after it was asked first: /readyz and the log of the service say why"
+    )
+    return Finding(said=found, mended=False)
+
+
+def _followed(config: ModelConfig, url: str, version: str | None, key: str | None) -> Answering:
     """The last of enough answers with the version, of which the one for the shortest time; or what was said at last."""
     end = time.monotonic() + config.serving.follow_within_s
     seen: list[Answering] = []
     while True:
         said = ask(url, config.model, key=key)
-        seen = [*seen, said] if said.version == version else []
+        seen = [*seen, said] if said.problem is None and said.version == version else []
         if len(seen) == _SURE:
             return min(seen, key=lambda one: one.for_s)
         if not seen:

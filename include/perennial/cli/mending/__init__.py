@@ -8,6 +8,7 @@ from perennial.cli import asking
 from perennial.cli.printing import EXIT_PERMANENT, AsJson, Model, as_logged, out, print_json, speaks_plainly
 
 app = typer.Typer()
+_WORDS = {True: "[green]mended[/green]", False: "[red]to be mended[/red]", None: "[yellow]not known[/yellow]"}
 
 
 @app.command()
@@ -20,19 +21,20 @@ def repair(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find where MLflow and the ledger disagree, and mend it; ends with 1 when something is left to a person."""
+    """Find where ledger, MLflow and the scoring service disagree, and mend it; ends with 1 when something is left."""
     from perennial.pipeline import mending
 
-    found = mending.repair(asking.case(model), moved_alias=moved_alias)
+    case = asking.case(model)
+    found = mending.repair(case, moved_alias=moved_alias)
+    asked = case.settings.serving_url(model) is not None
     if as_json:
         print_json(list(found))
     elif not found:
-        out.print(f"{model}: ledger and registry agree")
+        out.print(f"{model}: {'ledger, registry and service' if asked else 'ledger and registry'} agree")
     else:
         for item in found:
-            word = "[green]mended[/green]" if item.mended else "[red]to be mended[/red]"
-            out.print(f"{word}: {as_logged(item.said)}", highlight=False, soft_wrap=True)
-    if not all(item.mended for item in found):
+            out.print(f"{_WORDS[item.mended]}: {as_logged(item.said)}", highlight=False, soft_wrap=True)
+    if any(item.mended is False for item in found):
         raise typer.Exit(EXIT_PERMANENT)
 
 

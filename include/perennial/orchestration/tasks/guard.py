@@ -18,15 +18,19 @@ log = logging.getLogger(__name__)
 def look(case: Case) -> str:
     """The figures of the version in its bake keep their bounds, or it is rolled back at once.
 
-    Where no version is in its bake nothing is asked, and nothing but the ledger read; where no setting says what serves
-    the model, nobody can be asked.
+    Before that the service is asked whom the alias names: another version than the ledger's is dealt with as every run
+    would. Where no version is in its bake nothing else is asked, and nothing but the ledger read; where no setting says
+    what serves the model, nobody can be asked.
     """
+    from perennial.pipeline.guarded import guard, notice
+
+    for said in notice(case):
+        log.warning("%s", said)
     if not case.state().in_bake:
         return "idle"
     if case.settings.serving_url(case.model) is None:
         log.warning("a version is in its bake, and nobody guards it: PERENNIAL_SERVING_URLS names no service")
         return "unwatched"
-    from perennial.pipeline.guarded import guard
     from perennial.provenance.taken_back import keep
 
     done = guard(case, now=datetime.now(UTC))

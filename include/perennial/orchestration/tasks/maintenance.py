@@ -104,7 +104,7 @@ def open_requests() -> list[dict[str, object]]:
 
 @task(task_display_name="Check releases")
 def check_releases() -> None:
-    """Finish what a crash cut off, and hold the registry against the ledger: aliases, tags and files.
+    """Finish what a crash cut off, and hold the registry against the ledger: aliases, tags and files; and the service.
 
     A canary that is past its deadline is taken back.
     """
@@ -118,7 +118,7 @@ def check_releases() -> None:
         found = repair(case)
         for item in found:
             log.warning("%s", item.said)
-        if left := [item.said for item in found if not item.mended]:
+        if left := [item.said for item in found if item.mended is False]:
             raise IntegrityError("; ".join(left))
 
     _for_every_model(one)

@@ -1,4 +1,4 @@
-"""One look of the guards at a version in its bake, and the rollback that follows a breach."""
+"""One look of the guards at a version in its bake, and the rollback that follows a breach; and at a moved alias."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ class Guarded:
     look: Look
     release: Release | None = None
     followed: LedgerEntry | None = None
+
+
+def notice(case: Case) -> tuple[str, ...]:
+    """What is done and found where the alias ``champion`` names another version than the ledger; nothing where not.
+
+    The service is asked, which looks at the alias every ``serving.poll_s`` anyhow: one request, and none to MLflow.
+    Only where it has heard of another version a look begins as every run does. Where no setting names the service,
+    where it says nothing, and while a release is under way, nothing is found. Raises as :meth:`Case.begin`.
+    """
+    from perennial.release.traffic import ask
+
+    url, key, state = case.settings.serving_url(case.model), case.settings.serving_key, case.state()
+    if url is None or state.pending is not None:
+        return ()
+    said = ask(url, case.model, key=key.get_secret_value() if key else None)
+    return case.begin() if said.heard and said.named != state.champion else ()
 
 
 def guard(case: Case, *, now: datetime) -> Guarded:

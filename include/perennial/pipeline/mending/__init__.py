@@ -1,4 +1,4 @@
-"""What is mended about one model beside its runs: ledger and registry brought to agree, files looked at."""
+"""What is mended about one model beside its runs: ledger and registry brought to agree, files and service looked at."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 def repair(case: Case, *, moved_alias: str | None = None) -> tuple[Finding, ...]:
-    """Aliases and tags agree with the ledger, and every version has its files; what does not is mended, or told.
+    """Aliases and tags agree with the ledger, every version has its files, and where a setting names the service, its
+    champion answers requests; what does not is mended, or told.
 
     ``moved_alias`` takes the place of ``release.moved_alias``. Raises ConfigError for one that is none, and as
     :func:`perennial.release.reconcile.repair`.
     """
     from perennial.release import reconcile
     from perennial.release.agreement import Finding
+    from perennial.release.traffic import disagreement
 
     if moved_alias is not None:
         if moved_alias not in get_args(MovedAlias):
@@ -33,4 +35,8 @@ def repair(case: Case, *, moved_alias: str | None = None) -> tuple[Finding, ...]
         case.verify_files()
     except PermanentError as error:
         found += (Finding(said=str(error), mended=False),)
+    if (url := case.settings.serving_url(case.model)) is not None:
+        key = case.settings.serving_key
+        served = disagreement(case.config, url, store=case.store, key=key.get_secret_value() if key else None)
+        found += (served,) if served is not None else ()
     return found
