@@ -39,6 +39,7 @@ with warnings.catch_warnings():
 
 __all__ = ["TestClient"]
 STARTS_WITHIN_S = 180.0
+_PROGRAM = ("-P", "-m", "perennial.serving")
 TUMOUR = load_model(ROOT / "tests" / "models" / "tumour_malignant")
 
 
@@ -79,7 +80,7 @@ class Served:
 
 @contextmanager
 def serving(
-    config: ModelConfig, models_dir: Path, home: Path, mlflow_uri: str, *, wait: bool = True
+    config: ModelConfig, models_dir: Path, home: Path, mlflow_uri: str, *, program: tuple[str, ...] = _PROGRAM
 ) -> Iterator[Served]:
     """The service of a model, ready to answer; ended as a supervisor ends it, unless a test did."""
     port, log = free_port(), home / "service.log"
@@ -87,7 +88,7 @@ def serving(
     environment = {**os.environ, **PINNED, "PERENNIAL_HOME": str(home), "PERENNIAL_MODELS_DIR": str(models_dir)}
     environment |= {"MLFLOW_TRACKING_URI": mlflow_uri}
     environment.pop("PERENNIAL_DATABASE_URL", None)
-    command = [sys.executable, "-P", "-m", "perennial.serving", config.model, "127.0.0.1", str(port), "1"]
+    command = [sys.executable, *program, config.model, "127.0.0.1", str(port), "1"]
     with log.open("ab") as output, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd="/")
         served = Served(process, client, log)

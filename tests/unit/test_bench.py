@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "bench"
-BENCHES = sorted(FOLDER.glob("bench_*.py"))
+BENCHES = sorted(path for path in FOLDER.glob("*.py") if not path.stem.startswith("__"))
 
 
 @pytest.mark.parametrize("path", BENCHES, ids=lambda path: path.stem)

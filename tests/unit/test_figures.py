@@ -103,13 +103,17 @@ def asked(client: TestClient) -> None:
     assert elsewhere.status_code == 403
 
 
-def test_counting_costs_little_beside_an_answer(tmp_path: Path) -> None:
-    """A row of the flights takes the service some 300 us: what is counted of it, a few."""
-    counted, row = counting(tmp_path), [tuple(1.0 for _ in NAMES)]
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(2000):
-            counted.answered("7", "champion", row, [0.3], 0.004)
-        took.append((time.perf_counter() - began) / 2000)
-    assert min(took) < 50e-6, took
+def test_a_request_of_few_rows_asks_numpy_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of numpy costs more than what it counts of a row; what a row costs is for tests/bench/bench_serve.py."""
+
+    class Unasked:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(f"numpy was asked for {name}")
+
+    counted = counting(tmp_path)
+    monkeypatch.setattr("perennial.serving.measured.counting.np", Unasked())
+    answers(counted, 1, clinic=None)
+    answers(counted, 16)
+    assert one(counted.with_others(counted.mine())).rows == 17
+    with pytest.raises(AssertionError, match="numpy was asked"):
+        answers(counted, 17)
