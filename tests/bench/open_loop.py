@@ -43,6 +43,8 @@ async def _asked(url: str, body: bytes, per_s: float, n_requests: int) -> Arriva
     async def one(due: float) -> tuple[float, float]:
         await asyncio.sleep(due - time.perf_counter())
         began = time.perf_counter()
+        while free and free[-1][0].at_eof():  # the server has closed it, unused as it was
+            free.pop()[1].close()
         reader, writer = free.pop() if free else await asyncio.open_connection(where.hostname, where.port)
         writer.write(request)
         await _answer(reader)
