@@ -191,7 +191,7 @@ async def _readyz(call: Call) -> Response:
 
 async def _metrics(call: Call) -> Response:
     call.service.guard.admit(call.request)
-    return Response(await asyncio.to_thread(call.service.metrics.page), media_type=_TEXT)
+    return Response(call.service.metrics.page(), media_type=_TEXT)
 
 
 async def _figures(call: Call) -> Response:

@@ -283,7 +283,7 @@ class Service:
                 self.metrics.problem.labels(name).set(int(name in problems))
             if (counted := self.counting.changed()) is not None:
                 await asyncio.to_thread(self.counting.keep, counted)
-            await asyncio.to_thread(self.metrics.features.count)
+            self.metrics.features.count()
             self.metrics.waiting.set(self.spool.standing.n_waiting)
             self.metrics.spool_bytes.set(self.spool.standing.n_bytes)
             for arm in self._beside:

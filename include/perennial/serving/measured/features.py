@@ -1,13 +1,13 @@
 """The values that were answered, by feature, for Prometheus: numbers as histograms, categories and nulls by count.
 
-A request only leaves its rows here; they are counted together, once a second and whenever somebody asks. Of several
-processes each leaves its counts in a file, from which whichever is asked adds them up.
+A request only leaves its values here; they are counted together, once a second and whenever somebody asks. They wait in
+one flat list: a tuple a row that waited would be one for Python's garbage collector to look at. Of several processes
+each leaves its counts in a file, from which whichever is asked adds them up.
 """
 
 import contextlib
 import os
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,16 +93,16 @@ class FeatureGrid:
         }
         return cls(edges, names, tuple(features))
 
-    def counts(self, rows: Rows) -> FeatureCounts:
-        """What some rows are, their values in the order of the features. Pure.
+    def counts(self, columns: Sequence[Sequence[Any]]) -> FeatureCounts:
+        """What the values of some rows are, one sequence a feature, in their order. Pure.
 
         >>> grid = FeatureGrid.of({name: flights.features[name] for name in ("precip_in", "origin")})
-        >>> found = grid.counts([(0.0, "JFK"), (0.05, "JFK"), (None, "LGA")])
+        >>> found = grid.counts([(0.0, 0.05, None), ("JFK", "JFK", "LGA")])
         >>> found.buckets["precip_in"][:4], found.sums["precip_in"], found.categories["origin"], found.nulls
         ([1, 0, 1, 0], 0.05, {'JFK': 2, 'LGA': 1}, {'precip_in': 1})
         """
         found = FeatureCounts()
-        for name, values in zip(self.features, zip(*rows, strict=True), strict=True):
+        for name, values in zip(self.features, columns, strict=True):
             if name in self.edges:
                 numbers = np.array(values, dtype=np.float64)  # None is NaN
                 numbers = numbers[~np.isnan(numbers)]
@@ -127,34 +127,31 @@ class FeatureGrid:
 
 
 class Features(Collector):
-    """Those of one process that answers; with a ``folder``, of all that share it. Any thread may call any of it."""
+    """Those of one process that answers; with a ``folder``, of all that share it. All of it is the event loop's: a
+    thread that counts beside it holds requests up for longer, while both wait for one interpreter."""
 
     def __init__(self, features: Mapping[str, Feature], folder: Path | None = None) -> None:
         self._grid, self._mine, self._folder = FeatureGrid.of(features), FeatureCounts(), folder
         self._file = f"features_{os.getpid()}_{os.urandom(3).hex()}.json"
         self._nullable = tuple(name for name, spec in features.items() if spec.nullable)
-        self._waiting: deque[Rows] = deque()
-        self._lock = threading.Lock()
+        self._width, self._waiting = len(features), list[Any]()
 
     def add(self, rows: Rows) -> None:
-        """Have the rows of a request counted later."""
-        self._waiting.append(rows)
+        """Have the rows of a request counted later, their values in the order of the features."""
+        for row in rows:
+            self._waiting.extend(row)
 
     def count(self) -> None:
         """Count what waits, and leave it where other processes find it."""
-        rows: list[Sequence[Any]] = []
-        with self._lock:
-            with contextlib.suppress(IndexError):
-                while True:
-                    rows.extend(self._waiting.popleft())
-            if not rows:
-                return
-            self._mine.add(self._grid.counts(rows))
-            if self._folder is not None:
-                whole = self._folder / self._file
-                with contextlib.suppress(OSError):  # a full disk: after the next rows it is tried again
-                    whole.with_suffix(".part").write_bytes(_ENCODER.encode(self._mine))
-                    whole.with_suffix(".part").rename(whole)
+        if not self._waiting:
+            return
+        values, self._waiting = self._waiting, []
+        self._mine.add(self._grid.counts([values[place :: self._width] for place in range(self._width)]))
+        if self._folder is not None:
+            whole = self._folder / self._file
+            with contextlib.suppress(OSError):  # a full disk: after the next rows it is tried again
+                whole.with_suffix(".part").write_bytes(_ENCODER.encode(self._mine))
+                whole.with_suffix(".part").rename(whole)
 
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
         """What Prometheus reads, of all processes."""
@@ -180,8 +177,7 @@ class Features(Collector):
 
     def _all(self) -> FeatureCounts:
         found = FeatureCounts()
-        with self._lock:
-            found.add(self._mine)
+        found.add(self._mine)
         for path in sorted(self._folder.glob("features_*.json")) if self._folder is not None else ():
             if path.name != self._file:
                 with contextlib.suppress(OSError, msgspec.DecodeError):
