@@ -83,8 +83,9 @@ def test_processes_are_added_up_and_one_that_ended_stays(tmp_path: Path, monkeyp
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     asked = [tuple(row.values()) for row in rows(TUMOUR, 30)]
     ended, other = (Features(TUMOUR.features, tmp_path) for _ in range(2))
-    ended.add(asked[:10])
-    ended.count()
+    for part in (asked[:4], asked[4:10]):
+        ended.add(part)
+        ended.count()
     other.add(asked[10:15])
     other.add(asked[15:25])
     other.count()
