@@ -1,25 +1,25 @@
-"""What pooling the windows of a bake would change: the table of docs/decisions/0003.
+"""What is gained by judging the windows of a bake together: the table of docs/decisions/0003.
 
 ``python docs/simulations/pooled_bake.py --repetitions 4000`` draws champions that are worse than the stable version by
-a known deficit: 14 blocks a window, normal, whose mean has a given standard error. Each bake is ended as the product
-ends it, window by window (``perennial.bake.settlement.bake_outcome``), and as one judgement over all blocks so far
-would, looked at after each window: from the first on, or from ``bake.windows`` on.
+a known deficit: 14 blocks a window, normal, whose mean has a given standard error. Each bake is ended window by window,
+as one judgement over all blocks so far from ``bake.windows`` windows on, and by both, which is the rule of
+``perennial.bake.settlement.bake_outcome``: a window alone may fail a bake, and all of them together end it.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import numpy as np
 from scipy.stats import t
 
-from perennial.bake.settlement import WindowOutcome, bake_outcome
-
 N_BLOCKS, N_WINDOWS, DEADLINE, MOST, CONFIDENCE = 14, 2, 6, 0.02, 0.95
 Ended = tuple[str, int]
+Judgement = Literal["failed", "passed", "unknown"]
 
 
-def judged(blocks: np.ndarray) -> WindowOutcome:
+def judged(blocks: np.ndarray) -> Judgement:
     """Failed where the whole interval of the mean lies beyond ``bake.max_deficit``, passed where the mean does not."""
     error = blocks.std(ddof=1) / np.sqrt(len(blocks))
     low = blocks.mean() - t.ppf(0.5 + CONFIDENCE / 2, len(blocks) - 1) * error
@@ -27,17 +27,27 @@ def judged(blocks: np.ndarray) -> WindowOutcome:
 
 
 def by_window(windows: np.ndarray) -> Ended:
-    """As the product ends a bake: a failed window fails it, so many passed ones pass it."""
-    outcomes = [judged(window) for window in windows]
-    return first_end(bake_outcome(outcomes[:n], windows=N_WINDOWS, allowed_failures=0) for n in range(1, DEADLINE + 1))
+    """A failed window fails a bake, so many passed ones pass it."""
+    n_passed = 0
+    for number, window in enumerate(windows, start=1):
+        if (found := judged(window)) == "failed":
+            return "failed", number
+        n_passed += found == "passed"
+        if n_passed == N_WINDOWS:
+            return "passed", number
+    return "blind", DEADLINE
 
 
-def pooled(windows: np.ndarray, *, first: int) -> Ended:
-    """One judgement over the blocks of all windows so far; it fails from window ``first`` on, and passes from the
-    ``bake.windows``-th on."""
-    found = (judged(windows[:n].ravel()) for n in range(1, DEADLINE + 1))
-    least = {"failed": first, "passed": N_WINDOWS, "unknown": DEADLINE + 1}
-    return first_end(one if n >= least[one] else "running" for n, one in enumerate(found, start=1))
+def together(windows: np.ndarray, *, alone: bool) -> Ended:
+    """One judgement over the blocks of all windows so far, from the ``bake.windows``-th on; a window ``alone`` may fail
+    it before that, and later."""
+
+    def end(number: int) -> str:
+        if alone and judged(windows[number - 1]) == "failed":
+            return "failed"
+        return judged(windows[:number].ravel()) if number >= N_WINDOWS else "running"
+
+    return first_end(end(number) for number in range(1, DEADLINE + 1))
 
 
 def first_end(outcomes: Iterable[str]) -> Ended:
@@ -48,8 +58,8 @@ def first_end(outcomes: Iterable[str]) -> Ended:
 
 RULES: dict[str, Callable[[np.ndarray], Ended]] = {
     "each window alone": by_window,
-    "pooled, from the first window on": lambda windows: pooled(windows, first=1),
-    "pooled, from the second on": lambda windows: pooled(windows, first=N_WINDOWS),
+    "together, from the second on": lambda windows: together(windows, alone=False),
+    "both, as it is": lambda windows: together(windows, alone=True),
 }
 
 

@@ -1,15 +1,16 @@
-"""The end of a bake: the probation of a new champion, judged window by window on what was measured."""
+"""The end of a bake: the probation of a new champion, judged on what its windows show together."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from perennial import ledger
 from perennial.config import ModelConfig
-from perennial.contracts import BakeState, LedgerEntry, ReleaseState, Signal, SignalName, Window, digest_of
+from perennial.contracts import BakeState, Estimate, LedgerEntry, ReleaseState, Signal, SignalName, Window, digest_of
 from perennial.ledger import History
+from perennial.statistics.comparing.windows import over_windows
 from perennial.statistics.metrics import Metric
 from perennial.store import Store
 from perennial.store.locks import RELEASE, model_lock
@@ -25,6 +26,46 @@ class BakeWindow:
     window: Window
     outcome: WindowOutcome
     detail: str
+    figures: tuple[Signal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """A figure of a bake over ``n_windows`` of its windows together; ``found`` has no value where none of them has an
+    interval, and each keeps the bound by itself.
+    """
+
+    name: SignalName
+    found: Estimate
+    bound: float
+    is_least: bool
+    n_windows: int
+
+    @property
+    def standing(self) -> WindowOutcome:
+        """Failed where the interval lies beyond the bound, passed where the figure itself keeps it; else unknown.
+
+        >>> def deficit(value): return Together(name=SignalName.bake_vs_stable("roc_auc"), bound=0.02, is_least=False,
+        ...     found=Estimate(value=value, interval=around(value, 0.01, 900, 14, 0.95)), n_windows=2)
+        >>> [deficit(value).standing for value in (0.0, 0.02, 0.03, 0.05)]
+        ['passed', 'passed', 'unknown', 'failed']
+        """
+        if self.found.value is None:
+            return "passed"
+        if self.found.standing(self.bound, is_least=self.is_least) == "breached":
+            return "failed"
+        keeps = self.found.value >= self.bound if self.is_least else self.found.value <= self.bound
+        return "passed" if keeps else "unknown"
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> print(Together(name=SignalName.bake("roc_auc"), bound=0.55, is_least=True,
+        ...     found=Estimate(value=0.7, interval=around(0.7, 0.01, 900, 14, 0.95)), n_windows=2))
+        bake/roc_auc 0.7 (0.6784 to 0.7216) against 0.55 over 2 windows together
+        """
+        figure = f"{self.name} {self.found}" if self.found.value is not None else f"{self.name}"
+        return f"{figure} against {self.bound:.4g} over {self.n_windows} windows together"
 
 
 def window_outcome(figures: Mapping[str, Signal], required: Iterable[SignalName], metric: Metric) -> WindowOutcome:
@@ -61,24 +102,54 @@ def _keeps_bound(signal: Signal | None, metric: Metric) -> bool:
     return signal.status == "ok"
 
 
-def bake_outcome(outcomes: Iterable[WindowOutcome], *, windows: int, allowed_failures: int) -> BakeState:
-    """The end of a bake, reached at the first window that decides it; oldest first. Unknown windows prolong it.
+def together(config: ModelConfig, windows: Sequence[BakeWindow], required: Iterable[SignalName]) -> list[Together]:
+    """What is required, over all these windows. Pure."""
+    metric, found = config.metric(config.bake.metric), []
+    for name in required:
+        held = [signal for window in windows for signal in window.figures if signal.name == str(name)]
+        known = [Estimate(value=one.value, interval=one.interval) for one in held if one.interval is not None]
+        is_own = name == SignalName.bake(metric.name)
+        found.append(
+            Together(
+                name=name,
+                found=over_windows(known) if known else Estimate(problem="no window has an interval"),
+                bound=config.bake.bound if is_own else config.bake.max_deficit,
+                is_least=is_own and metric.more_is_better,
+                n_windows=len(windows),
+            )
+        )
+    return found
 
-    >>> bake_outcome(["passed", "unknown", "passed"], windows=2, allowed_failures=0)
-    'passed'
-    >>> bake_outcome(["passed", "failed", "passed"], windows=2, allowed_failures=0)
-    'failed'
-    >>> bake_outcome(["passed", "unknown", "unknown"], windows=2, allowed_failures=0)
-    'running'
+
+def bake_outcome(
+    config: ModelConfig, found: Iterable[BakeWindow], required: Sequence[SignalName]
+) -> tuple[BakeState, list[Together]]:
+    """The end of a bake, reached at the first window that decides it, and what decided; oldest first. Pure.
+
+    A window that fails by itself counts as a failure. The others that show all that is ``required`` are judged
+    together, from ``bake.windows`` of them on: where that is breached it is one more failure. More than
+    ``bake.allowed_failures`` fail the bake; it passes where all figures together keep their bounds. Windows that show
+    nothing prolong it.
     """
-    n_seen = Counter[WindowOutcome]()
-    for outcome in outcomes:
-        n_seen[outcome] += 1
-        if n_seen["failed"] > allowed_failures:
-            return "failed"
-        if n_seen["passed"] >= windows:
-            return "passed"
-    return "running"
+    n_failed, counted, figures = 0, list[BakeWindow](), list[Together]()
+    for window in found:
+        if window.outcome == "failed":
+            n_failed += 1
+        elif _shows(window, required):
+            counted.append(window)
+            figures = together(config, counted, required) if len(counted) >= config.bake.windows else []
+        standing = {figure.standing for figure in figures}
+        if n_failed + ("failed" in standing) > config.bake.allowed_failures:
+            return "failed", figures
+        if standing == {"passed"}:
+            return "passed", figures
+    return "running", figures
+
+
+def _shows(window: BakeWindow, required: Iterable[SignalName]) -> bool:
+    """Whether all that is required was measured with an interval, or keeps its bound without one."""
+    shown = {signal.name for signal in window.figures if signal.interval is not None or signal.status == "ok"}
+    return shown.issuperset(map(str, required))
 
 
 def settle(config: ModelConfig, *, store: Store, at: datetime) -> BakeState:
@@ -108,13 +179,9 @@ def bake_so_far(
 ) -> tuple[BakeState, LedgerEntry | None]:
     """How far the running bake of the champion is on what was measured of it, and its entry where it ended. Pure."""
     found = bake_windows(config, state, measured)
-    outcome = bake_outcome(
-        (window.outcome for window in found),
-        windows=config.bake.windows,
-        allowed_failures=config.bake.allowed_failures,
-    )
+    outcome, figures = bake_outcome(config, found, _required(config, state))
     if outcome in ("passed", "failed"):
-        return outcome, _entry(config, state, outcome, found, at)
+        return outcome, _entry(config, state, outcome, found, figures=figures, at=at)
     overdue = state.champion_since is not None and at >= config.bake_ends_by(state.champion_since)
     return ("blind" if overdue else outcome), None
 
@@ -133,8 +200,7 @@ def bake_windows(config: ModelConfig, state: ReleaseState, measured: Iterable[Si
     >>> [window.outcome for window in bake_windows(flights, ReleaseState(model="flight_delay", champion="3"), [found])]
     ['failed']
     """
-    metric = config.bake.metric
-    required = [SignalName.bake(metric), *([SignalName.bake_vs_stable(metric)] if state.fallback else [])]
+    metric, required = config.bake.metric, _required(config, state)
     windows: dict[Window, dict[str, Signal]] = {}
     details: dict[Window, list[str]] = {}
     for signal in measured:
@@ -147,9 +213,16 @@ def bake_windows(config: ModelConfig, state: ReleaseState, measured: Iterable[Si
             window=window,
             outcome=window_outcome(figures, required, config.metric(metric)),
             detail="; ".join(details[window]),
+            figures=tuple(figures.values()),
         )
         for window, figures in windows.items()
     )
+
+
+def _required(config: ModelConfig, state: ReleaseState) -> list[SignalName]:
+    """What has to be measured of a window: the own figure, and that beside the stable version where there is one."""
+    metric = config.bake.metric
+    return [SignalName.bake(metric), *([SignalName.bake_vs_stable(metric)] if state.fallback else [])]
 
 
 def apart(found: Iterable[BakeWindow]) -> tuple[BakeWindow, ...]:
@@ -173,7 +246,13 @@ def apart(found: Iterable[BakeWindow]) -> tuple[BakeWindow, ...]:
 
 
 def _entry(
-    config: ModelConfig, state: ReleaseState, outcome: BakeState, windows: tuple[BakeWindow, ...], at: datetime
+    config: ModelConfig,
+    state: ReleaseState,
+    outcome: BakeState,
+    windows: tuple[BakeWindow, ...],
+    *,
+    figures: Sequence[Together],
+    at: datetime,
 ) -> LedgerEntry:
     """The end of this promotion's bake. A champion has one bake per day it took office, and so one such entry. Pure."""
     n_seen = Counter(window.outcome for window in windows)
@@ -185,8 +264,8 @@ def _entry(
         at=at,
         actor="policy",
         reason=(
-            f"bake {outcome}: {n_seen['passed']} windows passed ({config.bake.windows} needed), {n_seen['failed']} "
-            f"failed ({config.bake.allowed_failures} allowed), {n_seen['unknown']} unknown"
+            f"bake {outcome}: {'; '.join([*map(str, figures), ''])}{n_seen['failed']} windows failed by themselves "
+            f"({config.bake.allowed_failures} allowed)"
         ),
         version=state.champion,
         payload={

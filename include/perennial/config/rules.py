@@ -171,9 +171,10 @@ class Bake(Strict):
     """The probation of a new champion over ``windows`` mature windows.
 
     A window fails when the whole interval of ``metric`` lies beyond ``bound``, or that of its difference to the last
-    stable version on the same rows beyond ``max_deficit``; it passes when both figures keep their bounds, and prolongs
-    the bake otherwise. Where the stable version surely breaks ``bound`` on the same rows too, they say nothing. More
-    than ``allowed_failures`` failed windows end the bake with a rollback. One that has not ended by ``deadline`` after
+    stable version on the same rows beyond ``max_deficit``; so do ``windows`` and more of them together. Together they
+    pass when both figures keep their bounds, and prolong the bake otherwise. A window on whose rows the stable version
+    surely breaks ``bound`` too says nothing. More than ``allowed_failures`` failures, of windows alone and of all
+    others together, end the bake with a rollback. One that has not ended by ``deadline`` after
     the promotion is blind: red, until labels come or someone decides. Unless it is given, that is
     ``signoff.review.deadline``, the length of ``windows`` windows and ``label.max_wait`` together.
     """

@@ -102,11 +102,11 @@ class ReleaseState:
     """Who serves and who is trusted, folded from the ledger alone.
 
     ``stable`` lists the versions that passed their bake, the one trusted last at the end, without those rolled back.
-    ``in_bake`` ends with the bake; ``bake_failed`` stays until the failed champion is replaced. ``request_times`` are
-    those of the requests that count for the budget: one that failed or was overtaken gives its share back. ``gone``
-    are versions that were found deleted in the registry, for good. ``fits`` are the CPU seconds of every fit that made
-    a candidate, and when, by the id of its run. ``past_gates`` is the word on which the champion was promoted past its
-    gates, until its bake has passed.
+    ``in_bake`` ends with the bake; ``bake_failed`` and ``bake_reason``, in what, stay until the failed champion is
+    replaced. ``request_times`` are those of the requests that count for the budget: one that failed or was overtaken
+    gives its share back. ``gone`` are versions that were found deleted in the registry, for good. ``fits`` are the CPU
+    seconds of every fit that made a candidate, and when, by the id of its run. ``past_gates`` is the word on which the
+    champion was promoted past its gates, until its bake has passed.
     """
 
     model: str
@@ -115,6 +115,7 @@ class ReleaseState:
     lineages: dict[str, Lineage] = field(default_factory=dict)
     in_bake: bool = False
     bake_failed: bool = False
+    bake_reason: str = ""
     stable: tuple[str, ...] = ()
     rolled_back: frozenset[str] = frozenset()
     gone: frozenset[str] = frozenset()

@@ -139,8 +139,8 @@ def _baking(config: ModelConfig, facts: Facts) -> Ruling:
     ]
     missing = f"not known: {first_of(unknown, most=2)}" if unknown else "no more windows of it have their labels"
     return "blind", (
-        f"{in_bake} and neither passed nor failed by its deadline (bake.deadline): too few of the "
-        f"{config.bake.windows} windows it needs were measured; {missing}",
+        f"{in_bake} and neither passed nor failed by its deadline (bake.deadline): {config.bake.windows} windows that "
+        f"show it together were not measured; {missing}",
         *([facts.blind] if facts.blind else []),
         _exits(facts, "have the labels mended and run this window again"),
     )
@@ -159,7 +159,8 @@ def _exits(facts: Facts, mend: str) -> str:
 
 def _bake_figures(facts: Facts) -> str:
     found = [signal for signal in facts.newest if signal.family == "bake" and signal.status == "breached"]
-    return f" ({first_of(map(figures, found))})" if found else ""
+    said = first_of(map(figures, found)) if found else facts.state.bake_reason
+    return f" ({said})" if said else ""
 
 
 def _first_training(config: ModelConfig, facts: Facts) -> Ruling:

@@ -209,6 +209,7 @@ def _promotion(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         lineages={**state.lineages, version: lineage},
         in_bake=True,
         bake_failed=False,
+        bake_reason="",
         pending=_still_pending(state, item, "intent"),
         released_since_rollback=True,
     )
@@ -219,7 +220,7 @@ def _bake(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
     if version != state.champion or not state.in_bake:
         return state
     if item.payload["outcome"] == "failed":
-        return replace(state, in_bake=False, bake_failed=True)
+        return replace(state, in_bake=False, bake_failed=True, bake_reason=item.reason)
     return replace(state, in_bake=False, past_gates=None, stable=_last(state.stable, version))
 
 
@@ -231,6 +232,7 @@ def _rollback(state: ReleaseState, item: LedgerEntry) -> ReleaseState:
         champion_since=item.at,
         in_bake=False,
         bake_failed=False,
+        bake_reason="",
         past_gates=None,
         stable=_last(tuple(known for known in state.stable if known != gone), version),
         rolled_back=state.rolled_back | {gone},

@@ -141,7 +141,7 @@ def _of_candidates(config: ModelConfig) -> Iterator[Sentence]:
     yield (
         "bake",
         f"{bake.windows} windows: {bake.metric} {'at least' if better else 'at most'} {bake.bound:g}, and at most "
-        f"{bake.max_deficit:g} worse than the last stable version; more than {bake.allowed_failures} failed windows "
+        f"{bake.max_deficit:g} worse than the last stable version, together and each; more than {bake.allowed_failures} failures "
         "take it back.",
     )
 
