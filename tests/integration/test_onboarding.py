@@ -1,8 +1,10 @@
 """From a file that nobody made for Perennial to a candidate that waits for its review, without an edit by hand."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 import unfamiliar
-from perennial.cli import app
+from perennial.cli import app, starting
 from perennial.config import load_model
 from perennial.config.signals.judgement import GainSignal
 from perennial.errors import ConfigError, StoreUnavailable
@@ -35,6 +37,29 @@ def shortened(path: Path) -> None:
     kept = {key: said[key] for key in ("model", "owner", "task", "schedule", "sources", "columns", "label", "features")}
     path.write_text(yaml.safe_dump(kept, sort_keys=False, default_flow_style=None, width=300), encoding="utf-8")
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 25
+
+
+def assert_replayed(place: Path, said: str) -> None:
+    """The report of a replay is there, on one page, and a policy retrained in it."""
+    assert f"plots and figures: {place}/backtest.html" in "".join(said.splitlines())
+    found = json.loads((place / "backtest.json").read_text(encoding="utf-8"))
+    outcomes = {outcome["policy"]: outcome for outcome in found["outcomes"]}
+    assert {"as it is", "never", "every window", "every window, no gate"} <= set(outcomes)
+    assert outcomes["every window"]["fits"] > 0
+    assert needs_nothing((place / "backtest.html").read_text(encoding="utf-8"))
+
+
+def assert_tells_all(path: Path, place: Path) -> None:
+    """One page, where it is said to be, which tells of the version that waits."""
+    assert path == place
+    page = path.read_text(encoding="utf-8")
+    assert needs_nothing(page)
+    assert re.search(r"\b1: all \d+ gates passed", page)
+
+
+def needs_nothing(page: str) -> bool:
+    """Whether a page is whole, and nothing has to be fetched to see it."""
+    return page.rstrip().endswith("</html>") and not re.findall(r"""(?:src|href)=["']?(?![#"']|data:)[^\s>]+""", page)
 
 
 def as_table(rows: pa.Table, database_url: str, name: str) -> None:
@@ -79,17 +104,18 @@ def test_a_table_is_named_and_a_password_never_told(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "answers", "task"),
+    ("make", "answers", "task", "since"),
     [
-        (unfamiliar.wide, (), "binary"),
-        (unfamiliar.without_id, ("--label", "price"), "regression"),
-        (unfamiliar.mixed, ("--time", "Datum"), "multiclass"),
+        (unfamiliar.wide, (), "binary", "2024-06-10"),
+        (unfamiliar.without_id, ("--label", "price"), "regression", "2023-11-20"),
+        (unfamiliar.mixed, ("--time", "Datum"), "multiclass", "2024-05-15"),
     ],
 )
 def test_a_file_becomes_a_model_whose_monitor_and_retrain_pass(
     make: Callable[[Path], Path],
     answers: tuple[str, ...],
     task: str,
+    since: str,
     tmp_path: Path,
     database_url: str,
     mlflow_uri: str,
@@ -108,7 +134,10 @@ def test_a_file_becomes_a_model_whose_monitor_and_retrain_pass(
         as_table(pq.read_table(path), database_url, "houses")
         rows = ["--from", database_url, "--table", "houses"]
         assert columns_of(table_of(database_url, None, table="houses")) == columns_of(table_of(path, None))
-    said = perennial("init", name, *rows, *answers).output
+    # all of the history would be the longest part of the suite; the end of it goes the same way
+    monkeypatch.setattr(starting, "backtest", partial(starting.backtest, since=f"{since}T00:00:00Z"))
+    said = perennial("init", name, *rows, *answers, "--history").output
+    assert_replayed(home / "backtest" / name, said)
     if task == "multiclass":  # and with every bound, stretch and threshold at its default
         shortened(models / name / "model.yaml")
         perennial("check")
@@ -121,3 +150,4 @@ def test_a_file_becomes_a_model_whose_monitor_and_retrain_pass(
     assert (decided["action"], decided["champion"]) == ("retrain", None)
     ended = json.loads(perennial("run", "retrain", name, "--json").stdout)
     assert (ended["ended"], ended["version"]) == ("waiting", "1"), ended
+    assert_tells_all(Path(perennial("report", name).stdout.strip()), home / "reports" / f"{name}.html")

@@ -22,11 +22,34 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 CODE_FILE = re.compile(r"`([\w./]+/[\w.]+\.(?:py|sql|toml))`")
 FOLDER = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)`")
 PLACES = [ROOT, ROOT / "include", ROOT / "include" / "perennial"]
+TYPED = re.compile(r"(?:`|bin/|^)perennial ([a-z][^`\n]*)", re.MULTILINE)
+PERENNIAL = get_command(app)
+OF_TABLES = {"predictions", "labels"}  # named as DAGs are
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+def unknown_of(line: str) -> list[str]:
+    """Words of a command line, without ``perennial``, that the parser does not know: a command, or its options.
+
+    What follows two spaces is an explanation, as in a table of commands; ``a|b`` is either of two commands.
+    """
+    words = re.sub(r"[\[\]]", "", re.split(r" {2,}| #", line)[0]).split()
+    found = [(PERENNIAL, words)]
+    while any(hasattr(command, "commands") and rest[:1] for command, rest in found):
+        found = [
+            (command.commands.get(name), rest[1:])  # type: ignore[attr-defined]
+            for command, rest in found
+            for name in rest[0].split("|")
+        ]
+        if any(command is None for command, _ in found):
+            return [words[-len(found[0][1]) - 1]]
+    wanted = {word.partition("=")[0] for word in words if word.startswith("--")}
+    known = [{option for one in command.params for option in (*one.opts, *one.secondary_opts)} for command, _ in found]
+    return sorted({option for options in known for option in wanted - options - {"--help"}})
 
 
 def anchors(page: Path) -> set[str]:
@@ -65,11 +88,36 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES_IN_USE, ids=name_of)
 def test_commands_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    assert set(re.findall(r"(?:`|bin/|^)perennial ([a-z]+)", text, re.MULTILINE)) - known == set()
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)) - targets == set()
+    """Each command line: the command below ``perennial``, and every option that is typed after it."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", "")
+    assert {line: wrong for line in TYPED.findall(text) if (wrong := unknown_of(line))} == {}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
+
+
+@pytest.mark.parametrize("page", PAGES_IN_USE, ids=name_of)
+def test_dags_exist(page: Path) -> None:
+    named = set(re.findall(r"`(?:<\w+>|[a-z_]+)__([a-z_]+)`", page.read_text(encoding="utf-8")))
+    made = {path.stem for path in (ROOT / "dags").glob("*.py")}
+    assert named - made - OF_TABLES == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("up", []),
+        ("up --nowhere", ["--nowhere"]),
+        ("nothing", ["nothing"]),
+        ("run", []),
+        ("run audit x", ["audit"]),
+        ("cost x [--from --to] [--json]", []),
+        ("run monitor x --start 1 --as-of 2", ["--as-of"]),
+        ("run monitor|retrain x --json", []),
+        ("backtest x --windows", ["--windows"]),
+    ],
+)
+def test_what_a_command_line_gets_wrong(line: str, wrong: list[str]) -> None:
+    assert unknown_of(line) == wrong
 
 
 def test_the_runbook_knows_every_error() -> None:
