@@ -132,7 +132,7 @@ KINDS: dict[LedgerKind, KindOfEntry] = {
         writers=("bake.settlement",),
         payload={
             "outcome": "`passed` or `failed`",
-            "windows": "its windows, oldest first: `window`, `verdict` by itself (passed, failed, unknown) and `detail`",
+            "windows": "its windows, oldest first: `window`, `verdict` of it alone (passed, failed, unknown), `detail`",
         },
     ),
     "rollback_intent": KindOfEntry(
