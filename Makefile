@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test check check-types check-style check-imports check-models docs site browser observability screenshots wrk bench bench-serve lock clean
+.PHONY: help setup demo up down test check check-types check-style check-imports check-models docs site browser observability screenshots pictures wrk bench bench-serve lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ observability: ## install promtool and amtool where they are missing: tests run 
 
 screenshots: setup ## take the pictures of a review anew, docs/images/review-*.png and past-gates.png
 	PERENNIAL_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser -q
+
+pictures: setup ## take the pictures of the demo anew, which has to be over and still run: docs/images/{airflow,mlflow,console}-*.png
+	PYTHONPATH=include:tests:tests/browser $(BIN)/python tests/browser/pictures.py
 
 wrk: ## install the load generator where it is missing (Debian)
 	@if ! command -v wrk >/dev/null; then \

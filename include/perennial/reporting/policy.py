@@ -141,8 +141,8 @@ def _of_candidates(config: ModelConfig) -> Iterator[Sentence]:
     yield (
         "bake",
         f"{bake.windows} windows: {bake.metric} {'at least' if better else 'at most'} {bake.bound:g}, and at most "
-        f"{bake.max_deficit:g} worse than the last stable version, each and together; more than {bake.allowed_failures} "
-        "failures take it back.",
+        f"{bake.max_deficit:g} worse than the last stable version, each and together; more than "
+        f"{bake.allowed_failures} failures take it back.",
     )
 
 
