@@ -1,15 +1,17 @@
 """Every signal of a window, on the command line: the newest measured one, or the one that was asked for."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from logs import day
+from perennial import ledger
 from perennial.cli import app
 from perennial.config import ModelConfig
-from perennial.contracts import Estimate, SignalName, Subject
+from perennial.contracts import Estimate, Gate, LedgerEntry, SignalName, Signoff, Subject, to_record
 from perennial.statistics.intervals import around
 from perennial.store import Store
 from perennial.store.signals import save
@@ -67,6 +69,27 @@ def test_the_report_is_one_file_about_the_window_that_was_asked_for(asked: Model
     assert "drift/hue" in told
     refused = CliRunner().invoke(app, ["report", asked.model, "--window", day(7).start.isoformat()])
     assert (refused.exit_code, "no run measured a window" in refused.output) == (1, True)
+
+
+def test_the_report_says_that_a_candidate_waits_for_a_person_and_not_for_the_policy(
+    asked: ModelConfig, store: Store, tmp_path: Path
+) -> None:
+    place = tmp_path / "report.html"
+    gate = Gate(name="metric/accuracy", passed=True, value=0.9, bound=0.7, detail="0.9, at least 0.7")
+    signoff = Signoff(
+        model=asked.model, version="2", artifact_digest="d", champion_seen="1", gates=(gate,), passed=True,
+        review="auto", as_of=day(1).end, train=day(0), holdout=day(1),
+    )  # fmt: skip
+    for one in (signoff, replace(signoff, version="3", review="manual")):
+        entry = LedgerEntry(
+            entry_id=one.signoff_id, model=one.model, kind="signoff", at=one.as_of, actor="policy", reason="test",
+            version=one.version, payload={"signoff": to_record(one)},
+        )  # fmt: skip
+        ledger.append(store, entry)
+        done = CliRunner().invoke(app, ["report", asked.model, "--out", str(place)])
+        assert done.exit_code == 0, done.output
+        waits = "a candidate waits for its review" in place.read_text(encoding="utf-8")
+        assert waits is (one.review == "manual")
 
 
 def test_a_window_is_asked_for_by_its_start(asked: ModelConfig) -> None:

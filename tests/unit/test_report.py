@@ -46,6 +46,7 @@ FOUND = Gathered(
     readings=(reading_of(CONFIG, SIGNAL),),
     series={"performance/roc_auc": tuple(replace(SIGNAL, window=window) for window in WINDOWS)},
     history=(Happened(at=WINDOWS[1].end, kind="promotion", actor=HOSTILE, sentence=HOSTILE),), quarantine=(BAD,),
+    n_reviews=0,
 )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ class Gathered:
     """A model as it is told of: ``window`` is the one whose decision and signals are shown, None before the first.
 
     ``rows`` is every decision, in the order of windows; ``series`` the values of a signal by its name, window by window
-    as each was measured last; ``quarantine`` that of the newest windows that have rows in it.
+    as each was measured last; ``quarantine`` that of the newest windows that have rows in it; ``n_reviews`` how many
+    candidates wait for a person.
     """
 
     config: ModelConfig
@@ -52,6 +53,7 @@ class Gathered:
     series: dict[str, tuple[Signal, ...]]
     history: tuple[Happened, ...]
     quarantine: tuple[BatchQuarantine, ...]
+    n_reviews: int
 
     @property
     def decided(self) -> TimelineRow | None:
@@ -74,6 +76,7 @@ def gather(case: Case, start: datetime | None = None) -> Gathered:
         if decided is None:
             raise
         readings = ()
+    history = ledger.History(config.model, ledger.entries(store, config.model, kinds=_HISTORY))
     return Gathered(
         config=config,
         status=status(config, store=store),
@@ -83,9 +86,10 @@ def gather(case: Case, start: datetime | None = None) -> Gathered:
         series=_series(case, [*quality_names(config), *drift_names(config)]),
         history=tuple(
             Happened(at=entry.at, kind=entry.kind, actor=entry.actor, sentence=sentence_of(entry))
-            for entry in ledger.entries(store, config.model, kinds=_HISTORY)
+            for entry in history.entries
         ),
         quarantine=_quarantine(case, rows),
+        n_reviews=sum(one.review == "manual" for one in history.open_reviews()),
     )
 
 

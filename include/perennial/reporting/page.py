@@ -58,7 +58,7 @@ def page(found: Gathered, *, made_at: datetime) -> str:
 
 def _standing(found: Gathered) -> str:
     config, status = found.config, found.status
-    said = standing(status)
+    said = standing(status, n_reviews=found.n_reviews)
     since = f", since {_day(status.champion_since)}" if status.champion_since else ""
     facts = [
         ("where it stands", said.words),
