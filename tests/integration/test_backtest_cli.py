@@ -12,12 +12,16 @@ import pytest
 from sqlalchemy import insert
 from typer.testing import CliRunner
 
+from airflow_tasks import SECRET, run_tasks
+from conftest import unique_model
 from logs import day
 from perennial.backtest.apart import BacktestJob, report
 from perennial.cli import app
-from perennial.config import load_model
+from perennial.config import ModelConfig, load_model
+from perennial.contracts import to_record
 from perennial.errors import ConfigError
 from perennial.registry import Registry
+from perennial.settings import load_settings
 from perennial.store import Store
 from perennial.store.schema import labels_table, predictions_table
 from perennial.store.tables import ensure_data_tables
@@ -51,9 +55,8 @@ def ask(*words: str) -> dict[str, object]:
     return found
 
 
-def publish(store: Store, frame: pd.DataFrame) -> None:
+def publish(store: Store, frame: pd.DataFrame, config: ModelConfig) -> None:
     """The rows as they lie in the store once they are published."""
-    config = small()
     ensure_data_tables(store, config)
     predictions, labels = predictions_table(config), labels_table(config)
     wanted = [column.name for column in predictions.columns if column.name in frame]
@@ -82,7 +85,7 @@ def test_store_and_file_give_the_same_table_page_and_figures(
     out = str(tmp_path / "out")  # one place for the fits: what they cost is then the same figure
     asked = ("--policy", str(policy), "--change", day(4).start.isoformat(), "--out", out)
     of_file = ask(*asked, "--history", str(path))
-    publish(store, history)
+    publish(store, history, small())
     of_store = ask(*asked)
     assert [without_cost(found) for found in (of_file, of_store)] == [without_cost(of_file)] * 2
     names = [outcome["policy"] for outcome in of_file["outcomes"]]  # type: ignore[attr-defined]
@@ -107,7 +110,7 @@ def made(
 ) -> Callable[[str, BacktestJob], tuple[str, str]]:
     """What makes a report of a published history, under the id of a run."""
     shutil.copytree(MODEL, models_dir / NAME)
-    publish(store, history)
+    publish(store, history, small())
     registry = Registry(mlflow_uri)
 
     def make(run_id: str, asked: BacktestJob) -> tuple[str, str]:
@@ -134,6 +137,37 @@ def test_a_report_is_made_without_secrets_kept_in_mlflow_and_made_once(
     assert registry.client.get_experiment(experiment_id).name == f"perennial/{NAME}"
     page = Path(registry.client.download_artifacts(mlflow_run_id, "backtest/backtest.html", str(models_dir)))
     assert "patient" in page.read_text(encoding="utf-8")
+
+
+def test_the_dag_replays_the_form_and_links_to_the_report_of_the_run_that_it_returns(
+    at_home: Path, store: Store, history: pd.DataFrame, mlflow_uri: str, models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    config = unique_model(models_dir, NAME)
+    publish(store, history, config)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    monkeypatch.setenv("PERENNIAL_MODELS_DIR", str(models_dir))
+    since, until = day(1).start, day(5).end
+    form = {"policies": {"patient": {"policy": {"cooldown": "20d"}}}, "people": "absent"}
+    form |= {"since": since.isoformat(), "until": until.isoformat()}
+    ran = run_tasks(load_settings(), tmp_path / "airflow", [["backtest.py", "replay", []]], form=form)
+    assert ran["states"] == {"replay": "success"}
+
+    registry, mlflow_run_id = Registry(mlflow_uri), ran["returned"]["replay"]
+    experiment_id = registry.client.get_run(mlflow_run_id).info.experiment_id
+    page = "backtest/backtest.html"
+    address = f"{mlflow_uri}/#/experiments/{experiment_id}/runs/{mlflow_run_id}/artifacts/{page}"
+    assert ran["links"] == {"replay": {"Report in MLflow": address}}
+    assert SECRET not in address
+    told, figures = (
+        Path(registry.client.download_artifacts(mlflow_run_id, name, str(tmp_path))).read_text(encoding="utf-8")
+        for name in (page, "backtest/backtest.json")
+    )
+    found = json.loads(figures)
+    assert "patient" in told
+    assert [outcome["policy"] for outcome in found["outcomes"]][:2] == ["as it is", "patient"]
+    assert [found["windows"][place] for place in (0, -1)] == [to_record(day(number)) for number in (1, 5)]
+    assert found["people"] == "absent"
 
 
 @pytest.mark.parametrize(("name", "said"), [("../out", "may hold no path"), ("odd", "perhaps")])

@@ -171,7 +171,9 @@ def named(event: dict[str, Any], ends: str) -> set[tuple[str, str]]:
 def test_events_name_what_tasks_read_and_wrote_and_no_secret(case: Case, tmp_path: Path) -> None:
     transport = {"type": "file", "log_file_path": str(tmp_path / "events" / "event")}
     (tmp_path / "events").mkdir()
-    ran = run_tasks(case, tmp_path / "airflow", steps_of(case), AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(transport))
+    ran = run_tasks(
+        case.settings, tmp_path / "airflow", steps_of(case), AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(transport)
+    )
     assert ran["states"] == dict.fromkeys(("stage", "audit", "publish", "snapshot", "register"), "success")
     events = events_in(tmp_path / "events")
     assert set(events) == {(task, sort) for task in ran["states"] for sort in ("START", "COMPLETE")}
@@ -212,7 +214,7 @@ def test_events_name_what_tasks_read_and_wrote_and_no_secret(case: Case, tmp_pat
 
 
 def test_without_a_transport_a_task_imports_nothing_for_it(case: Case, tmp_path: Path) -> None:
-    ran = run_tasks(case, tmp_path / "airflow", steps_of(case)[:1])
+    ran = run_tasks(case.settings, tmp_path / "airflow", steps_of(case)[:1])
     assert ran["states"] == {"stage": "success"}
     found = {name for name in ran["modules"] if "openlineage" in name or name.startswith("perennial.provenance")}
     assert "airflow.providers.openlineage.plugins.openlineage" in found  # it was asked, and said that it has none
