@@ -79,7 +79,7 @@ observability: ## install promtool and amtool where they are missing: tests run 
 screenshots: setup ## take the pictures of a review anew, docs/images/review-*.png and past-gates.png
 	PERENNIAL_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser -q
 
-pictures: setup ## take the pictures of the demo anew, which has to be over and still run: docs/images/{airflow,mlflow,console}-*.png
+pictures: setup ## take the pictures of the demo anew, which has to be over and still run: docs/images/{airflow,console}-*.png
 	PYTHONPATH=include:tests:tests/browser $(BIN)/python tests/browser/pictures.py
 
 wrk: ## install the load generator where it is missing (Debian)

@@ -1,10 +1,9 @@
 """The pictures of README and docs, taken of the demo once it is over and still runs: ``make pictures``.
 
-Version 5 waits for its review then, and version 4 was taken back. MLflow is seen by ``reviewer``, Airflow by ``admin``;
-the other pictures of reviews in MLflow are of the browser's tests (``make screenshots``).
+Version 5 waits for its review then, and version 4 was taken back; Airflow is seen by ``admin``. The pictures of MLflow
+are of the browser's tests (``make screenshots``).
 """
 
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +20,12 @@ from perennial.pipeline import open_runtime
 from perennial.registry import alias_version
 from perennial.settings import load_settings
 from stack.credentials import load
-from stack.environment import ADMIN, REVIEWER
+from stack.environment import ADMIN
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 MODEL, RETURN = "flight_delay", "2013-06-04 to 2013-06-18"
 """The window in which the policy takes version 4 back."""
+RUN = "replay__20130604T000000Z-20130618T000000Z__whole"
 WIDE, TALL = 1200, 1600
 
 
@@ -39,9 +39,9 @@ def keep(driver: webdriver.Chrome, name: str, *, tallest: int = TALL) -> None:
 
 
 def console(driver: webdriver.Chrome, person: Visitor, signoff: str) -> None:
-    """The pages of the console, by day, and one by night."""
+    """The pages of the console, by day, and one by night; in quarantine is nothing any more."""
     model = f"/models/{MODEL}"
-    for name, path in {"models": "/", "model": model, "quarantine": f"{model}/quarantine"}.items():
+    for name, path in {"models": "/", "model": model}.items():
         person.open(path)
         keep(driver, f"console-{name}")
     person.open(f"{model}/reviews/{signoff}")
@@ -58,19 +58,12 @@ def console(driver: webdriver.Chrome, person: Visitor, signoff: str) -> None:
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def airflow_and_mlflow(driver: webdriver.Chrome, person: Visitor, mlflow: str, version: str) -> None:
-    """Airflow's own grid of the monitor, and the page in MLflow of the version that waits."""
-
-    def shown(words: str) -> Callable[[], bool]:
-        return lambda: words in person.text()
-
+def airflow(driver: webdriver.Chrome, person: Visitor) -> None:
+    """The run of the monitor in which the policy took version 4 back, in Airflow's own grid."""
     driver.set_window_size(1500, 1000)
-    driver.get(f"{person.site.url}/dags/{MODEL}__monitor")
-    person.wait(shown("settle_bake"), "the grid")
+    driver.get(f"{person.site.url}/dags/{MODEL}__monitor/runs/{RUN}")
+    person.wait(lambda: "Settle the bake" in person.text(), "the grid")
     Image.open(BytesIO(driver.get_screenshot_as_png())).convert("RGB").save(IMAGES / "airflow-grid.png", optimize=True)
-    driver.get(f"{mlflow}/#/models/{MODEL}/versions/{version}")
-    person.wait(shown("waits for your review"), "the version")
-    keep(driver, "mlflow-review")
 
 
 def main() -> None:
@@ -79,16 +72,13 @@ def main() -> None:
     secrets: Any = load(runtime.settings.home / "credentials.json")
     version = alias_version(runtime.registry, MODEL, CHALLENGER)
     signed = [one for one in ledger.entries(runtime.store, MODEL, kinds=["signoff"]) if one.version == version]
-    mlflow = runtime.settings.require_mlflow_uri()
     with chromium() as driver:
         person = Visitor(
             driver, SimpleNamespace(url=runtime.settings.airflow_url, password=secrets.airflow_admin_password)
         )  # type: ignore[arg-type]
         person.log_in(ADMIN)
         console(driver, person, signed[-1].entry_id)
-        login = f"{REVIEWER}:{secrets.mlflow_reviewer_password}@"
-        driver.get(f"{mlflow.replace('://', f'://{login}')}/api/2.0/mlflow/users/current")
-        airflow_and_mlflow(driver, person, mlflow, str(version))
+        airflow(driver, person)
     runtime.store.close()
 
 

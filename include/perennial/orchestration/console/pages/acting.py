@@ -53,7 +53,7 @@ def _answer(config: ModelConfig, asked: AskedReview, token: str | None, name: st
         said += "<p>An approval takes two people; one is enough to reject.</p>"
     if token is None:
         return f"<p>You may read this, and not answer it.</p>{said}"
-    if signoff.requested_by and not config.signoff.review.by_requester:
+    if signoff.requested_by not in ("", "policy") and not config.signoff.review.by_requester:
         said += f"<p>{escape(signoff.requested_by)} asked for this retrain, and can not approve it.</p>"
     fields = f"<p>You answer as <strong>{escape(name)}</strong>.</p>"
     return said + form(token, fields, [("approved", "Approve"), ("rejected", "Reject")])
