@@ -76,6 +76,15 @@ def test_it_draws_every_window_with_what_happened_and_names_the_quarantine(told:
     assert "predictions of 2013-01-29 to 2013-02-12: 7 rows, the batch is halted" in told
 
 
+def test_signals_that_act_and_are_breached_in_the_newest_window_are_said_where_it_stands() -> None:
+    calm = replace(FOUND, status=replace(STATUS, last_action="stay", open_holds=()))
+    said = "out of bounds in its newest window"
+    assert said not in page(calm, made_at=START)
+    breached = (*FOUND.rows[:-1], replace(FOUND.rows[-1], breached=("gain/roc_auc",)))
+    assert said in page(replace(calm, rows=breached), made_at=START)
+    assert said not in page(replace(calm, rows=breached[::-1]), made_at=START), "an older one is over"
+
+
 def test_a_model_of_which_nothing_is_known_has_a_page_that_says_so() -> None:
     nothing = replace(
         FOUND, status=replace(STATUS, champion=None, last_action=None, open_holds=()), window=None, rows=(),

@@ -58,7 +58,8 @@ def page(found: Gathered, *, made_at: datetime) -> str:
 
 def _standing(found: Gathered) -> str:
     config, status = found.config, found.status
-    said = standing(status, n_reviews=found.n_reviews)
+    n_breached = len(found.rows[-1].breached) if found.rows else 0
+    said = standing(status, n_reviews=found.n_reviews, n_breached=n_breached)
     since = f", since {_day(status.champion_since)}" if status.champion_since else ""
     facts = [
         ("where it stands", said.words),
