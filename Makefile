@@ -80,7 +80,7 @@ screenshots: setup ## take the pictures of a review anew, docs/images/review-*.p
 	PERENNIAL_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser -q
 
 pictures: setup ## take the pictures of the demo anew, which has to be over and still run: docs/images/{airflow,console}-*.png
-	PYTHONPATH=include:tests:tests/browser $(BIN)/python tests/browser/pictures.py
+	PYTHONPATH=include:tests $(BIN)/python tests/browser/pictures.py
 
 wrk: ## install the load generator where it is missing (Debian)
 	@if ! command -v wrk >/dev/null; then \

@@ -11,9 +11,8 @@ from typing import Any
 
 from PIL import Image
 from selenium import webdriver
-from test_console import Visitor
 
-from browsing import chromium
+from browsing import Visitor, chromium
 from perennial import ledger
 from perennial.contracts.tags import CHALLENGER
 from perennial.pipeline import open_runtime

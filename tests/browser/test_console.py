@@ -2,21 +2,18 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
 
 from accessible import flaws, on_a_phone
 from airflow_site import AirflowSite, airflow_site
-from browsing import chromium
+from browsing import Visitor, chromium
 from logs import day
 from perennial import ledger
 from perennial.config import ModelConfig
@@ -30,7 +27,6 @@ from releases import made_stable, make_version, signed
 from shown import N_WINDOWS, in_quarantine, measured
 
 USERS = {"ada": "user", "carol": "user", "vera": "viewer"}
-PATIENCE_S = 60
 HELD = "h" * 32
 
 
@@ -87,62 +83,6 @@ def site(
     }
     with airflow_site(USERS, environment) as running:
         yield running
-
-
-class Visitor:
-    """Somebody at a browser."""
-
-    def __init__(self, driver: webdriver.Chrome, site: AirflowSite) -> None:
-        self.driver, self.site = driver, site
-
-    def log_in(self, name: str) -> None:
-        """As this user, and nobody else, in Airflow's own form, on the way to the console."""
-        self.driver.delete_all_cookies()
-        self.driver.get(f"{self.site.url}/auth/login/?next={self.site.url}/perennial/")
-        self.type("username", name)
-        self.type("password", self.site.password)
-        self.press("button[type=submit]")
-        self.wait(lambda: self.driver.current_url == f"{self.site.url}/perennial/", f"{name} is logged in")
-
-    def open(self, path: str) -> str:
-        """A page of the console by its own address."""
-        self.driver.get(f"{self.site.url}/perennial{path}")
-        return self.text()
-
-    def text(self) -> str:
-        return str(self.driver.find_element(By.TAG_NAME, "body").text)
-
-    def follow(self, words: str) -> str:
-        """The link of these words, and what its page says."""
-        before = self.driver.find_element(By.TAG_NAME, "html")
-        self.act(By.XPATH, f"//a[contains(normalize-space(), '{words}')]", lambda found: found.click())
-        self.wait(lambda: self.driver.find_element(By.TAG_NAME, "html") != before, f"the page of {words}")
-        return self.text()
-
-    def type(self, name: str, words: str) -> None:
-        self.act(By.NAME, name, lambda found: found.send_keys(words))
-
-    def press(self, selector: str) -> None:
-        self.act(By.CSS_SELECTOR, selector, lambda found: found.click())
-
-    def answer(self, button: str, reason: str) -> str:
-        """Fill in the reason and press a button of the form; what the next page says."""
-        before = self.driver.find_element(By.TAG_NAME, "html")
-        self.type("reason", reason)
-        self.press(f"form button[value='{button}']")
-        self.wait(lambda: self.driver.find_element(By.TAG_NAME, "html") != before, f"what came of {button}")
-        return self.text()
-
-    def act(self, by: str, place: str, what: Callable[[Any], object]) -> None:
-        def done() -> bool:
-            what(self.driver.find_element(by, place))
-            return True
-
-        self.wait(done, place)
-
-    def wait(self, until: Callable[[], object], what: str) -> None:
-        again = (NoSuchElementException, StaleElementReferenceException, WebDriverException)
-        WebDriverWait(self.driver, PATIENCE_S, 0.1, again).until(lambda _: until(), what)
 
 
 def test_people_see_and_act_in_the_console(

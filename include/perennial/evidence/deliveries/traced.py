@@ -17,7 +17,8 @@ from perennial.store.schema import KNOWN_AT, SUPERSEDED, batches, labels_table, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedBatch:
-    """One batch: the files it came as, the digest over their content, and what became of its rows."""
+    """One batch: the files it came as, the digest over their content, and what became of its rows. No files and an
+    empty digest are of one that was published without being staged."""
 
     seq: int
     batch_id: str
@@ -130,8 +131,8 @@ def _read(config: ModelConfig, wanted: ColumnElement[bool], *, store: Store) -> 
             source=row.source,
             window=Window(start=row.window_start, end=row.window_end),
             status=row.status,
-            digest=row.digest,
-            files=tuple(row.files),
+            digest=row.digest or "",
+            files=tuple(row.files or ()),
             n_staged=row.n_staged,
             n_published=row.n_published,
         )
