@@ -71,7 +71,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
 def put(spool: Spool, window: Window, *lines: str) -> None:
     for line in lines:
-        spool.put(Entry("predictions", window, f"{line}\n".encode(), 1))
+        spool.put([Entry("predictions", window, f"{line}\n".encode(), 1)])
 
 
 def delivered(tmp_path: Path, number: int = 0) -> list[str]:

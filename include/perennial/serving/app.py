@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from perennial.serving.arms.routing import ROUTING_KEY
 from perennial.serving.guard import FAILED, NOT_FOUND, Denial
@@ -64,7 +65,7 @@ def make_app(spec: Spec) -> Starlette:
             await service.close()
 
     routes = [
-        Route(path, _answering(service, path, answer), methods=[method])
+        Route(path, _Endpoint(service, path, answer), methods=[method])
         for (method, path), answer in zip((route.split() for route in _ROUTES), _ANSWERS, strict=True)
     ]
 
@@ -81,28 +82,34 @@ def make_app(spec: Spec) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: elsewhere})
 
 
-def _answering(service: Service, path: str, answer: Answering) -> Callable[[Request], Awaitable[Response]]:
-    seconds = service.metrics.seconds.labels(path)
+class _Endpoint:
+    """One route, as an application of its own: nothing of Starlette's stands between it and the request."""
 
-    async def endpoint(request: Request) -> Response:
-        began = time.perf_counter()
+    def __init__(self, service: Service, path: str, answer: Answering) -> None:
+        self._service, self._path, self._answer = service, path, answer
+        self._seconds = service.metrics.seconds.labels(path)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answered(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    async def _answered(self, request: Request) -> Response:
+        began, service = time.perf_counter(), self._service
         said = request.headers.get("x-request-id", "")
         request_id = said if _REQUEST_ID.fullmatch(said) else service.new_id()
         try:
-            response = await answer(Call(service, request, request_id))
+            response = await self._answer(Call(service, request, request_id))
         except Denial as refusal:
             response = _json(refusal.body(request_id), refusal.code)
             if refusal.again_in_s is not None:
                 response.headers["retry-after"] = str(refusal.again_in_s)
         except Exception:
-            service.metrics.requests.labels(path, str(FAILED)).inc()
+            service.metrics.requests.labels(self._path, str(FAILED)).inc()
             raise
         response.headers["x-request-id"] = request_id
-        service.metrics.requests.labels(path, str(response.status_code)).inc()
-        seconds.observe(time.perf_counter() - began)
+        service.metrics.requests.labels(self._path, str(response.status_code)).inc()
+        self._seconds.observe(time.perf_counter() - began)
         return response
-
-    return endpoint
 
 
 def _json(value: Any, code: int = 200) -> Response:

@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
+from starlette.datastructures import URL
 from starlette.requests import Request
 
 from perennial.errors import PerennialError
@@ -65,7 +67,9 @@ class Guard:
     def who(self, request: Request) -> str | None:
         """Whose key it is; None for a request that may not be told everything."""
         if not self.needs_key:
-            return NOBODY_ELSE if request.url.hostname in LOOPBACK else None
+            named = next((value for name, value in request.scope["headers"] if name == b"host"), None)
+            server = request.scope.get("server")
+            return NOBODY_ELSE if _host_of(named, server and tuple(server)) in LOOPBACK else None
         said = request.headers.get("authorization", "")
         key = said.removeprefix(_BEARER) if said.startswith(_BEARER) else request.headers.get("x-api-key", "")
         return whose(key, self._known) if key else None
@@ -113,6 +117,13 @@ class Guard:
 
     def _too_large(self) -> NoReturn:
         raise Denial(TOO_LARGE, f"the body has more than {self.most_bytes:,} bytes (serving.max_body_kb)")
+
+
+@lru_cache(maxsize=64)
+def _host_of(header: bytes | None, server: tuple[str, int | None] | None) -> str | None:
+    """The name that was asked for, as ``request.url`` has it: nearly always that of the request before."""
+    headers = [] if header is None else [(b"host", header)]
+    return URL(scope={"path": "/", "headers": headers, "server": server}).hostname
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

@@ -34,6 +34,7 @@ from perennial.serving.predictors.predictor import Words, import_what_answers
 from perennial.serving.requests.faults import MOMENTS, faults_of, out_of_time, twice
 from perennial.serving.requests.openapi import Answer, Prediction, Taken
 from perennial.serving.requests.types import Types, types_of
+from perennial.serving.spool.gathering import Gathering
 from perennial.serving.spool.places import landings
 from perennial.serving.spool.writer import Entry, Spool
 
@@ -74,6 +75,7 @@ class Service:
         limits = Limits(rules.rate_limit, spec.workers)
         self.guard = Guard(keys, spec.needs_key, rules.max_body_kb << 10, limits)
         self.spool = Spool(spec.folder / "spool", landings(spec.config, spec.home), rules, self._written)
+        self._gathering = Gathering(self.spool.put)
         order = Order(config=spec.config, registry_uri=spec.registry_uri, login=spec.login, cache=spec.folder / "cache")
         self.follower = Follower(order, self._heard)
         self.once, self._lines = Once(), PredictionLines.of(spec.config)
@@ -93,12 +95,10 @@ class Service:
         self._unique, self._numbers = f"{os.getpid() & 0xFFFFFF:06x}{os.urandom(3).hex()}", itertools.count()
         self.counting = Counting(spec.config, spec.folder / "measured", self._unique)
         self._last: Window | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take over what was left behind, and follow the champion."""
-        self._loop = asyncio.get_running_loop()
         self.guard.renew()
         self.follower.start()
         await asyncio.to_thread(self.spool.start)
@@ -115,6 +115,7 @@ class Service:
         for arm in self._beside:
             await asyncio.to_thread(arm.close)
         await asyncio.to_thread(self.follower.close)
+        self._gathering.hand_over()
         await asyncio.to_thread(self.spool.close)
 
     def new_id(self) -> str:
@@ -243,12 +244,7 @@ class Service:
 
     async def _logged(self, entries: list[Entry]) -> bool:
         """Whether all of it is as durable as was asked for. Raises Denial where answers without a log are refused."""
-        loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[str | None]] = [loop.create_future() for _ in entries]
-        for entry, future in zip(entries, futures, strict=True):
-            entry.handle = future
-            self.spool.put(entry)
-        problems = [found for future in futures if (found := await future) is not None]
+        problems = await self._gathering.write(entries)
         if problems and self.config.serving.on_full_disk == "refuse":
             raise Denial(UNAVAILABLE, f"the log can not be written, and nothing is answered without it: {problems[0]}")
         return not problems
@@ -256,8 +252,7 @@ class Service:
     def _written(self, entries: list[Entry], problem: str | None) -> None:
         if problem is not None:
             self.metrics.write_errors.inc()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(_answer_waiting, entries, problem)
+        self._gathering.written(entries, problem)
 
     def _heard(self, message: Message) -> None:
         if isinstance(message, Failed):
@@ -289,10 +284,3 @@ class Service:
             for arm in self._beside:
                 arm.tick()
             await asyncio.sleep(1)
-
-
-def _answer_waiting(entries: list[Entry], problem: str | None) -> None:
-    for entry in entries:
-        future = entry.handle
-        if isinstance(future, asyncio.Future) and not future.done():
-            future.set_result(problem)

@@ -169,5 +169,5 @@ class Shadow:
         else:
             self._problems["challenger_fails"] = f"version {self.challenger.version} could not answer: {reply.problem}"
             self._count("failed", len(asked.ids))
-        for entry in reply.entries:
-            self.spool.put(entry)
+        if reply.entries:
+            self.spool.put(reply.entries)

@@ -5,7 +5,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ class Spool:
     rules: Serving
     on_written: Callable[[list[Entry], str | None], None]
     standing: SpoolState = field(default_factory=SpoolState)
-    _queue: "queue.SimpleQueue[Entry | None]" = field(default_factory=queue.SimpleQueue)
+    _queue: "queue.SimpleQueue[Sequence[Entry] | None]" = field(default_factory=queue.SimpleQueue)
     _open: dict[Shelf, Segment] = field(default_factory=dict)
     _closed: list[Segment] = field(default_factory=list)
     _awaited: set[Shelf] = field(default_factory=set)
@@ -74,9 +74,9 @@ class Spool:
         self._thread = threading.Thread(target=self._work, name="spool", daemon=True)
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
-        """Have an entry written; from any thread."""
-        self._queue.put(entry)
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Have entries written, in one group; from any thread."""
+        self._queue.put(entries)
 
     def close(self) -> None:
         """Write what waits, move every file to where ingest reads, and end."""
@@ -87,24 +87,25 @@ class Spool:
     def _work(self) -> None:
         ended, ticked = False, time.monotonic()
         while not ended:
-            group = self._next_group(_TICK_S if self._unsynced is None else SYNC_S)
-            ended = None in group
-            if entries := [entry for entry in group if entry is not None]:
+            came = self._next_group(_TICK_S if self._unsynced is None else SYNC_S)
+            ended = None in came
+            entries = [entry for part in came if part is not None for entry in part]
+            self.standing.n_waiting = len(entries)
+            if entries:
                 self._commit(entries)
             self._sync_when_due(at_once=ended)
             if ended or time.monotonic() - ticked >= _TICK_S:
                 ticked = time.monotonic()
                 self._tick(everything=ended)
 
-    def _next_group(self, timeout_s: float) -> list[Entry | None]:
+    def _next_group(self, timeout_s: float) -> list[Sequence[Entry] | None]:
         """All that came since the last group, or nothing after a while."""
-        group: list[Entry | None] = []
+        came: list[Sequence[Entry] | None] = []
         with contextlib.suppress(queue.Empty):
-            group.append(self._queue.get(timeout=timeout_s))
+            came.append(self._queue.get(timeout=timeout_s))
             while True:
-                group.append(self._queue.get_nowait())
-        self.standing.n_waiting = len(group)
-        return group
+                came.append(self._queue.get_nowait())
+        return came
 
     def _commit(self, entries: list[Entry]) -> None:
         """One write a file, and one fsync a file for the whole group; all of it, or nothing."""
