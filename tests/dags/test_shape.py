@@ -256,13 +256,16 @@ def test_a_shadow_is_taken_in_where_one_is_declared_and_nothing_waits_for_it(mod
     assert take.trigger_rule == "none_failed"
 
 
-def test_a_model_that_is_served_is_guarded_every_few_minutes_and_no_other(models_dir, parse):
+def test_a_model_that_is_served_is_guarded_every_few_minutes_and_when_an_alias_moves_and_no_other(models_dir, parse):
     path = declare(models_dir, "wine_cultivar")
     assert "wine_cultivar__guard" not in parse().dags
-    rules = "serving: {}\nrelease: {guards: {every: 2min}}\n"
+    rules = "serving: {poll_s: 7}\nrelease: {guards: {every: 2min}}\n"
     path.write_text(f"{path.read_text(encoding='utf-8')}{rules}", encoding="utf-8")
     dag = parse().dags["wine_cultivar__guard"]
-    assert dag.schedule == timedelta(minutes=2)
+    assert dag.timetable.timetable.delta == timedelta(minutes=2)
+    (asset,) = dag.timetable.asset_condition.objects
+    (watcher,) = asset.watchers
+    assert watcher.trigger.serialize()[1] == {"model": "wine_cultivar", "poll_s": 7.0}
     assert dag.max_active_runs == 1
     assert not dag.catchup
     assert ahead(dag, "tell") == {"look"}

@@ -4,7 +4,7 @@ One test, since every chapter stands on the one before: windows come in by sched
 are killed, and while nobody has noticed yet, labels of a second model stop and the champion of a third is deleted; a
 first champion is trained and promoted; a broken delivery halts and is mended; the champion passes its bake; a refused
 candidate gets a forged approval; a second one waits for a human, who answers in the console; maintenance starts a
-request that nobody ran, which was overtaken; and a human takes the second champion back.
+request that nobody ran, which was overtaken; a human takes the second champion back; and a hand moves its alias.
 """
 
 import re
@@ -24,6 +24,7 @@ from demo.airflow import Airflow, wait_for
 from logs import day, deliver, delivery
 from perennial.contracts import RetrainRequest
 from perennial.pipeline import loops
+from perennial.registry import set_alias
 from published import publish
 from releases import made_stable, make_version
 from running_loop import MAINTENANCE, MODEL, MONITOR, RETRAIN, ROLLBACK, RUN_WITHIN_S, Loop, running_loop
@@ -32,6 +33,7 @@ from stack.credentials import load
 from stack.environment import ADMIN, REVIEWER
 
 N_ROWS = 120
+GUARD = f"{MODEL}__guard"
 SILENT, ORPHANED = "diabetes_progress", "orphaned_wine"  # models whose labels stop, and whose champion is deleted
 TRAINING = (  # a request is one that nobody runs two minutes after it was written
     "{train: 4d, holdout: 2d, min_train_rows: 100, cv_folds: 3, seed: 7, timeout: 2min, dispatch_after: 0min}"
@@ -69,7 +71,7 @@ def loop() -> Iterator[Loop]:
         with running_loop(
             layout,
             schedule="{every: 1d, start: 2024-01-01T00:00:00Z, end: 2024-01-03T00:00:00Z, catchup: true}",
-            signoff=SIGNOFF,
+            signoff=f"{SIGNOFF}\nserving: {{poll_s: 1}}",
             training=TRAINING,
         ) as running:
             yield running
@@ -101,6 +103,7 @@ def test_the_whole_loop(loop: Loop) -> None:
     a_second_champion_waits_for_a_human(loop)
     maintenance_starts_what_nobody_ran_and_it_ends_as_overtaken(loop, nobody_ran)
     a_human_takes_it_back(loop)
+    a_hand_that_moves_an_alias_is_noticed_at_once(loop)
 
 
 def the_console_shows_models_to_whoever_is_logged_in(loop: Loop) -> None:
@@ -471,3 +474,15 @@ def a_human_takes_it_back(loop: Loop) -> None:
     taken_back = loop.entries("rollback")[-1]
     assert (taken_back.version, taken_back.actor, taken_back.reason) == ("1", "admin", "it tastes of cork")
     assert loop.runtime.case(MODEL).state().rolled_back == {"3"}
+
+
+def a_hand_that_moves_an_alias_is_noticed_at_once(loop: Loop) -> None:
+    known = len(loop.entries("integrity"))
+    set_alias(loop.runtime.registry, MODEL, "champion", "3")
+    wait_for(lambda: len(loop.entries("integrity")) > known, "the moved alias in the ledger", deadline_s=60)
+    found = loop.entries("integrity")[-1]
+    assert (found.payload["alias"], found.payload["found"], found.payload["ledger"]) == ("champion", "3", "1")
+    runs = loop.airflow.http.get(f"/dags/{GUARD}/dagRuns", params={"order_by": "-run_after"}).json()["dag_runs"]
+    newest = next(run["dag_run_id"] for run in runs if run["run_type"] == "asset_triggered")
+    loop.await_run(GUARD, newest)
+    assert "someone moved the alias by hand" in loop.log(GUARD, newest, "look")

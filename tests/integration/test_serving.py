@@ -174,7 +174,7 @@ def test_files_that_nobody_registered_are_not_served(site: Site, served: Served)
     served.wait_for(lambda: served.ready()["status"] == "ready", within_s=15)
 
 
-def test_a_moved_alias_is_noticed_by_way_of_the_service_which_a_repair_holds_against_the_ledger(
+def test_a_moved_alias_is_noticed_and_a_repair_holds_the_service_against_the_ledger(
     site: Site, served: Served, store: Store
 ) -> None:
     name, there = site.config.model, {"store": store, "registry": site.registry}

@@ -29,7 +29,7 @@ from perennial.errors import ServiceBehind
 from perennial.orchestration import errors
 from perennial.orchestration.tasks import guard, maintenance
 from perennial.pipeline import Case
-from perennial.registry import Registry, set_alias
+from perennial.registry import Registry, delete_alias, set_alias
 from perennial.release.traffic import ask
 from perennial.settings import Settings
 from perennial.store import Store
@@ -218,26 +218,25 @@ def test_a_repair_ends_by_what_answers_and_by_nobody_who_does_not(case: Case, mo
     assert ledger.entries(case.store, case.model, kinds=["integrity"]) == ()
 
 
-def test_the_guard_notices_another_alias_once_the_service_has_heard_of_it(
-    case: Case, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("alias", ["champion", "stable"])
+def test_the_guard_notices_an_alias_that_no_release_moved_and_none_that_a_release_has_begun_to(
+    case: Case, alias: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def found() -> int:
-        return len(ledger.entries(case.store, case.model, kinds=["integrity"]))
+    def looked() -> tuple[str, int]:
+        return guard.look.function(case.model), len(ledger.entries(case.store, case.model, kinds=["integrity"]))
 
-    case.roll_back(actor="ada", reason="test", at=day(17).end, run_id="by hand")
-    set_alias(case.registry, case.model, "champion", "2")
-    with answering(Service(case.model, "1")) as service:
-        monkeypatch.setenv("PERENNIAL_SERVING_URLS", f"{case.model}={service.url}")
-        silent: dict[str, Any] = {"registry_answered_at": 1.0, "problems": {"registry_silent": "MLflow is down"}}
-        for service.says in (
-            {"champion": "2"},
-            {"champion": None, **silent},
-            {"champion": "1", **silent, "problems": {}},
-        ):
-            assert (guard.look.function(case.model), found()) == ("idle", 0)
-        service.says = {"champion": "2", "registry_answered_at": 1.0, "problems": {}}
-        assert (guard.look.function(case.model), found()) == ("idle", 1)
-    assert (guard.look.function(case.model), found()) == ("idle", 1), "who is not there noticed nothing"
+    roll_back(case)
+    assert looked() == ("idle", 0), "a release moves aliases, too"
+    set_alias(case.registry, case.model, alias, "2")
+    with monkeypatch.context() as begun:
+        pending = replace(case.state(), pending=ledger.entries(case.store, case.model)[-1])
+        begun.setattr(Case, "state", lambda _: pending)
+        assert looked() == ("idle", 0)
+    assert looked() == ("idle", 1)
+    assert looked() == ("idle", 1)
+    if alias == "champion":
+        delete_alias(case.registry, case.model, alias)
+        assert looked() == ("idle", 2)
 
 
 def test_the_seconds_of_a_decision_count_from_the_decision_on(case: Case) -> None:

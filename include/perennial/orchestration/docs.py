@@ -7,7 +7,10 @@ DESCRIPTIONS = {
     "monitor": "Takes one window of logs in, measures it, and decides",
     "retrain": "Trains a candidate, judges it, and promotes it if it is better",
     "rollback": "Takes the champion back to a version that passed its bake",
-    "guard": "Looks at a version in its bake by what the scoring service counts, and takes it back on a breach",
+    "guard": (
+        "Looks at a version in its bake by what the scoring service counts, and takes it back on a breach; and at "
+        "aliases that moved"
+    ),
     "backtest": "Tries policies on the model's history, beside its own, and changes nothing",
     "maintenance": (
         "Removes old staged files, rejects reviews whose deadline has passed, starts retrains that nobody ran, and "

@@ -117,6 +117,18 @@ def alias_version(registry: Registry, name: str, alias: str) -> str | None:
             raise
 
 
+def aliases_of(registry: Registry, name: str) -> dict[str, str]:
+    """The version that each alias names; empty when the model is not there."""
+    with asking(registry, f"reading the aliases of {name}"):
+        try:
+            found = registry.client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code in _ABSENT or _is_of_no_model(registry, name, error):
+                return {}
+            raise
+        return {alias: str(version) for alias, version in found.items()}
+
+
 def set_alias(registry: Registry, name: str, alias: str, version: str) -> None:
     """Let ``alias`` name ``version``.
 

@@ -24,15 +24,12 @@ _ASKED_S, _PAUSE_S = 5.0, 0.1
 class Answering:
     """What a service says of itself: the version that answers, for how many seconds it has; or why nobody knows.
 
-    ``named`` is the version that the registry names as champion, where it was ``heard`` at the last poll. One that was
-    not ``reached`` said nothing at all.
+    One that was not ``reached`` said nothing at all.
     """
 
     version: str | None
     for_s: float
     problem: str | None = None
-    named: str | None = None
-    heard: bool = False
     reached: bool = True
 
     def __str__(self) -> str:
@@ -54,9 +51,8 @@ def ask(url: str, model: str, *, key: str | None = None) -> Answering:
         body = answer.json()
         if body["model"] != model:
             return _unknown(f"answers for {body['model']}")
-        version, named = (None if found is None else str(found) for found in (body["version"], body.get("champion")))
-        heard = body.get("registry_answered_at") is not None and "registry_silent" not in body.get("problems", {})
-        return Answering(version=version, for_s=float(body["for_s"] or 0.0), named=named, heard=heard)
+        version = None if body["version"] is None else str(body["version"])
+        return Answering(version=version, for_s=float(body["for_s"] or 0.0))
     except httpx.HTTPError as error:
         return replace(_unknown(f"can not be asked ({type(error).__name__})"), reached=False)
     except (ValueError, TypeError, LookupError):

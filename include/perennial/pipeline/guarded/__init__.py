@@ -24,19 +24,21 @@ class Guarded:
 
 
 def notice(case: Case) -> tuple[str, ...]:
-    """What is done and found where the alias ``champion`` names another version than the ledger; nothing where not.
+    """What is done and found where the aliases ``champion`` and ``stable`` name other versions than the ledger; nothing
+    where not.
 
-    The service is asked, which looks at the alias every ``serving.poll_s`` anyhow: one request, and none to MLflow.
-    Only where it has heard of another version a look begins as every run does. Where no setting names the service,
-    where it says nothing, and while a release is under way, nothing is found. Raises as :meth:`Case.begin`.
+    MLflow is asked once. Only where it names another version a look begins as every run does, under the lock. While a
+    release is under way nothing is found. Raises as :meth:`Case.begin`.
     """
-    from perennial.release.traffic import ask
+    from perennial.contracts.tags import CHAMPION, STABLE
+    from perennial.registry.versions import aliases_of
+    from perennial.release.agreement import stable_of
 
-    url, key, state = case.settings.serving_url(case.model), case.settings.serving_key, case.state()
-    if url is None or state.pending is not None:
+    state = case.state()
+    if state.pending is not None:
         return ()
-    said = ask(url, case.model, key=key.get_secret_value() if key else None)
-    return case.begin() if said.heard and said.named != state.champion else ()
+    named, expected = aliases_of(case.registry, case.model), {CHAMPION: state.champion, STABLE: stable_of(state)}
+    return case.begin() if any(named.get(alias) != version for alias, version in expected.items()) else ()
 
 
 def guard(case: Case, *, now: datetime) -> Guarded:

@@ -11,12 +11,11 @@ import httpx
 
 from perennial.contracts import flaw_of_names, is_nobody
 from perennial.contracts.tags import NOTE_TAG, REVIEWER_TAG, SECOND_TAG, SIGNOFF_TAG, named_now
-from perennial.errors import RegistryRefused, RegistryUnavailable, SignoffError
-from perennial.registry.refusal import FORBIDDEN, REFUSALS, refusal
+from perennial.registry.refusal import FORBIDDEN
+from perennial.registry.rest import checked, sent
 
 PENDING = "pending"
 UNNAMED = "unnamed reviewer"
-_SERVER_ERROR = 500
 
 
 def answer_in(tag: str | None) -> Literal["approved", "rejected"] | None:
@@ -107,7 +106,7 @@ class Watched:
     """A model version in MLflow at ``uri``, asked through a client that logs in as ``account``.
 
     Its methods raise RegistryUnavailable when MLflow does not answer or answers with a server error, RegistryRefused
-    when it refuses the login or the account, SignoffError when the version, or its model, was deleted.
+    when it refuses the login or the account, PermanentError when the version, or its model, was deleted.
     """
 
     client: httpx.AsyncClient
@@ -133,23 +132,3 @@ class Watched:
             found = await sent(self.client, "GET", self.uri, "registered-models/get", params=model)
             answer = found if found.status_code == httpx.codes.NOT_FOUND else answer
         return checked(answer, self.uri, f"{self.model} version {self.version}", account=self.account)
-
-
-async def sent(client: httpx.AsyncClient, method: str, uri: str, path: str, **given: Any) -> httpx.Response:
-    """What MLflow's REST API at ``uri`` answers. Raises RegistryUnavailable when it does not."""
-    try:
-        return await client.request(method, f"{uri.rstrip('/')}/api/2.0/mlflow/{path}", **given)
-    except httpx.TransportError as error:
-        raise RegistryUnavailable(f"MLflow at {uri}: {type(error).__name__}: {error}") from error
-
-
-def checked(answer: httpx.Response, uri: str, what: str, *, account: str | None) -> httpx.Response:
-    """The answer about ``what``, if it is one. Raises as the methods of :class:`Watched`."""
-    status, said = answer.status_code, answer.text[:200]
-    if status in REFUSALS:
-        raise RegistryRefused(refusal(uri, status, f"asked for {what}", account=account, said=said))
-    if status >= _SERVER_ERROR:
-        raise RegistryUnavailable(f"MLflow at {uri}: {status}: {said}")
-    if status != httpx.codes.OK:
-        raise SignoffError(f"{what}: MLflow answers {status}: {said}")
-    return answer

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from perennial.contracts.tags import GATES_TAG, PAST_GATES, SIGNOFF_TAG
-from perennial.signoff.answering.polling import checked, sent, tags_of
+from perennial.registry.rest import checked, sent
+from perennial.signoff.answering.polling import tags_of
 
 ASKED = f"tags.`{SIGNOFF_TAG}` ILIKE '%past%'"
 """MLflow's filter: typing errors are found as well, to be told so."""
@@ -49,7 +50,7 @@ def _asks(tags: Mapping[str, str]) -> bool:
 async def asking_past_gates(
     client: httpx.AsyncClient, uri: str, models: Collection[str], *, account: str | None = None
 ) -> tuple[tuple[str, str], ...]:
-    """Model and version of everything that asks now. Raises RegistryUnavailable, RegistryRefused, SignoffError."""
+    """Model and version of everything that asks now. Raises RegistryUnavailable, RegistryRefused, PermanentError."""
     given = {"filter": ASKED, "max_results": str(_MOST)}
     answer = await sent(client, "GET", uri, "model-versions/search", params=given)
     return found_in(checked(answer, uri, "versions past their gates", account=account).json(), models)
