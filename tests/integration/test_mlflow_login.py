@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from conftest import unique_model
 from perennial.cli import app
 from perennial.config import ModelConfig
-from perennial.errors import PermanentError, RegistryRefused, SignoffError
+from perennial.errors import PermanentError, RegistryRefused
 from perennial.monitoring.reference import fetch_importance, fetch_reference
 from perennial.registry import Registry, alias_version, artifact_digest, delete_alias, set_alias
 from perennial.registry.runs import RunKey, ensure_experiment, find_runs, log_values, tags_of_run
@@ -300,7 +300,7 @@ def test_the_poll_tells_a_refusal_from_a_version_that_is_gone(
         watched_tags(registry.uri, wine.model, version, ("stranger", password))
     with logged_in(ADMIN):
         registry.client.delete_registered_model(wine.model)
-    with pytest.raises(SignoffError, match="404"):
+    with pytest.raises(PermanentError, match="404"):
         watched_tags(registry.uri, wine.model, version, (PIPELINE, password))
 
 
