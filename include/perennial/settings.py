@@ -109,10 +109,17 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def require_mlflow_uri(self) -> str:
-        """The MLflow server's URI, without an account that may stand in it. Raises ConfigError when it is not set."""
+        """The MLflow server's URI, without an account that may stand in it. Raises ConfigError when it is not set, and
+        where nobody can say where the account ends.
+        """
         if self.mlflow_uri is None:
             raise ConfigError(f"no MLflow server: set MLFLOW_TRACKING_URI, or run `make up` (state in {self.home})")
         where = urlsplit(self.mlflow_uri)
+        if where.scheme in ("http", "https") and "@" in f"{where.path}{where.query}{where.fragment}":
+            raise ConfigError(
+                "MLFLOW_TRACKING_URI has an @ after its first /, ? or #: in a password write these as %2F, %3F, %23, "
+                "or set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+            )
         return where._replace(netloc=where.netloc.rpartition("@")[2]).geturl()
 
     @property

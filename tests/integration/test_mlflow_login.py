@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from conftest import unique_model
 from perennial.cli import app
 from perennial.config import ModelConfig
-from perennial.errors import PermanentError, RegistryRefused
+from perennial.errors import ConfigError, PermanentError, RegistryRefused
 from perennial.monitoring.reference import fetch_importance, fetch_reference
 from perennial.registry import Registry, alias_version, artifact_digest, delete_alias, set_alias
 from perennial.registry.runs import RunKey, ensure_experiment, find_runs, log_values, tags_of_run
@@ -332,6 +332,15 @@ def test_an_account_in_the_address_is_taken_and_never_shown() -> None:
     assert settings.mlflow_login == ("ada", "hunter2")
     assert settings.require_mlflow_uri() == "http://host:1/"
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize("password", ["hun/ter2", "1/ter2", "hun?ter2", "hun#ter2", "hu@n/ter2"])
+def test_an_account_whose_end_nobody_can_see_is_refused_and_not_shown(password: str) -> None:
+    settings = Settings(mlflow_uri=f"http://ada:{password}@host:1/", mlflow_username=None, mlflow_password=None)
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI has an @ after its first /") as told:
+        settings.require_mlflow_uri()
+    assert "ter2" not in str(told.value)
+    assert Settings(mlflow_uri="file:///data/a@b/runs").require_mlflow_uri() == "file:///data/a@b/runs"
 
 
 def test_the_work_of_a_retrain_needs_no_more_than_the_pipeline_has(wine: ModelConfig, registry: Registry) -> None:
