@@ -378,7 +378,7 @@ def test_a_version_whose_reference_holds_no_row_that_it_was_fitted_on_explains_n
         explain(case, prediction_of(case, 3), version="1")
 
 
-def wrote(case: Case, kind: LedgerKind, version: str, number: int, **payload: object) -> str:
+def wrote(case: Case, kind: LedgerKind, version: str, number: int, *, reason: str = "test", **payload: object) -> str:
     """An entry of the policy as of the end of a day; its id."""
     entry = LedgerEntry(
         entry_id=f"{case.model}-{kind}-{version}-{number}",
@@ -386,7 +386,7 @@ def wrote(case: Case, kind: LedgerKind, version: str, number: int, **payload: ob
         kind=kind,
         at=day(number).end,
         actor="policy",
-        reason="test",
+        reason=reason,
         version=version,
         payload=dict(payload),
     )
@@ -408,7 +408,8 @@ def test_a_rollback_is_told_with_what_was_measured_and_the_data_that_only_that_v
     answer = approval(signoff, reviewer="ada", reason="seen worse")
     released(case.config, signoff, store=case.store, registry=case.registry, review=answer)
     lines = [{"window": day(7).key, "verdict": "failed", "detail": "0.51, at least 0.7"}]
-    wrote(case, "bake", second, 8, outcome="failed", windows=lines)
+    together = "bake failed: bake/accuracy 0.6 (0.55 to 0.65) against 0.7 over 2 windows together"
+    wrote(case, "bake", second, 8, reason=together, outcome="failed", windows=lines)
     decision = Decision(
         decision_id="d", model=model, window=day(8), action="rollback", reasons=("the bake failed",), champion=second,
         bake="failed",
@@ -427,7 +428,7 @@ def test_a_rollback_is_told_with_what_was_measured_and_the_data_that_only_that_v
     assert (found.version, found.back, found.by, found.approved_by) == (second, "1", "policy", "ada")
     breach = Breach(name=signal.name, window=day(7).key, value=0.51, threshold=0.7, detail="", interval=signal.interval)
     assert (found.signals, found.flags, found.hindsight) == ((breach,), (flag,), None)
-    assert found.bake == (f"{day(7).key}: failed, 0.51, at least 0.7",)
+    assert found.bake == (together, f"{day(7).key}: failed, 0.51, at least 0.7")
     assert found.deliveries is not None
     assert {item.seq for item in found.deliveries} == (
         {item.seq for item in of_version(case, second).deliveries}
@@ -443,7 +444,9 @@ def test_a_rollback_is_told_with_what_was_measured_and_the_data_that_only_that_v
         assert f"policy took version {second} back to 1: the bake failed. It had been approved by ada;" in text
         for part in ("bake/accuracy", "outcomes upside down", "0.51, at least 0.7"):
             assert part in text
-    assert "part-0.jsonl" in Path(page).read_text(encoding="utf-8")
+    kept = Path(page).read_text(encoding="utf-8")
+    assert "part-0.jsonl" in kept
+    assert together in kept
     other = ask.invoke(app, ["lineage", "rollback", model, "1"])
     assert other.exit_code == 1
     assert "version 1 was not taken back" in " ".join(other.output.split())

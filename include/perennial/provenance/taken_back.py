@@ -37,7 +37,7 @@ class TakenBack:
     """A rollback, and what stands beside it.
 
     ``signals`` are the breached ones among those that its decision was made on, none for one by hand; ``bake`` says
-    what the windows of the version's probation showed, a line each. ``flags`` are the findings that the version was
+    how the version's probation ended, and what each window showed. ``flags`` are the findings that the version was
     approved with, ``approved_by`` who did. ``deliveries`` are those that it was made of and the version that came back
     was not, None where either's are not known, with ``why_not`` in words. ``hindsight`` says whether it was right, None
     before that is known.
@@ -102,10 +102,12 @@ def _decided(case: Case, rollback: LedgerEntry) -> tuple[Window | None, tuple[Br
 
 
 def _bake(history: History, version: str) -> tuple[str, ...]:
-    """What the windows of a version's last bake showed, if that came to an end. Pure."""
+    """How a version's last bake ended and why, and what each of its windows showed; nothing where it did not. Pure."""
     ended = [item for item in history.of("bake") if item.version == version]
-    windows = ended[-1].payload["windows"] if ended else []
-    return tuple(f"{one['window']}: {one['verdict']}, {one['detail']}" for one in windows)
+    if not ended:
+        return ()
+    windows = ended[-1].payload["windows"]
+    return (ended[-1].reason, *(f"{one['window']}: {one['verdict']}, {one['detail']}" for one in windows))
 
 
 def _approved(history: History, version: str) -> tuple[Signoff | None, str]:
@@ -192,7 +194,7 @@ def tables(found: TakenBack) -> Iterator[Table]:
         ("signal", "window", "value", "bound", "detail"),
         [(one.name, one.window, figure(one), shown(one.threshold), one.detail) for one in found.signals],
     )
-    yield "Windows of its bake", ("window and verdict",), [(line,) for line in found.bake]
+    yield "Its bake", ("how it ended, and each window",), [(line,) for line in found.bake]
     yield (
         "Flags on its data when it was approved",
         ("flag", "window", "finding"),
