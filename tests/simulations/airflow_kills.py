@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, NamedTuple
@@ -321,8 +322,8 @@ def simulated(models: tuple[Site, ...], k: int, seed: int, *, only_list: bool = 
         faults.append(chance.sample(found := list(drawn(release, passed, k, chance)), len(found)))
     if only_list:
         return 0
-    for pair in zip(*faults, strict=False):
-        pairs.put(pair)  # type: ignore[arg-type]
+    for _, *pair in zip(range(max(map(len, faults))), *map(cycle, faults), strict=False):  # the shorter list again
+        pairs.put(tuple(pair))  # type: ignore[arg-type]
     n_faults = 2 * pairs.qsize()
     print(
         "| release | fault | at | tries | tried again after, s | one champion, once |\n|---|---|---|---|---|---|",
