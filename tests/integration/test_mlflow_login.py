@@ -32,6 +32,7 @@ from releases import make_version
 from servers import logged_in
 from stack.environment import ADMIN, PIPELINE, REVIEWER
 from stack.mlflow_accounts import RIGHTS, make_accounts
+from stack.serving.services import SERVING
 
 pytestmark = pytest.mark.usefixtures("as_pipeline")
 
@@ -178,6 +179,7 @@ def test_the_admin_may_do_all(browser: Browser, wine: ModelConfig, registry: Reg
 def test_accounts_made_again_have_the_password_and_exactly_the_rights_that_they_should(
     browser: Browser, mlflow_uri: str, password: str
 ) -> None:
+    """With the account that no other test logs in with: its password is another one for a while."""
     admin, roles = browser(ADMIN), "/api/3.0/mlflow/roles"
     make_accounts(mlflow_uri, dict.fromkeys((ADMIN, *RIGHTS), password))
     listed = {
@@ -189,13 +191,13 @@ def test_accounts_made_again_have_the_password_and_exactly_the_rights_that_they_
         return {right["resource_type"]: right["permission"] for right in found["role_permissions"]}
 
     assert {account: rights(account) for account in RIGHTS} == RIGHTS
-    more = {"role_id": listed[REVIEWER]["id"], "resource_type": "gateway_secret", "resource_pattern": "*"}
+    more = {"role_id": listed[SERVING]["id"], "resource_type": "gateway_secret", "resource_pattern": "*"}
     admin.post(f"{roles}/permissions/add", json={**more, "permission": "MANAGE"}).raise_for_status()
-    make_accounts(mlflow_uri, {**dict.fromkeys((ADMIN, *RIGHTS), password), REVIEWER: "another-password"})
-    assert rights(REVIEWER) == RIGHTS[REVIEWER]
-    assert browser(REVIEWER).get("/").status_code == 401
+    make_accounts(mlflow_uri, {**dict.fromkeys((ADMIN, *RIGHTS), password), SERVING: "another-password"})
+    assert rights(SERVING) == RIGHTS[SERVING]
+    assert browser(SERVING).get("/").status_code == 401
     make_accounts(mlflow_uri, dict.fromkeys((ADMIN, *RIGHTS), password))
-    assert browser(REVIEWER).get("/").status_code == 200
+    assert browser(SERVING).get("/").status_code == 200
 
 
 def make_reviewer(mlflow: httpx.Client, name: str, password: str) -> None:

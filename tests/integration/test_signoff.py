@@ -37,7 +37,7 @@ from perennial.contracts import (
     Window,
     to_record,
 )
-from perennial.errors import RegistryRefused, RegistryUnavailable, ReleaseError, SignoffError
+from perennial.errors import PermanentError, RegistryRefused, RegistryUnavailable, ReleaseError, SignoffError
 from perennial.registry import Registry, alias_version, artifact_digest, features_frame, score
 from perennial.registry.reference import save_reference
 from perennial.registry.versions import register_version, set_version_tags, version_tags
@@ -670,7 +670,7 @@ def test_the_tag_is_polled_without_mlflow(
     assert asyncio.run(poll(registry.uri, candidate.version)) is None
     signed(manual, candidate, store=store, registry=registry)
     assert asyncio.run(poll(registry.uri, candidate.version)) == "pending"
-    with pytest.raises(SignoffError, match="404"):
+    with pytest.raises(PermanentError, match="404"):
         asyncio.run(poll(registry.uri, "99"))
     with pytest.raises(RegistryUnavailable):
         asyncio.run(poll(f"http://127.0.0.1:{free_port()}", candidate.version))
