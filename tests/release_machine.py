@@ -224,15 +224,18 @@ LABELS: dict[str, dict[str, int]] = {
 """What the labels of a window say of the challenger in an A/B, as :func:`served` publishes it."""
 HEARD = ("better", "better", "better", "worse", "no better", "of another size", "bad", "late")
 """Of an A/B: what its next window says, with guards that hold; or that it does harm, or is late, without a window."""
-COMES_TO: dict[str, Outcome] = {
-    "better": "passed",
-    "worse": "lost",
-    "no better": "lost",
-    "of another size": "blind",
-    "bad": "breached",
-    "late": "blind",
+COMES_TO: dict[str, dict[str, Outcome]] = {
+    "canary": {"good": "passed", "bad": "breached", "late": "blind"},
+    "ab": {
+        "better": "passed",
+        "worse": "lost",
+        "no better": "lost",
+        "of another size": "blind",
+        "bad": "breached",
+        "late": "blind",
+    },
 }
-"""How an A/B ends in whose every look this is seen."""
+"""How a canary, or an A/B, ends in whose every look this is seen."""
 N_ROWS = 600
 """Of a window, for both arms together: with 400, arms of another size are not seen on one day in six."""
 TROUBLES = st.one_of(
@@ -393,22 +396,25 @@ class ReleaseMachine(RuleBasedStateMachine):
             self.site.written["promoted as it must be"] += 1
             self._mended_and_lawful()
 
-    @precondition(lambda self: self.config.release.strategy == AB_TEST)
-    @rule(seen=st.sampled_from(list(COMES_TO)))
-    def an_ab_comes_to_what_was_seen(self, seen: str) -> None:
+    @precondition(lambda self: self.config.release.by_shares)
+    @rule(number=st.integers(0, 11))
+    def a_share_comes_to_what_was_seen(self, number: int) -> None:
         """After a repair, a version that is approved now answers its share until it has passed, or is taken back."""
-        self.site.steps["an A/B to its end"] += 1
+        strategy = self.config.release.strategy
+        ends = COMES_TO[strategy]
+        seen = list(ends)[number % len(ends)]
+        self.site.steps[f"{strategy} to its end"] += 1
         if not self._mended_and_lawful():
             return
         self._signed("approved")()
         signoff = self.signoffs[-1]
         if signoff.champion_seen is None or not self._is_promotable(signoff):
             return
-        looks = [self._look(signoff, seen) for _ in range(1 + self.config.release.ab.windows)]
+        looks = [self._look(signoff, seen) for _ in range(1 + self._n_looks)]
         found = canary_of(self.history, signoff.signoff_id)
         assert found is not None
-        assert found.outcome == COMES_TO[seen], looks
-        self.site.written[f"came to {found.outcome} as it must"] += 1
+        assert found.outcome == ends[seen], looks
+        self.site.written[f"{strategy} came to {found.outcome} as it must"] += 1
         if found.outcome != "passed":
             self._is_taken_back(signoff, looks[-1])
 
@@ -503,7 +509,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         if seen in LABELS:
             self._serve(signoff, seen)
         found = canary_of(self.history, signoff.signoff_id)
-        n_rows = (found.n_rows if found else 0) + (10 if seen == "few" else ENOUGH)
+        n_rows = (found.n_rows if found else 0) + (10 if seen in ("few", "late") else ENOUGH)
         champion = self.history.state.champion
         figures = counted(signoff.version, champion or "", n_rows, errors=n_rows // 4 if seen == "bad" else 0)
         now = datetime.now(UTC) + (DEADLINE if seen == "late" else 2 * EVERY)
@@ -525,11 +531,19 @@ class ReleaseMachine(RuleBasedStateMachine):
 
     def _promote_at_last(self, signoff: Signoff) -> Any:
         """By growing shares, or an A/B, where it is asked for."""
-        rules = self.config.release
-        n_looks, seen = (rules.ab.windows, "better") if rules.strategy == AB_TEST else (len(SHARES), "good")
-        looks = [self._look(signoff, seen) for _ in range(1 + n_looks)]
+        looks = [self._look(signoff, self._at_best) for _ in range(1 + self._n_looks)]
         assert looks[-1].state == ("passed" if asks_for_canary(self.config, signoff) else "none"), looks
         return promote(self.config, signoff.signoff_id, **self.there)
+
+    @property
+    def _n_looks(self) -> int:
+        """After the one that begins it, up to the end of a canary, or of an A/B."""
+        rules = self.config.release
+        return rules.ab.windows if rules.strategy == AB_TEST else len(SHARES)
+
+    @property
+    def _at_best(self) -> str:
+        return "better" if self.config.release.strategy == AB_TEST else "good"
 
     def _rollback(self, run_id: str) -> Any:
         at = day(1).end
@@ -622,7 +636,7 @@ class ReleaseMachine(RuleBasedStateMachine):
         model = self.config.model
         assert alias_version(self.registry, model, CANARY) is None
         assert alias_version(self.registry, model, CHALLENGER) != signoff.version
-        assert self._look(signoff, "better") == last
+        assert self._look(signoff, self._at_best) == last
         with suppress(ReleaseError):
             raise AssertionError(f"promoted: {promote(self.config, signoff.signoff_id, **self.there)}")
 
