@@ -17,6 +17,7 @@ from perennial.registry import Registry
 from perennial.registry.versions import aliases_of
 
 PATIENCE_S, LONG_S = 1.0, 30.0
+NOT_GZIP = b"not what its header says"
 
 
 def watched(model: str, body: Callable[[Callable[[float], Awaitable[Any]]], Awaitable[None]]) -> None:
@@ -54,6 +55,8 @@ def saying(*answers: tuple[int, Any]) -> Iterator[str]:
         def do_GET(self) -> None:
             status, said = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
+            if said == NOT_GZIP:
+                self.send_header("Content-Encoding", "gzip")
             self.end_headers()
             self.wfile.write(said if isinstance(said, bytes) else json.dumps(said).encode())
 
@@ -102,7 +105,7 @@ def test_whatever_mlflow_answers_the_watch_goes_on_and_a_lost_answer_is_no_move(
     one = {"registered_model": {"aliases": [{"alias": "champion", "version": "1"}]}}
     two = {"registered_model": {"aliases": [{"alias": "champion", "version": 2}]}}
     amiss = [(500, b"no"), (403, b"no"), (400, b"no"), (200, b"<html>"), (200, []), (200, {"registered_model": [1]})]
-    amiss += [(200, {"registered_model": {"aliases": [{}]}})]
+    amiss += [(200, {"registered_model": {"aliases": [{}]}}), (200, NOT_GZIP)]
     with saying(*amiss, (200, one), (503, b"no"), (503, b"no"), (200, one), *amiss, (200, two)) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 

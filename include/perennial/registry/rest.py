@@ -14,7 +14,7 @@ async def sent(client: httpx.AsyncClient, method: str, uri: str, path: str, **gi
     """What MLflow's REST API at ``uri`` answers. Raises RegistryUnavailable when it does not."""
     try:
         return await client.request(method, f"{uri.rstrip('/')}/api/2.0/mlflow/{path}", **given)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise RegistryUnavailable(f"MLflow at {uri}: {type(error).__name__}: {error}") from error
 
 
