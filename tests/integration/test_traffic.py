@@ -47,7 +47,6 @@ class Service:
     key: str | None = None
     url: str = ""
     since: float = field(default_factory=time.time)
-    says: dict[str, Any] = field(default_factory=dict)
 
     def follow(self, version: str) -> None:
         self.version, self.since = version, time.time()
@@ -61,7 +60,7 @@ def answering(service: Service) -> Iterator[Service]:
             told: dict[str, Any] = {"model": service.model, "version": service.version}
             self.send_response(200 if let_in else 401)
             self.end_headers()
-            told |= {"for_s": time.time() - service.since, **service.says}
+            told["for_s"] = time.time() - service.since
             self.wfile.write(json.dumps(told).encode())
 
         def log_message(self, *_: object) -> None:

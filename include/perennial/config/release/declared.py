@@ -28,8 +28,8 @@ class Releases(Strict):
     ``moved_alias``: it is reported and left alone, and windows halt until someone acts (``report``); set back to where
     the ledger says (``revert``); or, where the alias ``champion`` was moved to a version that a rollback may go to,
     taken for a rollback and recorded as one, and else reported (``adopt``). It is found whenever a run of the model
-    begins, by the hourly maintenance, and within ``serving.poll_s`` where a model has a section ``serving``; each
-    finding is in the ledger.
+    begins, by the hourly maintenance, and, of ``champion`` and ``stable``, by a run that begins within some seconds of
+    ``serving.poll_s`` where the model has a section ``serving``; each finding is in the ledger.
 
     ``guards``: what the scoring service measures of a version in its bake, and rolls it back for, without labels.
     """
